@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+static int
+file_read_all(int fd, size_t max, struct buf *out)
+{
+	size_t start = out->len;
+
+	for (;;) {
+		uint8_t chunk[4096];
+		ssize_t n = read(fd, chunk, sizeof(chunk));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		if (out->len - start + (size_t)n > max)
+			return -OCF_ELIMIT;
+		buf_put(out, chunk, (size_t)n);
+	}
+}
+
+static int
+file_read_checked(const char *path, size_t max, bool is_secret, struct buf *out,
+		  struct errmsg *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	struct stat st;
+
+	if (fd < 0)
+		return error_set(err, -errno, "%s: %s", path, error_text(-errno));
+	if (is_secret && fstat(fd, &st) == 0 && (st.st_mode & 077) != 0) {
+		close(fd);
+		return error_set(err, -EPERM,
+				 "%s can be read by others; run: chmod 600 '%s'", path, path);
+	}
+	rc = file_read_all(fd, max, out);
+	close(fd);
+	if (rc == -OCF_ELIMIT)
+		return error_set(err, rc, "%s is larger than %zu bytes", path, max);
+	if (rc != 0)
+		return error_set(err, rc, "%s: %s", path, error_text(rc));
+	return 0;
+}
+
+int
+file_read(const char *path, size_t max, struct buf *out, struct errmsg *err)
+{
+	return file_read_checked(path, max, false, out, err);
+}
+
+int
+file_read_secret(const char *path, size_t max, struct buf *out, struct errmsg *err)
+{
+	return file_read_checked(path, max, true, out, err);
+}
+
+static int
+file_write_all(int fd, struct bytes v)
+{
+	while (v.len > 0) {
+		ssize_t n = write(fd, v.data, v.len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		v.data += n;
+		v.len -= (size_t)n;
+	}
+	return fsync(fd) == 0 ? 0 : -errno;
+}
+
+static int
+file_sync_folder(const char *path)
+{
+	char *copy = mem_strdup(path);
+	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+
+	free(copy);
+	if (fd < 0)
+		return -errno;
+	rc = fsync(fd) == 0 ? 0 : -errno;
+	close(fd);
+	return rc;
+}
+
+int
+file_write(const char *path, struct bytes content, mode_t mode, struct errmsg *err)
+{
+	char *temp = mem_printf("%s.XXXXXX", path);
+	int fd = mkostemp(temp, O_CLOEXEC), rc;
+
+	if (fd < 0) {
+		rc = -errno;
+		goto out;
+	}
+	rc = fchmod(fd, mode) == 0 ? file_write_all(fd, content) : -errno;
+	close(fd);
+	if (rc == 0 && rename(temp, path) != 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = file_sync_folder(path);
+	else
+		unlink(temp);
+out:
+	free(temp);
+	if (rc != 0)
+		return error_set(err, rc, "%s: %s", path, error_text(rc));
+	return 0;
+}
+
+int
+file_make_dirs(const char *path, mode_t mode, struct errmsg *err)
+{
+	char *copy = mem_strdup(path);
+	int rc = 0;
+
+	for (char *p = copy + 1; rc == 0; p++) {
+		char old = *p;
+
+		if (old != '/' && old != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, mode) != 0 && errno != EEXIST)
+			rc = error_set(err, -errno, "%s: %s", copy, error_text(-errno));
+		*p = old;
+		if (old == '\0')
+			break;
+	}
+	free(copy);
+	return rc;
+}

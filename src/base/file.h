@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole small files: keys, tokens, run.json. Blocking; not for the network loop's hot path. */
+#ifndef OCF_BASE_FILE_H
+#define OCF_BASE_FILE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+/* Append the file's content to `out`. -OCF_ELIMIT when it holds more than `max` bytes. */
+int file_read(const char *path, size_t max, struct buf *out, struct errmsg *err);
+/* As file_read, but refuse (-EPERM) a file that group or others can read or write. */
+int file_read_secret(const char *path, size_t max, struct buf *out, struct errmsg *err);
+/* Replace the file: written beside it with `mode`, synced, renamed, the folder synced. */
+int file_write(const char *path, struct bytes content, mode_t mode, struct errmsg *err);
+/* Make a folder and its parents; new ones get `mode`. An existing folder is fine. */
+int file_make_dirs(const char *path, mode_t mode, struct errmsg *err);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Byte streams on the loop: TCP or unix sockets, plain or TLS, listening or dialled, with
+ * back-pressure both ways. http/ speaks over plain ones, the mesh over TLS ones.
+ *
+ * A stream is owned by whoever got it; stream_close() ends it at any time, also from inside
+ * one of its own callbacks, and no callback follows. After on_close the stream must still
+ * be closed by its owner. All calls belong to the loop's thread. */
+#ifndef OCF_NET_STREAM_H
+#define OCF_NET_STREAM_H
+
+#include <stdbool.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "net/loop.h"
+
+struct stream;
+struct listener;
+struct tls; /* net/tls.h */
+
+enum { STREAM_ADDRESS_SIZE = 128 }; /* "1.2.3.4:5", "[::1]:5", "unix:/path" */
+
+struct stream_handler {
+	/* Connected, and for TLS the handshake is done and the peer verified. */
+	void (*on_open)(void *arg);
+	/* All bytes that have arrived and are not yet consumed. Returns how many were used;
+	 * the rest is shown again with the next arrival, or by stream_resume(). */
+	size_t (*on_data)(void *arg, struct bytes data);
+	/* The output has drained to below the low mark (see stream_write). */
+	void (*on_drain)(void *arg);
+	/* The other side ended (`reason` 0), or the stream failed: a negative code, and a
+	 * sentence in `why`. */
+	void (*on_close)(void *arg, int reason, const char *why);
+};
+
+enum {
+	/* Unconsumed input is capped here: a peer is not read further until its owner has
+	 * consumed. Room for a whole frame and its successor's header. */
+	STREAM_INPUT_BYTES_MAX = 128 * 1024,
+	STREAM_OUTPUT_LOW_BYTES = 64 * 1024,
+};
+
+void stream_set_handler(struct stream *s, const struct stream_handler *h, void *arg);
+/* Copy `data` to the output. Returns the bytes waiting there now; the owner should stop at
+ * its own limit and go on at on_drain. Never blocks, never fails: a failure arrives as
+ * on_close. */
+size_t stream_write(struct stream *s, struct bytes data);
+size_t stream_pending(const struct stream *s);
+/* Stop and go on reading. While paused a close by the peer is still noticed. */
+void stream_pause(struct stream *s);
+void stream_resume(struct stream *s);
+/* Close once the output has been written, at most `linger_ms` later; no callback follows. */
+void stream_finish(struct stream *s, ms_t linger_ms);
+void stream_close(struct stream *s); /* NULL is allowed */
+/* Abort after this long without a byte in (0 = never). */
+void stream_set_idle(struct stream *s, ms_t idle_ms);
+
+/* Text of the far address; valid while the stream lives. */
+const char *stream_peer(const struct stream *s);
+bool stream_is_unix(const struct stream *s);
+/* Of a unix socket's peer; -1 otherwise. */
+int stream_peer_uid(const struct stream *s);
+/* After on_open of a TLS stream: the id of the peer's certificate (its key's hash), the
+ * certificate's DER, and the ALPN protocol that was agreed ("" without one). */
+bool stream_peer_id(const struct stream *s, struct id *ret_id);
+struct bytes stream_peer_cert(const struct stream *s);
+const char *stream_alpn(const struct stream *s);
+
+/* "host:port", "[v6]:port" or "unix:/path". Port 0 picks one. Listening on [::] serves IPv4
+ * too. `tls` NULL for plain. on_accept gets streams whose handler must be set at once; TLS
+ * streams open later (on_open), within the handshake limit of net/tls.h.
+ * A unix socket gets `mode`; a stale one (nobody listening) is replaced. */
+int listener_open(struct loop *loop, const char *address, struct tls *tls, unsigned mode,
+		  void (*on_accept)(void *arg, struct stream *s), void *arg,
+		  struct listener **ret_listener, struct errmsg *err);
+void listener_close(struct listener *l); /* NULL is allowed; unlinks its unix socket */
+/* The bound address, with the real port. */
+const char *listener_address(const struct listener *l);
+/* Stop and go on accepting (connection limits). */
+void listener_pause(struct listener *l, bool is_paused);
+
+/* Start to connect; the outcome is on_open or on_close. Names are resolved without blocking
+ * the loop. `alpn` for TLS ("ocf/1"). Returns NULL only for an address that cannot be
+ * parsed. */
+struct stream *stream_dial(struct loop *loop, const char *address, struct tls *tls,
+			   const char *alpn, const struct stream_handler *h, void *arg,
+			   struct errmsg *err);
+
+/* Split "host:port" / "[v6]:port"; -EINVAL otherwise. `host` has no brackets. */
+int address_split(const char *address, char *host, size_t host_size, int *ret_port);
+bool address_is_loopback(const char *address);
+
+#endif
