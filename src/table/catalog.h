@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The catalog: the table as queries and people see it, in memory. It is fed every change of
- * a row and every verdict about a node, and answers without parsing and without the disk.
+/* The catalog: the table as queries and people see it, in memory. It is fed every change
+ * of a row and every verdict about a node, and answers without parsing and without the
+ * disk.
  *
  * What is visible follows from the rows held and from the overlay of liveness alone, in
- * whatever order they came: a worker counts only while its owner's node row is held and has
- * not left, is not banned and not forgotten. Nodes that are dead or unreachable, and workers
- * that drain, are still known, but are no providers. (Leases and the sweep are the store's:
- * a row that is swept is applied here as removed.)
+ * whatever order they came: a worker counts only while its owner's node row is held and
+ * has not left, is not banned and not forgotten. Nodes that are dead or unreachable, and
+ * workers that drain, are still known, but are no providers. (Leases and the sweep are
+ * the store's: a row that is swept is applied here as removed.)
  *
  * Not thread-safe: it belongs to the loop's thread. Lists of JSON (jansson) are the
  * caller's reference, to be dropped by json_decref(). */
@@ -41,14 +42,16 @@ const char *catalog_state_text(enum catalog_state state);
 struct catalog *catalog_new(void);
 void catalog_free(struct catalog *c); /* NULL is allowed */
 
-/* The row's state is now `row`; NULL or an empty row: not held any more. A value that cannot
- * be read makes the row invisible and the result -OCF_EMALFORMED (why in `err`); nothing
- * else fails. Ban and forget rows count whoever owns them: their signature was checked. */
+/* The row's state is now `row`; NULL or an empty row: not held any more. A value that
+ * cannot be read makes the row invisible and the result -OCF_EMALFORMED (why in `err`);
+ * nothing else fails. Ban and forget rows count whoever owns them: their signature was
+ * checked. */
 int catalog_apply(struct catalog *c, const struct row_key *key, const struct row *row,
 		  struct errmsg *err);
 /* What failure detection says (ALIVE … LEFT); remembered also for a node whose row is not
  * held, until it is set back to CATALOG_ALIVE. */
-void catalog_set_state(struct catalog *c, const struct id *node, enum catalog_state state);
+void catalog_set_state(struct catalog *c, const struct id *node,
+		       enum catalog_state state);
 
 /* ---- Nodes ---- */
 
@@ -74,8 +77,8 @@ int catalog_find_node(const struct catalog *c, const char *text, struct id *ret_
 struct catalog_provider {
 	struct id node;
 	enum catalog_state state; /* alive or suspect */
-	int workers; /* that match and are ready */
-	int slots;   /* of those; a legacy worker counts none */
+	int workers;		  /* that match and are ready */
+	int slots;		  /* of those; a legacy worker counts none */
 };
 
 /* In order of node id. The items are owned; reuse the struct from query to query. */
@@ -98,7 +101,8 @@ enum catalog_answer {
  * only for CATALOG_FOUND, and leaves it empty otherwise. */
 enum catalog_answer catalog_providers(const struct catalog *c, const char *service,
 				      const char *selector, int fallback,
-				      const struct id *pin, struct catalog_providers *ret);
+				      const struct id *pin,
+				      struct catalog_providers *ret);
 void catalog_providers_fini(struct catalog_providers *p);
 
 /* For the sentence of a 404: the names of the visible services in order ("a, b, c and 4
@@ -120,7 +124,8 @@ int catalog_free_row(const struct catalog *c, const struct id *owner,
 /* ---- What people see ---- */
 
 struct catalog_counts {
-	int nodes;    /* rows held of nodes that have not left and are not forgotten or banned */
+	int nodes;    /* rows held of nodes that have not left and are not forgotten or
+			 banned */
 	int alive;    /* of those: alive, suspect or draining */
 	int workers;  /* visible: of those nodes that are alive, suspect or draining */
 	int services; /* distinct names that such workers offer */
@@ -131,16 +136,19 @@ void catalog_counts(const struct catalog *c, struct catalog_counts *ret_counts);
 struct catalog_contact {
 	double rtt_ms;	    /* negative: not known (null) */
 	double last_seen_s; /* likewise */
+	bool is_past_grace; /* dead for longer than mesh.dead_grace */
 };
 typedef struct catalog_contact catalog_contact_fn(void *arg, const struct id *node);
 
-/* The arrays of interfaces.md. Nodes in order of name, then id; `contact` may be NULL;
- * `with_gone` adds those that are dead, have left, or are forgotten or banned. */
+/* The arrays of interfaces.md. Nodes in order of name, then id; `contact` may be NULL.
+ * Without `with_gone` those that have left, are forgotten or banned, or are past the
+ * grace of the dead are left out. */
 json_t *catalog_nodes_json(const struct catalog *c, bool with_gone,
 			   catalog_contact_fn *contact, void *arg);
-/* Workers of nodes held, in order of node id and row number; those of nodes that are not
- * alive, suspect or draining have the state "hidden" and are listed only on `with_hidden`. */
-json_t *catalog_workers_json(const struct catalog *c, bool with_hidden);
+/* Workers in order of node id and row number; those of nodes that are dead or unreachable
+ * have the state "hidden", those of nodes that left, are forgotten or banned are left
+ * out. */
+json_t *catalog_workers_json(const struct catalog *c);
 /* An element per (service, match) with the counts of visible rows. "match" is null for
  * workers that announced none and so serve every query of the service. */
 json_t *catalog_services_json(const struct catalog *c);

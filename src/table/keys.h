@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The index keys of a row, for the store, to which values are opaque: the worker rows of a
- * service, and the row of a worker's id, can then be found on disk without reading others.
+/* The index keys of a row, for the store, to which values are opaque: the worker rows of
+ * a service, and the row of a worker's id, can then be found on disk without reading
+ * others.
  *
  *   a worker row    "svc" 0x00 service name     once for each of its services
  *                   "wid" 0x00 owner 16 worker id
@@ -14,7 +15,7 @@
 #include "crdt/row.h"
 
 enum {
-	TABLE_KEYS_MAX = 32 + 1, /* LIMIT_SERVICES_MAX and one */
+	TABLE_KEYS_MAX = 32 + 1,       /* LIMIT_SERVICES_MAX and one */
 	TABLE_KEY_BYTES_MAX = 4 + 200, /* LIMIT_SERVICE_BYTES_MAX is the longest part */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON of the table's row values. A value is made by its owner, signed, and replicated
- * byte for byte; here it is written once (compact, members in order of name) and read by
- * everybody.
+/* The JSON of the table's row values. A value is made by its owner, signed, and
+ * replicated byte for byte; here it is written once (compact, members in order of name)
+ * and read by everybody.
  *
  *   node    {"addresses":["h:p",…],"cert":"<base64 DER>","hardware":{…},"inbound":true,
  *            "incarnation":7,"labels":{"k":"v",…},"name":"n1","region":"eu","version":"0.1"}
@@ -10,11 +10,11 @@
  *            "name":"s"},…],"slots":4,"state":"draining"}; no "state" = ready
  *   hardware {"cpus":8,"gpus":[{"memory":25769803776,"name":"L4"}],"memory":67108864000}
  *
- * Reading is strict: a wrong type, a text with control characters, a limit passed, a member
- * that must be there and is not: -OCF_EMALFORMED, with what and where in `err`. Members
- * that are not known here are ignored, so that a newer node's row still counts; they stay
- * in the row, whose bytes nobody rewrites. A row that cannot be read stays in the table all
- * the same (all replicas hold the same rows) and is only invisible.
+ * Reading is strict: a wrong type, a text with control characters, a limit passed, a
+ * member that must be there and is not: -OCF_EMALFORMED, with what and where in `err`.
+ * Members that are not known here are ignored, so that a newer node's row still counts;
+ * they stay in the row, whose bytes nobody rewrites. A row that cannot be read stays in
+ * the table all the same (all replicas hold the same rows) and is only invisible.
  *
  * Pure functions, safe from any thread. */
 #ifndef OCF_TABLE_ROWS_H
@@ -31,7 +31,8 @@
  * LIMIT_VALUE_BYTES_MAX in the common case; that limit itself is always checked too. */
 enum {
 	TABLE_ADDRESSES_MAX = 16,
-	TABLE_ADDRESS_BYTES_MAX = 127, /* STREAM_ADDRESS_SIZE of net/stream.h less a NUL */
+	TABLE_ADDRESS_BYTES_MAX =
+		127, /* STREAM_ADDRESS_SIZE of net/stream.h less a NUL */
 	TABLE_REGION_BYTES_MAX = 64,
 	TABLE_LABELS_MAX = 32,
 	TABLE_LABEL_NAME_BYTES_MAX = 64,
@@ -39,8 +40,9 @@ enum {
 	TABLE_GPUS_MAX = 64,
 	TABLE_GPU_NAME_BYTES_MAX = 128,
 	TABLE_VERSION_BYTES_MAX = 64,
-	TABLE_CERT_BYTES_MAX = 2048,	/* DER; an Ed25519 certificate is about 350 */
+	TABLE_CERT_BYTES_MAX = 2048,	 /* DER; an Ed25519 certificate is about 350 */
 	TABLE_METADATA_BYTES_MAX = 8192, /* a worker's metadata as compact JSON */
+	TABLE_METADATA_DEPTH_MAX = 16,	 /* objects and arrays within each other */
 	TABLE_CPUS_MAX = 1 << 20,
 };
 
@@ -95,11 +97,13 @@ struct table_worker {
 /* Append the value's bytes. -EINVAL for content that could not be read back, -OCF_ELIMIT
  * for a value over LIMIT_VALUE_BYTES_MAX; then nothing is appended. */
 int table_node_encode(const struct table_node *n, struct buf *out, struct errmsg *err);
-int table_worker_encode(const struct table_worker *w, struct buf *out, struct errmsg *err);
+int table_worker_encode(const struct table_worker *w, struct buf *out,
+			struct errmsg *err);
 
 /* `err` may be NULL. On success the caller frees with _fini. */
 int table_node_decode(struct bytes value, struct table_node *ret_n, struct errmsg *err);
-int table_worker_decode(struct bytes value, struct table_worker *ret_w, struct errmsg *err);
+int table_worker_decode(struct bytes value, struct table_worker *ret_w,
+			struct errmsg *err);
 
 /* Free the members; the struct is all zeros again. Zeros are allowed. */
 void table_node_fini(struct table_node *n);
