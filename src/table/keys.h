@@ -7,21 +7,21 @@
  *                   "wid" 0x00 owner 16 worker id
  *   other kinds     none
  *
- * A value that cannot be read has no keys. Pure; safe from any thread. */
+ * They follow from the visible version; without one, or when its value cannot be read,
+ * there are none. Pure; safe from any thread. */
 #ifndef OCF_TABLE_KEYS_H
 #define OCF_TABLE_KEYS_H
 
 #include "base/bytes.h"
 #include "crdt/row.h"
 
-enum {
-	TABLE_KEYS_MAX = 32 + 1,       /* LIMIT_SERVICES_MAX and one */
-	TABLE_KEY_BYTES_MAX = 4 + 200, /* LIMIT_SERVICE_BYTES_MAX is the longest part */
-};
+/* A store_index_fn (store/store.h), to be handed to store_open as it is; `arg` is not
+ * used. */
+void table_index(void *arg, const struct row_key *key, const struct row *row,
+		 void (*put)(void *put_arg, struct bytes index_key), void *put_arg);
 
-/* Call `emit` for each index key of a row with this visible value. The bytes are valid
- * during the call only. */
-void table_keys(const struct row_key *key, struct bytes value,
-		void (*emit)(void *arg, struct bytes index_key), void *arg);
+/* The same keys, for asking. */
+void table_key_service(struct buf *out, const char *service);
+void table_key_worker(struct buf *out, const struct id *owner, const char *worker_id);
 
 #endif

@@ -135,21 +135,16 @@ decode_gpu(const json_t *item, struct table_hardware *h, struct errmsg *err)
 }
 
 static int
-decode_hardware(const json_t *object, struct table_hardware *h, struct errmsg *err)
+decode_hardware_object(const json_t *object, struct table_hardware *h, struct errmsg *err)
 {
-	const json_t *value = json_object_get(object, "hardware"), *gpus, *item;
+	const json_t *gpus, *item;
 	size_t i;
-	int rc;
+	int rc = read_number(object, "cpus", TABLE_CPUS_MAX, &h->cpus, err);
 
-	if (value == NULL)
-		return 0;
-	if (!json_is_object(value))
-		return malformed(err, "hardware", "is not an object");
-	rc = read_number(value, "cpus", TABLE_CPUS_MAX, &h->cpus, err);
 	if (rc == 0)
-		rc = read_number(value, "memory", INT64_MAX, &h->memory, err);
+		rc = read_number(object, "memory", INT64_MAX, &h->memory, err);
 	if (rc == 0)
-		rc = read_array(value, "gpus", TABLE_GPUS_MAX, &gpus, err);
+		rc = read_array(object, "gpus", TABLE_GPUS_MAX, &gpus, err);
 	if (rc != 0)
 		return rc;
 	json_array_foreach((json_t *)gpus, i, item)
@@ -159,6 +154,18 @@ decode_hardware(const json_t *object, struct table_hardware *h, struct errmsg *e
 			return rc;
 	}
 	return 0;
+}
+
+static int
+decode_hardware(const json_t *object, struct table_hardware *h, struct errmsg *err)
+{
+	const json_t *value = json_object_get(object, "hardware");
+
+	if (value == NULL)
+		return 0;
+	if (!json_is_object(value))
+		return malformed(err, "hardware", "is not an object");
+	return decode_hardware_object(value, h, err);
 }
 
 /* "host:port": no more than that it can be split and holds nothing odd; dialling tells.
@@ -329,6 +336,25 @@ table_node_decode(struct bytes value, struct table_node *ret_n, struct errmsg *e
 		table_node_fini(&n);
 	else
 		*ret_n = n;
+	return rc;
+}
+
+int
+table_hardware_decode(struct bytes value, struct table_hardware *ret_h,
+		      struct errmsg *err)
+{
+	struct table_hardware h = { .cpus = 0 };
+	json_t *object;
+	int rc = decode_object(value, &object, err);
+
+	if (rc != 0)
+		return rc;
+	rc = decode_hardware_object(object, &h, err);
+	json_decref(object);
+	if (rc != 0)
+		table_hardware_fini(&h);
+	else
+		*ret_h = h;
 	return rc;
 }
 

@@ -105,6 +105,10 @@ int table_node_decode(struct bytes value, struct table_node *ret_n, struct errms
 int table_worker_decode(struct bytes value, struct table_worker *ret_w,
 			struct errmsg *err);
 
+/* The object "hardware" alone, as workers announce it; "{}" is all zeros. */
+int table_hardware_decode(struct bytes value, struct table_hardware *ret_h,
+			  struct errmsg *err);
+
 /* Free the members; the struct is all zeros again. Zeros are allowed. */
 void table_node_fini(struct table_node *n);
 void table_worker_fini(struct table_worker *w);
