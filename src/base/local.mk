@@ -12,3 +12,10 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/places.c %D%/places.h \
 	%D%/query.c %D%/query.h \
 	%D%/rng.c %D%/rng.h
+
+if HAVE_CUNIT
+check_PROGRAMS += tests/unit/test-base-places
+TESTS += tests/unit/test-base-places
+tests_unit_test_base_places_SOURCES = tests/unit/test-base-places.c
+tests_unit_test_base_places_LDADD = $(TEST_LIBS) $(BASE_LIBS)
+endif
