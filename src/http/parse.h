@@ -65,7 +65,7 @@ struct http_event {
 };
 
 struct http_parser {
-	int state;
+	int state; /* parse.c */
 	int status; /* of the error */
 	const char *why;
 	struct buf line; /* the beginning of an unfinished line */
@@ -74,8 +74,8 @@ struct http_parser {
 	uint32_t names[HTTP_HEADERS_MAX]; /* offsets in `text` while it grows */
 	uint32_t values[HTTP_HEADERS_MAX];
 	uint32_t method, target, host;
-	bool has_host, has_length, has_coding, has_authority, is_kept, is_closed;
-	int64_t length;
+	bool has_host;	   /* from the target, else from the header */
+	bool has_blank;	   /* an empty line before the request was skipped */
 	uint64_t left;	   /* of the body, or of the chunk */
 	size_t head_bytes; /* lines so far, of the head or of the trailers */
 	size_t extension_bytes;
