@@ -1,0 +1,10 @@
+noinst_LIBRARIES += %D%/libhttp.a
+%C%_libhttp_a_SOURCES = \
+	%D%/parse.c %D%/parse.h
+
+if HAVE_CUNIT
+check_PROGRAMS += tests/unit/test-http-parse
+TESTS += tests/unit/test-http-parse
+tests_unit_test_http_parse_SOURCES = tests/unit/test-http-parse.c
+tests_unit_test_http_parse_LDADD = $(TEST_LIBS) %D%/libhttp.a $(BASE_LIBS)
+endif
