@@ -20,6 +20,7 @@ enum {
 	MESH_DUPLICATE_MS = 10 * MS_SECOND, /* the larger id has this long to close one */
 	MESH_HANDOVER_MS = MS_SECOND, /* between a duplicate's end and the other's HELLO */
 	MESH_SELF_MS = 10 * MS_MINUTE, /* until a seed that led to ourselves is tried again */
+	MESH_RINGS = 3, /* K, named in HELLO */
 	MESH_ROWS_BYTES_MAX = 256 * 1024, /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
 };
 
@@ -34,6 +35,7 @@ struct mesh_node {
 	ms_t suspect_at; /* alive without a link: when it becomes suspect; 0 = not waiting */
 	ms_t dead_at;	 /* suspect: when it becomes dead */
 	uint64_t incarnation; /* the highest known */
+	uint64_t life;	 /* of its latest HELLO */
 	uint64_t link;	 /* the one that carries rows and queries; 0 = none is up */
 	int links;	 /* of all states */
 	int fails;	 /* dials and short links in a row */

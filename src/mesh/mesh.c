@@ -224,11 +224,16 @@ mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state)
 static void
 mesh_node_close_links(struct mesh *m, struct mesh_node *n, const char *why)
 {
-	struct mesh_link *l, *next;
+	struct mesh_link *l = m->links;
 
-	HASH_ITER (hh, m->links, l, next)
-		if (l->node == n)
+	/* Closing one may close others of the node: begin again. */
+	while (l != NULL) {
+		bool is_of_node = l->node == n;
+
+		if (is_of_node)
 			mesh_link_close(m, l, WIRE_GOODBYE_REFUSED, "%s", why);
+		l = is_of_node ? m->links : l->hh.next;
+	}
 }
 
 static bool
@@ -365,7 +370,7 @@ mesh_seeds_set(struct mesh *m, const struct mesh_event *e)
 	for (int i = 0; i < m->seeds_len; i++) {
 		l = mesh_link_find(m, m->seeds[i].link);
 		if (l != NULL && l->state == MESH_LINK_DIALLING)
-			mesh_link_close(m, l, 0, "the seeds were changed");
+			mesh_link_close(m, l, WIRE_GOODBYE_DUPLICATE, "the seeds were changed");
 	}
 	m->seeds_len = 0;
 	for (int i = 0; i < e->addresses_len && m->seeds_len < MESH_SEEDS_MAX; i++) {
@@ -386,11 +391,9 @@ mesh_seeds_set(struct mesh *m, const struct mesh_event *e)
 static void
 mesh_stop(struct mesh *m)
 {
-	struct mesh_link *l, *next;
-
 	m->is_stopped = true;
-	HASH_ITER (hh, m->links, l, next)
-		mesh_link_close(m, l, WIRE_GOODBYE_LEAVING, "this node is stopping");
+	while (m->links != NULL)
+		mesh_link_close(m, m->links, WIRE_GOODBYE_LEAVING, "this node is stopping");
 }
 
 static void

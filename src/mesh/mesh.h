@@ -57,6 +57,11 @@ enum {
 	MESH_CLOCK_SKEW_MS = 5 * MS_MINUTE, /* beyond it a link carries no rows */
 	MESH_TABLE_PAGE_BYTES = 48 * 1024, /* of rows, that the driver should read at once */
 	MESH_PINGS_MAX = 16,		/* a second from one peer */
+	/* Between two askings for the whole table over one link; doubled up to the maximum
+	 * while they bring nothing new. */
+	MESH_ASK_MS = 30 * MS_SECOND,
+	MESH_ASK_MS_MAX = 8 * MS_MINUTE,
+	MESH_ASK_STALL_MS = 30 * MS_SECOND, /* a transfer without a page: given up */
 };
 
 enum mesh_state {
@@ -90,8 +95,6 @@ enum mesh_event_type {
 	MESH_EVENT_LINK_DATA,
 	/* `link` has ended, or a dial failed: `why`. */
 	MESH_EVENT_LINK_CLOSED,
-	/* The output of `link` has drained below its low mark: a table transfer may go on. */
-	MESH_EVENT_LINK_WRITABLE,
 	/* The peer of `link` sent what it must not (a bad signature, a row or query that
 	 * cannot be read): close it, saying `why`. */
 	MESH_EVENT_LINK_REJECT,
@@ -142,8 +145,9 @@ enum mesh_action_type {
 	MESH_ACTION_NODE_STATE,
 	/* Verify and merge `rows` from `link`; what changed comes back as ROWS_CHANGED. */
 	MESH_ACTION_DELIVER_ROWS,
-	/* Read a page of the table from `cursor` (zeros: from its beginning) for `link`. One
-	 * at a time for each link. */
+	/* As soon as the output of `link` is below its low mark, read a page of the table
+	 * from `cursor` (zeros: from its beginning) and answer with TABLE_READ. One at a time
+	 * for each link. */
 	MESH_ACTION_READ_TABLE,
 	/* The whole table of `link` has been delivered. */
 	MESH_ACTION_TABLE_RECEIVED,

@@ -169,7 +169,7 @@ const char *wire_goodbye_text(uint8_t reason); /* never NULL */
 /* Frames out of a byte stream. */
 struct wire_reader {
 	struct buf part;    /* the beginning of a frame that is not whole yet */
-	size_t taken;	    /* 1 while `part` is the frame returned last */
+	bool is_taken;	    /* `part` is the frame that was returned last */
 	size_t payload_max; /* WIRE_HELLO_BYTES_MAX until raised */
 };
 void wire_reader_init(struct wire_reader *r);
