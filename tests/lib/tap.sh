@@ -87,6 +87,7 @@ unlike() { # SENTENCE TEXT EXTENDED-REGEX
 }
 
 # Run a command; afterwards $status, $out and $err are what it left.
+# shellcheck disable=SC2034 # they are for the test
 run() {
 	status=0
 	"$@" >"$TMP/run.out" 2>"$TMP/run.err" </dev/null || status=$?
