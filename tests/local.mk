@@ -4,4 +4,26 @@ if HAVE_CUNIT
 check_LIBRARIES += %D%/lib/libtest.a
 %C%_lib_libtest_a_SOURCES = %D%/lib/tap.c %D%/lib/tap.h
 endif
-EXTRA_DIST += %D%/run
+EXTRA_DIST += %D%/run %D%/skips.txt
+
+dist_check_SCRIPTS += \
+	%D%/lint/layers.sh \
+	%D%/lint/style.sh \
+	%D%/system/by-hand.sh \
+	%D%/system/bus.sh \
+	%D%/system/configuration.sh \
+	%D%/system/crash.sh \
+	%D%/system/http.sh \
+	%D%/system/invitation.sh \
+	%D%/system/query.sh
+TESTS += $(dist_check_SCRIPTS)
+EXTRA_DIST += \
+	%D%/system/demo.sh \
+	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/raw.sh \
+	%D%/data/README %D%/data/page.png %D%/data/page.txt \
+	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
+
+# Checks that need no build, with whatever tools are there (./bootstrap dev installs them).
+.PHONY: lint
+lint:
+	$(AM_V_at)bash $(top_srcdir)/tests/lint/lint.sh
