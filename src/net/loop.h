@@ -19,14 +19,15 @@ struct loop_watch;
 enum { LOOP_POST_MAX = 65536 }; /* hand-offs waiting; beyond it the poster waits */
 
 struct loop *loop_new(void);
-/* All timers, watches and streams must be gone; hand-offs still waiting are run. */
+/* All timers, watches and streams must be gone; hand-offs still waiting are run, streams
+ * that stream_finish() left behind are closed. NULL is allowed. */
 void loop_free(struct loop *loop);
-/* Until loop_stop(). */
+/* Until loop_stop(); not at all when that came first. Not from inside a callback. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* One turn: wait for at most `wait_ms`, run what is due. For tests and small programs. */
 void loop_turn(struct loop *loop, ms_t wait_ms);
-/* The monotonic clock as of this turn. */
+/* The monotonic clock. A timer set for a moment of it never fires before that moment. */
 ms_t loop_now(const struct loop *loop);
 
 /* A one-shot timer, not armed. Free from its own callback is allowed. */

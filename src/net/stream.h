@@ -21,16 +21,22 @@ struct tls; /* net/tls.h */
 
 enum { STREAM_ADDRESS_SIZE = 128 }; /* "1.2.3.4:5", "[::1]:5", "unix:/path" */
 
+/* Members may be NULL. */
 struct stream_handler {
-	/* Connected, and for TLS the handshake is done and the peer verified. */
+	/* Connected, and for TLS the handshake is done and the peer verified. Comes once, for
+	 * accepted streams too, before anything else but a failing on_close. */
 	void (*on_open)(void *arg);
 	/* All bytes that have arrived and are not yet consumed. Returns how many were used;
 	 * the rest is shown again with the next arrival, or by stream_resume(). */
 	size_t (*on_data)(void *arg, struct bytes data);
-	/* The output has drained to below the low mark (see stream_write). */
+	/* Output was written and what is left is at or below STREAM_OUTPUT_LOW_BYTES. Comes
+	 * after each such write, so also when nobody waited for it. */
 	void (*on_drain)(void *arg);
-	/* The other side ended (`reason` 0), or the stream failed: a negative code, and a
-	 * sentence in `why`. */
+	/* Once. The other side ended (`reason` 0): what was written still goes out, and so
+	 * does stream_write(). Or the stream failed: a negative code, and a sentence in
+	 * `why` (valid during the call); nothing goes out any more. All input was shown
+	 * before, unless the stream is paused or its input is full: a peer that has gone is
+	 * reported at once, and what it left unread is lost. */
 	void (*on_close)(void *arg, int reason, const char *why);
 };
 
@@ -39,6 +45,9 @@ enum {
 	 * consumed. Room for a whole frame and its successor's header. */
 	STREAM_INPUT_BYTES_MAX = 128 * 1024,
 	STREAM_OUTPUT_LOW_BYTES = 64 * 1024,
+	STREAM_DIAL_MS_MAX = 10 * MS_SECOND, /* the name, and again the last address */
+	/* An address that does not answer, when the name has another one. */
+	STREAM_DIAL_NEXT_MS = 1500,
 };
 
 void stream_set_handler(struct stream *s, const struct stream_handler *h, void *arg);
@@ -47,19 +56,24 @@ void stream_set_handler(struct stream *s, const struct stream_handler *h, void *
  * on_close. */
 size_t stream_write(struct stream *s, struct bytes data);
 size_t stream_pending(const struct stream *s);
-/* Stop and go on reading. While paused a close by the peer is still noticed. */
+/* Stop and go on showing input. While paused a close by the peer is still noticed.
+ * stream_resume() shows again what is not consumed, also when nothing was paused. */
 void stream_pause(struct stream *s);
 void stream_resume(struct stream *s);
-/* Close once the output has been written, at most `linger_ms` later; no callback follows. */
+/* Hand the stream over to the loop: no callback follows and it must not be used again. It
+ * is closed when its output is written and the peer has ended too, at most `linger_ms`
+ * later; what still arrives is thrown away, so that it does not reset our last words. */
 void stream_finish(struct stream *s, ms_t linger_ms);
-void stream_close(struct stream *s); /* NULL is allowed */
-/* Abort after this long without a byte in (0 = never). */
+/* At once; output that still waits is lost. NULL is allowed. */
+void stream_close(struct stream *s);
+/* Fail (-ETIMEDOUT) after this long without a byte in (0 = never); the time that input is
+ * full because the owner does not consume does not count. */
 void stream_set_idle(struct stream *s, ms_t idle_ms);
 
-/* Text of the far address; valid while the stream lives. */
+/* Text of the far address (a unix socket's path for both sides); as dialled until then. */
 const char *stream_peer(const struct stream *s);
 bool stream_is_unix(const struct stream *s);
-/* Of a unix socket's peer; -1 otherwise. */
+/* The user id of a unix socket's peer; -1 otherwise. */
 int stream_peer_uid(const struct stream *s);
 /* After on_open of a TLS stream: the id of the peer's certificate (its key's hash), the
  * certificate's DER, and the ALPN protocol that was agreed ("" without one). */

@@ -1,0 +1,880 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A stream is a socket, its output queue and the input that its owner has not consumed.
+ *
+ * Libevent's bufferevents are not used: they stop reading at their high mark and then do
+ * not notice that the peer has gone, which is what a waiting query must know at once. Here
+ * a paused stream goes on reading until its input is full, and a full one is asked every
+ * STREAM_PEEK_MS whether the peer has closed (POLLRDHUP; libevent's EV_CLOSED alone spins
+ * on a reset). Plain and TLS share this state machine and differ in five calls.
+ *
+ * Owner's calls never do I/O and never call back: they note what is wanted and wake
+ * stream_kicked(). Every callback is made between stream_enter() and stream_leave(), so
+ * that an owner may close the stream from inside it. */
+#include "config.h"
+
+#include "net/stream.h"
+
+#include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+
+#include "base/mem.h"
+#include "net/address.h"
+#include "net/event.h"
+#include "net/io.h"
+#include "net/resolve.h"
+#include "net/stream-accept.h"
+
+enum {
+	STREAM_PEEK_MS = 250,
+	/* Written to one socket before others get their turn. */
+	STREAM_WRITE_BYTES_PER_TURN = 256 * 1024,
+};
+
+enum stream_state {
+	STREAM_RESOLVING,
+	STREAM_CONNECTING,
+	STREAM_HANDSHAKE,
+	STREAM_OPEN,
+	STREAM_ENDED, /* failed: on_close was called, or there is no owner */
+};
+
+struct stream {
+	struct loop *loop;
+	const struct stream_handler *handler; /* NULL: nobody is told anything */
+	void *arg;
+	enum stream_state state;
+	int fd; /* -1 before a socket is there */
+	char peer[STREAM_ADDRESS_SIZE];
+	bool is_unix;
+
+	struct buf in; /* arrived, not consumed */
+	struct evbuffer *out;
+	ms_t idle_ms;
+	ms_t last_in;
+
+	bool is_paused;
+	bool is_eof;		/* the peer ended; writing may go on */
+	bool is_show_due;	/* stream_resume(): show the input again */
+	bool is_write_blocked;	/* wait until the socket takes more */
+	bool is_read_blocked;	/* ... for a read: TLS has something to say first */
+	bool is_finishing;	/* no owner: write out, then close */
+	bool is_fin_sent;	/* ... all written; the input is thrown away */
+	bool is_closed;		/* by its owner; freed at the outermost stream_leave() */
+	int depth;		/* of stream_enter() */
+	bool is_reading, is_writing; /* the events that are added */
+
+	struct event *kick;
+	struct event *read_event, *write_event;
+	struct event *limit; /* for connecting, the handshake, lingering */
+	struct event *idle;
+	struct event *peek;
+	struct loop_orphan orphan;
+
+	/* While dialling. */
+	char *host;
+	int port;
+	struct resolve *resolve;
+	struct addrinfo *addresses, *next_address;
+	struct sockaddr_un *unix_address;
+	int dial_code;
+};
+
+static void stream_update(struct stream *s);
+
+static struct timeval
+stream_span(ms_t ms)
+{
+	return (struct timeval){ .tv_sec = ms / MS_SECOND,
+				 .tv_usec = (ms % MS_SECOND) * 1000 };
+}
+
+/* Only lingering counts once there is no owner. */
+static void
+stream_set_limit(struct stream *s, ms_t ms)
+{
+	struct timeval span = stream_span(ms);
+
+	if (!s->is_finishing)
+		event_add(s->limit, &span);
+}
+
+static void
+stream_event_free(struct event *event)
+{
+	if (event != NULL)
+		event_free(event);
+}
+
+static void
+stream_close_socket(struct stream *s)
+{
+	stream_event_free(s->read_event);
+	stream_event_free(s->write_event);
+	s->read_event = s->write_event = NULL;
+	s->is_reading = s->is_writing = s->is_write_blocked = false;
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+}
+
+static void
+stream_destroy(struct stream *s)
+{
+	stream_close_socket(s);
+	stream_event_free(s->kick);
+	stream_event_free(s->limit);
+	stream_event_free(s->idle);
+	stream_event_free(s->peek);
+	resolve_cancel(s->resolve);
+	if (s->addresses != NULL)
+		freeaddrinfo(s->addresses);
+	evbuffer_free(s->out);
+	buf_fini(&s->in);
+	free(s->unix_address);
+	free(s->host);
+	free(s);
+}
+
+static void
+stream_enter(struct stream *s)
+{
+	s->depth++;
+}
+
+static void
+stream_leave(struct stream *s)
+{
+	assert(s->depth > 0);
+	if (!s->is_closed)
+		stream_update(s);
+	if (--s->depth == 0 && s->is_closed)
+		stream_destroy(s);
+}
+
+/* An orphan's end: it has nobody but the loop. */
+static void
+stream_orphan_over(struct stream *s)
+{
+	loop_orphan_remove(s->loop, &s->orphan);
+	s->is_closed = true;
+}
+
+/* Between enter and leave. The stream is of no more use; tell its owner once. */
+static void
+stream_fail(struct stream *s, int code, const char *why)
+{
+	struct errmsg text;
+
+	if (s->state == STREAM_ENDED || s->is_closed)
+		return;
+	error_set(&text, code, "%s", why); /* `why` may be the stream's own */
+	s->state = STREAM_ENDED;
+	evbuffer_drain(s->out, evbuffer_get_length(s->out));
+	stream_close_socket(s);
+	if (s->is_finishing) {
+		stream_orphan_over(s);
+		return;
+	}
+	/* After a plain end the owner knows already, and only its last bytes are lost. */
+	if (!s->is_eof && s->handler != NULL && s->handler->on_close != NULL)
+		s->handler->on_close(s->arg, code, text.text);
+}
+
+/* Let the owner see what is there; `data` is `in`, or fresh bytes while that is empty. */
+static void
+stream_show(struct stream *s, struct bytes data)
+{
+	bool is_fresh = data.data != s->in.data;
+	size_t used = 0;
+
+	if (!s->is_paused && s->handler != NULL && s->handler->on_data != NULL)
+		used = s->handler->on_data(s->arg, data);
+	assert(used <= data.len);
+	if (s->is_closed || s->is_finishing)
+		return;
+	if (is_fresh)
+		buf_put(&s->in, data.data + used, data.len - used);
+	else
+		buf_drop(&s->in, used);
+	if (s->in.len == 0 && s->in.cap > 0)
+		buf_fini(&s->in);
+}
+
+static void
+stream_ended_by_peer(struct stream *s)
+{
+	if (s->is_eof)
+		return;
+	s->is_eof = true;
+	if (s->is_show_due && !s->is_paused && !s->is_finishing && s->in.len > 0)
+		stream_show(s, buf_bytes(&s->in));
+	if (s->is_closed)
+		return;
+	if (s->is_finishing) {
+		if (s->is_fin_sent)
+			stream_orphan_over(s);
+		return;
+	}
+	if (s->handler != NULL && s->handler->on_close != NULL)
+		s->handler->on_close(s->arg, 0, "the other side closed the connection");
+}
+
+static enum io_status
+stream_read_some(struct stream *s, uint8_t *data, size_t size, struct io *io)
+{
+	return io_socket_read(s->fd, data, size, io);
+}
+
+/* Bytes that TLS has read from the socket and not yet given out. */
+static bool
+stream_has_hidden_input(const struct stream *s)
+{
+	(void)s;
+	return false;
+}
+
+static bool
+stream_may_read(const struct stream *s)
+{
+	return s->state == STREAM_OPEN && !s->is_eof && !s->is_closed &&
+	       s->in.len < STREAM_INPUT_BYTES_MAX;
+}
+
+static void
+stream_take(struct stream *s, const uint8_t *data, size_t len)
+{
+	s->last_in = clock_mono_ms();
+	if (s->is_finishing)
+		return;
+	if (s->in.len == 0) {
+		stream_show(s, bytes_of(data, len));
+		return;
+	}
+	buf_put(&s->in, data, len);
+	stream_show(s, buf_bytes(&s->in));
+}
+
+static void
+stream_pump_in(struct stream *s)
+{
+	enum io_status status = IO_DONE;
+	struct io io = { .len = 0 };
+	size_t size, len = 0, room;
+	uint8_t *scratch = loop_scratch(s->loop, &size);
+
+	s->is_read_blocked = false;
+	if (!stream_may_read(s))
+		return;
+	room = STREAM_INPUT_BYTES_MAX - s->in.len;
+	if (size > room)
+		size = room;
+	while (len < size && status == IO_DONE) {
+		status = stream_read_some(s, scratch + len, size - len, &io);
+		if (status == IO_DONE)
+			len += io.len;
+		if (!stream_has_hidden_input(s))
+			break;
+	}
+	if (len > 0)
+		stream_take(s, scratch, len);
+	if (s->is_closed || s->state != STREAM_OPEN)
+		return;
+	if (status == IO_WANT_WRITE)
+		s->is_write_blocked = s->is_read_blocked = true;
+	else if (status == IO_END)
+		stream_ended_by_peer(s);
+	else if (status == IO_FAILED)
+		stream_fail(s, io.code, io.err.text);
+}
+
+static enum io_status
+stream_write_some(struct stream *s, struct io *io)
+{
+	int n = evbuffer_write_atmost(s->out, s->fd, STREAM_WRITE_BYTES_PER_TURN);
+
+	if (n > 0) {
+		io->len = (size_t)n;
+		return IO_DONE;
+	}
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		return io_socket_failed(-errno, io);
+	return IO_WANT_WRITE;
+}
+
+/* Everything is written: say so to the peer, then wait for its end, so that a close while
+ * it still sends does not become a reset that destroys our last words. */
+static void
+stream_send_fin(struct stream *s)
+{
+	s->is_fin_sent = true;
+	shutdown(s->fd, SHUT_WR);
+	if (s->is_eof)
+		stream_orphan_over(s);
+}
+
+static void
+stream_pump_out(struct stream *s)
+{
+	enum io_status status = IO_DONE;
+	struct io io = { .len = 0 };
+	size_t written = 0;
+
+	if (s->state != STREAM_OPEN || s->is_closed || s->is_fin_sent)
+		return;
+	while (stream_pending(s) > 0 && written < STREAM_WRITE_BYTES_PER_TURN) {
+		status = stream_write_some(s, &io);
+		if (status != IO_DONE)
+			break;
+		written += io.len;
+	}
+	if (status == IO_FAILED) {
+		stream_fail(s, io.code, io.err.text);
+		return;
+	}
+	s->is_write_blocked = stream_pending(s) > 0 && status != IO_WANT_READ;
+	if (s->is_finishing) {
+		if (stream_pending(s) == 0)
+			stream_send_fin(s);
+	} else if (written > 0 && stream_pending(s) <= STREAM_OUTPUT_LOW_BYTES &&
+		   s->handler != NULL && s->handler->on_drain != NULL) {
+		s->handler->on_drain(s->arg);
+	}
+}
+
+/* Connected, and trusted if that was wanted. */
+static void
+stream_opened(struct stream *s)
+{
+	s->state = STREAM_OPEN;
+	s->last_in = clock_mono_ms();
+	if (!s->is_finishing)
+		event_del(s->limit);
+	if (s->is_finishing)
+		event_active(s->kick, 0, 0);
+	else if (s->handler != NULL && s->handler->on_open != NULL)
+		s->handler->on_open(s->arg);
+	if (!s->is_closed)
+		event_active(s->kick, 0, 0);
+}
+
+static void
+stream_connected(struct stream *s)
+{
+	s->is_write_blocked = false;
+	stream_opened(s);
+}
+
+static void stream_connect_next(struct stream *s);
+
+static void
+stream_connect_done(struct stream *s)
+{
+	int code = 0;
+	socklen_t len = sizeof(code);
+
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &code, &len) != 0)
+		code = errno;
+	if (code == 0) {
+		stream_connected(s);
+		return;
+	}
+	s->dial_code = -code;
+	stream_close_socket(s);
+	stream_connect_next(s);
+}
+
+/* The socket can be read or written, or is broken. */
+static void
+stream_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)fd;
+	stream_enter(s);
+	if (s->state == STREAM_CONNECTING) {
+		stream_connect_done(s);
+	} else {
+		if (what & EV_WRITE) {
+			s->is_write_blocked = false;
+			stream_pump_out(s);
+		}
+		if ((what & EV_READ) || s->is_read_blocked)
+			stream_pump_in(s);
+		if (!s->is_closed && !s->is_write_blocked)
+			stream_pump_out(s);
+	}
+	stream_leave(s);
+}
+
+static void
+stream_attach(struct stream *s, int fd)
+{
+	s->fd = fd;
+	s->read_event = event_new(loop_base(s->loop), fd, EV_READ | EV_PERSIST,
+				  stream_ready, s);
+	s->write_event = event_new(loop_base(s->loop), fd, EV_WRITE | EV_PERSIST,
+				   stream_ready, s);
+}
+
+static void
+stream_set_options(int fd)
+{
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+static void
+stream_dial_failed(struct stream *s)
+{
+	struct errmsg err;
+	int code = s->dial_code;
+
+	if (code == -ECONNREFUSED)
+		error_set(&err, code, "%s refused the connection: nothing listens there",
+			  s->peer);
+	else if (code == -ENOENT)
+		error_set(&err, code, "%s does not exist: nothing listens there", s->peer);
+	else
+		error_set(&err, code, "no connection to %s: %s", s->peer,
+			  error_text(code));
+	stream_fail(s, code, err.text);
+}
+
+/* One attempt; -EINPROGRESS when the answer comes later. */
+static int
+stream_connect(struct stream *s, const struct sockaddr *sa, socklen_t len)
+{
+	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	if (sa->sa_family != AF_UNIX)
+		stream_set_options(fd);
+	rc = connect(fd, sa, len) == 0 ? 0 : -errno;
+	if (rc != 0 && rc != -EINPROGRESS) {
+		close(fd);
+		return rc;
+	}
+	stream_attach(s, fd);
+	return rc;
+}
+
+/* Try the addresses left, in the resolver's order. An attempt that hangs is given up when
+ * there is another address, so that a broken IPv6 does not hide a working IPv4. */
+static void
+stream_connect_next(struct stream *s)
+{
+	int rc = -EADDRNOTAVAIL;
+
+	s->state = STREAM_CONNECTING;
+	while (s->fd < 0 && s->next_address != NULL) {
+		struct addrinfo *ai = s->next_address;
+
+		s->next_address = ai->ai_next;
+		address_format(ai->ai_addr, ai->ai_addrlen, s->peer);
+		rc = stream_connect(s, ai->ai_addr, ai->ai_addrlen);
+		if (s->fd < 0)
+			s->dial_code = rc;
+	}
+	if (s->fd < 0) {
+		stream_dial_failed(s);
+		return;
+	}
+	stream_set_limit(s, s->next_address != NULL ? STREAM_DIAL_NEXT_MS :
+						      STREAM_DIAL_MS_MAX);
+	if (rc == 0)
+		stream_connected(s);
+}
+
+static void
+stream_dial_unix(struct stream *s)
+{
+	int rc = stream_connect(s, (const void *)s->unix_address,
+				sizeof(*s->unix_address));
+
+	s->state = STREAM_CONNECTING;
+	if (rc == 0) {
+		stream_connected(s);
+		return;
+	}
+	/* A full backlog; unix sockets do not connect in the background. */
+	s->dial_code = rc == -EAGAIN ? -EBUSY : rc;
+	stream_dial_failed(s);
+}
+
+static void
+stream_resolved(void *arg, struct addrinfo *list, const char *why)
+{
+	struct stream *s = arg;
+
+	stream_enter(s);
+	s->resolve = NULL;
+	s->addresses = s->next_address = list;
+	if (list == NULL)
+		stream_fail(s, -EHOSTUNREACH, why);
+	else
+		stream_connect_next(s);
+	stream_leave(s);
+}
+
+static void
+stream_dial_start(struct stream *s)
+{
+	if (s->unix_address != NULL) {
+		stream_dial_unix(s);
+	} else if (s->addresses != NULL) {
+		stream_connect_next(s);
+	} else if (s->resolve == NULL) {
+		stream_set_limit(s, STREAM_DIAL_MS_MAX);
+		s->resolve = resolve_start(s->loop, s->host, s->port, stream_resolved, s);
+	}
+}
+
+/* What an owner's call has asked for, now from the loop. */
+static void
+stream_kicked(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)fd, (void)what;
+	stream_enter(s);
+	if (s->state == STREAM_RESOLVING)
+		stream_dial_start(s);
+	else if (s->state == STREAM_HANDSHAKE)
+		stream_opened(s); /* accepted */
+	if (s->is_show_due && s->state == STREAM_OPEN && !s->is_paused && !s->is_closed) {
+		s->is_show_due = false;
+		if (s->in.len > 0 && !s->is_eof && !s->is_finishing)
+			stream_show(s, buf_bytes(&s->in));
+		if (!s->is_closed && stream_has_hidden_input(s))
+			stream_pump_in(s);
+	}
+	if (!s->is_write_blocked)
+		stream_pump_out(s);
+	stream_leave(s);
+}
+
+/* Connecting, the handshake or lingering took too long. */
+static void
+stream_limit_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+	struct errmsg err;
+
+	(void)fd, (void)what;
+	stream_enter(s);
+	if (s->is_finishing) {
+		stream_orphan_over(s);
+	} else if (s->state == STREAM_CONNECTING && s->next_address != NULL) {
+		s->dial_code = -ETIMEDOUT;
+		stream_close_socket(s);
+		stream_connect_next(s);
+	} else {
+		error_set(&err, -ETIMEDOUT, "%s did not answer in time", s->peer);
+		stream_fail(s, -ETIMEDOUT, err.text);
+	}
+	stream_leave(s);
+}
+
+static void
+stream_idle_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+	ms_t left = s->last_in + s->idle_ms - clock_mono_ms();
+	struct timeval span;
+	struct errmsg err;
+
+	(void)fd, (void)what;
+	stream_enter(s);
+	/* Silence of a peer that we do not read is our own. */
+	if (s->state == STREAM_OPEN && !stream_may_read(s))
+		left = s->idle_ms;
+	if (left > 0) {
+		span = stream_span(left);
+		event_add(s->idle, &span);
+	} else {
+		error_set(&err, -ETIMEDOUT, "%s sent nothing for %lld ms", s->peer,
+			  (long long)s->idle_ms);
+		stream_fail(s, -ETIMEDOUT, err.text);
+	}
+	stream_leave(s);
+}
+
+/* The input is full, so the end of the stream cannot be read: ask for it. */
+static void
+stream_peek(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+	struct pollfd ask = { .fd = s->fd, .events = POLLRDHUP };
+	int code = 0;
+	socklen_t len = sizeof(code);
+	struct io io;
+
+	(void)fd, (void)what;
+	stream_enter(s);
+	if (s->fd >= 0 && s->state == STREAM_OPEN && poll(&ask, 1, 0) > 0) {
+		getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &code, &len);
+		if (code != 0) {
+			io_socket_failed(-code, &io);
+			stream_fail(s, io.code, io.err.text);
+		} else {
+			stream_ended_by_peer(s);
+		}
+	}
+	stream_leave(s);
+}
+
+static void
+stream_set_event(struct event *event, bool *is_added, bool is_wanted)
+{
+	if (event == NULL || *is_added == is_wanted)
+		return;
+	*is_added = is_wanted;
+	if (is_wanted)
+		event_add(event, NULL);
+	else
+		event_del(event);
+}
+
+/* Bring the events into line with the state; at the end of everything that changes it. */
+static void
+stream_update(struct stream *s)
+{
+	bool is_full = s->state == STREAM_OPEN && !s->is_eof &&
+		       s->in.len >= STREAM_INPUT_BYTES_MAX;
+	struct timeval span = stream_span(STREAM_PEEK_MS);
+
+	if (s->is_finishing && s->in.cap > 0)
+		buf_fini(&s->in);
+	stream_set_event(s->read_event, &s->is_reading, stream_may_read(s));
+	stream_set_event(s->write_event, &s->is_writing,
+			 s->state == STREAM_CONNECTING || s->is_write_blocked);
+	if (is_full && s->peek == NULL)
+		s->peek = event_new(loop_base(s->loop), -1, EV_PERSIST, stream_peek, s);
+	if (s->peek != NULL) {
+		if (!is_full)
+			event_del(s->peek);
+		else if (!event_pending(s->peek, EV_TIMEOUT, NULL))
+			event_add(s->peek, &span);
+	}
+}
+
+static struct stream *
+stream_new(struct loop *loop)
+{
+	struct stream *s = mem_calloc(1, sizeof(*s));
+
+	s->loop = loop;
+	s->fd = -1;
+	s->out = evbuffer_new();
+	s->kick = event_new(loop_base(loop), -1, 0, stream_kicked, s);
+	s->limit = event_new(loop_base(loop), -1, 0, stream_limit_over, s);
+	return s;
+}
+
+struct stream *
+stream_accept(struct loop *loop, int fd, struct tls *tls, const char *peer, bool is_unix)
+{
+	struct stream *s = stream_new(loop);
+
+	(void)tls;
+	s->is_unix = is_unix;
+	snprintf(s->peer, sizeof(s->peer), "%s", peer);
+	if (!is_unix)
+		stream_set_options(fd);
+	stream_attach(s, fd);
+	s->state = STREAM_HANDSHAKE;
+	event_active(s->kick, 0, 0);
+	return s;
+}
+
+struct stream *
+stream_dial(struct loop *loop, const char *address, struct tls *tls, const char *alpn,
+	    const struct stream_handler *h, void *arg, struct errmsg *err)
+{
+	const char *path = address_unix_path(address);
+	struct sockaddr_un sun;
+	char host[ADDRESS_HOST_SIZE];
+	struct stream *s;
+	int port = 0;
+
+	(void)tls, (void)alpn;
+	if (path != NULL && address_unix_fill(path, &sun, err) != 0)
+		return NULL;
+	if (path == NULL &&
+	    (address_split(address, host, sizeof(host), &port) != 0 || port == 0)) {
+		error_set(err, -EINVAL,
+			  "'%.100s' is not an address; write host:port, [ipv6]:port or "
+			  "unix:/path", address);
+		return NULL;
+	}
+	s = stream_new(loop);
+	s->state = STREAM_RESOLVING;
+	snprintf(s->peer, sizeof(s->peer), "%.120s", address);
+	stream_set_handler(s, h, arg);
+	if (path != NULL) {
+		s->is_unix = true;
+		s->unix_address = mem_dup(&sun, sizeof(sun));
+	} else {
+		s->host = mem_strdup(host);
+		s->port = port;
+		s->addresses = s->next_address = address_numeric(host, port);
+	}
+	event_active(s->kick, 0, 0);
+	return s;
+}
+
+void
+stream_set_handler(struct stream *s, const struct stream_handler *h, void *arg)
+{
+	s->handler = h;
+	s->arg = arg;
+}
+
+size_t
+stream_write(struct stream *s, struct bytes data)
+{
+	assert(!s->is_finishing && !s->is_closed);
+	if (s->state == STREAM_ENDED || data.len == 0)
+		return stream_pending(s);
+	evbuffer_add(s->out, data.data, data.len);
+	if (s->state == STREAM_OPEN && !s->is_write_blocked)
+		event_active(s->kick, 0, 0);
+	return stream_pending(s);
+}
+
+size_t
+stream_pending(const struct stream *s)
+{
+	return evbuffer_get_length(s->out);
+}
+
+void
+stream_pause(struct stream *s)
+{
+	s->is_paused = true;
+}
+
+void
+stream_resume(struct stream *s)
+{
+	s->is_paused = false;
+	if (s->state != STREAM_OPEN || s->is_show_due)
+		return;
+	s->is_show_due = true;
+	event_active(s->kick, 0, 0);
+}
+
+static void
+stream_orphan_end(struct loop_orphan *orphan)
+{
+	struct stream *s = (void *)((char *)orphan - offsetof(struct stream, orphan));
+
+	s->is_closed = true;
+	if (s->depth == 0)
+		stream_destroy(s);
+}
+
+void
+stream_finish(struct stream *s, ms_t linger_ms)
+{
+	assert(!s->is_finishing && !s->is_closed);
+	s->handler = NULL;
+	if (s->state == STREAM_ENDED) {
+		stream_close(s);
+		return;
+	}
+	stream_set_limit(s, linger_ms < 0 ? 0 : linger_ms);
+	s->is_finishing = true;
+	if (s->idle != NULL)
+		event_del(s->idle);
+	s->orphan.end = stream_orphan_end;
+	loop_orphan_add(s->loop, &s->orphan);
+	event_active(s->kick, 0, 0);
+	if (s->depth == 0)
+		stream_update(s);
+}
+
+void
+stream_close(struct stream *s)
+{
+	if (s == NULL)
+		return;
+	assert(!s->is_finishing && !s->is_closed);
+	s->is_closed = true;
+	if (s->depth == 0)
+		stream_destroy(s);
+}
+
+void
+stream_set_idle(struct stream *s, ms_t idle_ms)
+{
+	struct timeval span = stream_span(idle_ms);
+
+	s->idle_ms = idle_ms;
+	s->last_in = clock_mono_ms();
+	if (s->idle == NULL)
+		s->idle = event_new(loop_base(s->loop), -1, 0, stream_idle_over, s);
+	if (idle_ms > 0)
+		event_add(s->idle, &span);
+	else
+		event_del(s->idle);
+}
+
+const char *
+stream_peer(const struct stream *s)
+{
+	return s->peer;
+}
+
+bool
+stream_is_unix(const struct stream *s)
+{
+	return s->is_unix;
+}
+
+int
+stream_peer_uid(const struct stream *s)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (!s->is_unix || s->fd < 0 ||
+	    getsockopt(s->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+		return -1;
+	return (int)cred.uid;
+}
+
+bool
+stream_peer_id(const struct stream *s, struct id *ret_id)
+{
+	(void)s, (void)ret_id;
+	return false;
+}
+
+struct bytes
+stream_peer_cert(const struct stream *s)
+{
+	(void)s;
+	return BYTES_NONE;
+}
+
+const char *
+stream_alpn(const struct stream *s)
+{
+	(void)s;
+	return "";
+}
