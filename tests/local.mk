@@ -8,6 +8,7 @@ EXTRA_DIST += %D%/run %D%/skips.txt
 
 dist_check_SCRIPTS += \
 	%D%/lint/layers.sh \
+	%D%/lint/manuals.sh \
 	%D%/lint/style.sh \
 	%D%/system/by-hand.sh \
 	%D%/system/bus.sh \

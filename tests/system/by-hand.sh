@@ -14,6 +14,7 @@ printf '[http]\nlisten = 127.0.0.1:0\n[peer]\nlisten = 127.0.0.1:0\n[bus]\nliste
 	>"$TMP/alpha/home/config/ocf/ocf.conf"
 export XDG_CONFIG_HOME=$TMP/alpha/home/config XDG_STATE_HOME=$TMP/alpha/home/state
 export XDG_RUNTIME_DIR=$TMP/alpha/home/run
+mkdir "$TMP/alpha/build"
 cp "$OCF_TEST_SRCDIR/README.md" "$TMP/alpha/"
 cd "$TMP/alpha" || exit 99
 
