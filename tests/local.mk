@@ -25,6 +25,8 @@ EXTRA_DIST += \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
 
 # Checks that need no build, with whatever tools are there (./bootstrap dev installs them).
-.PHONY: lint
+.PHONY: lint format
 lint:
 	$(AM_V_at)bash $(top_srcdir)/tests/lint/lint.sh
+format:
+	$(AM_V_at)cd $(top_srcdir) && find crdt store src tests -name '*.[ch]' -exec clang-format -i {} +
