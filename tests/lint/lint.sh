@@ -50,8 +50,8 @@ if have mandoc && [ "${#manuals[@]}" -gt 0 ]; then
 fi
 if have cppcheck; then
 	lint cppcheck cppcheck --quiet --enable=warning,performance,portability \
-		--inline-suppr --error-exitcode=1 --std=c11 --suppressions-list=tests/lint/cppcheck.txt \
-		-j "$(nproc)" -I. -Isrc crdt store src
+		--include=/usr/include/uthash.h --include=/usr/include/utlist.h --inline-suppr \
+		--error-exitcode=1 --std=c11 --suppressions-list=tests/lint/cppcheck.txt -j "$(nproc)" -I. -Isrc crdt store src
 fi
 echo "lint: $failed failed"
 [ "$failed" -eq 0 ]
