@@ -186,6 +186,12 @@ http_reply_data(struct http_exchange *x, struct bytes data)
 	return stream_pending(x->conn->stream);
 }
 
+size_t
+http_reply_pending(const struct http_exchange *x)
+{
+	return stream_pending(x->conn->stream);
+}
+
 void
 http_reply_end(struct http_exchange *x)
 {

@@ -72,7 +72,7 @@ struct http_handler {
 };
 
 struct http_server *http_server_new(const struct http_server_config *config);
-/* Drops all connections; running exchanges get on_abort(). */
+/* Drops all connections; running exchanges get on_abort(). Not from inside a callback. */
 void http_server_free(struct http_server *server);
 /* "host:port" or "unix:/path" (made with `mode`). `tls` NULL for plain. `tag` is told by
  * http_exchange_tag(). */
@@ -102,6 +102,7 @@ int http_reply_begin(struct http_exchange *x, int status, const struct query_hea
 bool http_reply_has_begun(const struct http_exchange *x);
 /* Returns the bytes waiting in the output. */
 size_t http_reply_data(struct http_exchange *x, struct bytes data);
+size_t http_reply_pending(const struct http_exchange *x);
 void http_reply_end(struct http_exchange *x);
 /* Begin, data and end in one, with headers of our own making. */
 void http_reply_full(struct http_exchange *x, int status, const struct query_headers *headers,
