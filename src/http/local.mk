@@ -1,6 +1,25 @@
 noinst_LIBRARIES += %D%/libhttp.a
 %C%_libhttp_a_SOURCES = \
-	%D%/parse.c %D%/parse.h
+	%D%/access.c %D%/access.h \
+	%D%/api.c %D%/api.h \
+	%D%/exchange.c %D%/exchange.h \
+	%D%/metrics.c %D%/metrics.h \
+	%D%/parse.c %D%/parse.h \
+	%D%/problem.c %D%/problem.h \
+	%D%/request.c %D%/request.h \
+	%D%/routes.h \
+	%D%/server.c %D%/server.h \
+	%D%/service.c
+nodist_%C%_libhttp_a_SOURCES = %D%/openapi.c
+
+# The document is served from the program itself.
+%D%/openapi.c: %D%/openapi.yaml %D%/embed.awk
+	$(AM_V_GEN)$(MKDIR_P) $(@D)
+	$(AM_V_at)$(AWK) -v name=openapi_yaml -v header=http/api.h \
+		-f $(srcdir)/src/http/embed.awk $(srcdir)/src/http/openapi.yaml >$@.new
+	$(AM_V_at)mv $@.new $@
+EXTRA_DIST += %D%/openapi.yaml %D%/embed.awk
+CLEANFILES += %D%/openapi.c
 
 if HAVE_CUNIT
 check_PROGRAMS += tests/unit/test-http-parse
