@@ -30,11 +30,12 @@ void cert_request_make(const struct key *node, struct buf *out);
 int cert_request_check(struct bytes csr, uint8_t ret_public[KEY_PUBLIC_BYTES],
 		       struct errmsg *err);
 /* Append the certificate of a node with this public key. */
-void cert_issue(const struct key *ca, struct bytes ca_cert,
-		const uint8_t public_key[KEY_PUBLIC_BYTES], ms_t now_ms, struct buf *out);
+void cert_issue(const struct key *ca, const uint8_t public_key[KEY_PUBLIC_BYTES],
+		ms_t now_ms, struct buf *out);
 
 /* Is it a CA certificate of an OCF cluster, signed by itself? Gives the cluster's id (`owner`
- * of ban and forget rows) and key. -OCF_EMALFORMED, -OCF_ESIGNATURE, -OCF_EEXPIRED. */
+ * of ban and forget rows) and key. -OCF_EMALFORMED, -OCF_ESIGNATURE, -OCF_EEXPIRED.
+ * The outputs may be NULL. */
 int cert_check_ca(struct bytes ca_cert, ms_t now_ms, struct id *ret_cluster,
 		  uint8_t ret_public[KEY_PUBLIC_BYTES], struct errmsg *err);
 /* Is it a node certificate signed by this CA (whose own certificate was checked before),

@@ -21,7 +21,7 @@
 enum {
 	TOKEN_SECRET_BYTES = 16,
 	TOKEN_ADDRESSES_MAX = 8,
-	TOKEN_ADDRESS_BYTES_MAX = 255, /* fits a DNS name without its port's last digits */
+	TOKEN_ADDRESS_BYTES_MAX = 255, /* a DNS name of 249 characters and a port */
 	TOKEN_TEXT_BYTES_MAX = 4096,   /* above the longest with 8 long addresses */
 };
 

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A line: SHA-256 of the secret in hex, expiry in ms, uses left, "member" or "admin", then
+ * the ids of the nodes that took it. */
+#include "config.h"
+
+#include "ident/invites.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hex.h"
+#include "base/mem.h"
+#include "ident/sha256.h"
+
+enum {
+	INVITES_FILE_BYTES_MAX = 4 * 1024 * 1024,
+	INVITES_EXPIRY_DIGITS_MAX = 15, /* beyond the year 30000 */
+};
+
+static const char invites_head[] =
+	"# Invitations of this node: SHA-256 of the secret, expiry in ms since 1970, uses\n"
+	"# left, kind, ids of the nodes that came.\n";
+
+struct invite {
+	uint8_t hash[IDENT_SHA256_BYTES];
+	ms_t expires_ms;
+	unsigned uses;
+	bool is_admin;
+	unsigned takers_len;
+	struct id *takers;
+};
+
+struct book {
+	struct invite *invites;
+	unsigned len;
+};
+
+static void
+book_fini(struct book *book)
+{
+	for (unsigned i = 0; i < book->len; i++)
+		free(book->invites[i].takers);
+	free(book->invites);
+}
+
+static struct invite *
+book_append(struct book *book)
+{
+	book->invites = mem_realloc(book->invites, book->len + 1, sizeof(book->invites[0]));
+	memset(&book->invites[book->len], 0, sizeof(book->invites[0]));
+	return &book->invites[book->len++];
+}
+
+static void
+invite_add_taker(struct invite *invite, const struct id *taker)
+{
+	invite->takers = mem_realloc(invite->takers, invite->takers_len + 1,
+				     sizeof(invite->takers[0]));
+	invite->takers[invite->takers_len++] = *taker;
+}
+
+static int
+book_parse_number(const char *text, size_t digits_max, long long *ret_number)
+{
+	size_t len = text == NULL ? 0 : strlen(text);
+
+	if (len == 0 || len > digits_max || strspn(text, "0123456789") != len)
+		return -OCF_EMALFORMED;
+	*ret_number = atoll(text);
+	return 0;
+}
+
+static int
+book_parse_line(struct book *book, char *line)
+{
+	struct invite *invite = book_append(book);
+	char *rest, *word = strtok_r(line, " ", &rest);
+	long long expires, uses;
+
+	if (word == NULL || hex_decode(word, invite->hash, sizeof(invite->hash)) != 0)
+		return -OCF_EMALFORMED;
+	if (book_parse_number(strtok_r(NULL, " ", &rest), INVITES_EXPIRY_DIGITS_MAX,
+			      &expires) != 0 ||
+	    book_parse_number(strtok_r(NULL, " ", &rest), 4, &uses) != 0)
+		return -OCF_EMALFORMED;
+	invite->expires_ms = expires;
+	invite->uses = (unsigned)uses;
+	word = strtok_r(NULL, " ", &rest);
+	if (word == NULL || (strcmp(word, "admin") != 0 && strcmp(word, "member") != 0))
+		return -OCF_EMALFORMED;
+	invite->is_admin = strcmp(word, "admin") == 0;
+	while ((word = strtok_r(NULL, " ", &rest)) != NULL) {
+		struct id taker;
+
+		if (id_parse(word, &taker) != 0)
+			return -OCF_EMALFORMED;
+		invite_add_taker(invite, &taker);
+	}
+	return 0;
+}
+
+/* An absent file is an empty book. */
+static int
+book_read(const char *path, struct book *ret_book, struct errmsg *err)
+{
+	struct book book = { .len = 0 };
+	struct buf text = BUF_INIT;
+	char *rest = NULL;
+	int rc = file_read_secret(path, INVITES_FILE_BYTES_MAX, &text, err);
+
+	if (rc == -ENOENT) {
+		*ret_book = book;
+		return 0;
+	}
+	if (rc != 0) {
+		buf_fini(&text);
+		return rc;
+	}
+	buf_put_u8(&text, '\0');
+	for (char *line = strtok_r((char *)text.data, "\n", &rest); rc == 0 && line != NULL;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		if (line[0] != '#')
+			rc = book_parse_line(&book, line);
+	}
+	buf_fini(&text);
+	if (rc != 0) {
+		error_set(err, rc,
+			  "%s is damaged at entry %u; remove it and invite again: open "
+			  "invitations are lost, nodes are not", path, book.len);
+		book_fini(&book);
+		return rc;
+	}
+	*ret_book = book;
+	return 0;
+}
+
+static int
+book_write(const char *path, const struct book *book, ms_t now_ms, struct errmsg *err)
+{
+	char hex[2 * IDENT_SHA256_BYTES + 1], id[ID_TEXT_SIZE];
+	struct buf text = BUF_INIT;
+	int rc;
+
+	buf_put_text(&text, invites_head);
+	for (unsigned i = 0; i < book->len; i++) {
+		const struct invite *invite = &book->invites[i];
+
+		if (invite->expires_ms + INVITES_EXPIRED_MS < now_ms)
+			continue;
+		buf_printf(&text, "%s %lld %u %s",
+			   hex_encode(invite->hash, sizeof(invite->hash), hex),
+			   (long long)invite->expires_ms, invite->uses,
+			   invite->is_admin ? "admin" : "member");
+		for (unsigned j = 0; j < invite->takers_len; j++)
+			buf_printf(&text, " %s", id_text(&invite->takers[j], id));
+		buf_put_text(&text, "\n");
+	}
+	rc = file_write(path, buf_bytes(&text), 0600, err);
+	buf_fini(&text);
+	return rc;
+}
+
+static unsigned
+book_count_open(const struct book *book, ms_t now_ms)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < book->len; i++) {
+		if (book->invites[i].uses > 0 && now_ms < book->invites[i].expires_ms)
+			count++;
+	}
+	return count;
+}
+
+/* Make room for one: what expired or was used up longest ago goes. */
+static int
+book_make_room(struct book *book, ms_t now_ms, struct errmsg *err)
+{
+	while (book->len >= INVITES_MAX) {
+		struct invite *oldest = NULL;
+
+		for (unsigned i = 0; i < book->len; i++) {
+			struct invite *invite = &book->invites[i];
+
+			if (invite->uses > 0 && now_ms < invite->expires_ms)
+				continue;
+			if (oldest == NULL || invite->expires_ms < oldest->expires_ms)
+				oldest = invite;
+		}
+		if (oldest == NULL)
+			return error_set(err, -OCF_ELIMIT,
+					 "%d invitations are open already; wait until some "
+					 "expire", INVITES_MAX);
+		free(oldest->takers);
+		*oldest = book->invites[--book->len];
+	}
+	return 0;
+}
+
+int
+invites_add(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES], ms_t expires_ms,
+	    unsigned uses, bool is_admin, ms_t now_ms, struct errmsg *err)
+{
+	struct book book;
+	struct invite *invite;
+	int rc;
+
+	if (uses < 1 || uses > INVITES_USES_MAX)
+		return error_set(err, -OCF_ELIMIT,
+				 "an invitation can be used 1 to %d times", INVITES_USES_MAX);
+	rc = book_read(path, &book, err);
+	if (rc != 0)
+		return rc;
+	rc = book_make_room(&book, now_ms, err);
+	if (rc == 0) {
+		invite = book_append(&book);
+		ident_sha256(secret, TOKEN_SECRET_BYTES, invite->hash);
+		invite->expires_ms = expires_ms;
+		invite->uses = uses;
+		invite->is_admin = is_admin;
+		rc = book_write(path, &book, now_ms, err);
+	}
+	book_fini(&book);
+	return rc;
+}
+
+/* Compares with every entry in full, so that the time tells nothing. */
+static struct invite *
+book_find(struct book *book, const uint8_t secret[TOKEN_SECRET_BYTES])
+{
+	uint8_t hash[IDENT_SHA256_BYTES];
+	struct invite *found = NULL;
+
+	ident_sha256(secret, TOKEN_SECRET_BYTES, hash);
+	for (unsigned i = 0; i < book->len; i++) {
+		if (ident_equal(book->invites[i].hash, hash, sizeof(hash)))
+			found = &book->invites[i];
+	}
+	return found;
+}
+
+static bool
+invite_has_taker(const struct invite *invite, const struct id *taker)
+{
+	for (unsigned i = 0; i < invite->takers_len; i++) {
+		if (id_equal(&invite->takers[i], taker))
+			return true;
+	}
+	return false;
+}
+
+static int
+invite_take(struct invite *invite, const struct id *taker, ms_t now_ms, bool *ret_is_new,
+	    struct errmsg *err)
+{
+	char text[CLOCK_TEXT_SIZE];
+
+	if (invite == NULL)
+		return error_set(err, -OCF_EUNKNOWN,
+				 "this node does not know the invitation; ask for a new one");
+	if (now_ms >= invite->expires_ms)
+		return error_set(err, -OCF_EEXPIRED,
+				 "the invitation expired at %s; ask for a new one",
+				 clock_text(invite->expires_ms, text));
+	*ret_is_new = !invite_has_taker(invite, taker);
+	if (!*ret_is_new)
+		return 0;
+	if (invite->uses == 0)
+		return error_set(err, -OCF_ELIMIT,
+				 "the invitation was used already; ask for a new one");
+	invite->uses--;
+	invite_add_taker(invite, taker);
+	return 0;
+}
+
+int
+invites_take(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
+	     const struct id *taker, ms_t now_ms, bool *ret_is_admin, struct errmsg *err)
+{
+	struct book book;
+	struct invite *invite;
+	bool is_new = false;
+	int rc = book_read(path, &book, err);
+
+	if (rc != 0)
+		return rc;
+	invite = book_find(&book, secret);
+	rc = invite_take(invite, taker, now_ms, &is_new, err);
+	if (rc == 0 && is_new)
+		rc = book_write(path, &book, now_ms, err);
+	if (rc == 0)
+		*ret_is_admin = invite->is_admin;
+	book_fini(&book);
+	return rc;
+}
+
+int
+invites_count(const char *path, ms_t now_ms, unsigned *ret_count, struct errmsg *err)
+{
+	struct book book;
+	int rc = book_read(path, &book, err);
+
+	if (rc != 0)
+		return rc;
+	*ret_count = book_count_open(&book, now_ms);
+	book_fini(&book);
+	return 0;
+}
