@@ -14,6 +14,7 @@ dist_check_SCRIPTS += \
 	%D%/system/bus.sh \
 	%D%/system/configuration.sh \
 	%D%/system/crash.sh \
+	%D%/system/disk.sh \
 	%D%/system/http.sh \
 	%D%/system/invitation.sh \
 	%D%/system/query.sh
