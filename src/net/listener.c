@@ -17,6 +17,7 @@
 #include "net/event.h"
 #include "net/stream-accept.h"
 #include "net/stream.h"
+#include "net/tls-session.h"
 
 enum {
 	LISTENER_BACKLOG = 511,
@@ -75,6 +76,7 @@ listener_free(struct listener *l)
 	if (l->path != NULL && stat(l->path, &st) == 0 && st.st_dev == l->path_dev &&
 	    st.st_ino == l->path_ino)
 		unlink(l->path);
+	tls_free(l->tls);
 	free(l->path);
 	free(l);
 }
@@ -277,7 +279,7 @@ listener_open(struct loop *loop, const char *address, struct tls *tls, unsigned 
 	int rc;
 
 	l->loop = loop;
-	l->tls = tls;
+	l->tls = tls_hold(tls);
 	l->fd = -1;
 	l->on_accept = on_accept;
 	l->arg = arg;

@@ -8,4 +8,11 @@ noinst_LIBRARIES += %D%/libnet.a
 	%D%/loop.c %D%/loop.h \
 	%D%/resolve.c %D%/resolve.h \
 	%D%/stream.c %D%/stream.h %D%/stream-accept.h \
-	%D%/tls.h
+	%D%/tls.c %D%/tls.h %D%/tls-session.h
+
+if HAVE_CUNIT
+check_PROGRAMS += tests/unit/test-net-stream
+TESTS += tests/unit/test-net-stream
+tests_unit_test_net_stream_SOURCES = tests/unit/test-net-stream.c
+tests_unit_test_net_stream_LDADD = $(TEST_LIBS) $(NET_LIBS)
+endif

@@ -33,9 +33,11 @@
 #include "net/io.h"
 #include "net/resolve.h"
 #include "net/stream-accept.h"
+#include "net/tls-session.h"
 
 enum {
 	STREAM_PEEK_MS = 250,
+	STREAM_RECORD_BYTES = 16 * 1024, /* the most that a TLS record holds */
 	/* Written to one socket before others get their turn. */
 	STREAM_WRITE_BYTES_PER_TURN = 256 * 1024,
 };
@@ -56,6 +58,8 @@ struct stream {
 	int fd; /* -1 before a socket is there */
 	char peer[STREAM_ADDRESS_SIZE];
 	bool is_unix;
+	struct tls *tls;	     /* NULL: plain */
+	struct tls_session *session; /* from the connected socket on */
 
 	struct buf in; /* arrived, not consumed */
 	struct evbuffer *out;
@@ -65,6 +69,7 @@ struct stream {
 	bool is_paused;
 	bool is_eof;		/* the peer ended; writing may go on */
 	bool is_show_due;	/* stream_resume(): show the input again */
+	bool is_input_hidden;	/* TLS holds bytes that the socket does not announce */
 	bool is_write_blocked;	/* wait until the socket takes more */
 	bool is_read_blocked;	/* ... for a read: TLS has something to say first */
 	bool is_finishing;	/* no owner: write out, then close */
@@ -81,6 +86,7 @@ struct stream {
 	struct loop_orphan orphan;
 
 	/* While dialling. */
+	char *alpn;
 	char *host;
 	int port;
 	struct resolve *resolve;
@@ -122,6 +128,7 @@ stream_close_socket(struct stream *s)
 	stream_event_free(s->write_event);
 	s->read_event = s->write_event = NULL;
 	s->is_reading = s->is_writing = s->is_write_blocked = false;
+	s->is_input_hidden = false;
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
@@ -130,7 +137,12 @@ stream_close_socket(struct stream *s)
 static void
 stream_destroy(struct stream *s)
 {
+	if (s->session != NULL && s->state == STREAM_OPEN && stream_pending(s) == 0 &&
+	    !s->is_fin_sent)
+		tls_session_end(s->session);
 	stream_close_socket(s);
+	tls_session_free(s->session);
+	tls_free(s->tls);
 	stream_event_free(s->kick);
 	stream_event_free(s->limit);
 	stream_event_free(s->idle);
@@ -142,6 +154,7 @@ stream_destroy(struct stream *s)
 	buf_fini(&s->in);
 	free(s->unix_address);
 	free(s->host);
+	free(s->alpn);
 	free(s);
 }
 
@@ -232,15 +245,10 @@ stream_ended_by_peer(struct stream *s)
 static enum io_status
 stream_read_some(struct stream *s, uint8_t *data, size_t size, struct io *io)
 {
+	/* After our last word the peer's are thrown away as they come. */
+	if (s->session != NULL && !s->is_fin_sent)
+		return tls_session_read(s->session, data, size, io);
 	return io_socket_read(s->fd, data, size, io);
-}
-
-/* Bytes that TLS has read from the socket and not yet given out. */
-static bool
-stream_has_hidden_input(const struct stream *s)
-{
-	(void)s;
-	return false;
 }
 
 static bool
@@ -282,9 +290,10 @@ stream_pump_in(struct stream *s)
 		status = stream_read_some(s, scratch + len, size - len, &io);
 		if (status == IO_DONE)
 			len += io.len;
-		if (!stream_has_hidden_input(s))
+		if (s->session == NULL)
 			break;
 	}
+	s->is_input_hidden = s->session != NULL && status == IO_DONE;
 	if (len > 0)
 		stream_take(s, scratch, len);
 	if (s->is_closed || s->state != STREAM_OPEN)
@@ -298,10 +307,28 @@ stream_pump_in(struct stream *s)
 }
 
 static enum io_status
+stream_write_tls(struct stream *s, struct io *io)
+{
+	size_t len = stream_pending(s);
+	enum io_status status;
+
+	if (len > STREAM_RECORD_BYTES)
+		len = STREAM_RECORD_BYTES;
+	status = tls_session_write(s->session, evbuffer_pullup(s->out, (ssize_t)len), len,
+				   io);
+	if (status == IO_DONE)
+		evbuffer_drain(s->out, io->len);
+	return status == IO_END ? io_socket_failed(-EPIPE, io) : status;
+}
+
+static enum io_status
 stream_write_some(struct stream *s, struct io *io)
 {
-	int n = evbuffer_write_atmost(s->out, s->fd, STREAM_WRITE_BYTES_PER_TURN);
+	int n;
 
+	if (s->session != NULL)
+		return stream_write_tls(s, io);
+	n = evbuffer_write_atmost(s->out, s->fd, STREAM_WRITE_BYTES_PER_TURN);
 	if (n > 0) {
 		io->len = (size_t)n;
 		return IO_DONE;
@@ -317,6 +344,8 @@ static void
 stream_send_fin(struct stream *s)
 {
 	s->is_fin_sent = true;
+	if (s->session != NULL)
+		tls_session_end(s->session);
 	shutdown(s->fd, SHUT_WR);
 	if (s->is_eof)
 		stream_orphan_over(s);
@@ -338,6 +367,9 @@ stream_pump_out(struct stream *s)
 		written += io.len;
 	}
 	if (status == IO_FAILED) {
+		/* What the peer said before it left tells more than that it left. */
+		evbuffer_drain(s->out, stream_pending(s));
+		stream_pump_in(s);
 		stream_fail(s, io.code, io.err.text);
 		return;
 	}
@@ -368,10 +400,41 @@ stream_opened(struct stream *s)
 }
 
 static void
+stream_handshake(struct stream *s)
+{
+	struct io io = { .len = 0 };
+	enum io_status status = IO_DONE;
+
+	if (s->session != NULL)
+		status = tls_session_handshake(s->session, &io);
+	s->is_write_blocked = status == IO_WANT_WRITE;
+	if (status == IO_DONE) {
+		s->is_input_hidden = s->session != NULL;
+		stream_opened(s);
+	} else if (status == IO_END) {
+		stream_fail(s, -ECONNRESET, "the other side closed during the handshake");
+	} else if (status == IO_FAILED) {
+		stream_fail(s, io.code, io.err.text);
+	}
+}
+
+/* A socket is there, dialled or accepted (`alpn` NULL); TLS begins. */
+static void
+stream_start(struct stream *s, const char *alpn)
+{
+	s->state = STREAM_HANDSHAKE;
+	s->is_write_blocked = false;
+	if (s->tls == NULL)
+		return;
+	s->session = tls_session_new(s->tls, s->fd, alpn);
+	stream_set_limit(s, TLS_HANDSHAKE_MS_MAX);
+}
+
+static void
 stream_connected(struct stream *s)
 {
-	s->is_write_blocked = false;
-	stream_opened(s);
+	stream_start(s, s->alpn);
+	stream_handshake(s);
 }
 
 static void stream_connect_next(struct stream *s);
@@ -403,14 +466,14 @@ stream_ready(evutil_socket_t fd, short what, void *arg)
 	stream_enter(s);
 	if (s->state == STREAM_CONNECTING) {
 		stream_connect_done(s);
+	} else if (s->state == STREAM_HANDSHAKE) {
+		stream_handshake(s);
 	} else {
-		if (what & EV_WRITE) {
-			s->is_write_blocked = false;
-			stream_pump_out(s);
-		}
 		if ((what & EV_READ) || s->is_read_blocked)
 			stream_pump_in(s);
-		if (!s->is_closed && !s->is_write_blocked)
+		if (what & EV_WRITE)
+			s->is_write_blocked = false;
+		if (!s->is_write_blocked)
 			stream_pump_out(s);
 	}
 	stream_leave(s);
@@ -553,15 +616,15 @@ stream_kicked(evutil_socket_t fd, short what, void *arg)
 	stream_enter(s);
 	if (s->state == STREAM_RESOLVING)
 		stream_dial_start(s);
-	else if (s->state == STREAM_HANDSHAKE)
-		stream_opened(s); /* accepted */
+	else if (s->state == STREAM_HANDSHAKE && !s->is_write_blocked)
+		stream_handshake(s); /* accepted */
 	if (s->is_show_due && s->state == STREAM_OPEN && !s->is_paused && !s->is_closed) {
 		s->is_show_due = false;
 		if (s->in.len > 0 && !s->is_eof && !s->is_finishing)
 			stream_show(s, buf_bytes(&s->in));
-		if (!s->is_closed && stream_has_hidden_input(s))
-			stream_pump_in(s);
 	}
+	if (s->is_input_hidden)
+		stream_pump_in(s);
 	if (!s->is_write_blocked)
 		stream_pump_out(s);
 	stream_leave(s);
@@ -583,7 +646,9 @@ stream_limit_over(evutil_socket_t fd, short what, void *arg)
 		stream_close_socket(s);
 		stream_connect_next(s);
 	} else {
-		error_set(&err, -ETIMEDOUT, "%s did not answer in time", s->peer);
+		error_set(&err, -ETIMEDOUT, "%s did not %s in time", s->peer,
+			  s->state == STREAM_HANDSHAKE ? "finish the TLS handshake" :
+							 "answer");
 		stream_fail(s, -ETIMEDOUT, err.text);
 	}
 	stream_leave(s);
@@ -659,7 +724,11 @@ stream_update(struct stream *s)
 
 	if (s->is_finishing && s->in.cap > 0)
 		buf_fini(&s->in);
-	stream_set_event(s->read_event, &s->is_reading, stream_may_read(s));
+	stream_set_event(s->read_event, &s->is_reading,
+			 stream_may_read(s) ||
+				 (s->state == STREAM_HANDSHAKE && !s->is_write_blocked));
+	if (s->is_input_hidden && stream_may_read(s))
+		event_active(s->kick, 0, 0);
 	stream_set_event(s->write_event, &s->is_writing,
 			 s->state == STREAM_CONNECTING || s->is_write_blocked);
 	if (is_full && s->peek == NULL)
@@ -690,13 +759,13 @@ stream_accept(struct loop *loop, int fd, struct tls *tls, const char *peer, bool
 {
 	struct stream *s = stream_new(loop);
 
-	(void)tls;
+	s->tls = tls_hold(tls);
 	s->is_unix = is_unix;
 	snprintf(s->peer, sizeof(s->peer), "%s", peer);
 	if (!is_unix)
 		stream_set_options(fd);
 	stream_attach(s, fd);
-	s->state = STREAM_HANDSHAKE;
+	stream_start(s, NULL);
 	event_active(s->kick, 0, 0);
 	return s;
 }
@@ -711,7 +780,6 @@ stream_dial(struct loop *loop, const char *address, struct tls *tls, const char 
 	struct stream *s;
 	int port = 0;
 
-	(void)tls, (void)alpn;
 	if (path != NULL && address_unix_fill(path, &sun, err) != 0)
 		return NULL;
 	if (path == NULL &&
@@ -723,6 +791,9 @@ stream_dial(struct loop *loop, const char *address, struct tls *tls, const char 
 	}
 	s = stream_new(loop);
 	s->state = STREAM_RESOLVING;
+	s->tls = tls_hold(tls);
+	if (tls != NULL)
+		s->alpn = mem_strdup(alpn);
 	snprintf(s->peer, sizeof(s->peer), "%.120s", address);
 	stream_set_handler(s, h, arg);
 	if (path != NULL) {
@@ -861,20 +932,17 @@ stream_peer_uid(const struct stream *s)
 bool
 stream_peer_id(const struct stream *s, struct id *ret_id)
 {
-	(void)s, (void)ret_id;
-	return false;
+	return s->session != NULL && tls_session_peer_id(s->session, ret_id);
 }
 
 struct bytes
 stream_peer_cert(const struct stream *s)
 {
-	(void)s;
-	return BYTES_NONE;
+	return s->session != NULL ? tls_session_peer_cert(s->session) : BYTES_NONE;
 }
 
 const char *
 stream_alpn(const struct stream *s)
 {
-	(void)s;
-	return "";
+	return s->session != NULL ? tls_session_alpn(s->session) : "";
 }
