@@ -9,3 +9,12 @@ noinst_LIBRARIES += %D%/libstore.a
 	%D%/store.c %D%/store.h \
 	%D%/verify.c \
 	%D%/writer.c
+
+if HAVE_CUNIT
+store_tests = tests/unit/test-store-store
+store_test_sources = tests/lib/rows.c tests/lib/rows.h tests/lib/sha256.c tests/lib/sha256.h
+check_PROGRAMS += $(store_tests)
+TESTS += $(store_tests)
+tests_unit_test_store_store_SOURCES = tests/unit/test-store-store.c $(store_test_sources)
+tests_unit_test_store_store_LDADD = $(TEST_LIBS) $(STORE_LIBS) $(OPENSSL_LIBS)
+endif
