@@ -11,3 +11,12 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/mem.c %D%/mem.h \
 	%D%/query.c %D%/query.h \
 	%D%/rng.c %D%/rng.h
+
+if HAVE_CUNIT
+check_PROGRAMS += tests/unit/test-base-bytes tests/unit/test-base-query
+TESTS += tests/unit/test-base-bytes tests/unit/test-base-query
+tests_unit_test_base_bytes_SOURCES = tests/unit/test-base-bytes.c
+tests_unit_test_base_bytes_LDADD = $(TEST_LIBS) $(BASE_LIBS)
+tests_unit_test_base_query_SOURCES = tests/unit/test-base-query.c
+tests_unit_test_base_query_LDADD = $(TEST_LIBS) $(BASE_LIBS)
+endif
