@@ -135,9 +135,14 @@ writer_commit(struct store *store, struct batch *b)
 	pthread_mutex_unlock(&store->lock);
 	pthread_mutex_unlock(&store->write_lock);
 	batch_fini(b);
-	if (rc != before)
-		store_report(store, rc, "%s: %s", store->config.dir,
-			     rc != 0 ? error_text(rc) : "changes are being written again");
+	if (rc != before && rc == 0)
+		store_report(store, 0, "changes are being written to %s again",
+			     store->config.dir);
+	else if (rc != before)
+		store_report(store, rc,
+			     "changes cannot be written to %s: %s; they are kept in memory and "
+			     "tried again",
+			     store->config.dir, error_text(rc));
 	pthread_mutex_lock(&store->lock);
 	return rc;
 }
