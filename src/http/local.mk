@@ -22,8 +22,11 @@ EXTRA_DIST += %D%/openapi.yaml %D%/embed.awk
 CLEANFILES += %D%/openapi.c
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-http-parse
-TESTS += tests/unit/test-http-parse
+check_PROGRAMS += tests/unit/test-http-parse tests/unit/test-http-server
+TESTS += tests/unit/test-http-parse tests/unit/test-http-server
 tests_unit_test_http_parse_SOURCES = tests/unit/test-http-parse.c
 tests_unit_test_http_parse_LDADD = $(TEST_LIBS) %D%/libhttp.a $(BASE_LIBS)
+tests_unit_test_http_server_SOURCES = tests/unit/test-http-server.c \
+	tests/unit/http-raw.c tests/unit/http-raw.h
+tests_unit_test_http_server_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 endif
