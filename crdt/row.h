@@ -10,7 +10,10 @@
  * lose rows by). An add that a remove did not see survives it: add wins.
  *
  * The laws, tested as properties: merge is commutative, associative and idempotent; an add
- * that no later context covers stays; a covered version never returns.
+ * that no later context covers stays; a covered version never returns. Two things that only
+ * an owner out of order brings about are commutative and idempotent, but which versions are
+ * left may depend on the order of arrival until the owner's next version covers them all:
+ * two versions of one dot with different contexts, and more than ROW_VERSIONS_MAX at once.
  *
  * Pure: no I/O, no clock, no allocation failure (base/mem.h). Not thread-safe by itself;
  * values are immutable and may be read from any thread. */
@@ -74,6 +77,10 @@ struct row {
 
 #define ROW_INIT ((struct row){ .len = 0 })
 
+/* A stamp above this is malformed: exact in JSON and in a double, and so far ahead that the
+ * owner's clock can always count on. */
+#define ROW_STAMP_MAX UINT64_C(0x1fffffffffffff)
+
 /* SHA-256 is the caller's (OpenSSL's, through src/ident): this folder stays pure. */
 typedef void row_sha256_fn(const void *data, size_t len, uint8_t out[ROW_HASH_BYTES]);
 
@@ -101,9 +108,10 @@ uint64_t row_stamp(const struct row *row);
 uint64_t row_seen(const struct row *row, uint64_t actor);
 
 /* Start the owner's next version of a row: its context covers everything that `seen` (may be
- * empty) shows. `value` NULL makes a remove. Signature and hash are left for
+ * empty) shows. `value` NULL makes a remove; it is copied. Signature and hash are left for
  * version_seal(). -OCF_ELIMIT when more than ROW_CONTEXT_MAX actors wrote this row or the
- * value is longer than LIMIT_VALUE_BYTES_MAX. */
+ * value is longer than LIMIT_VALUE_BYTES_MAX; -EINVAL when `seen` shows this dot or a later
+ * one of its actor (the caller takes a new actor) or the stamp is above ROW_STAMP_MAX. */
 int version_next(const struct row *seen, struct dot dot, uint64_t stamp,
 		 const struct bytes *value, struct version *ret_version);
 /* Set the signature and compute the hash. */

@@ -1,0 +1,1 @@
+dist_man_MANS = %D%/ocf.1 %D%/ocf-worker.1 %D%/ocf.conf.5 %D%/ocfd.8

@@ -4,4 +4,45 @@ if HAVE_CUNIT
 check_LIBRARIES += %D%/lib/libtest.a
 %C%_lib_libtest_a_SOURCES = %D%/lib/tap.c %D%/lib/tap.h
 endif
-EXTRA_DIST += %D%/run
+EXTRA_DIST += %D%/run %D%/skips.txt
+
+dist_check_SCRIPTS += \
+	%D%/lint/layers.sh \
+	%D%/lint/manuals.sh \
+	%D%/lint/style.sh \
+	%D%/system/by-hand.sh \
+	%D%/system/bus.sh \
+	%D%/system/configuration.sh \
+	%D%/system/crash.sh \
+	%D%/system/disk.sh \
+	%D%/system/http.sh \
+	%D%/system/invitation.sh \
+	%D%/system/query.sh
+TESTS += $(dist_check_SCRIPTS)
+EXTRA_DIST += \
+	%D%/system/demo.sh \
+	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/raw.sh \
+	%D%/data/README %D%/data/page.png %D%/data/page.txt \
+	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
+
+# Checks that need no build, with whatever tools are there (./bootstrap dev installs them).
+.PHONY: lint format
+lint:
+	$(AM_V_at)bash $(top_srcdir)/tests/lint/lint.sh
+format:
+	$(AM_V_at)cd $(top_srcdir) && find crdt store src tests -name '*.[ch]' -exec clang-format -i {} +
+
+# What takes too long for every change: the unit tests with other seeds at full length, then
+# under valgrind (not in sanitized builds, which valgrind cannot run).
+SLOW_SEEDS = 1 2 3 4 5 6 7 8
+.PHONY: check-slow
+check-slow: all
+	$(AM_V_at)units=; for test in $(TESTS); do \
+		case $$test in tests/unit/*) units="$$units $$test" ;; esac; \
+	done; \
+	for seed in $(SLOW_SEEDS); do \
+		OCF_TEST_SEED=$$seed OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=3600 \
+			$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units" || exit 1; \
+	done; \
+	OCF_TEST_VALGRIND=yes OCF_TEST_LEVEL=quick OCF_TEST_SECONDS=3600 \
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units"

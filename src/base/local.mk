@@ -9,5 +9,13 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/limits.h \
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \
+	%D%/places.c %D%/places.h \
 	%D%/query.c %D%/query.h \
 	%D%/rng.c %D%/rng.h
+
+if HAVE_CUNIT
+check_PROGRAMS += tests/unit/test-base-places
+TESTS += tests/unit/test-base-places
+tests_unit_test_base_places_SOURCES = tests/unit/test-base-places.c
+tests_unit_test_base_places_LDADD = $(TEST_LIBS) $(BASE_LIBS)
+endif

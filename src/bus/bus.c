@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bus of a node, put together: the embedded server (server.c) or somebody's; one
+ * connection for announcements and queries; with the embedded server a second one into its
+ * system account, which tells of every connection's end within milliseconds; the registry
+ * of workers (registry.c); the queries that are with them (calls.c).
+ *
+ * Up, in order: server listens -> connected -> (not ours alone? ask `ocf.node` who has this
+ * bus) -> subscribe -> `ocf.hello` -> state BUS_UP -> three heartbeats -> BUS_SETTLED. */
+#include "config.h"
+
+#include "bus/bus.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "bus/calls.h"
+#include "bus/conn.h"
+#include "bus/protocol.h"
+#include "bus/registry.h"
+#include "bus/server.h"
+
+enum {
+	BUS_TICK_MS = MS_SECOND,
+	/* How long another node on the same bus has to say that it is there. */
+	BUS_NODE_WAIT_MS = 500,
+	BUS_CONNECTIONS_MAX = 65536, /* of the connection list we ask for */
+	BUS_URL_SIZE = 256,
+};
+
+struct bus {
+	struct loop *loop;
+	const struct bus_handler *handler;
+	void *arg;
+	bool is_embedded;
+	bool is_fatal;
+	struct id node_id;
+	char *node_name;
+	char *host;
+	char url[BUS_URL_SIZE]; /* where workers connect; "" not known */
+
+	struct bus_server *server;
+	struct bus_conn *conn;
+	struct bus_conn *sys; /* into the system account; embedded only */
+	struct bus_sub *status_sub, *node_sub, *inbox_sub;
+	struct bus_sub *ended_sub, *list_sub; /* of sys */
+	char inbox[64];
+
+	enum bus_state state;
+	bool is_asking; /* who has this bus? */
+	struct loop_timer *timer; /* the answer's limit; then the settling */
+	struct loop_timer *tick;
+	struct registry *reg;
+	struct bus_calls *calls;
+	struct bus_stats stats;
+	struct log_limit trouble_limit;
+};
+
+static void
+bus_set_state(struct bus *bus, enum bus_state state)
+{
+	bus->state = state;
+	bus->handler->state(bus->arg, state, bus->url, bus->is_embedded);
+}
+
+static void
+bus_warn(struct bus *bus, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+bus_warn(struct bus *bus, const char *fmt, ...)
+{
+	char text[768];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	bus->handler->warning(bus->arg, text);
+}
+
+static void
+bus_fatal(struct bus *bus, const char *text)
+{
+	if (bus->is_fatal)
+		return;
+	bus->is_fatal = true;
+	bus->handler->fatal(bus->arg, text);
+}
+
+/* --- the registry's news --- */
+
+static void
+bus_on_worker_up(void *arg, struct registry_worker *w)
+{
+	struct bus *bus = arg;
+
+	bus_calls_attach(bus->calls, w);
+	bus->handler->worker_up(bus->arg, &w->pub);
+}
+
+static void
+bus_on_worker_changed(void *arg, struct registry_worker *w)
+{
+	struct bus *bus = arg;
+
+	bus->handler->worker_changed(bus->arg, &w->pub);
+}
+
+static void
+bus_on_worker_down(void *arg, struct registry_worker *w, const char *reason)
+{
+	struct bus *bus = arg;
+
+	bus->handler->worker_down(bus->arg, w->pub.id, reason);
+	bus_calls_fail_worker(bus->calls, w, reason);
+	bus_calls_detach(bus->calls, w);
+}
+
+static void
+bus_on_registry_warning(void *arg, const char *text)
+{
+	struct bus *bus = arg;
+
+	bus_warn(bus, "%s; ignored", text);
+}
+
+static const struct registry_handler bus_registry_handler = {
+	.up = bus_on_worker_up,
+	.changed = bus_on_worker_changed,
+	.down = bus_on_worker_down,
+	.warning = bus_on_registry_warning,
+};
+
+static void
+bus_on_vanished(void *arg, struct registry_worker *w)
+{
+	struct bus *bus = arg;
+	char id[LIMIT_WORKER_ID_BYTES_MAX + 1];
+
+	/* A legacy worker whose connection stands may listen again; only its calls end. */
+	if (w->is_legacy) {
+		bus_calls_fail_worker(bus->calls, w, "nobody listens on its subject");
+		return;
+	}
+	snprintf(id, sizeof(id), "%s", w->pub.id);
+	registry_remove(bus->reg, id, "nobody listens on its subject");
+}
+
+/* --- who has this bus? --- */
+
+static void
+bus_answer_node(struct bus *bus, struct bus_msg *msg)
+{
+	char id[ID_TEXT_SIZE];
+	json_t *answer;
+	char *text;
+
+	if (bus_msg_reply(msg) == NULL || strcmp(bus_msg_reply(msg), bus->inbox) == 0)
+		return;
+	answer = json_pack("{s:s,s:s,s:b}", "node", bus->node_name, "id",
+			   id_text(&bus->node_id, id), "settled", !bus->is_asking);
+	text = json_dumps(answer, JSON_COMPACT);
+	if (text != NULL)
+		bus_conn_publish(bus->conn, bus_msg_reply(msg), NULL, NULL,
+				 bytes_text(text));
+	free(text);
+	json_decref(answer);
+}
+
+/* Two that ask at once are told apart by their ids: the lower one stays. */
+static void
+bus_hear_node(struct bus *bus, struct bytes data)
+{
+	json_t *answer = json_loadb((const char *)data.data, data.len, 0, NULL);
+	const char *id_field = json_string_value(json_object_get(answer, "id"));
+	const char *name = json_string_value(json_object_get(answer, "node"));
+	bool is_settled = json_is_true(json_object_get(answer, "settled"));
+	char text[512];
+	struct id id;
+
+	if (id_field != NULL && id_parse(id_field, &id) == 0 &&
+	    !id_equal(&id, &bus->node_id) &&
+	    (is_settled || id_compare(&id, &bus->node_id) < 0)) {
+		snprintf(text, sizeof(text),
+			 "the bus at %s is taken by node %.64s (%s); a bus serves one node: "
+			 "give each a NATS account of its own, or leave bus.url empty",
+			 bus->url, name != NULL ? name : "without a name", id_field);
+		bus_fatal(bus, text);
+	}
+	json_decref(answer);
+}
+
+/* --- up and down --- */
+
+static void
+bus_attach(struct bus *bus)
+{
+	bus->is_asking = false;
+	bus->status_sub = bus_conn_subscribe(bus->conn, BUS_SUBJECT_STATUS, NULL);
+	registry_bus_up(bus->reg, loop_now(bus->loop));
+	bus_calls_set_conn(bus->calls, bus->conn);
+	for (struct registry_worker *w = registry_first(bus->reg); w != NULL; w = w->hh.next)
+		bus_calls_attach(bus->calls, w);
+	bus_conn_publish(bus->conn, BUS_SUBJECT_HELLO, NULL, NULL, BYTES_NONE);
+	loop_timer_set(bus->timer, (ms_t)BUS_HEARTBEATS_MISSED * BUS_HEARTBEAT_S * MS_SECOND);
+	bus_set_state(bus, BUS_UP);
+}
+
+/* The server's connections; the answer comes to bus_hear_list(). */
+static void
+bus_ask_list(struct bus *bus)
+{
+	char request[64];
+
+	if (!bus_conn_is_up(bus->sys))
+		return;
+	snprintf(request, sizeof(request), "{\"subscriptions\":true,\"limit\":%d}",
+		 BUS_CONNECTIONS_MAX);
+	bus_conn_publish(bus->sys, "$SYS.REQ.ACCOUNT.OCF.CONNZ", bus->inbox, NULL,
+			 bytes_text(request));
+}
+
+static void
+bus_on_timer(void *arg)
+{
+	struct bus *bus = arg;
+
+	if (bus->is_fatal)
+		return;
+	if (bus->is_asking) {
+		bus_attach(bus);
+	} else if (bus->state == BUS_UP) {
+		/* Legacy workers, which announce once, have connected again by now. */
+		bus_ask_list(bus);
+		bus_set_state(bus, BUS_SETTLED);
+	}
+}
+
+/* Both connections are there (the second only with an embedded server). */
+static void
+bus_connected(struct bus *bus)
+{
+	if (bus->is_fatal || bus->state != BUS_DOWN || !bus_conn_is_up(bus->conn) ||
+	    (bus->is_embedded && !bus_conn_is_up(bus->sys)))
+		return;
+	bus->node_sub = bus_conn_subscribe(bus->conn, BUS_SUBJECT_NODE, NULL);
+	if (bus->is_embedded) {
+		bus_attach(bus);
+		return;
+	}
+	bus->inbox_sub = bus_conn_subscribe(bus->conn, bus->inbox, NULL);
+	bus_conn_publish(bus->conn, BUS_SUBJECT_NODE, bus->inbox, NULL, BYTES_NONE);
+	bus->is_asking = true;
+	loop_timer_set(bus->timer, BUS_NODE_WAIT_MS);
+}
+
+static void
+bus_disconnected(struct bus *bus, const char *reason)
+{
+	bool was_up = bus->state != BUS_DOWN;
+
+	bus_sub_free(bus->status_sub);
+	bus_sub_free(bus->node_sub);
+	bus_sub_free(bus->inbox_sub);
+	bus->status_sub = bus->node_sub = bus->inbox_sub = NULL;
+	bus->is_asking = false;
+	loop_timer_clear(bus->timer);
+	bus_calls_set_conn(bus->calls, NULL);
+	for (struct registry_worker *w = registry_first(bus->reg); w != NULL; w = w->hh.next)
+		bus_calls_detach(bus->calls, w);
+	if (!was_up)
+		return;
+	bus->stats.reconnects++;
+	bus_set_state(bus, BUS_DOWN);
+	bus_warn(bus, "the bus at %s was lost (%s); connecting again", bus->url, reason);
+	for (struct registry_worker *w = registry_first(bus->reg); w != NULL; w = w->hh.next)
+		bus_calls_fail_worker(bus->calls, w, "the bus was lost");
+}
+
+static void
+bus_on_conn_up(void *arg, uint64_t client_id)
+{
+	(void)client_id;
+	bus_connected(arg);
+}
+
+static void
+bus_on_conn_down(void *arg, const char *reason)
+{
+	bus_disconnected(arg, reason);
+}
+
+static void
+bus_on_conn_readable(void *arg)
+{
+	struct bus *bus = arg;
+	struct bus_msg *msg;
+
+	while (bus_sub_next(bus->status_sub, &msg) == BUS_NEXT_MSG) {
+		bus->stats.announcements++;
+		if (registry_announce(bus->reg, loop_now(bus->loop), bus_msg_data(msg)) < 0)
+			bus->stats.announcements_bad++;
+		bus_msg_free(msg);
+	}
+	while (bus_sub_next(bus->node_sub, &msg) == BUS_NEXT_MSG) {
+		bus_answer_node(bus, msg);
+		bus_msg_free(msg);
+	}
+	while (bus_sub_next(bus->inbox_sub, &msg) == BUS_NEXT_MSG) {
+		bus_hear_node(bus, bus_msg_data(msg));
+		bus_msg_free(msg);
+	}
+	bus_calls_drain(bus->calls);
+}
+
+static void
+bus_on_trouble(void *arg, const char *text)
+{
+	struct bus *bus = arg;
+
+	/* With the embedded server its own end was told already. */
+	if (!bus->is_embedded && log_limit_pass(&bus->trouble_limit, "bus"))
+		bus_warn(bus, "the bus at %s: %s; trying again", bus->url, text);
+	else
+		log_debug("bus", "%s: %s", bus->url, text);
+}
+
+static const struct bus_conn_handler bus_conn_handler = {
+	.up = bus_on_conn_up,
+	.down = bus_on_conn_down,
+	.readable = bus_on_conn_readable,
+	.trouble = bus_on_trouble,
+};
+
+/* --- the system account: ends of connections --- */
+
+static void
+bus_on_sys_up(void *arg, uint64_t client_id)
+{
+	struct bus *bus = arg;
+
+	(void)client_id;
+	bus->ended_sub = bus_conn_subscribe(bus->sys, "$SYS.ACCOUNT.OCF.DISCONNECT", NULL);
+	bus->list_sub = bus_conn_subscribe(bus->sys, bus->inbox, NULL);
+	registry_sees_connections(bus->reg, bus->ended_sub != NULL);
+	bus_connected(bus);
+	bus_ask_list(bus);
+}
+
+static void
+bus_on_sys_down(void *arg, const char *reason)
+{
+	struct bus *bus = arg;
+
+	(void)reason;
+	bus_sub_free(bus->ended_sub);
+	bus_sub_free(bus->list_sub);
+	bus->ended_sub = bus->list_sub = NULL;
+	registry_sees_connections(bus->reg, false);
+}
+
+static void
+bus_hear_ended(struct bus *bus, struct bytes data)
+{
+	json_t *event = json_loadb((const char *)data.data, data.len, 0, NULL);
+	json_int_t id = json_integer_value(
+		json_object_get(json_object_get(event, "client"), "id"));
+
+	if (id > 0)
+		registry_client_ended(bus->reg, (uint64_t)id);
+	json_decref(event);
+}
+
+/* A legacy worker announced once, perhaps before we listened: it is known by a subscription
+ * of its connection to `inference:<MODEL>`. */
+static void
+bus_find_legacy(struct bus *bus, json_int_t client_id, const json_t *subjects)
+{
+	for (size_t i = 0; i < json_array_size(subjects); i++) {
+		const char *subject = json_string_value(json_array_get(subjects, i));
+		json_t *announcement;
+		char *text;
+
+		if (subject == NULL || strncmp(subject, "inference:", 10) != 0)
+			continue;
+		announcement = json_pack("{s:s,s:I,s:s,s:[]}", "service", subject, "client_id",
+					 client_id, "status", "connected", "gpus");
+		text = json_dumps(announcement, JSON_COMPACT);
+		if (text != NULL)
+			registry_announce(bus->reg, loop_now(bus->loop), bytes_text(text));
+		free(text);
+		json_decref(announcement);
+		return;
+	}
+}
+
+static bool
+bus_knows_client(const struct bus *bus, json_int_t client_id)
+{
+	for (const struct registry_worker *w = registry_first(bus->reg); w != NULL;
+	     w = w->hh.next)
+		if (w->client_id == (uint64_t)client_id)
+			return true;
+	return false;
+}
+
+static void
+bus_hear_list(struct bus *bus, struct bytes data)
+{
+	json_t *answer = json_loadb((const char *)data.data, data.len, 0, NULL);
+	const json_t *list =
+		json_object_get(json_object_get(answer, "data"), "connections");
+	size_t n = json_array_size(list);
+	uint64_t *ids = mem_calloc(n, sizeof(*ids));
+
+	for (size_t i = 0; i < n; i++)
+		ids[i] = (uint64_t)json_integer_value(
+			json_object_get(json_array_get(list, i), "cid"));
+	if (list != NULL)
+		registry_keep_clients(bus->reg, ids, n);
+	for (size_t i = 0; i < n; i++)
+		if (!bus_knows_client(bus, (json_int_t)ids[i]))
+			bus_find_legacy(bus, (json_int_t)ids[i],
+					json_object_get(json_array_get(list, i),
+							"subscriptions_list"));
+	free(ids);
+	json_decref(answer);
+}
+
+static void
+bus_on_sys_readable(void *arg)
+{
+	struct bus *bus = arg;
+	struct bus_msg *msg;
+
+	while (bus_sub_next(bus->list_sub, &msg) == BUS_NEXT_MSG) {
+		bus_hear_list(bus, bus_msg_data(msg));
+		bus_msg_free(msg);
+	}
+	while (bus_sub_next(bus->ended_sub, &msg) == BUS_NEXT_MSG) {
+		bus_hear_ended(bus, bus_msg_data(msg));
+		bus_msg_free(msg);
+	}
+}
+
+static const struct bus_conn_handler bus_sys_handler = {
+	.up = bus_on_sys_up,
+	.down = bus_on_sys_down,
+	.readable = bus_on_sys_readable,
+	.trouble = bus_on_trouble,
+};
+
+/* --- the embedded server --- */
+
+static void
+bus_on_server_ready(void *arg, int port)
+{
+	struct bus *bus = arg;
+	bool is_v6 = strchr(bus->host, ':') != NULL;
+	char url[BUS_URL_SIZE + 8];
+	struct bus_conn_config config = { .url = url, .name = bus->node_name };
+	struct errmsg err = { "" };
+
+	snprintf(bus->url, sizeof(bus->url), is_v6 ? "[%s]:%d" : "%s:%d", bus->host, port);
+	if (bus->conn != NULL) {
+		bus_conn_retry_now(bus->conn);
+		bus_conn_retry_now(bus->sys);
+		return;
+	}
+	snprintf(url, sizeof(url), "nats://%s", bus->url);
+	config.user = "node";
+	config.password = bus_server_node_password(bus->server);
+	bus->conn = bus_conn_open(bus->loop, &config, &bus_conn_handler, bus, &err);
+	config.user = "sys";
+	config.password = bus_server_sys_password(bus->server);
+	bus->sys = bus_conn_open(bus->loop, &config, &bus_sys_handler, bus, &err);
+	if (bus->conn == NULL || bus->sys == NULL)
+		bus_fatal(bus, err.text);
+}
+
+static void
+bus_on_server_died(void *arg, const char *reason, bool is_fatal)
+{
+	struct bus *bus = arg;
+
+	if (is_fatal)
+		bus_fatal(bus, reason);
+	else
+		bus_warn(bus, "the embedded nats-server ended (%s); starting it again", reason);
+}
+
+static const struct bus_server_handler bus_server_handler = {
+	.ready = bus_on_server_ready,
+	.died = bus_on_server_died,
+};
+
+/* "127.0.0.1:8094" or "[::1]:0". Workers attach without credentials, so the address must
+ * be one that only this machine's users reach. */
+static int
+bus_parse_listen(const char *listen, char **ret_host, int *ret_port, struct errmsg *err)
+{
+	const char *colon = strrchr(listen, ':');
+	uint64_t port = 0;
+	struct in_addr v4;
+	struct in6_addr v6;
+	char host[64] = "";
+	size_t len;
+
+	if (colon == NULL || bus_protocol_number(colon + 1, 65535, &port) < 0)
+		return error_set(err, -EINVAL, "bus.listen = %s: it must be an address and a "
+					       "port, as 127.0.0.1:8094", listen);
+	len = (size_t)(colon - listen);
+	if (len > 2 && listen[0] == '[' && listen[len - 1] == ']')
+		snprintf(host, sizeof(host), "%.*s", (int)len - 2, listen + 1);
+	else
+		snprintf(host, sizeof(host), "%.*s", (int)len, listen);
+	if (strcmp(host, "localhost") == 0)
+		snprintf(host, sizeof(host), "127.0.0.1");
+	if (!(inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) &&
+	    !(inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6)))
+		return error_set(err, -EINVAL,
+				 "bus.listen = %s: the embedded bus must listen on a loopback "
+				 "address, since workers attach without credentials; for "
+				 "workers on other machines run a nats-server of your own and "
+				 "set bus.url", listen);
+	*ret_host = mem_strdup(host);
+	*ret_port = (int)port;
+	return 0;
+}
+
+static int
+bus_open_embedded(struct bus *bus, const struct bus_config *config, struct errmsg *err)
+{
+	struct bus_server_config server = { 0 };
+	char *program = NULL, *folder;
+	char name[64], id[ID_TEXT_SIZE];
+	int rc = bus_parse_listen(config->listen != NULL ? config->listen : "127.0.0.1:8094",
+				  &bus->host, &server.port, err);
+
+	if (rc == 0)
+		rc = bus_server_find(config->server, &program, err);
+	if (rc < 0)
+		return rc;
+	snprintf(name, sizeof(name), "ocf-%.16s", id_text(&bus->node_id, id));
+	folder = mem_printf("%s/bus", config->data);
+	server.program = program;
+	server.folder = folder;
+	server.name = name;
+	server.host = bus->host;
+	rc = bus_server_open(bus->loop, &server, &bus_server_handler, bus, &bus->server, err);
+	free(folder);
+	free(program);
+	return rc;
+}
+
+static int
+bus_open_external(struct bus *bus, const struct bus_config *config, struct errmsg *err)
+{
+	struct bus_conn_config conn = {
+		.url = config->url,
+		.name = bus->node_name,
+		.credentials = config->credentials,
+	};
+	const char *at = strrchr(config->url, '@');
+
+	/* For people: without the password that may stand in it. */
+	snprintf(bus->url, sizeof(bus->url), "%s", at != NULL ? at + 1 : config->url);
+	bus->conn = bus_conn_open(bus->loop, &conn, &bus_conn_handler, bus, err);
+	return bus->conn != NULL ? 0 : -EINVAL;
+}
+
+static void
+bus_on_tick(void *arg)
+{
+	struct bus *bus = arg;
+	ms_t now = loop_now(bus->loop);
+
+	loop_timer_set(bus->tick, BUS_TICK_MS);
+	if (bus->state == BUS_DOWN)
+		return;
+	registry_expire(bus->reg, now);
+	bus_calls_tick(bus->calls, bus->reg, now);
+}
+
+int
+bus_open(struct loop *loop, const struct bus_config *config,
+	 const struct bus_handler *handler, void *arg, struct bus **ret_bus,
+	 struct errmsg *err)
+{
+	struct bus *bus = mem_calloc(1, sizeof(*bus));
+	struct bus_calls_config calls = {
+		.node_id = config->node_id,
+		.stall_ms = config->stall_ms > 0 ? config->stall_ms : BUS_STALL_MS,
+		.handler = handler,
+		.handler_arg = arg,
+		.vanished = bus_on_vanished,
+		.vanished_arg = bus,
+	};
+	uint64_t random = rng_seed_from_os();
+	int rc = 0;
+
+	bus->loop = loop;
+	bus->handler = handler;
+	bus->arg = arg;
+	bus->node_id = config->node_id;
+	bus->node_name = mem_strdup(config->node_name != NULL ? config->node_name : "ocfd");
+	bus->is_embedded = config->url == NULL;
+	bus->trouble_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 1 };
+	snprintf(bus->inbox, sizeof(bus->inbox), "_INBOX.ocf.%016" PRIx64, random);
+	bus->reg = registry_new(&bus_registry_handler, bus, BUS_WORKERS_MAX);
+	bus->calls = bus_calls_new(loop, &calls);
+	bus->timer = loop_timer_new(loop, bus_on_timer, bus);
+	bus->tick = loop_timer_new(loop, bus_on_tick, bus);
+	if (config->server != NULL && strcmp(config->server, "none") == 0)
+		bus->is_embedded = false; /* a node without workers: down, for ever */
+	else if (bus->is_embedded)
+		rc = bus_open_embedded(bus, config, err);
+	else
+		rc = bus_open_external(bus, config, err);
+	if (rc < 0) {
+		bus_close(bus);
+		return rc;
+	}
+	loop_timer_set(bus->tick, BUS_TICK_MS);
+	*ret_bus = bus;
+	return 0;
+}
+
+void
+bus_close(struct bus *bus)
+{
+	if (bus == NULL)
+		return;
+	bus_calls_free(bus->calls, bus->reg);
+	bus_sub_free(bus->status_sub);
+	bus_sub_free(bus->node_sub);
+	bus_sub_free(bus->inbox_sub);
+	bus_sub_free(bus->ended_sub);
+	bus_sub_free(bus->list_sub);
+	bus_conn_close(bus->sys);
+	bus_conn_close(bus->conn);
+	bus_server_close(bus->server);
+	registry_free(bus->reg);
+	loop_timer_free(bus->timer);
+	loop_timer_free(bus->tick);
+	free(bus->node_name);
+	free(bus->host);
+	free(bus);
+}
+
+void
+bus_get_stats(const struct bus *bus, struct bus_stats *ret_stats)
+{
+	*ret_stats = bus->stats;
+	bus_calls_stats(bus->calls, ret_stats);
+	ret_stats->workers = registry_len(bus->reg);
+	ret_stats->server_restarts =
+		bus->server != NULL ? bus_server_restarts(bus->server) : 0;
+	ret_stats->buffered_bytes = bus->conn != NULL ? bus_conn_buffered(bus->conn) : 0;
+}
+
+int
+bus_send(struct bus *bus, const char *worker_id, uint64_t token,
+	 const struct query_head *head, struct bytes first, bool is_last)
+{
+	struct registry_worker *w = registry_find(bus->reg, worker_id);
+
+	if (bus->state == BUS_DOWN)
+		return -ENOTCONN;
+	if (w == NULL)
+		return -OCF_EUNKNOWN;
+	return bus_calls_send(bus->calls, w, token, head, first, is_last);
+}
+
+int
+bus_body(struct bus *bus, uint64_t token, struct bytes part, bool is_last)
+{
+	return bus_calls_body(bus->calls, token, part, is_last);
+}
+
+void
+bus_cancel(struct bus *bus, uint64_t token)
+{
+	bus_calls_cancel(bus->calls, token);
+}
+
+void
+bus_credit(struct bus *bus, uint64_t token, int n)
+{
+	bus_calls_credit(bus->calls, token, n);
+}

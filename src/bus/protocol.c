@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "bus/protocol.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+bool
+bus_protocol_id_is_valid(const char *id)
+{
+	size_t len = strlen(id);
+
+	if (len < 1 || len > LIMIT_WORKER_ID_BYTES_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (id[i] == '.' && (i == 0 || i + 1 == len || id[i + 1] == '.'))
+			return false;
+		if (!isascii(id[i]) || (!isalnum((unsigned char)id[i]) &&
+					strchr("._-", id[i]) == NULL))
+			return false;
+	}
+	return true;
+}
+
+char *
+bus_protocol_subject(const char *service, char out[BUS_SUBJECT_SIZE])
+{
+	if (query_service_is_plain(service))
+		snprintf(out, BUS_SUBJECT_SIZE, "%s", service);
+	else
+		snprintf(out, BUS_SUBJECT_SIZE, "svc.%016" PRIx64,
+			 hash64(bytes_text(service), 0));
+	return out;
+}
+
+bool
+bus_protocol_value_is_valid(const char *value)
+{
+	return strpbrk(value, "\r\n") == NULL;
+}
+
+bool
+bus_protocol_header_may_pass(const char *name)
+{
+	static const char *const kept_back[] = {
+		"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
+		"host", "authorization", "cookie", "set-cookie", "content-length",
+		"content-type", "expect", "traceparent", "x-request-id",
+	};
+
+	if (strncasecmp(name, "proxy-", 6) == 0 || strncasecmp(name, "ocf-", 4) == 0)
+		return false;
+	for (size_t i = 0; i < sizeof(kept_back) / sizeof(kept_back[0]); i++)
+		if (strcasecmp(name, kept_back[i]) == 0)
+			return false;
+	return name[0] != '\0' &&
+	       strspn(name, "!#$%&'*+-.^_`|~0123456789"
+			    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") ==
+		       strlen(name);
+}
+
+int
+bus_protocol_number(const char *text, uint64_t max, uint64_t *ret_number)
+{
+	uint64_t number = 0;
+
+	if (text == NULL || text[0] == '\0' || strlen(text) > 19)
+		return -OCF_EMALFORMED;
+	for (; *text != '\0'; text++) {
+		if (*text < '0' || *text > '9')
+			return -OCF_EMALFORMED;
+		number = number * 10 + (uint64_t)(*text - '0');
+	}
+	if (number > max)
+		return -OCF_EMALFORMED;
+	*ret_number = number;
+	return 0;
+}
+
+/* "accept-language" as "Http-Accept-Language": NATS clients compare names by case, so one
+ * spelling is promised. */
+static char *
+bus_protocol_http_name(const char *name)
+{
+	char *out = mem_printf(BUS_H_HTTP "%s", name);
+	bool starts_word = true;
+
+	for (char *p = out + strlen(BUS_H_HTTP); *p != '\0'; p++) {
+		*p = (char)(starts_word ? toupper((unsigned char)*p)
+					: tolower((unsigned char)*p));
+		starts_word = *p == '-';
+	}
+	return out;
+}
+
+static void
+request_headers_add(struct query_headers *h, const char *name, const char *value,
+		    int *error, size_t *bytes)
+{
+	if (value == NULL)
+		return;
+	*bytes += strlen(name) + strlen(value) + 4;
+	if (!bus_protocol_value_is_valid(value))
+		*error = -EINVAL;
+	else if (*bytes > BUS_HEADERS_BYTES_MAX)
+		*error = -OCF_ELIMIT;
+	else
+		query_headers_add(h, name, value);
+}
+
+int
+bus_protocol_request_headers(const struct query_head *head, const char *req_id,
+			     struct query_headers *ret)
+{
+	struct query_headers h = { 0 };
+	char deadline[24], attempt[8];
+	size_t bytes = 0;
+	int error = 0;
+
+	snprintf(deadline, sizeof(deadline), "%" PRId64, (int64_t)head->timeout_ms);
+	snprintf(attempt, sizeof(attempt), "%u", head->attempt);
+	request_headers_add(&h, BUS_H_REQ_ID, req_id, &error, &bytes);
+	request_headers_add(&h, BUS_H_SERVICE, head->service, &error, &bytes);
+	request_headers_add(&h, BUS_H_MATCH, head->selector, &error, &bytes);
+	request_headers_add(&h, BUS_H_METHOD, head->method, &error, &bytes);
+	request_headers_add(&h, BUS_H_PATH, head->path, &error, &bytes);
+	request_headers_add(&h, BUS_H_CONTENT_TYPE, head->content_type, &error, &bytes);
+	request_headers_add(&h, BUS_H_TRACEPARENT, head->traceparent, &error, &bytes);
+	request_headers_add(&h, BUS_H_DEADLINE, deadline, &error, &bytes);
+	request_headers_add(&h, BUS_H_ATTEMPT, attempt, &error, &bytes);
+	for (int i = 0; i < head->headers.len; i++) {
+		const struct query_header *item = &head->headers.items[i];
+		char *name;
+
+		if (!bus_protocol_header_may_pass(item->name))
+			continue;
+		name = bus_protocol_http_name(item->name);
+		request_headers_add(&h, name, item->value, &error, &bytes);
+		free(name);
+	}
+	if (error != 0) {
+		query_headers_fini(&h);
+		return error;
+	}
+	*ret = h;
+	return 0;
+}
+
+static char *
+bus_protocol_copy(const struct query_headers *headers, const char *name,
+		  const char *otherwise)
+{
+	const char *value = query_headers_get(headers, name);
+
+	value = value != NULL ? value : otherwise;
+	return value != NULL ? mem_strdup(value) : NULL;
+}
+
+static void
+bus_protocol_copy_http(const struct query_headers *headers, struct query_headers *ret)
+{
+	const size_t prefix = strlen(BUS_H_HTTP);
+
+	for (int i = 0; i < headers->len && ret->len < QUERY_HEADERS_MAX; i++) {
+		const struct query_header *item = &headers->items[i];
+		char *name;
+
+		if (strncasecmp(item->name, BUS_H_HTTP, prefix) != 0 ||
+		    !bus_protocol_header_may_pass(item->name + prefix) ||
+		    !bus_protocol_value_is_valid(item->value))
+			continue;
+		name = mem_strdup(item->name + prefix);
+		for (char *p = name; *p != '\0'; p++)
+			*p = (char)tolower((unsigned char)*p);
+		query_headers_add(ret, name, item->value);
+		free(name);
+	}
+}
+
+int
+bus_protocol_request_read(const struct query_headers *headers, struct query_head *ret_head)
+{
+	struct query_head q = { .body_len = -1 };
+	const char *deadline = query_headers_get(headers, BUS_H_DEADLINE);
+	const char *attempt = query_headers_get(headers, BUS_H_ATTEMPT);
+	uint64_t deadline_ms = 0, attempts = 0;
+
+	if ((deadline != NULL && bus_protocol_number(deadline, INT64_MAX, &deadline_ms) < 0) ||
+	    (attempt != NULL && bus_protocol_number(attempt, UINT8_MAX, &attempts) < 0))
+		return -OCF_EMALFORMED;
+	q.request_id = bus_protocol_copy(headers, BUS_H_REQ_ID, NULL);
+	q.service = bus_protocol_copy(headers, BUS_H_SERVICE, NULL);
+	if (q.request_id == NULL || q.request_id[0] == '\0' || q.service == NULL ||
+	    !query_service_is_valid(q.service)) {
+		query_head_fini(&q);
+		return -OCF_EMALFORMED;
+	}
+	q.selector = bus_protocol_copy(headers, BUS_H_MATCH, NULL);
+	q.method = bus_protocol_copy(headers, BUS_H_METHOD, "POST");
+	q.path = bus_protocol_copy(headers, BUS_H_PATH, "/");
+	q.content_type = bus_protocol_copy(headers, BUS_H_CONTENT_TYPE, NULL);
+	q.traceparent = bus_protocol_copy(headers, BUS_H_TRACEPARENT, NULL);
+	q.timeout_ms = (ms_t)deadline_ms;
+	q.attempt = (uint8_t)attempts;
+	bus_protocol_copy_http(headers, &q.headers);
+	*ret_head = q;
+	return 0;
+}
+
+int
+bus_protocol_reply_read(const struct query_headers *headers, struct reply_head *ret_reply)
+{
+	const char *text = query_headers_get(headers, BUS_H_STATUS);
+	const char *type = query_headers_get(headers, BUS_H_CONTENT_TYPE);
+	struct reply_head reply = { .status = 200 };
+	uint64_t status = 200;
+
+	if (text != NULL && (bus_protocol_number(text, 599, &status) < 0 || status < 200))
+		return -OCF_EMALFORMED;
+	reply.status = (int)status;
+	if (type != NULL && bus_protocol_value_is_valid(type))
+		reply.content_type = mem_strdup(type);
+	bus_protocol_copy_http(headers, &reply.headers);
+	*ret_reply = reply;
+	return 0;
+}

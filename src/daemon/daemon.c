@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Start and stop. Parts are opened in the order in which they need each other and closed the
+ * other way round; a part that cannot be opened ends the start with one sentence that says
+ * what to do. The HTTP side opens last: who is answered finds everything there. */
+#include "config.h"
+
+#include "daemon/daemon.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/stream.h"
+#include "table/keys.h"
+
+enum {
+	DAEMON_SOCKET_MODE = 0660,
+	DAEMON_FOLDER_MODE = 0750,
+	DAEMON_BUS_MS = 10 * MS_SECOND, /* the start waits for the bus no longer */
+	DAEMON_GOODBYE_MS = 200, /* for goodbyes and last replies to leave */
+};
+
+/* ---- run.json ---- */
+
+static char *
+daemon_run_path(const struct daemon *d)
+{
+	return mem_printf("%s/run.json", d->places->data);
+}
+
+static void
+daemon_write_run_file(struct daemon *d)
+{
+	char *path = daemon_run_path(d), *text;
+	const char *http = api_address(d->api);
+	struct errmsg err = { "" };
+	json_t *run = json_pack("{s:i, s:s, s:s, s:s, s:s}", "pid", (int)getpid(), "http",
+				http != NULL ? http : "", "peer",
+				listener_address(d->peer_listener), "bus", d->bus_url, "socket",
+				d->places->socket);
+
+	text = json_dumps(run, JSON_COMPACT);
+	if (file_write(path, bytes_text(text), 0644, &err) != 0)
+		log_error("node", "%s", err.text);
+	else
+		log_info("node", "ready: %s", text);
+	json_decref(run);
+	free(text);
+	free(path);
+}
+
+void
+daemon_check_ready(struct daemon *d)
+{
+	bool is_bus_up = d->bus == NULL || d->bus_state != BUS_DOWN;
+
+	if (d->api == NULL || d->is_stopping)
+		return;
+	if (!is_bus_up && !d->is_ready && !d->is_bus_late)
+		return;
+	d->is_ready = true;
+	daemon_write_run_file(d);
+}
+
+/* A node whose bus does not come up serves the workers of others all the same. */
+static void
+daemon_on_bus_late(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->is_ready)
+		return;
+	log_warn("node", "the bus is not up yet; going on without it until it is");
+	d->is_bus_late = true;
+	daemon_check_ready(d);
+}
+
+/* ---- parts ---- */
+
+static void
+daemon_on_store_report(void *arg, int rc, const char *text)
+{
+	(void)arg;
+	if (rc == 0)
+		log_info("store", "writing works again");
+	else
+		log_error("store", "%s", text);
+}
+
+static int
+daemon_open_store(struct daemon *d, struct errmsg *err)
+{
+	char *dir = mem_printf("%s/store", d->places->data);
+	struct store_config config = {
+		.dir = dir,
+		.sha256 = ident_sha256,
+		.index = table_index,
+		.report = daemon_on_store_report,
+	};
+	int rc = store_open(&config, &d->store, err);
+
+	free(dir);
+	if (rc == -EBUSY)
+		return error_set(err, rc, "another ocfd runs on %s", d->places->data);
+	if (rc == 0 && !id_equal(&store_constants(d->store)->cluster, &d->identity->cluster_id))
+		return error_set(err, -OCF_EFOREIGN,
+				 "the store in %s is of another cluster than its keys",
+				 d->places->data);
+	return rc;
+}
+
+static int
+daemon_open_identity(struct daemon *d, struct errmsg *err)
+{
+	if (!identity_exists(d->places->data))
+		return error_set(err, -ENOENT,
+				 "there is no node in %s yet; make a cluster with 'ocf init' or "
+				 "join one with 'ocf join TOKEN'",
+				 d->places->data);
+	return identity_load(d->places->data, &d->identity, err);
+}
+
+static void
+daemon_fill_access(const struct daemon *d, struct access_config *access)
+{
+	const struct config *c = d->config;
+
+	*access = (struct access_config){
+		.local_tokens = c->http.local_tokens,
+		.is_public = c->http.public_,
+		.token_file = c->http.token_file[0] != '\0' ? c->http.token_file : NULL,
+		.names = (const char *const *)c->http.names.items,
+		.names_len = c->http.names.len,
+		.sha256 = ident_sha256,
+	};
+}
+
+static int
+daemon_open_http(struct daemon *d, struct errmsg *err)
+{
+	struct api_config config = {
+		.loop = d->loop,
+		.metrics = d->metrics,
+		.version = PACKAGE_VERSION,
+		.body_max = d->config->http.max_body,
+	};
+	char *socket = mem_printf("unix:%s", d->places->socket);
+	char *folder = mem_dup(d->places->socket,
+			       (size_t)(strrchr(d->places->socket, '/') - d->places->socket));
+	int rc;
+
+	config.host = (struct api_host){ .arg = d, .read = views_read, .ready = views_ready,
+					 .admin = invite_admin };
+	queries_fill_host(d->queries, &config.host);
+	daemon_fill_access(d, &config.access);
+	rc = file_make_dirs(folder, DAEMON_FOLDER_MODE, err);
+	if (rc == 0)
+		rc = api_new(&config, &d->api, err);
+	if (rc == 0)
+		rc = api_listen(d->api, socket, NULL, DAEMON_SOCKET_MODE, err);
+	if (rc == 0 && strcmp(d->config->http.listen, "none") != 0) {
+		rc = api_listen(d->api, d->config->http.listen, NULL, 0, err);
+		if (rc != 0)
+			error_prefix(err, rc, "http.listen %s", d->config->http.listen);
+	}
+	free(folder);
+	free(socket);
+	return rc;
+}
+
+static void
+daemon_on_signal(void *arg)
+{
+	struct daemon *d = arg;
+
+	log_info("node", d->is_stopping ? "stopping at once" : "stopping");
+	daemon_stop(d, d->status);
+}
+
+/* ---- the lease ---- */
+
+/* Half the retention, less or more a tenth of it, so that nodes do not refresh together. */
+static ms_t
+daemon_refresh_wait(struct daemon *d)
+{
+	ms_t half = store_constants(d->store)->retention_ms / 2;
+	ms_t tenth = half / 10 > 0 ? half / 10 : 1;
+
+	return half - tenth + (ms_t)rng_below(&d->rng, (uint64_t)(2 * tenth));
+}
+
+static void
+daemon_on_refresh(void *arg)
+{
+	struct daemon *d = arg;
+
+	self_announce(d);
+	loop_timer_set(d->refresh_timer, daemon_refresh_wait(d));
+}
+
+/* ---- start and stop ---- */
+
+static int
+daemon_open(struct daemon *d, struct errmsg *err)
+{
+	int rc = places_check_socket(d->places->socket, err);
+
+	if (rc == 0)
+		rc = places_check_data(d->places->data, err);
+	if (rc == 0)
+		rc = places_become_owner(d->places->data, err);
+	if (rc == 0)
+		rc = daemon_open_identity(d, err);
+	if (rc != 0)
+		return rc;
+	d->loop = loop_new();
+	d->metrics = metrics_new();
+	d->catalog = catalog_new();
+	rc = daemon_open_store(d, err);
+	if (rc == 0)
+		rc = tls_new(d->identity, &d->tls, err);
+	if (rc == 0)
+		rc = invite_open(d, err);
+	if (rc == 0) {
+		d->rows = rows_open(d);
+		rc = links_open(d, err);
+	}
+	if (rc == 0)
+		rc = queries_open(d);
+	if (rc != 0)
+		return rc;
+	rows_load(d->rows);
+	rc = workers_open(d, err);
+	if (rc != 0)
+		return rc;
+	self_announce(d);
+	views_add_metrics(d);
+	rc = daemon_open_http(d, err);
+	if (rc != 0)
+		return rc;
+	d->refresh_timer = loop_timer_new(d->loop, daemon_on_refresh, d);
+	loop_timer_set(d->refresh_timer, daemon_refresh_wait(d));
+	d->ready_timer = loop_timer_new(d->loop, daemon_on_bus_late, d);
+	loop_timer_set(d->ready_timer, DAEMON_BUS_MS);
+	daemon_check_ready(d);
+	return 0;
+}
+
+/* The other way round. */
+static void
+daemon_close(struct daemon *d)
+{
+	if (d->is_ready) {
+		char *path = daemon_run_path(d);
+
+		unlink(path);
+		free(path);
+	}
+	api_free(d->api);
+	workers_close(d->workers);
+	links_close(d->links);
+	d->links = NULL;
+	queries_close(d->queries);
+	rows_close(d->rows);
+	invite_close(d);
+	listener_close(d->peer_listener);
+	tls_free(d->tls);
+	self_close(d);
+	if (d->loop != NULL) {
+		loop_timer_free(d->ready_timer);
+		loop_timer_free(d->refresh_timer);
+		loop_timer_free(d->stop_timer);
+	}
+	if (d->store != NULL && store_close(d->store) != 0 && d->status == 0)
+		d->status = EXIT_STATUS_IO;
+	catalog_free(d->catalog);
+	metrics_free(d->metrics);
+	identity_free(d->identity);
+	loop_free(d->loop);
+}
+
+static void
+daemon_on_stopped(void *arg)
+{
+	struct daemon *d = arg;
+
+	loop_stop(d->loop);
+}
+
+void
+daemon_stop(struct daemon *d, int status)
+{
+	d->status = status;
+	if (d->is_stopping) {
+		loop_stop(d->loop);
+		return;
+	}
+	d->is_stopping = true;
+	if (d->api != NULL)
+		api_stop(d->api);
+	if (d->links != NULL)
+		links_stop(d->links);
+	d->stop_timer = loop_timer_new(d->loop, daemon_on_stopped, d);
+	loop_timer_set(d->stop_timer, DAEMON_GOODBYE_MS);
+}
+
+/* The exit status that fits what kept the node from starting. */
+static int
+daemon_exit_status(int rc)
+{
+	switch (-rc) {
+	case EACCES:
+	case EPERM:
+		return EXIT_STATUS_PERMISSION;
+	case EIO:
+	case ENOSPC:
+	case OCF_ECORRUPT:
+		return EXIT_STATUS_IO;
+	case EINVAL:
+	case ENOENT:
+	case ENAMETOOLONG:
+	case EOPNOTSUPP:
+	case OCF_EMALFORMED:
+	case OCF_EFOREIGN:
+	case OCF_EVERSION:
+	case OCF_EEXPIRED:
+		return EXIT_STATUS_CONFIG;
+	default:
+		return EXIT_FAILURE;
+	}
+}
+
+int
+daemon_run(const struct config *config, const struct places *places)
+{
+	struct daemon d = { .config = config, .places = places };
+	struct errmsg err = { "" };
+	int rc;
+
+	rng_init(&d.rng, rng_seed_from_os());
+	d.started_ms = clock_mono_ms();
+	d.started_wall_ms = clock_wall_ms();
+	signal(SIGPIPE, SIG_IGN);
+	rc = daemon_open(&d, &err);
+	if (rc == 0) {
+		loop_signal(d.loop, SIGTERM, daemon_on_signal, &d);
+		loop_signal(d.loop, SIGINT, daemon_on_signal, &d);
+		loop_run(d.loop);
+	} else {
+		log_error("node", "%s", err.text[0] != '\0' ? err.text : error_text(rc));
+		d.status = daemon_exit_status(rc);
+	}
+	daemon_close(&d);
+	return d.status;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ocfd put together: the composition root and what its parts share.
+ *
+ *	main.c     arguments           options.c  configuration
+ *	daemon.c   start, stop         self.c     what this node says of itself
+ *	rows.c     the table: verify, merge, write, hand on
+ *	verify.c   the thread that checks signatures
+ *	links.c    drives the mesh core: TLS streams, queues, frames
+ *	queries.c  drives the dispatch core: HTTP, links and bus on its three sides
+ *	workers.c  the bus's workers become rows and slots
+ *	views.c    what people see: JSON and metrics
+ *	invite.c   invitations and joining nodes
+ *
+ * Each part is one struct that its file alone looks into; `struct daemon` holds them all.
+ * Everything runs on the loop's thread; verify.c and the store's writer hand over through
+ * loop_post(). */
+#ifndef OCF_DAEMON_DAEMON_H
+#define OCF_DAEMON_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/places.h"
+#include "base/rng.h"
+#include "bus/bus.h"
+#include "daemon/options.h"
+#include "http/api.h"
+#include "http/metrics.h"
+#include "ident/identity.h"
+#include "net/loop.h"
+#include "net/tls.h"
+#include "store/store.h"
+#include "table/catalog.h"
+
+struct invite_book;
+struct stream;
+struct listener;
+struct links;
+struct queries;
+struct rows;
+struct workers;
+
+enum { DAEMON_ADDRESSES_MAX = 8 };
+
+struct daemon {
+	const struct config *config;
+	const struct places *places;
+	struct loop *loop;
+	struct identity *identity;
+	struct store *store;
+	struct catalog *catalog;
+	struct metrics *metrics;
+	struct tls *tls;
+	struct listener *peer_listener;
+	struct rows *rows;
+	struct links *links;
+	struct workers *workers;
+	struct bus *bus; /* NULL with bus.server = none */
+	struct queries *queries;
+	struct api *api;
+	struct invite_book *invites;
+	struct rng rng;
+
+	char *name;	       /* of this node */
+	uint64_t incarnation;
+	int addresses_len;     /* advertised to other nodes */
+	char *addresses[DAEMON_ADDRESSES_MAX];
+	ms_t started_ms;       /* monotonic */
+	ms_t started_wall_ms;
+	enum bus_state bus_state;
+	bool bus_is_embedded;
+	char *bus_url;	       /* where workers connect; "" while not known */
+	bool is_ready;	       /* run.json is written */
+	bool is_bus_late;      /* the start goes on without the bus */
+	bool is_stopping;
+	struct loop_timer *ready_timer;
+	struct loop_timer *stop_timer;
+	struct loop_timer *refresh_timer;
+	int status;	       /* of the process */
+};
+
+/* Run a node until it is told to stop; returns the exit status. What fails is logged. */
+int daemon_run(const struct config *config, const struct places *places);
+/* Stop in order; a second call stops at once. `status` is the process's exit status. */
+void daemon_stop(struct daemon *d, int status);
+/* Write run.json once everything that it names is known. */
+void daemon_check_ready(struct daemon *d);
+
+/* ---- self.c ---- */
+
+/* Name, addresses and incarnation, from configuration, store and machine. */
+int self_open(struct daemon *d, struct errmsg *err);
+void self_close(struct daemon *d);
+/* Write this node's row: at start, when what it says has changed, and to renew its lease. */
+void self_announce(struct daemon *d);
+/* Addresses to dial beside those in the table: configured, and those given at the join (in
+ * the store as "seeds", a JSON array). Texts are the caller's to free. */
+int self_seeds(struct daemon *d, char *ret_seeds[], int max);
+
+/* ---- rows.c ---- */
+
+struct rows *rows_open(struct daemon *d);
+void rows_close(struct rows *rows); /* NULL is allowed */
+/* Feed catalog and mesh with the rows of the store; after links_open(). */
+void rows_load(struct rows *rows);
+/* Write a row of our own, NULL to remove it: durable and handed on soon after. Nothing is
+ * written when the visible value is already this one, unless `is_forced`. */
+int rows_put(struct rows *rows, enum row_kind kind, const char *name,
+	     const struct bytes *value, bool is_forced);
+/* Encoded rows from a link, to be verified and merged. -OCF_EMALFORMED: they cannot be
+ * read, and nothing of them was taken. */
+int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded);
+/* A page of the table from `cursor` on, appended to `out`: node rows come with a first
+ * pass, so that a reader can check the owners of what follows. */
+struct rows_page {
+	int rows;
+	bool is_last;
+	uint8_t next[16];
+};
+void rows_read_page(struct rows *rows, const uint8_t cursor[16], struct buf *out,
+		    struct rows_page *ret_page);
+uint64_t rows_refused(const struct rows *rows); /* bad signatures and certificates */
+
+/* ---- links.c ---- */
+
+int links_open(struct daemon *d, struct errmsg *err);
+/* Say goodbye and close all. */
+void links_stop(struct links *links);
+void links_close(struct links *links); /* NULL is allowed */
+/* Rows that changed here; they came from `link` (0: our own). */
+void links_rows_changed(struct links *links, uint64_t link, struct bytes rows);
+void links_root_changed(struct links *links);
+/* A node's row changed: where it may be dialled, or that it is gone. */
+void links_node_changed(struct links *links, const struct id *node);
+void links_reject(struct links *links, uint64_t link, const char *why);
+/* A query frame to a link; a link that is gone is ignored. */
+void links_send_query(struct links *links, uint64_t link, struct bytes frame);
+uint64_t links_of_node(const struct links *links, const struct id *node);
+json_t *links_peers_json(const struct links *links);
+double links_rtt_ms(const struct links *links, const struct id *node);
+/* Since it was last linked: 0 while it is; negative when it was not in this life. */
+double links_last_seen_s(const struct links *links, const struct id *node);
+int links_up(const struct links *links);
+
+/* ---- workers.c ---- */
+
+int workers_open(struct daemon *d, struct errmsg *err);
+void workers_close(struct workers *workers); /* NULL is allowed */
+/* The number by which dispatch knows the worker ↔ its id on the bus; NULL when gone. */
+const char *workers_id(const struct workers *workers, uint64_t number);
+/* A row of ours came from elsewhere: is it still what we claim? */
+void workers_check_row(struct workers *workers, const struct row_key *key);
+
+/* ---- queries.c ---- */
+
+int queries_open(struct daemon *d);
+void queries_close(struct queries *queries); /* NULL is allowed */
+void queries_fill_host(struct queries *queries, struct api_host *host);
+void queries_worker(struct queries *queries, uint64_t number,
+		    const struct bus_worker *worker);
+void queries_worker_gone(struct queries *queries, uint64_t number);
+void queries_bus_down(struct queries *queries);
+void queries_link_down(struct queries *queries, uint64_t link);
+/* A query frame from a link; -OCF_EMALFORMED when it cannot be read. */
+struct wire_frame;
+int queries_frame(struct queries *queries, uint64_t link, const struct wire_frame *frame);
+/* The bus's words about runs. */
+void queries_run_head(struct queries *queries, uint64_t run, const struct reply_head *head);
+void queries_run_data(struct queries *queries, uint64_t run, struct bytes data, bool is_last);
+void queries_run_error(struct queries *queries, uint64_t run, const struct query_error *error,
+		       enum bus_outcome outcome);
+void queries_run_credit(struct queries *queries, uint64_t run, int parts);
+json_t *queries_status_json(const struct queries *queries);
+int queries_running(const struct queries *queries);
+
+/* ---- views.c ---- */
+
+json_t *views_read(void *daemon, enum api_view view, const struct query_headers *params);
+bool views_ready(void *daemon, struct errmsg *why);
+void views_add_metrics(struct daemon *d);
+
+/* ---- invite.c ---- */
+
+int invite_open(struct daemon *d, struct errmsg *err);
+void invite_close(struct daemon *d);
+int invite_admin(void *daemon, const char *name, const json_t *body, json_t **ret_reply,
+		 struct errmsg *err);
+/* A stream that agreed on ocf-join/1. */
+void invite_accept(struct daemon *d, struct stream *stream);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Invitations: `ocf invite` asks for a token by POST /v1/admin/invite, and whoever shows it
+ * gets a certificate and the cluster's constants over ocf-join/1. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "daemon/daemon.h"
+#include "ident/invites.h"
+#include "ident/token.h"
+#include "net/join.h"
+
+enum {
+	INVITE_TTL_S_DEFAULT = 24 * 60 * 60,
+	INVITE_TTL_S_MAX = 30 * 24 * 60 * 60,
+};
+
+struct invite_book {
+	char *path;
+	struct join_host host;
+	struct join_server *server;
+	struct log_limit limit;
+};
+
+/* What a joiner must know of the cluster: constants, and whom to dial. */
+static int
+invite_on_welcome(void *arg, const struct id *node, const char *name, struct buf *constants,
+		  struct errmsg *err)
+{
+	struct daemon *d = arg;
+	const struct store_constants *c = store_constants(d->store);
+	json_t *seeds = json_array(), *welcome;
+	char *text;
+
+	(void)node;
+	(void)name;
+	for (int i = 0; i < d->addresses_len; i++)
+		json_array_append_new(seeds, json_string(d->addresses[i]));
+	welcome = json_pack("{s:I, s:I, s:o}", "retention_ms", (json_int_t)c->retention_ms,
+			    "rows_per_node", (json_int_t)c->rows_per_node, "seeds", seeds);
+	text = json_dumps(welcome, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(welcome);
+	if (text == NULL)
+		return error_set(err, -EINVAL, "the cluster cannot be described");
+	buf_put_text(constants, text);
+	free(text);
+	return 0;
+}
+
+static void
+invite_on_report(void *arg, int code, const struct id *node, const char *name, const char *peer,
+		 const char *why)
+{
+	struct daemon *d = arg;
+	char id[ID_TEXT_SIZE];
+
+	if (code == 0)
+		log_info("join", "node %s (%s) joined from %s", name, id_text(node, id), peer);
+	else if (log_limit_pass(&d->invites->limit, "join"))
+		log_warn("join", "a joining node at %s was refused: %s", peer, why);
+}
+
+int
+invite_open(struct daemon *d, struct errmsg *err)
+{
+	struct invite_book *book = mem_calloc(1, sizeof(*book));
+
+	(void)err;
+	book->path = mem_printf("%s/invites", d->places->data);
+	book->limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 5 };
+	book->host = (struct join_host){
+		.identity = d->identity,
+		.invites_path = book->path,
+		.welcome = invite_on_welcome,
+		.report = invite_on_report,
+		.arg = d,
+	};
+	book->server = join_server_new(d->loop, &book->host);
+	d->invites = book;
+	return 0;
+}
+
+void
+invite_close(struct daemon *d)
+{
+	if (d->invites == NULL)
+		return;
+	join_server_free(d->invites->server);
+	free(d->invites->path);
+	free(d->invites);
+	d->invites = NULL;
+}
+
+void
+invite_accept(struct daemon *d, struct stream *stream)
+{
+	if (d->invites == NULL || d->is_stopping)
+		stream_close(stream);
+	else
+		join_server_take(d->invites->server, stream);
+}
+
+/* ---- POST /v1/admin/invite ---- */
+
+static int
+invite_read_body(const json_t *body, json_int_t *ret_ttl_s, json_int_t *ret_uses,
+		 int *ret_is_admin, struct errmsg *err)
+{
+	json_error_t error;
+
+	*ret_ttl_s = INVITE_TTL_S_DEFAULT;
+	*ret_uses = 1;
+	*ret_is_admin = 0;
+	if (json_unpack_ex((json_t *)body, &error, JSON_STRICT, "{s?I, s?I, s?b}", "ttl_s",
+			   ret_ttl_s, "uses", ret_uses, "admin", ret_is_admin) != 0)
+		return error_set(err, -EINVAL, "%s", error.text);
+	if (*ret_ttl_s < 1 || *ret_ttl_s > INVITE_TTL_S_MAX)
+		return error_set(err, -EINVAL, "ttl_s is not from 1 to %d (30 days)",
+				 INVITE_TTL_S_MAX);
+	if (*ret_uses < 1 || *ret_uses > INVITES_USES_MAX)
+		return error_set(err, -EINVAL, "uses is not from 1 to %d", INVITES_USES_MAX);
+	return 0;
+}
+
+static int
+invite_make(struct daemon *d, json_int_t ttl_s, json_int_t uses, bool is_admin,
+	    json_t **ret_reply, struct errmsg *err)
+{
+	ms_t now = clock_wall_ms();
+	struct token token = { .expires_ms = now + ttl_s * MS_SECOND, .is_admin = is_admin };
+	struct buf word = BUF_INIT;
+	json_t *addresses = json_array();
+	char expires[CLOCK_TEXT_SIZE];
+	int rc;
+
+	memcpy(token.fingerprint, d->identity->fingerprint, sizeof(token.fingerprint));
+	ident_random(token.secret, sizeof(token.secret));
+	for (int i = 0; i < d->addresses_len; i++)
+		if (token_add_address(&token, d->addresses[i]) == 0)
+			json_array_append_new(addresses, json_string(d->addresses[i]));
+	rc = invites_add(d->invites->path, token.secret, token.expires_ms, (unsigned)uses,
+			 is_admin, now, err);
+	if (rc == 0) {
+		token_encode(&token, &word);
+		*ret_reply = json_pack("{s:s, s:O, s:s, s:I, s:b}", "token", buf_text(&word),
+				       "addresses", addresses, "expires",
+				       clock_text(token.expires_ms, expires), "uses", uses,
+				       "admin", is_admin);
+	}
+	json_decref(addresses);
+	ident_wipe(&token, sizeof(token));
+	buf_fini(&word);
+	return rc;
+}
+
+int
+invite_admin(void *daemon, const char *name, const json_t *body, json_t **ret_reply,
+	     struct errmsg *err)
+{
+	struct daemon *d = daemon;
+	json_int_t ttl_s, uses;
+	int is_admin;
+
+	if (strcmp(name, "invite") != 0) {
+		error_set(err, -EINVAL, "there is no such admin route");
+		return 404;
+	}
+	if (invite_read_body(body, &ttl_s, &uses, &is_admin, err) != 0)
+		return 400;
+	if (d->identity->ca_key == NULL) {
+		error_set(err, -EPERM,
+			  "this node does not hold the cluster's CA key, so it cannot invite; run "
+			  "'ocf invite' on the node where 'ocf init' was run, or on one invited "
+			  "with --admin");
+		return 403;
+	}
+	if (d->addresses_len == 0) {
+		error_set(err, -EINVAL, "this node has no address that others can dial; set "
+			  "peer.advertise");
+		return 409;
+	}
+	if (invite_make(d, ttl_s, uses, is_admin, ret_reply, err) != 0)
+		return 500;
+	return 200;
+}

@@ -1,0 +1,729 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Drives the mesh core over TLS streams: events in, actions out. A link has a queue of
+ * frames for each class of urgency; what is in the stream's own buffer cannot be overtaken
+ * any more, so little is put there at a time. A peer that takes nothing while a queue grows
+ * over its cap loses the link, never memory of ours. */
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "crdt/stamp.h"
+#include "daemon/daemon.h"
+#include "mesh/mesh.h"
+#include "net/stream.h"
+
+enum {
+	LINKS_FLUSH_BYTES = 64 * 1024, /* at most this much waits in the stream itself */
+	LINKS_FINISH_MS = MS_SECOND,
+	LINKS_PEERS_MAX = MESH_LINKS_MAX,
+};
+
+/* Output queues, most urgent first, and their caps in bytes. */
+enum links_queue { QUEUE_CONTROL, QUEUE_ROWS, QUEUE_ANNOUNCE, QUEUE_BULK, QUEUES };
+static const size_t links_queue_caps[QUEUES] = {
+	[QUEUE_CONTROL] = 256 * 1024,
+	[QUEUE_ROWS] = 8 * 1024 * 1024,
+	[QUEUE_ANNOUNCE] = 256 * 1024,
+	/* Windows of parts bound each query to about 1 MiB each way. */
+	[QUEUE_BULK] = 256 * 1024 * 1024,
+};
+
+/* The first frame of a queue goes out next; `queues` hold whole frames one after another. */
+struct link {
+	uint64_t number;
+	struct links *links;
+	struct stream *stream;
+	struct buf queues[QUEUES];
+	size_t sent[QUEUES]; /* bytes at the front of a queue that are out already */
+	uint64_t sent_bytes;
+	uint8_t read_cursor[MESH_CURSOR_BYTES];
+	bool is_read_wanted; /* a page of the table, from read_cursor, once there is room */
+	bool is_accepted;
+	bool is_open;
+	UT_hash_handle hh;
+};
+
+/* When a node that is not linked was linked last. */
+struct seen {
+	struct id node;
+	ms_t at_ms;
+	UT_hash_handle hh;
+};
+
+struct links {
+	struct daemon *d;
+	struct mesh *mesh;
+	struct link *by_number;
+	struct seen *seen;
+	struct loop_timer *timer;
+	struct buf page;
+	uint64_t *sent_bytes[WIRE_CLASSES]; /* metrics */
+	bool is_pumping;
+	bool is_closing;
+};
+
+static void links_step(struct links *links, struct mesh_event *event);
+
+/* ---- output ---- */
+
+static enum links_queue
+links_queue_of(enum wire_class class)
+{
+	switch (class) {
+	case WIRE_CLASS_ROWS:
+		return QUEUE_ROWS;
+	case WIRE_CLASS_ANNOUNCE:
+		return QUEUE_ANNOUNCE;
+	case WIRE_CLASS_SYNC:
+	case WIRE_CLASS_QUERY:
+		return QUEUE_BULK;
+	default:
+		return QUEUE_CONTROL;
+	}
+}
+
+/* The length of the frame at the front of what a queue still holds. */
+static size_t
+link_frame_len(const struct link *l, enum links_queue q)
+{
+	const uint8_t *p = l->queues[q].data + l->sent[q];
+
+	return WIRE_HEADER_BYTES + (size_t)get_be16(p);
+}
+
+static bool
+link_queue_is_empty(const struct link *l, enum links_queue q)
+{
+	return l->sent[q] == l->queues[q].len;
+}
+
+/* Move frames into the stream, urgent ones first. True when nothing is left here. */
+static bool
+link_flush(struct link *l, size_t limit)
+{
+	for (;;) {
+		enum links_queue q = QUEUE_CONTROL;
+		size_t len;
+
+		while (q < QUEUES && link_queue_is_empty(l, q))
+			q++;
+		if (q == QUEUES)
+			return true;
+		if (stream_pending(l->stream) >= limit)
+			return false;
+		len = link_frame_len(l, q);
+		assert(l->sent[q] + len <= l->queues[q].len);
+		stream_write(l->stream, bytes_of(l->queues[q].data + l->sent[q], len));
+		l->sent[q] += len;
+		l->sent_bytes += len;
+		if (link_queue_is_empty(l, q)) {
+			buf_clear(&l->queues[q]);
+			l->sent[q] = 0;
+		} else if (l->sent[q] > links_queue_caps[QUEUE_CONTROL]) {
+			buf_drop(&l->queues[q], l->sent[q]);
+			l->sent[q] = 0;
+		}
+	}
+}
+
+static void
+link_free(struct link *l)
+{
+	HASH_DEL(l->links->by_number, l);
+	stream_close(l->stream);
+	for (int q = 0; q < QUEUES; q++)
+		buf_fini(&l->queues[q]);
+	free(l);
+}
+
+static struct link *
+links_find(const struct links *links, uint64_t number)
+{
+	struct link *l;
+
+	HASH_FIND(hh, links->by_number, &number, sizeof(number), l);
+	return l;
+}
+
+static void
+links_send(struct links *links, uint64_t number, enum wire_class class, struct bytes frames)
+{
+	struct link *l = links_find(links, number);
+	enum links_queue q = links_queue_of(class);
+
+	if (l == NULL || l->stream == NULL)
+		return;
+	*links->sent_bytes[class] += frames.len;
+	buf_put_bytes(&l->queues[q], frames);
+	if (l->queues[q].len - l->sent[q] > links_queue_caps[q]) {
+		links_reject(links, number, "it takes its frames too slowly");
+		return;
+	}
+	if (l->is_open)
+		link_flush(l, LINKS_FLUSH_BYTES);
+}
+
+/* ---- streams ---- */
+
+static void
+link_on_open(void *arg)
+{
+	struct link *l = arg;
+	struct links *links = l->links;
+	struct mesh_event event = { .type = MESH_EVENT_LINK_OPEN, .link = l->number };
+
+	if (l->is_accepted && strcmp(stream_alpn(l->stream), TLS_ALPN_JOIN) == 0) {
+		struct stream *stream = l->stream;
+
+		l->stream = NULL;
+		event.type = MESH_EVENT_LINK_CLOSED;
+		event.why = "a node that joins";
+		link_free(l);
+		invite_accept(links->d, stream);
+		links_step(links, &event);
+		return;
+	}
+	l->is_open = true;
+	stream_peer_id(l->stream, &event.node);
+	links_step(links, &event);
+}
+
+static size_t
+link_on_data(void *arg, struct bytes data)
+{
+	struct link *l = arg;
+	struct mesh_event event = { .type = MESH_EVENT_LINK_DATA, .link = l->number,
+				    .data = data };
+
+	links_step(l->links, &event);
+	return data.len;
+}
+
+/* Answer the core's wish for a page of the table, if the link has room for it. */
+static void
+link_read_table(struct link *l)
+{
+	struct mesh_event event = { .type = MESH_EVENT_TABLE_READ, .link = l->number };
+	struct links *links = l->links;
+	struct rows_page page;
+
+	if (!l->is_read_wanted || !link_flush(l, LINKS_FLUSH_BYTES))
+		return;
+	l->is_read_wanted = false;
+	buf_clear(&links->page);
+	rows_read_page(links->d->rows, l->read_cursor, &links->page, &page);
+	event.rows = buf_bytes(&links->page);
+	event.rows_len = (uint64_t)page.rows;
+	event.is_last = page.is_last;
+	memcpy(event.cursor, page.next, sizeof(event.cursor));
+	links_step(links, &event);
+}
+
+static void
+link_on_drain(void *arg)
+{
+	struct link *l = arg;
+
+	if (link_flush(l, LINKS_FLUSH_BYTES))
+		link_read_table(l);
+}
+
+static void
+link_on_close(void *arg, int reason, const char *why)
+{
+	struct link *l = arg;
+	struct links *links = l->links;
+	char text[MESH_WHY_SIZE];
+	struct mesh_event event = { .type = MESH_EVENT_LINK_CLOSED, .link = l->number,
+				    .why = text };
+
+	(void)reason;
+	snprintf(text, sizeof(text), "%s", why);
+	log_debug("mesh", "link %llu to %s ended: %s", (unsigned long long)l->number,
+		  stream_peer(l->stream), text);
+	link_free(l);
+	links_step(links, &event);
+}
+
+static const struct stream_handler link_handler = {
+	.on_open = link_on_open,
+	.on_data = link_on_data,
+	.on_drain = link_on_drain,
+	.on_close = link_on_close,
+};
+
+static struct link *
+link_new(struct links *links, uint64_t number)
+{
+	struct link *l = mem_calloc(1, sizeof(*l));
+
+	l->number = number;
+	l->links = links;
+	HASH_ADD(hh, links->by_number, number, sizeof(l->number), l);
+	return l;
+}
+
+static void
+links_on_accept(void *arg, struct stream *stream)
+{
+	struct daemon *d = arg;
+	struct links *links = d->links;
+	struct link *l;
+
+	if (links == NULL || links->is_closing) {
+		stream_close(stream);
+		return;
+	}
+	l = link_new(links, mesh_link_new(links->mesh));
+	l->is_accepted = true;
+	l->stream = stream;
+	stream_set_handler(stream, &link_handler, l);
+}
+
+/* ---- actions ---- */
+
+static void
+links_dial(struct links *links, const struct mesh_action *a)
+{
+	struct mesh_event event = { .type = MESH_EVENT_LINK_CLOSED, .link = a->link };
+	struct link *l = link_new(links, a->link);
+	struct errmsg err = { "" };
+
+	l->stream = stream_dial(links->d->loop, a->address, links->d->tls, TLS_ALPN_PEER,
+				&link_handler, l, &err);
+	if (l->stream != NULL)
+		return;
+	link_free(l);
+	event.why = err.text;
+	links_step(links, &event);
+}
+
+static void
+links_do_close(struct links *links, const struct mesh_action *a)
+{
+	struct link *l = links_find(links, a->link);
+
+	if (l == NULL)
+		return;
+	log_debug("mesh", "link %llu is closed: %s", (unsigned long long)a->link, a->why);
+	if (l->is_open) {
+		link_flush(l, SIZE_MAX);
+		stream_finish(l->stream, LINKS_FINISH_MS);
+		l->stream = NULL;
+	}
+	link_free(l);
+}
+
+static void
+links_read_table(struct links *links, const struct mesh_action *a)
+{
+	struct link *l = links_find(links, a->link);
+
+	if (l == NULL || l->stream == NULL)
+		return;
+	l->is_read_wanted = true;
+	memcpy(l->read_cursor, a->cursor, sizeof(l->read_cursor));
+	link_read_table(l);
+}
+
+static void
+links_note_seen(struct links *links, const struct id *node)
+{
+	struct seen *s;
+
+	HASH_FIND(hh, links->seen, node, sizeof(*node), s);
+	if (s == NULL) {
+		s = mem_calloc(1, sizeof(*s));
+		s->node = *node;
+		HASH_ADD(hh, links->seen, node, sizeof(s->node), s);
+	}
+	s->at_ms = loop_now(links->d->loop);
+}
+
+static void
+links_show_node(struct links *links, const struct mesh_action *a)
+{
+	static const enum catalog_state states[] = {
+		[MESH_NODE_SUSPECT] = CATALOG_SUSPECT,
+		[MESH_NODE_ALIVE] = CATALOG_ALIVE,
+		[MESH_NODE_DEAD] = CATALOG_DEAD,
+	};
+	struct catalog_node node;
+	char id[ID_TEXT_SIZE];
+
+	catalog_set_state(links->d->catalog, &a->node, states[a->state]);
+	if (catalog_node(links->d->catalog, &a->node, &node))
+		log_info("mesh", "node %s (%s) is %s", node.row->name, id_text(&a->node, id),
+			 catalog_state_text(states[a->state]));
+}
+
+static void
+links_log_up(const struct mesh_action *a, bool is_up)
+{
+	char id[ID_TEXT_SIZE];
+
+	if (is_up)
+		log_info("mesh", "linked to node %s", id_text(&a->node, id));
+	else
+		log_info("mesh", "the link to node %s ended: %s", id_text(&a->node, id),
+			 a->why != NULL ? a->why : "closed");
+}
+
+static void
+links_do(struct links *links, const struct mesh_action *a)
+{
+	struct daemon *d = links->d;
+
+	switch (a->type) {
+	case MESH_ACTION_DIAL:
+		links_dial(links, a);
+		break;
+	case MESH_ACTION_SEND:
+		links_send(links, a->link, a->class, a->data);
+		break;
+	case MESH_ACTION_CLOSE:
+		links_do_close(links, a);
+		break;
+	case MESH_ACTION_LINK_UP:
+		links_log_up(a, true);
+		break;
+	case MESH_ACTION_LINK_DOWN:
+		links_log_up(a, false);
+		links_note_seen(links, &a->node);
+		if (d->queries != NULL)
+			queries_link_down(d->queries, a->link);
+		break;
+	case MESH_ACTION_NODE_STATE:
+		links_show_node(links, a);
+		break;
+	case MESH_ACTION_DELIVER_ROWS:
+		if (rows_deliver(d->rows, a->link, a->rows) != 0)
+			links_reject(links, a->link, "rows that cannot be read");
+		break;
+	case MESH_ACTION_READ_TABLE:
+		links_read_table(links, a);
+		break;
+	case MESH_ACTION_TABLE_RECEIVED:
+		log_debug("mesh", "link %llu has sent its table",
+			  (unsigned long long)a->link);
+		break;
+	case MESH_ACTION_QUERY:
+		if (d->queries != NULL && queries_frame(d->queries, a->link, &a->frame) != 0)
+			links_reject(links, a->link, "a query frame that cannot be read");
+		break;
+	case MESH_ACTION_INCARNATION:
+		d->incarnation = a->incarnation;
+		break;
+	}
+}
+
+/* Feed the core and do what it asks; what its actions cause in turn is fed in the same
+ * way, and its actions follow in order. */
+static void
+links_step(struct links *links, struct mesh_event *event)
+{
+	struct mesh_action action;
+	ms_t now = loop_now(links->d->loop);
+
+	event->wall_ms = clock_wall_ms();
+	mesh_step(links->mesh, now, event);
+	if (links->is_pumping)
+		return;
+	links->is_pumping = true;
+	while (mesh_next(links->mesh, &action))
+		links_do(links, &action);
+	links->is_pumping = false;
+	if (!links->is_closing) {
+		ms_t wait = mesh_due(links->mesh) - now;
+
+		loop_timer_set(links->timer, wait > 0 ? wait : 0);
+	}
+}
+
+static void
+links_on_timer(void *arg)
+{
+	struct mesh_event event = { .type = MESH_EVENT_TICK };
+
+	links_step(arg, &event);
+}
+
+/* ---- for the others ---- */
+
+void
+links_rows_changed(struct links *links, uint64_t link, struct bytes rows)
+{
+	struct mesh_event event = { .type = MESH_EVENT_ROWS_CHANGED, .link = link,
+				    .rows = rows };
+
+	links_step(links, &event);
+}
+
+void
+links_root_changed(struct links *links)
+{
+	struct store_digest root = store_root(links->d->store);
+	struct mesh_event event = {
+		.type = MESH_EVENT_ROOT,
+		.root = root.sum,
+		.rows_len = root.count,
+		.horizon = stamp_horizon(clock_wall_ms(),
+					 store_constants(links->d->store)->retention_ms),
+	};
+
+	links_step(links, &event);
+}
+
+void
+links_node_changed(struct links *links, const struct id *id)
+{
+	struct mesh_event event = { .type = MESH_EVENT_NODE, .node = *id };
+	struct catalog_node node;
+
+	if (links == NULL || id_equal(id, &links->d->identity->node_id))
+		return;
+	if (!catalog_node(links->d->catalog, id, &node) || node.row->has_left ||
+	    node.state == CATALOG_BANNED || node.state == CATALOG_FORGOTTEN) {
+		event.is_gone = true;
+	} else {
+		event.addresses = (const char *const *)node.row->addresses;
+		event.addresses_len = node.row->addresses_len;
+	}
+	links_step(links, &event);
+}
+
+void
+links_reject(struct links *links, uint64_t link, const char *why)
+{
+	struct mesh_event event = { .type = MESH_EVENT_LINK_REJECT, .link = link, .why = why };
+
+	links_step(links, &event);
+}
+
+void
+links_send_query(struct links *links, uint64_t link, struct bytes frame)
+{
+	links_send(links, link, WIRE_CLASS_QUERY, frame);
+}
+
+uint64_t
+links_of_node(const struct links *links, const struct id *node)
+{
+	return mesh_link_of(links->mesh, node);
+}
+
+json_t *
+links_peers_json(const struct links *links)
+{
+	struct mesh_peer *peers = mem_calloc(LINKS_PEERS_MAX, sizeof(*peers));
+	int n = mesh_peers(links->mesh, peers, LINKS_PEERS_MAX);
+	ms_t now = loop_now(links->d->loop);
+	json_t *list = json_array();
+
+	for (int i = 0; i < n && i < LINKS_PEERS_MAX; i++) {
+		const struct mesh_peer *p = &peers[i];
+		struct link *l = links_find(links, p->link);
+		struct catalog_node node;
+		char id[ID_TEXT_SIZE];
+		bool is_known = catalog_node(links->d->catalog, &p->node, &node);
+
+		json_array_append_new(
+			list,
+			json_pack("{s:o, s:s?, s:s, s:s, s:s, s:o, s:I, s:I, s:i, s:o, s:b}",
+				  "node",
+				  id_is_zero(&p->node) ? json_null()
+						       : json_string(id_text(&p->node, id)),
+				  "name", is_known ? node.row->name : NULL, "address",
+				  p->address, "direction", p->is_inbound ? "in" : "out",
+				  "state", p->state, "rtt_ms",
+				  p->rtt_ms < 0 ? json_null() : json_integer(p->rtt_ms),
+				  "sent_bytes", (json_int_t)(l != NULL ? l->sent_bytes : 0),
+				  "received_bytes", (json_int_t)p->received_bytes, "protocol",
+				  p->protocol, "since_s",
+				  json_integer((now - p->since_ms) / MS_SECOND), "rowless",
+				  p->is_rowless));
+	}
+	free(peers);
+	return list;
+}
+
+double
+links_rtt_ms(const struct links *links, const struct id *node)
+{
+	uint64_t link = mesh_link_of(links->mesh, node);
+	struct mesh_peer *peers;
+	double rtt = -1;
+	int n;
+
+	if (link == 0)
+		return rtt;
+	peers = mem_calloc(LINKS_PEERS_MAX, sizeof(*peers));
+	n = mesh_peers(links->mesh, peers, LINKS_PEERS_MAX);
+	for (int i = 0; i < n && i < LINKS_PEERS_MAX; i++)
+		if (peers[i].link == link && peers[i].rtt_ms >= 0)
+			rtt = (double)peers[i].rtt_ms;
+	free(peers);
+	return rtt;
+}
+
+double
+links_last_seen_s(const struct links *links, const struct id *node)
+{
+	struct seen *s;
+
+	if (mesh_link_of(links->mesh, node) != 0)
+		return 0;
+	HASH_FIND(hh, links->seen, node, sizeof(*node), s);
+	return s != NULL ? (double)(loop_now(links->d->loop) - s->at_ms) / MS_SECOND : -1;
+}
+
+int
+links_up(const struct links *links)
+{
+	struct mesh_stats stats;
+
+	mesh_stats(links->mesh, &stats);
+	return stats.links_up;
+}
+
+/* ---- metrics ---- */
+
+struct links_received {
+	struct links *links;
+	enum wire_class class;
+};
+
+static double
+links_read_received(void *arg)
+{
+	struct links_received *r = arg;
+	struct mesh_stats stats;
+
+	mesh_stats(r->links->mesh, &stats);
+	return (double)stats.received_bytes[r->class];
+}
+
+static double
+links_read_up(void *arg)
+{
+	return links_up(arg);
+}
+
+static void
+links_add_metrics(struct links *links)
+{
+	static struct links_received received[WIRE_CLASSES];
+	struct metrics *m = links->d->metrics;
+
+	for (int c = 0; c < WIRE_CLASSES; c++) {
+		char *labels = metrics_labels("class", wire_class_name((enum wire_class)c), NULL);
+
+		links->sent_bytes[c] = metrics_counter(
+			m, "ocf_peer_sent_bytes_total",
+			"Bytes of frames sent to other nodes, headers included, before TLS.",
+			labels);
+		received[c] = (struct links_received){ links, (enum wire_class)c };
+		metrics_counter_read(
+			m, "ocf_peer_received_bytes_total",
+			"Bytes of frames received from other nodes, headers included.", labels,
+			links_read_received, &received[c]);
+		free(labels);
+	}
+	metrics_gauge_read(m, "ocf_peer_links", "Links to other nodes that are up.", NULL,
+			   links_read_up, links);
+}
+
+/* ---- life ---- */
+
+static int
+links_listen(struct daemon *d, struct errmsg *err)
+{
+	int rc = listener_open(d->loop, d->config->peer.listen, d->tls, 0, links_on_accept, d,
+			       &d->peer_listener, err);
+
+	if (rc != 0)
+		return error_prefix(err, rc, "peer.listen %s", d->config->peer.listen);
+	return 0;
+}
+
+static void
+links_give_seeds(struct links *links)
+{
+	struct mesh_event event = { .type = MESH_EVENT_SEEDS };
+	char *seeds[MESH_SEEDS_MAX];
+
+	event.addresses_len = self_seeds(links->d, seeds, MESH_SEEDS_MAX);
+	event.addresses = (const char *const *)seeds;
+	links_step(links, &event);
+	for (int i = 0; i < event.addresses_len; i++)
+		free(seeds[i]);
+}
+
+/* The listener is opened first, since its port is part of what self.c advertises. */
+int
+links_open(struct daemon *d, struct errmsg *err)
+{
+	const struct store_constants *constants = store_constants(d->store);
+	struct mesh_config config = {
+		.self = d->identity->node_id,
+		.cluster = constants->cluster,
+		.seed = rng_next(&d->rng),
+		.retention_ms = constants->retention_ms,
+		.rows_per_node = constants->rows_per_node,
+		.format = STORE_FORMAT,
+	};
+	struct links *links;
+	int rc = links_listen(d, err);
+
+	if (rc == 0)
+		rc = self_open(d, err);
+	if (rc != 0)
+		return rc;
+	config.incarnation = d->incarnation;
+	if (d->addresses_len > 0)
+		snprintf(config.address, sizeof(config.address), "%s", d->addresses[0]);
+	links = mem_calloc(1, sizeof(*links));
+	links->d = d;
+	links->mesh = mesh_new(&config, loop_now(d->loop));
+	links->timer = loop_timer_new(d->loop, links_on_timer, links);
+	links_add_metrics(links);
+	d->links = links;
+	links_give_seeds(links);
+	links_root_changed(links);
+	return 0;
+}
+
+void
+links_stop(struct links *links)
+{
+	struct mesh_event event = { .type = MESH_EVENT_STOP };
+
+	links_step(links, &event);
+}
+
+void
+links_close(struct links *links)
+{
+	struct link *l, *next;
+	struct seen *s, *next_seen;
+
+	if (links == NULL)
+		return;
+	links->is_closing = true;
+	HASH_ITER(hh, links->by_number, l, next) {
+		link_free(l);
+	}
+	HASH_ITER(hh, links->seen, s, next_seen) {
+		HASH_DEL(links->seen, s);
+		free(s);
+	}
+	loop_timer_free(links->timer);
+	mesh_free(links->mesh);
+	buf_fini(&links->page);
+	free(links);
+}

@@ -1,0 +1,752 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Drives the dispatch core: clients (http/api) and other nodes (links) ask on one side,
+ * workers (bus) and other nodes answer on the other. This file only translates; what happens
+ * to a query is decided in src/dispatch. */
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "daemon/daemon.h"
+#include "dispatch/dispatch.h"
+#include "mesh/mesh.h"
+#include "mesh/wire.h"
+
+enum {
+	QUERIES_OFFERS_MAX = 50, /* names listed in a 404 */
+	/* Of all bodies held here: what a small node can spare. */
+	QUERIES_BUFFER_BYTES_MAX = 256 * 1024 * 1024,
+};
+
+/* A client's query. */
+struct client {
+	uint64_t number;
+	struct queries *queries;
+	struct api_query *reply;
+	ms_t started_ms;
+	UT_hash_handle hh;
+};
+
+/* A run that a worker of ours is to have, not sent yet: the head goes with the first part
+ * of its body, so that a small query is one message. */
+struct opening {
+	uint64_t run;
+	uint64_t worker;
+	struct query_head head;
+	UT_hash_handle hh;
+};
+
+struct queries {
+	struct daemon *d;
+	struct dispatch *dispatch;
+	struct client *clients;
+	struct opening *openings;
+	struct loop_timer *timer;
+	uint64_t last_number;
+	struct catalog_providers providers;
+	struct buf frame;
+	struct metric_histogram *seconds;
+	uint64_t *answered, *failed;
+	bool is_pumping;
+	bool is_closing;
+};
+
+static void queries_step(struct queries *qs, const struct dispatch_event *event);
+
+/* ---- to clients ---- */
+
+static struct client *
+queries_client(const struct queries *qs, uint64_t number)
+{
+	struct client *c;
+
+	HASH_FIND(hh, qs->clients, &number, sizeof(number), c);
+	return c;
+}
+
+static void
+client_free(struct client *c)
+{
+	HASH_DEL(c->queries->clients, c);
+	free(c);
+}
+
+static void
+client_do(struct queries *qs, const struct dispatch_action *a)
+{
+	struct client *c = queries_client(qs, a->query);
+
+	if (c == NULL)
+		return;
+	switch (a->type) {
+	case DISPATCH_ACTION_WANT:
+		api_reply_want(c->reply, a->parts);
+		break;
+	case DISPATCH_ACTION_HEAD:
+		api_reply_head(c->reply, a->reply);
+		break;
+	case DISPATCH_ACTION_DATA:
+		if (a->data.len > 0)
+			api_reply_data(c->reply, a->data);
+		if (!a->is_last)
+			break;
+		metric_observe(qs->seconds,
+			       (double)(loop_now(qs->d->loop) - c->started_ms) / MS_SECOND);
+		(*qs->answered)++;
+		api_reply_end(c->reply);
+		client_free(c);
+		break;
+	case DISPATCH_ACTION_ERROR:
+		(*qs->failed)++;
+		api_reply_error(c->reply, a->error);
+		client_free(c);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- to other nodes ---- */
+
+static void
+queries_send(struct queries *qs, uint64_t link)
+{
+	links_send_query(qs->d->links, link, buf_bytes(&qs->frame));
+}
+
+/* Words to the node that asked. */
+static void
+asker_do(struct queries *qs, const struct dispatch_action *a)
+{
+	struct buf *out = &qs->frame;
+
+	buf_clear(out);
+	switch (a->type) {
+	case DISPATCH_ACTION_WANT:
+		wire_put_query_credit(out, a->query, a->parts, true);
+		break;
+	case DISPATCH_ACTION_TAKEN:
+		wire_put_query_word(out, WIRE_QUERY_TAKEN, a->query);
+		break;
+	case DISPATCH_ACTION_HEAD:
+		wire_put_reply_head(out, a->query, a->reply);
+		break;
+	case DISPATCH_ACTION_DATA:
+		wire_put_reply_data(out, a->query, a->data, a->is_last);
+		break;
+	case DISPATCH_ACTION_ERROR:
+		wire_put_reply_error(out, a->query, a->error, a->is_final);
+		break;
+	default:
+		return;
+	}
+	queries_send(qs, a->link);
+}
+
+/* Words to the node that answers. */
+static void
+answerer_do(struct queries *qs, const struct dispatch_action *a)
+{
+	struct buf *out = &qs->frame;
+
+	buf_clear(out);
+	switch (a->type) {
+	case DISPATCH_ACTION_RUN_OPEN:
+		wire_put_query_open(out, a->run, a->head);
+		break;
+	case DISPATCH_ACTION_RUN_BODY:
+		wire_put_query_body(out, a->run, a->data, a->is_last);
+		break;
+	case DISPATCH_ACTION_RUN_GO:
+		wire_put_query_word(out, WIRE_QUERY_GO, a->run);
+		break;
+	case DISPATCH_ACTION_RUN_CREDIT:
+		wire_put_query_credit(out, a->run, a->parts, false);
+		break;
+	case DISPATCH_ACTION_RUN_CANCEL:
+		wire_put_query_word(out, WIRE_QUERY_CANCEL, a->run);
+		break;
+	default:
+		return;
+	}
+	queries_send(qs, a->link);
+}
+
+/* ---- to workers ---- */
+
+static void
+queries_run_failed(struct queries *qs, uint64_t run, enum dispatch_failure failure,
+		   const char *text)
+{
+	struct query_error error;
+	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_FAILED, .run = run,
+					.failure = failure, .error = &error };
+
+	query_error_set(&error, failure == DISPATCH_NOT_TAKEN ? 503 : 502, "%s", text);
+	queries_step(qs, &event);
+	query_error_fini(&error);
+}
+
+static struct opening *
+queries_opening(const struct queries *qs, uint64_t run)
+{
+	struct opening *o;
+
+	HASH_FIND(hh, qs->openings, &run, sizeof(run), o);
+	return o;
+}
+
+static void
+opening_free(struct queries *qs, struct opening *o)
+{
+	HASH_DEL(qs->openings, o);
+	query_head_fini(&o->head);
+	free(o);
+}
+
+static void
+opening_send(struct queries *qs, struct opening *o, struct bytes first, bool is_last)
+{
+	const char *id = workers_id(qs->d->workers, o->worker);
+	uint64_t run = o->run;
+	int rc = -OCF_EUNKNOWN;
+
+	if (id != NULL && qs->d->bus != NULL)
+		rc = bus_send(qs->d->bus, id, run, &o->head, first, is_last);
+	opening_free(qs, o);
+	if (rc == -EINVAL)
+		queries_run_failed(qs, run, DISPATCH_ANSWERED,
+				   "a header of the query cannot be passed on");
+	else if (rc != 0)
+		queries_run_failed(qs, run, DISPATCH_NOT_TAKEN, error_text(rc));
+}
+
+static void
+worker_open(struct queries *qs, const struct dispatch_action *a)
+{
+	struct opening *o = mem_calloc(1, sizeof(*o));
+
+	o->run = a->run;
+	o->worker = a->worker_id;
+	query_head_copy(a->head, &o->head);
+	HASH_ADD(hh, qs->openings, run, sizeof(o->run), o);
+	if (o->head.body_len == 0)
+		opening_send(qs, o, BYTES_NONE, true);
+}
+
+static void
+worker_cancel(struct queries *qs, const struct dispatch_action *a)
+{
+	struct opening *o = queries_opening(qs, a->run);
+
+	if (o != NULL)
+		opening_free(qs, o);
+	else if (qs->d->bus != NULL)
+		bus_cancel(qs->d->bus, a->run);
+	/* The bus forgets a cancelled query at once; what its worker still has to tidy up it
+	 * does before it takes the next one. */
+	queries_run_failed(qs, a->run, DISPATCH_ANSWERED, "cancelled");
+}
+
+static void
+worker_do(struct queries *qs, const struct dispatch_action *a)
+{
+	struct opening *o;
+	int rc;
+
+	switch (a->type) {
+	case DISPATCH_ACTION_RUN_OPEN:
+		worker_open(qs, a);
+		break;
+	case DISPATCH_ACTION_RUN_BODY:
+		o = queries_opening(qs, a->run);
+		if (o != NULL) {
+			opening_send(qs, o, a->data, a->is_last);
+			break;
+		}
+		rc = qs->d->bus != NULL ? bus_body(qs->d->bus, a->run, a->data, a->is_last)
+					: -ENOTCONN;
+		if (rc != 0 && rc != -OCF_EUNKNOWN)
+			queries_run_failed(qs, a->run, DISPATCH_LOST, error_text(rc));
+		break;
+	case DISPATCH_ACTION_RUN_CREDIT:
+		if (qs->d->bus != NULL)
+			bus_credit(qs->d->bus, a->run, a->parts);
+		break;
+	case DISPATCH_ACTION_RUN_CANCEL:
+		worker_cancel(qs, a);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- the pump ---- */
+
+static bool
+queries_is_run(enum dispatch_action_type type)
+{
+	return type >= DISPATCH_ACTION_RUN_OPEN;
+}
+
+static void
+queries_do(struct queries *qs, const struct dispatch_action *a)
+{
+	if (!queries_is_run(a->type))
+		a->link == 0 ? client_do(qs, a) : asker_do(qs, a);
+	else
+		a->link == 0 ? worker_do(qs, a) : answerer_do(qs, a);
+}
+
+static void
+queries_step(struct queries *qs, const struct dispatch_event *event)
+{
+	struct dispatch_action action;
+	ms_t now = loop_now(qs->d->loop), due;
+
+	dispatch_step(qs->dispatch, now, event);
+	if (qs->is_pumping)
+		return;
+	qs->is_pumping = true;
+	while (dispatch_next(qs->dispatch, &action))
+		queries_do(qs, &action);
+	qs->is_pumping = false;
+	due = dispatch_due(qs->dispatch);
+	if (due >= 0 && !qs->is_closing)
+		loop_timer_set(qs->timer, due > now ? due - now : 0);
+}
+
+static void
+queries_on_timer(void *arg)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_TICK };
+
+	queries_step(arg, &event);
+}
+
+/* ---- from clients ---- */
+
+/* The answer to a query that no node can be asked. */
+static void
+queries_explain(struct queries *qs, const struct query_head *head, enum catalog_answer answer,
+		struct query_error *ret_error)
+{
+	const struct catalog *catalog = qs->d->catalog;
+	struct buf list = BUF_INIT;
+
+	switch (answer) {
+	case CATALOG_NO_SERVICE:
+		catalog_offers(catalog, QUERIES_OFFERS_MAX, &list);
+		query_error_set(ret_error, 404, "No node offers the service %s. %s%s.",
+				head->service, list.len > 0 ? "Offered are: " : "Nothing is offered",
+				buf_text(&list));
+		break;
+	case CATALOG_NO_MATCH:
+		catalog_matches(catalog, head->service, QUERIES_OFFERS_MAX, &list);
+		query_error_set(ret_error, 404, "The service %s is not offered for %s, but for: %s.",
+				head->service, head->selector, buf_text(&list));
+		break;
+	case CATALOG_NO_NODE:
+		query_error_set(ret_error, 404, "The node asked for does not offer the service %s.",
+				head->service);
+		break;
+	default:
+		query_error_set(ret_error, 503,
+				"The service %s is known, but none of its nodes can be reached now.",
+				head->service);
+		ret_error->retry_after_s = 5;
+	}
+	buf_fini(&list);
+}
+
+/* The nodes that may be asked, and the links to them. More than the core takes are drawn
+ * from, uniformly. */
+static int
+queries_candidates(struct queries *qs, struct dispatch_candidate *ret)
+{
+	struct daemon *d = qs->d;
+	int n = 0;
+
+	for (int i = 0; i < qs->providers.len; i++) {
+		const struct id *node = &qs->providers.items[i].node;
+		bool is_self = id_equal(node, &d->identity->node_id);
+		struct dispatch_candidate c = {
+			.node = *node,
+			.link = is_self ? 0 : links_of_node(d->links, node),
+		};
+		uint64_t place;
+
+		if (!is_self && c.link == 0)
+			continue;
+		n++;
+		place = n <= DISPATCH_CANDIDATES_MAX ? (uint64_t)n - 1
+						     : rng_below(&d->rng, (uint64_t)n);
+		if (place < DISPATCH_CANDIDATES_MAX)
+			ret[place] = c;
+	}
+	return n < DISPATCH_CANDIDATES_MAX ? n : DISPATCH_CANDIDATES_MAX;
+}
+
+static void *
+queries_on_open(void *arg, struct api_query *reply, const struct query_head *head)
+{
+	struct queries *qs = arg;
+	struct dispatch_candidate candidates[DISPATCH_CANDIDATES_MAX];
+	struct client *c = mem_calloc(1, sizeof(*c));
+	struct query_error error = { 0 };
+	struct dispatch_event event = { .type = DISPATCH_EVENT_QUERY_NEW, .head = head };
+	enum catalog_answer answer;
+
+	c->number = event.query = ++qs->last_number;
+	c->queries = qs;
+	c->reply = reply;
+	c->started_ms = loop_now(qs->d->loop);
+	HASH_ADD(hh, qs->clients, number, sizeof(c->number), c);
+	answer = catalog_providers(qs->d->catalog, head->service, head->selector,
+				   head->fallback, &head->pin, &qs->providers);
+	if (answer == CATALOG_FOUND) {
+		event.candidates = candidates;
+		event.candidates_len = queries_candidates(qs, candidates);
+		if (event.candidates_len == 0)
+			answer = CATALOG_NONE_READY;
+	}
+	if (answer != CATALOG_FOUND) {
+		queries_explain(qs, head, answer, &error);
+		event.error = &error;
+	}
+	queries_step(qs, &event);
+	query_error_fini(&error);
+	/* Answered already: the API then does not use what is returned. */
+	return queries_client(qs, event.query);
+}
+
+static void
+queries_on_body(void *token, struct bytes part, bool is_last)
+{
+	struct client *c = token;
+	struct dispatch_event event = { .type = DISPATCH_EVENT_QUERY_BODY,
+					.query = c->number, .data = part,
+					.is_last = is_last };
+
+	queries_step(c->queries, &event);
+}
+
+static void
+queries_on_consumed(void *token, int parts)
+{
+	struct client *c = token;
+	struct dispatch_event event = { .type = DISPATCH_EVENT_QUERY_CREDIT,
+					.query = c->number, .parts = parts };
+
+	queries_step(c->queries, &event);
+}
+
+static void
+queries_on_cancel(void *token)
+{
+	struct client *c = token;
+	struct queries *qs = c->queries;
+	struct dispatch_event event = { .type = DISPATCH_EVENT_QUERY_CANCEL,
+					.query = c->number };
+
+	client_free(c);
+	queries_step(qs, &event);
+}
+
+void
+queries_fill_host(struct queries *qs, struct api_host *host)
+{
+	(void)qs;
+	host->query_open = queries_on_open;
+	host->query_body = queries_on_body;
+	host->query_consumed = queries_on_consumed;
+	host->query_cancel = queries_on_cancel;
+}
+
+/* ---- from other nodes ---- */
+
+/* An error that a node reports about a run of ours. */
+static void
+queries_on_run_error(struct queries *qs, struct dispatch_event *event, const struct wire_query *q)
+{
+	event->type = DISPATCH_EVENT_RUN_FAILED;
+	event->error = &q->error;
+	event->failure = q->is_final		? DISPATCH_ANSWERED
+			 : q->error.is_taken ? DISPATCH_LOST
+						: DISPATCH_NOT_TAKEN;
+	queries_step(qs, event);
+}
+
+int
+queries_frame(struct queries *qs, uint64_t link, const struct wire_frame *frame)
+{
+	struct wire_query q;
+	struct dispatch_event event = { .link = link };
+
+	if (wire_read_query(frame, &q) != 0)
+		return -OCF_EMALFORMED;
+	event.query = event.run = q.qid;
+	event.data = q.data;
+	event.is_last = q.is_last;
+	event.parts = q.parts;
+	switch (q.type) {
+	case WIRE_QUERY_OPEN:
+		event.type = DISPATCH_EVENT_QUERY_NEW;
+		event.head = &q.head;
+		queries_step(qs, &event);
+		break;
+	case WIRE_QUERY_BODY:
+		event.type = DISPATCH_EVENT_QUERY_BODY;
+		queries_step(qs, &event);
+		break;
+	case WIRE_QUERY_GO:
+		event.type = DISPATCH_EVENT_QUERY_GO;
+		queries_step(qs, &event);
+		break;
+	case WIRE_QUERY_CANCEL:
+		event.type = DISPATCH_EVENT_QUERY_CANCEL;
+		queries_step(qs, &event);
+		break;
+	case WIRE_QUERY_CREDIT:
+		event.type = q.is_to_asker ? DISPATCH_EVENT_RUN_CREDIT
+					   : DISPATCH_EVENT_QUERY_CREDIT;
+		queries_step(qs, &event);
+		break;
+	case WIRE_QUERY_TAKEN:
+		event.type = DISPATCH_EVENT_RUN_TAKEN;
+		queries_step(qs, &event);
+		break;
+	case WIRE_REPLY_HEAD:
+		event.type = DISPATCH_EVENT_RUN_HEAD;
+		event.reply = &q.reply;
+		queries_step(qs, &event);
+		break;
+	case WIRE_REPLY_DATA:
+		event.type = DISPATCH_EVENT_RUN_DATA;
+		queries_step(qs, &event);
+		break;
+	case WIRE_REPLY_ERROR:
+		queries_on_run_error(qs, &event, &q);
+		break;
+	default:
+		break;
+	}
+	wire_query_fini(&q);
+	return 0;
+}
+
+void
+queries_link_down(struct queries *qs, uint64_t link)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_LINK_DOWN, .link = link };
+
+	queries_step(qs, &event);
+}
+
+/* ---- from the bus ---- */
+
+void
+queries_worker(struct queries *qs, uint64_t number, const struct bus_worker *worker)
+{
+	struct dispatch_service *services =
+		mem_calloc((size_t)worker->services_len, sizeof(*services));
+	struct dispatch_worker w = {
+		.worker = number,
+		.name = worker->id,
+		.slots = worker->slots,
+		.is_draining = worker->is_draining,
+		.services = services,
+		.services_len = worker->services_len,
+	};
+	struct dispatch_event event = { .type = DISPATCH_EVENT_WORKER, .worker = &w };
+
+	for (int i = 0; i < worker->services_len; i++)
+		services[i] = (struct dispatch_service){
+			.name = worker->services[i].name,
+			.match = worker->services[i].match,
+			.match_len = worker->services[i].match_len,
+		};
+	queries_step(qs, &event);
+	free(services);
+}
+
+void
+queries_worker_gone(struct queries *qs, uint64_t number)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_WORKER_GONE,
+					.worker_id = number };
+
+	queries_step(qs, &event);
+}
+
+void
+queries_bus_down(struct queries *qs)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_BUS_DOWN };
+
+	queries_step(qs, &event);
+}
+
+void
+queries_run_head(struct queries *qs, uint64_t run, const struct reply_head *head)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_HEAD, .run = run,
+					.reply = head };
+
+	queries_step(qs, &event);
+}
+
+void
+queries_run_data(struct queries *qs, uint64_t run, struct bytes data, bool is_last)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_DATA, .run = run,
+					.data = data, .is_last = is_last };
+
+	queries_step(qs, &event);
+}
+
+void
+queries_run_error(struct queries *qs, uint64_t run, const struct query_error *error,
+		  enum bus_outcome outcome)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_FAILED, .run = run,
+					.error = error };
+
+	if (outcome == BUS_RETURNED) {
+		event.type = DISPATCH_EVENT_RUN_RETURNED;
+		event.retry_after_s = error->retry_after_s;
+	} else if (outcome == BUS_NOT_TAKEN) {
+		event.failure = DISPATCH_NOT_TAKEN;
+	} else {
+		event.failure = DISPATCH_LOST;
+	}
+	queries_step(qs, &event);
+}
+
+void
+queries_run_credit(struct queries *qs, uint64_t run, int parts)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_CREDIT, .run = run,
+					.parts = parts };
+
+	queries_step(qs, &event);
+}
+
+/* ---- views and life ---- */
+
+json_t *
+queries_status_json(const struct queries *qs)
+{
+	struct dispatch_stats stats;
+
+	dispatch_stats(qs->dispatch, &stats);
+	return json_pack("{s:i, s:i, s:i}", "queued", stats.queued, "running", stats.running,
+			 "forwarded", stats.forwarded);
+}
+
+int
+queries_running(const struct queries *qs)
+{
+	struct dispatch_stats stats;
+
+	dispatch_stats(qs->dispatch, &stats);
+	return stats.queries;
+}
+
+static double
+queries_read_queued(void *arg)
+{
+	struct queries *qs = arg;
+	struct dispatch_stats stats;
+
+	dispatch_stats(qs->dispatch, &stats);
+	return stats.queued;
+}
+
+static double
+queries_read_running(void *arg)
+{
+	struct queries *qs = arg;
+	struct dispatch_stats stats;
+
+	dispatch_stats(qs->dispatch, &stats);
+	return stats.running;
+}
+
+static double
+queries_read_buffered(void *arg)
+{
+	struct queries *qs = arg;
+	struct dispatch_stats stats;
+
+	dispatch_stats(qs->dispatch, &stats);
+	return (double)stats.buffered_bytes;
+}
+
+static void
+queries_add_metrics(struct queries *qs)
+{
+	struct metrics *m = qs->d->metrics;
+
+	qs->seconds = metrics_histogram(m, "ocf_query_duration_seconds",
+					"From a client's query to the end of its reply.", NULL,
+					NULL, 0);
+	qs->answered = metrics_counter(m, "ocf_queries_total", "Queries of clients here.",
+				       "outcome=\"answered\"");
+	qs->failed = metrics_counter(m, "ocf_queries_total", "Queries of clients here.",
+				     "outcome=\"failed\"");
+	metrics_gauge_read(m, "ocf_queue_length", "Queries waiting here for a worker.", NULL,
+			   queries_read_queued, qs);
+	metrics_gauge_read(m, "ocf_slots_busy", "Slots of workers here that are in use.", NULL,
+			   queries_read_running, qs);
+	metrics_gauge_read(m, "ocf_query_buffered_bytes", "Bytes of bodies held here.", NULL,
+			   queries_read_buffered, qs);
+}
+
+int
+queries_open(struct daemon *d)
+{
+	struct dispatch_config config = {
+		.self = d->identity->node_id,
+		.seed = rng_next(&d->rng),
+		.queue_max = (int)d->config->dispatch.queue_max,
+		.buffer_bytes_max = QUERIES_BUFFER_BYTES_MAX,
+		.retries = (int)d->config->dispatch.retries,
+		.body_bytes_max = d->config->http.max_body,
+	};
+	struct queries *qs = mem_calloc(1, sizeof(*qs));
+
+	qs->d = d;
+	qs->dispatch = dispatch_new(&config);
+	qs->timer = loop_timer_new(d->loop, queries_on_timer, qs);
+	queries_add_metrics(qs);
+	d->queries = qs;
+	return 0;
+}
+
+void
+queries_close(struct queries *qs)
+{
+	struct opening *o, *next_o;
+	struct client *c, *next_c;
+
+	if (qs == NULL)
+		return;
+	qs->is_closing = true;
+	HASH_ITER(hh, qs->openings, o, next_o) {
+		opening_free(qs, o);
+	}
+	HASH_ITER(hh, qs->clients, c, next_c) {
+		client_free(c);
+	}
+	loop_timer_free(qs->timer);
+	dispatch_free(qs->dispatch);
+	catalog_providers_fini(&qs->providers);
+	buf_fini(&qs->frame);
+	free(qs);
+}

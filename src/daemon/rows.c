@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's hand on the table. A row from a link: decode → (already held? drop) → check
+ * its signatures (verify.c) → merge in memory → hand on → commit. A row of our own: next
+ * version → sign → merge → commit → hand on, so that nothing of ours is known elsewhere that
+ * a power cut could take back here.
+ *
+ * A row whose owner's node row is not held is put aside, up to a bound, and tried again when
+ * a node row arrives; what is dropped comes with the next comparison of tables. */
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "crdt/codec.h"
+#include "crdt/stamp.h"
+#include "daemon/daemon.h"
+#include "daemon/verify.h"
+
+enum {
+	ROWS_ASIDE_MAX = 1024, /* rows whose owner is not known yet, of all links */
+	ROWS_READ_MAX = 512,   /* rows looked at for one page */
+	ROWS_PAGE_BYTES = 48 * 1024,
+};
+
+/* A row put aside until its owner's node row is here. */
+struct rows_aside {
+	uint64_t link;
+	struct row_key key;
+	struct row row;
+	struct rows_aside *prev, *next;
+};
+
+struct rows {
+	struct daemon *d;
+	struct verify *verify;
+	struct stamp_clock stamps;
+	struct rows_aside *aside;
+	int aside_len;
+	struct buf unsynced; /* our own rows, encoded, not yet asked to be synced */
+	struct buf syncing;  /* those that the store is making durable now */
+	bool is_dirty;	     /* something changed since the last sync began */
+	bool is_syncing;
+	bool is_closing;
+	uint64_t refused;
+	struct log_limit refused_limit;
+};
+
+/* ---- durability ---- */
+
+static void rows_sync(struct rows *rows);
+
+struct rows_synced {
+	struct rows *rows;
+	int rc;
+};
+
+static void
+rows_on_synced(void *arg)
+{
+	struct rows_synced *synced = arg;
+	struct rows *rows = synced->rows;
+	int rc = synced->rc;
+
+	free(synced);
+	rows->is_syncing = false;
+	if (rc != 0) {
+		/* The store keeps the rows and tries again each second; so do we. */
+		buf_put_bytes(&rows->syncing, buf_bytes(&rows->unsynced));
+		buf_clear(&rows->unsynced);
+		buf_put_bytes(&rows->unsynced, buf_bytes(&rows->syncing));
+		buf_clear(&rows->syncing);
+		rows->is_dirty = true;
+	} else if (!rows->is_closing) {
+		if (rows->syncing.len > 0)
+			links_rows_changed(rows->d->links, 0, buf_bytes(&rows->syncing));
+		links_root_changed(rows->d->links);
+		buf_clear(&rows->syncing);
+	}
+	if (!rows->is_closing)
+		rows_sync(rows);
+}
+
+/* On the store's writer thread. */
+static void
+rows_on_durable(void *arg, int rc)
+{
+	struct rows_synced *synced = arg;
+
+	synced->rc = rc;
+	loop_post(synced->rows->d->loop, rows_on_synced, synced);
+}
+
+static void
+rows_sync(struct rows *rows)
+{
+	struct rows_synced *synced;
+
+	if (!rows->is_dirty || rows->is_syncing)
+		return;
+	assert(rows->syncing.len == 0);
+	buf_put_bytes(&rows->syncing, buf_bytes(&rows->unsynced));
+	buf_clear(&rows->unsynced);
+	rows->is_dirty = false;
+	rows->is_syncing = true;
+	synced = mem_alloc(sizeof(*synced));
+	*synced = (struct rows_synced){ .rows = rows };
+	store_sync(rows->d->store, rows_on_durable, synced);
+}
+
+/* ---- what a change means to the others ---- */
+
+static void
+rows_show(struct rows *rows, const struct row_key *key, const struct row *row)
+{
+	char owner[ID_TEXT_SIZE];
+	struct errmsg err = { "" };
+
+	if (catalog_apply(rows->d->catalog, key, row, &err) != 0)
+		log_warn("table", "row %u/%s of node %s cannot be read and is not shown: %s",
+			 key->kind, key->name, id_text(&key->owner, owner), err.text);
+	if (key->kind == ROW_NODE)
+		links_node_changed(rows->d->links, &key->owner);
+}
+
+static void
+rows_encode(struct buf *out, const struct row_key *key, const struct row *row)
+{
+	codec_put_key(out, key);
+	codec_put_row(out, row);
+}
+
+/* ---- rows of our own ---- */
+
+static int
+rows_write_version(struct rows *rows, const struct row_key *key, const struct row *held,
+		   const struct bytes *value, struct row *ret_row)
+{
+	struct daemon *d = rows->d;
+	uint8_t signature[ROW_SIGNATURE_BYTES];
+	struct buf text = BUF_INIT;
+	struct version v;
+	struct dot dot;
+	int rc = store_next_dot(d->store, &dot);
+
+	if (rc != 0)
+		return rc;
+	rc = version_next(held, dot, stamp_next(&rows->stamps, clock_wall_ms()), value, &v);
+	if (rc != 0)
+		return rc;
+	codec_put_signed(&text, &store_constants(d->store)->cluster, key, &v, ident_sha256);
+	ident_sign(d->identity->node_key, buf_bytes(&text), signature);
+	buf_fini(&text);
+	version_seal(&v, signature, ident_sha256);
+	row_of_version(&v, ret_row);
+	return 0;
+}
+
+/* The row says this already, in one version. */
+static bool
+rows_says(const struct row *held, const struct bytes *value)
+{
+	const struct version *visible = row_visible(held);
+
+	if (value == NULL)
+		return visible == NULL;
+	return visible != NULL && held->len == 1 && bytes_equal(visible->value, *value);
+}
+
+int
+rows_put(struct rows *rows, enum row_kind kind, const char *name, const struct bytes *value,
+	 bool is_forced)
+{
+	struct daemon *d = rows->d;
+	struct row held = ROW_INIT, next = ROW_INIT, merged = ROW_INIT;
+	struct row_key key;
+	bool has_changed = false;
+	int rc = row_key_make(&d->identity->node_id, kind, name, &key);
+
+	if (rc == 0)
+		rc = store_get(d->store, &key, &held);
+	if (rc == -ENOENT)
+		rc = 0;
+	if (rc == 0 && !is_forced && rows_says(&held, value))
+		goto out;
+	if (rc == 0)
+		rc = rows_write_version(rows, &key, &held, value, &next);
+	if (rc == 0)
+		rc = store_merge(d->store, &key, &next, &has_changed, &merged);
+	if (rc == 0 && has_changed) {
+		rows_encode(&rows->unsynced, &key, &merged);
+		rows->is_dirty = true;
+		rows_show(rows, &key, &merged);
+		rows_sync(rows);
+	}
+out:
+	row_fini(&held);
+	row_fini(&next);
+	row_fini(&merged);
+	if (rc != 0)
+		log_error("table", "row %d/%s could not be written: %s", kind, name,
+			  error_text(rc));
+	return rc;
+}
+
+/* ---- rows from links ---- */
+
+static void
+rows_put_aside(struct rows *rows, uint64_t link, struct verify_item *item)
+{
+	struct rows_aside *a;
+
+	if (rows->aside_len == ROWS_ASIDE_MAX)
+		return;
+	a = mem_alloc(sizeof(*a));
+	*a = (struct rows_aside){ .link = link, .key = item->key, .row = item->row };
+	item->row = ROW_INIT;
+	DL_APPEND(rows->aside, a);
+	rows->aside_len++;
+}
+
+/* A node row came: those that waited for its owner are checked again. */
+static void
+rows_take_from_aside(struct rows *rows, const struct id *owner)
+{
+	struct rows_aside *a, *next;
+
+	DL_FOREACH_SAFE(rows->aside, a, next) {
+		struct verify_job *job;
+
+		if (!id_equal(&a->key.owner, owner))
+			continue;
+		DL_DELETE(rows->aside, a);
+		rows->aside_len--;
+		job = verify_job_new(a->link);
+		verify_job_add(job, &a->key, &a->row);
+		verify_submit(rows->verify, job);
+		free(a);
+	}
+}
+
+static void
+rows_refuse(struct rows *rows, uint64_t link, const struct row_key *key)
+{
+	char owner[ID_TEXT_SIZE];
+
+	rows->refused++;
+	if (log_limit_pass(&rows->refused_limit, "table"))
+		log_warn("table",
+			 "row %u/%s said to be of node %s is not signed by it; the link that "
+			 "sent it is closed",
+			 key->kind, key->name, id_text(&key->owner, owner));
+	links_reject(rows->d->links, link, "a row is not signed by its owner");
+}
+
+/* Merge one verified row; append it to `changed` if there was anything new. */
+static void
+rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
+{
+	struct row merged = ROW_INIT;
+	bool has_changed = false;
+	int rc = store_merge(rows->d->store, &item->key, &item->row, &has_changed, &merged);
+
+	if (rc == 0 && has_changed) {
+		rows_encode(changed, &item->key, &merged);
+		rows->is_dirty = true;
+		rows_show(rows, &item->key, &merged);
+		if (item->key.kind == ROW_NODE)
+			rows_take_from_aside(rows, &item->key.owner);
+		if (id_equal(&item->key.owner, &rows->d->identity->node_id))
+			workers_check_row(rows->d->workers, &item->key);
+	} else if (rc != 0) {
+		log_warn("table", "a row could not be merged and is left for later: %s",
+			 error_text(rc));
+	}
+	row_fini(&merged);
+}
+
+static void
+rows_on_verified(void *arg, struct verify_job *job)
+{
+	struct rows *rows = arg;
+	struct buf changed = BUF_INIT;
+
+	for (int i = 0; i < job->len; i++) {
+		struct verify_item *item = &job->items[i];
+
+		if (item->rc == 0)
+			rows_merge(rows, item, &changed);
+		else if (item->rc == -OCF_EUNKNOWN)
+			rows_put_aside(rows, job->link, item);
+		else
+			rows_refuse(rows, job->link, &item->key);
+	}
+	if (changed.len > 0)
+		links_rows_changed(rows->d->links, job->link, buf_bytes(&changed));
+	buf_fini(&changed);
+	verify_job_free(job);
+	rows_sync(rows);
+}
+
+/* Would merging this state change what is held? Sparing the check of signatures that were
+ * checked before is most of the cost of a flooded row. */
+static bool
+rows_is_new(struct rows *rows, const struct row_key *key, const struct row *row)
+{
+	struct row held = ROW_INIT;
+	bool is_new;
+
+	if (store_get(rows->d->store, key, &held) != 0)
+		return true;
+	is_new = row_merge(&held, row);
+	row_fini(&held);
+	return is_new;
+}
+
+int
+rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded)
+{
+	uint32_t rows_per_node = store_constants(rows->d->store)->rows_per_node;
+	struct verify_job *job = verify_job_new(link);
+	struct reader r = reader_of(encoded);
+
+	while (r.len > 0) {
+		struct row_key key;
+		struct row row;
+
+		if (codec_read_key(&r, &key) != 0 ||
+		    row_key_check(&key, rows_per_node) != 0 ||
+		    codec_read_row(&r, ident_sha256, &row) != 0) {
+			verify_job_free(job);
+			return -OCF_EMALFORMED;
+		}
+		if (rows_is_new(rows, &key, &row))
+			verify_job_add(job, &key, &row);
+		row_fini(&row);
+	}
+	if (job->len == 0)
+		verify_job_free(job);
+	else if (verify_submit(rows->verify, job) != 0)
+		log_warn("table", "too many rows at once; some wait for the next comparison");
+	return 0;
+}
+
+/* ---- pages of the whole table ---- */
+
+/* Where a page begins: the store's place K, rounded up to an even one, and in its last bit
+ * which pass this is. K is a 128-bit hash, so that two rows one apart, of which the second
+ * could be left out, do not occur; if they did, the next comparison would find it. */
+struct rows_reading {
+	struct buf *out;
+	bool is_second; /* the pass over all rows but those of nodes */
+	int rows;
+};
+
+static bool
+rows_on_read(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+	     const struct row *row)
+{
+	struct rows_reading *reading = arg;
+
+	(void)k;
+	if ((key->kind == ROW_NODE) == reading->is_second)
+		return true;
+	rows_encode(reading->out, key, row);
+	reading->rows++;
+	return true;
+}
+
+static void
+rows_round_up(uint8_t k[STORE_K_BYTES])
+{
+	if ((k[15] & 1) == 0)
+		return;
+	for (int i = STORE_K_BYTES - 1; i >= 0 && ++k[i] == 0; i--)
+		;
+}
+
+void
+rows_read_page(struct rows *rows, const uint8_t cursor[16], struct buf *out,
+	       struct rows_page *ret_page)
+{
+	struct rows_reading reading = { .out = out, .is_second = (cursor[15] & 1) != 0 };
+	uint8_t from[STORE_K_BYTES], next[STORE_K_BYTES] = { 0 };
+	bool has_more = false;
+	int rc;
+
+	memcpy(from, cursor, sizeof(from));
+	from[15] &= 0xfe;
+	rc = store_page(rows->d->store, from, ROWS_READ_MAX, ROWS_PAGE_BYTES, rows_on_read,
+			&reading, next, &has_more);
+	if (rc != 0) {
+		log_warn("table", "a page could not be read: %s", error_text(rc));
+		has_more = false;
+	}
+	if (!has_more)
+		memset(next, 0, sizeof(next));
+	else
+		rows_round_up(next);
+	ret_page->is_last = !has_more && reading.is_second;
+	if (reading.is_second || !has_more)
+		next[15] |= 1;
+	memcpy(ret_page->next, next, sizeof(next));
+	ret_page->rows = reading.rows;
+}
+
+/* ---- life ---- */
+
+static bool
+rows_on_loaded(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+	       const struct row *row)
+{
+	struct rows *rows = arg;
+	const struct version *visible = row_visible(row);
+
+	(void)k;
+	if (key->kind == ROW_NODE && visible != NULL)
+		verify_learn(rows->verify, &key->owner, visible->value);
+	if (id_equal(&key->owner, &rows->d->identity->node_id))
+		stamp_seen(&rows->stamps, row_stamp(row));
+	rows_show(rows, key, row);
+	return true;
+}
+
+struct rows *
+rows_open(struct daemon *d)
+{
+	struct rows *rows = mem_calloc(1, sizeof(*rows));
+
+	rows->d = d;
+	rows->refused_limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 3 };
+	rows->verify = verify_open(d->loop, d->identity, rows_on_verified, rows);
+	return rows;
+}
+
+void
+rows_load(struct rows *rows)
+{
+	int rc = store_each(rows->d->store, rows_on_loaded, rows);
+
+	if (rc != 0)
+		log_error("table", "the table could not be read whole: %s", error_text(rc));
+}
+
+void
+rows_close(struct rows *rows)
+{
+	struct rows_aside *a, *next;
+
+	if (rows == NULL)
+		return;
+	rows->is_closing = true;
+	verify_close(rows->verify);
+	while (rows->is_syncing)
+		loop_turn(rows->d->loop, 100);
+	DL_FOREACH_SAFE(rows->aside, a, next) {
+		row_fini(&a->row);
+		free(a);
+	}
+	buf_fini(&rows->unsynced);
+	buf_fini(&rows->syncing);
+	free(rows);
+}
+
+uint64_t
+rows_refused(const struct rows *rows)
+{
+	return rows->refused;
+}

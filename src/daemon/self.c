@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this node says of itself: its name, where it is reached, what it has. The answer is
+ * its node row, written anew at every start (so that an earlier life's row is replaced) and
+ * every half retention, which renews the lease of all its rows. */
+#include "config.h"
+
+#include <ifaddrs.h>
+#include <jansson.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "daemon/daemon.h"
+#include "hw/hw.h"
+#include "net/stream.h"
+#include "table/rows.h"
+
+/* ---- name and starts ---- */
+
+static char *
+self_meta(struct daemon *d, const char *name)
+{
+	struct buf value = BUF_INIT;
+	char *text = NULL;
+
+	if (store_meta_get(d->store, name, &value) == 0)
+		text = mem_dup(value.data, value.len);
+	buf_fini(&value);
+	return text;
+}
+
+static char *
+self_host_name(void)
+{
+	char name[LIMIT_NODE_NAME_BYTES_MAX + 1];
+
+	if (gethostname(name, sizeof(name)) != 0)
+		return mem_strdup("node");
+	name[LIMIT_NODE_NAME_BYTES_MAX] = '\0';
+	name[strcspn(name, ".")] = '\0';
+	return mem_strdup(name[0] != '\0' ? name : "node");
+}
+
+static void
+self_find_name(struct daemon *d)
+{
+	if (d->config->node.name[0] != '\0')
+		d->name = mem_strdup(d->config->node.name);
+	else
+		d->name = self_meta(d, "name");
+	if (d->name == NULL)
+		d->name = self_host_name();
+}
+
+/* Starts are counted in the store, so that each life outranks what others hold of an
+ * earlier one. */
+static int
+self_count_start(struct daemon *d)
+{
+	char *text = self_meta(d, "starts"), number[24];
+	uint64_t starts = text != NULL ? strtoull(text, NULL, 10) + 1 : 1;
+
+	free(text);
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)starts);
+	d->incarnation = starts << 32;
+	return store_meta_set(d->store, "starts", bytes_text(number));
+}
+
+/* ---- addresses ---- */
+
+static void
+self_add_address(struct daemon *d, const char *address)
+{
+	for (int i = 0; i < d->addresses_len; i++)
+		if (strcmp(d->addresses[i], address) == 0)
+			return;
+	if (d->addresses_len < DAEMON_ADDRESSES_MAX)
+		d->addresses[d->addresses_len++] = mem_strdup(address);
+}
+
+/* The address of an interface with our port; NULL for one that others cannot dial. */
+static char *
+self_interface_address(const struct ifaddrs *i, int port, bool is_loopback)
+{
+	char host[NI_MAXHOST];
+	int family = i->ifa_addr != NULL ? i->ifa_addr->sa_family : AF_UNSPEC;
+	socklen_t len = family == AF_INET ? sizeof(struct sockaddr_in)
+					  : sizeof(struct sockaddr_in6);
+
+	if ((i->ifa_flags & IFF_UP) == 0 ||
+	    is_loopback != ((i->ifa_flags & IFF_LOOPBACK) != 0))
+		return NULL;
+	if (family != AF_INET && family != AF_INET6)
+		return NULL;
+	if (family == AF_INET6) {
+		struct sockaddr_in6 sin6;
+
+		memcpy(&sin6, i->ifa_addr, sizeof(sin6));
+		if (IN6_IS_ADDR_LINKLOCAL(&sin6.sin6_addr))
+			return NULL;
+	}
+	if (getnameinfo(i->ifa_addr, len, host, sizeof(host), NULL, 0, NI_NUMERICHOST) != 0)
+		return NULL;
+	return mem_printf(family == AF_INET6 ? "[%s]:%d" : "%s:%d", host, port);
+}
+
+static void
+self_add_interfaces(struct daemon *d, int port, bool is_v4_only, bool is_loopback)
+{
+	struct ifaddrs *list = NULL;
+
+	if (getifaddrs(&list) != 0)
+		return;
+	for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
+		char *address = self_interface_address(i, port, is_loopback);
+
+		if (address != NULL && !(is_v4_only && address[0] == '['))
+			self_add_address(d, address);
+		free(address);
+	}
+	freeifaddrs(list);
+}
+
+static int
+self_find_addresses(struct daemon *d, struct errmsg *err)
+{
+	const struct config_list *given = &d->config->peer.advertise;
+	const char *bound = listener_address(d->peer_listener);
+	char host[STREAM_ADDRESS_SIZE];
+	int port, unused;
+
+	for (int i = 0; i < given->len; i++) {
+		if (address_split(given->items[i], host, sizeof(host), &unused) != 0)
+			return error_set(err, -EINVAL,
+					 "peer.advertise: '%s' is not host:port",
+					 given->items[i]);
+		self_add_address(d, given->items[i]);
+	}
+	if (given->len > 0)
+		return 0;
+	if (address_split(bound, host, sizeof(host), &port) != 0)
+		return error_set(err, -EINVAL, "peer.listen: %s", bound);
+	if (strcmp(host, "::") != 0 && strcmp(host, "0.0.0.0") != 0) {
+		self_add_address(d, bound);
+		return 0;
+	}
+	self_add_interfaces(d, port, host[0] == '0', false);
+	if (d->addresses_len == 0) /* a machine without a network: nodes beside each other */
+		self_add_interfaces(d, port, host[0] == '0', true);
+	return 0;
+}
+
+int
+self_seeds(struct daemon *d, char *ret_seeds[], int max)
+{
+	char *text = self_meta(d, "seeds");
+	json_t *list = text != NULL ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	json_t *item;
+	size_t i;
+	int n = 0;
+
+	for (int j = 0; j < d->config->peer.seeds.len && n < max; j++)
+		ret_seeds[n++] = mem_strdup(d->config->peer.seeds.items[j]);
+	json_array_foreach(list, i, item) {
+		if (json_is_string(item) && n < max)
+			ret_seeds[n++] = mem_strdup(json_string_value(item));
+	}
+	json_decref(list);
+	free(text);
+	return n;
+}
+
+/* ---- the node row ---- */
+
+static void
+self_describe_hardware(struct table_hardware *ret)
+{
+	struct hw_inventory *hw = mem_calloc(1, sizeof(*hw));
+
+	hw_inventory_read("", hw);
+	ret->cpus = hw->cpus;
+	ret->memory = (int64_t)hw->memory;
+	for (int i = 0; i < hw->gpus_len; i++)
+		table_hardware_add_gpu(ret, hw->gpus[i].name, (int64_t)hw->gpus[i].memory);
+	free(hw);
+}
+
+void
+self_announce(struct daemon *d)
+{
+	struct table_node node = { 0 };
+	struct buf value = BUF_INIT;
+	struct errmsg err = { "" };
+	struct bytes bytes;
+
+	node.name = mem_strdup(d->name);
+	for (int i = 0; i < d->addresses_len; i++)
+		table_node_add_address(&node, d->addresses[i]);
+	if (d->config->node.region[0] != '\0')
+		node.region = mem_strdup(d->config->node.region);
+	for (int i = 0; i < d->config->node.labels.len; i++) {
+		const char *label = d->config->node.labels.items[i];
+		char *name = mem_dup(label, strcspn(label, "="));
+
+		table_node_add_label(&node, name, strchr(label, '=') + 1);
+		free(name);
+	}
+	self_describe_hardware(&node.hardware);
+	node.version = mem_strdup(PACKAGE_VERSION);
+	node.incarnation = d->incarnation;
+	buf_put_bytes(&node.cert, buf_bytes(&d->identity->node_cert));
+	if (table_node_encode(&node, &value, &err) == 0) {
+		bytes = buf_bytes(&value);
+		rows_put(d->rows, ROW_NODE, "", &bytes, true);
+	} else {
+		log_error("node", "this node cannot be described: %s", err.text);
+	}
+	buf_fini(&value);
+	table_node_fini(&node);
+}
+
+int
+self_open(struct daemon *d, struct errmsg *err)
+{
+	int rc;
+
+	self_find_name(d);
+	rc = self_count_start(d);
+	if (rc != 0)
+		return error_set(err, rc, "the store cannot be written: %s", error_text(rc));
+	return self_find_addresses(d, err);
+}
+
+void
+self_close(struct daemon *d)
+{
+	for (int i = 0; i < d->addresses_len; i++)
+		free(d->addresses[i]);
+	d->addresses_len = 0;
+	free(d->name);
+	d->name = NULL;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Signatures are checked on a thread of their own: an Ed25519 check takes about 0.1 ms, and
+ * a joining node has thousands before it. Jobs come back in the order they were given, so
+ * rows of a link stay in order.
+ *
+ * A node row proves itself: the certificate in its value chains to the cluster's CA and
+ * hashes to the row's owner, and its key signed every version. The keys of owners met so are
+ * kept, and later rows of theirs are checked against them. Ban and forget rows are signed
+ * with the CA's key. */
+#ifndef OCF_DAEMON_VERIFY_H
+#define OCF_DAEMON_VERIFY_H
+
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/id.h"
+#include "crdt/row.h"
+#include "ident/identity.h"
+#include "net/loop.h"
+
+struct verify;
+
+enum {
+	VERIFY_ITEMS_MAX = 65536, /* under way; further rows are dropped, and come again with
+				   * the next comparison of tables */
+};
+
+struct verify_item {
+	struct row_key key;
+	struct row row; /* owned */
+	int rc; /* 0; -OCF_ESIGNATURE; -OCF_EUNKNOWN: the owner's node row was not met yet */
+};
+
+struct verify_job {
+	uint64_t link;
+	int len, cap;
+	struct verify_item *items; /* owned */
+	struct verify_job *next;
+};
+
+/* `done(arg, job)` is called on the loop and owns the job. `identity` must outlive it. */
+struct verify *verify_open(struct loop *loop, const struct identity *identity,
+			   void (*done)(void *arg, struct verify_job *job), void *arg);
+/* Jobs under way are dropped. */
+void verify_close(struct verify *v); /* NULL is allowed */
+/* A node row from our own store, checked when it was merged: keep its owner's key. */
+void verify_learn(struct verify *v, const struct id *owner, struct bytes node_value);
+
+struct verify_job *verify_job_new(uint64_t link);
+/* The row is moved. */
+void verify_job_add(struct verify_job *job, const struct row_key *key, struct row *row);
+void verify_job_free(struct verify_job *job);
+/* Takes the job. -EAGAIN, and the job is freed: VERIFY_ITEMS_MAX are under way. */
+int verify_submit(struct verify *v, struct verify_job *job);
+int verify_in_flight(const struct verify *v); /* items; loop's thread */
+
+#endif

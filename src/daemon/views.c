@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people see of a node: the JSON behind `ocf status`, `ocf nodes` and so on
+ * (interfaces.md), and the metrics that no other part owns. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/mem.h"
+#include "crdt/stamp.h"
+#include "daemon/daemon.h"
+
+static json_t *
+views_id(const struct id *id)
+{
+	char text[ID_TEXT_SIZE];
+
+	return json_string(id_text(id, text));
+}
+
+static json_t *
+views_u64(uint64_t v)
+{
+	uint8_t bytes[8];
+	char text[17];
+
+	put_be64(bytes, v);
+	return json_string(hex_encode(bytes, sizeof(bytes), text));
+}
+
+static json_t *
+views_table_json(struct daemon *d, const struct catalog_counts *counts)
+{
+	struct store_digest root = store_root(d->store);
+	uint8_t bytes[16];
+	char text[33], horizon[CLOCK_TEXT_SIZE];
+	ms_t wall = (ms_t)stamp_horizon(clock_wall_ms(),
+					store_constants(d->store)->retention_ms);
+
+	put_be64(bytes, root.sum.hi);
+	put_be64(bytes + 8, root.sum.lo);
+	return json_pack("{s:I, s:i, s:i, s:s, s:s}", "rows", (json_int_t)root.count,
+			 "workers", counts->workers, "services", counts->services, "root",
+			 hex_encode(bytes, sizeof(bytes), text), "horizon",
+			 clock_text(wall, horizon));
+}
+
+static const char *
+views_bus_state(const struct daemon *d)
+{
+	if (d->bus == NULL)
+		return "none";
+	return d->bus_state == BUS_DOWN ? "down" : "up";
+}
+
+static json_t *
+views_status(struct daemon *d)
+{
+	struct catalog_counts counts;
+
+	catalog_counts(d->catalog, &counts);
+	return json_pack(
+		"{s:{s:o, s:s, s:s, s:I, s:o}, s:{s:o, s:i, s:i}, s:o, s:{s:s, s:s, s:b}, "
+		"s:o}",
+		"node", "id", views_id(&d->identity->node_id), "name", d->name, "version",
+		PACKAGE_VERSION, "uptime_s",
+		(json_int_t)((clock_mono_ms() - d->started_ms) / MS_SECOND), "actor",
+		views_u64(store_actor(d->store)), "cluster", "id",
+		views_id(&d->identity->cluster_id), "nodes", counts.nodes, "alive",
+		counts.alive, "table", views_table_json(d, &counts), "bus", "state",
+		views_bus_state(d), "url", d->bus_url, "embedded", d->bus_is_embedded, "queue",
+		queries_status_json(d->queries));
+}
+
+static struct catalog_contact
+views_contact(void *arg, const struct id *node)
+{
+	struct daemon *d = arg;
+	struct catalog_contact contact = { .rtt_ms = -1, .last_seen_s = -1 };
+	double unseen_s;
+
+	if (id_equal(node, &d->identity->node_id)) {
+		contact.rtt_ms = contact.last_seen_s = 0;
+		return contact;
+	}
+	contact.rtt_ms = links_rtt_ms(d->links, node);
+	contact.last_seen_s = links_last_seen_s(d->links, node);
+	unseen_s = contact.last_seen_s >= 0
+			   ? contact.last_seen_s
+			   : (double)(clock_mono_ms() - d->started_ms) / MS_SECOND;
+	contact.is_past_grace = unseen_s * MS_SECOND > (double)d->config->mesh.dead_grace;
+	return contact;
+}
+
+json_t *
+views_read(void *daemon, enum api_view view, const struct query_headers *params)
+{
+	struct daemon *d = daemon;
+	const char *all = query_headers_get(params, "all");
+	bool is_all = all != NULL && strcmp(all, "0") != 0;
+
+	switch (view) {
+	case API_VIEW_STATUS:
+		return views_status(d);
+	case API_VIEW_NODES:
+		return catalog_nodes_json(d->catalog, is_all, views_contact, d);
+	case API_VIEW_WORKERS:
+		return catalog_workers_json(d->catalog);
+	case API_VIEW_SERVICES:
+		return catalog_services_json(d->catalog);
+	case API_VIEW_PEERS:
+		return links_peers_json(d->links);
+	}
+	return NULL;
+}
+
+bool
+views_ready(void *daemon, struct errmsg *why)
+{
+	struct daemon *d = daemon;
+
+	if (d->is_stopping)
+		error_set(why, -EAGAIN, "the node is stopping");
+	else if (!d->is_ready)
+		error_set(why, -EAGAIN, "the node is starting");
+	return d->is_ready && !d->is_stopping;
+}
+
+/* ---- metrics ---- */
+
+static double
+views_rows(void *arg)
+{
+	struct daemon *d = arg;
+
+	return (double)store_root(d->store).count;
+}
+
+static double
+views_pending(void *arg)
+{
+	struct daemon *d = arg;
+	struct store_stats stats;
+
+	store_stats(d->store, &stats);
+	return (double)stats.pending_rows;
+}
+
+static double
+views_damaged(void *arg)
+{
+	struct daemon *d = arg;
+	struct store_stats stats;
+
+	store_stats(d->store, &stats);
+	return (double)stats.damaged;
+}
+
+static double
+views_refused(void *arg)
+{
+	struct daemon *d = arg;
+
+	return (double)rows_refused(d->rows);
+}
+
+static double
+views_nodes_alive(void *arg)
+{
+	struct daemon *d = arg;
+	struct catalog_counts counts;
+
+	catalog_counts(d->catalog, &counts);
+	return counts.alive;
+}
+
+static double
+views_workers(void *arg)
+{
+	struct daemon *d = arg;
+	struct bus_stats stats = { 0 };
+
+	if (d->bus != NULL)
+		bus_get_stats(d->bus, &stats);
+	return stats.workers;
+}
+
+static double
+views_bad_announcements(void *arg)
+{
+	struct daemon *d = arg;
+	struct bus_stats stats = { 0 };
+
+	if (d->bus != NULL)
+		bus_get_stats(d->bus, &stats);
+	return (double)stats.announcements_bad;
+}
+
+static double
+views_bus_restarts(void *arg)
+{
+	struct daemon *d = arg;
+	struct bus_stats stats = { 0 };
+
+	if (d->bus != NULL)
+		bus_get_stats(d->bus, &stats);
+	return (double)stats.server_restarts;
+}
+
+void
+views_add_metrics(struct daemon *d)
+{
+	struct metrics *m = d->metrics;
+	char *labels = metrics_labels("version", PACKAGE_VERSION, NULL);
+
+	*metrics_gauge(m, "ocf_build_info", "Always 1; the version is in the label.", labels) =
+		1;
+	free(labels);
+	metrics_gauge_read(m, "ocf_table_rows", "Rows of the table, on disk.", NULL,
+			   views_rows, d);
+	metrics_gauge_read(m, "ocf_store_pending_rows", "Rows not yet on disk.", NULL,
+			   views_pending, d);
+	metrics_counter_read(m, "ocf_store_damaged_total", "Rows found damaged on disk.", NULL,
+			     views_damaged, d);
+	metrics_counter_read(m, "ocf_rows_refused_total",
+			     "Rows from other nodes that their owner had not signed.", NULL,
+			     views_refused, d);
+	metrics_gauge_read(m, "ocf_nodes_alive", "Nodes that are alive, this one included.",
+			   NULL, views_nodes_alive, d);
+	metrics_gauge_read(m, "ocf_workers", "Workers attached to this node.", NULL,
+			   views_workers, d);
+	metrics_counter_read(m, "ocf_bus_announcements_bad_total",
+			     "Announcements of workers that were refused.", NULL,
+			     views_bad_announcements, d);
+	metrics_counter_read(m, "ocf_bus_server_restarts_total",
+			     "Times that the embedded nats-server died.", NULL,
+			     views_bus_restarts, d);
+}

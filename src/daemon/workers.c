@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bus's workers become rows of the table and slots of the dispatcher.
+ *
+ * A worker's row has the lowest free number as its name and the worker's id in its value, so
+ * that a worker that returns finds its row again and an unchanged announcement writes
+ * nothing. After a start the rows of the former life are kept until the bus has been up for
+ * three heartbeats; what nobody has claimed by then is removed. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "crdt/row.h"
+#include "daemon/daemon.h"
+#include "table/rows.h"
+
+struct worker {
+	uint64_t number; /* as dispatch knows it; new each time the bus comes up */
+	char *id;
+	int row; /* its number in the table; -1 when it got none */
+	struct bus_worker said; /* what it announced; texts are owned */
+	struct bus_service *services;
+	UT_hash_handle by_id;
+	UT_hash_handle by_number;
+};
+
+struct workers {
+	struct daemon *d;
+	struct worker *by_id, *by_number;
+	uint64_t last_number;
+	bool is_settled; /* who has not announced is not there */
+	bool is_closing;
+	struct log_limit warning_limit;
+};
+
+/* ---- what a worker said ---- */
+
+static void
+worker_forget(struct worker *w)
+{
+	for (int i = 0; i < w->said.services_len; i++) {
+		for (int j = 0; j < w->services[i].match_len; j++)
+			free(w->services[i].match[j]);
+		free(w->services[i].match);
+		free(w->services[i].name);
+	}
+	free(w->services);
+	free((char *)w->said.metadata);
+	free((char *)w->said.hardware);
+	w->services = NULL;
+	w->said = (struct bus_worker){ 0 };
+}
+
+static void
+worker_remember(struct worker *w, const struct bus_worker *said)
+{
+	worker_forget(w);
+	w->said = *said;
+	w->services = mem_calloc((size_t)said->services_len, sizeof(*w->services));
+	for (int i = 0; i < said->services_len; i++) {
+		const struct bus_service *from = &said->services[i];
+
+		w->services[i].name = mem_strdup(from->name);
+		w->services[i].match_len = from->match_len;
+		w->services[i].match = mem_calloc((size_t)from->match_len, sizeof(char *));
+		for (int j = 0; j < from->match_len; j++)
+			w->services[i].match[j] = mem_strdup(from->match[j]);
+	}
+	w->said.id = w->id;
+	w->said.services = w->services;
+	w->said.metadata = mem_strdup(said->metadata);
+	w->said.hardware = mem_strdup(said->hardware);
+}
+
+/* ---- its row ---- */
+
+static int
+worker_encode(const struct worker *w, struct buf *out, struct errmsg *err)
+{
+	struct table_worker row = { 0 };
+	int rc;
+
+	row.id = mem_strdup(w->id);
+	row.slots = w->said.is_direct ? w->said.slots : 0;
+	row.is_draining = w->said.is_draining;
+	row.metadata = mem_strdup(w->said.metadata);
+	for (int i = 0; i < w->said.services_len; i++) {
+		struct table_service *s =
+			table_worker_add_service(&row, w->services[i].name);
+
+		for (int j = 0; j < w->services[i].match_len; j++)
+			table_service_add_match(s, w->services[i].match[j]);
+	}
+	rc = table_hardware_decode(bytes_text(w->said.hardware), &row.hardware, err);
+	if (rc == 0)
+		rc = table_worker_encode(&row, out, err);
+	table_worker_fini(&row);
+	return rc;
+}
+
+static int
+worker_row_name(int row, char name[ROW_NAME_BYTES_MAX + 1])
+{
+	return snprintf(name, ROW_NAME_BYTES_MAX + 1, "%d", row);
+}
+
+/* Write the row if it does not say this already. False: the worker cannot be offered. */
+static bool
+worker_write_row(struct workers *ws, struct worker *w)
+{
+	struct daemon *d = ws->d;
+	const struct id *self = &d->identity->node_id;
+	char name[ROW_NAME_BYTES_MAX + 1];
+	struct buf value = BUF_INIT;
+	struct errmsg err = { "" };
+	struct bytes bytes;
+	bool is_written = false;
+
+	if (w->row < 0)
+		w->row = catalog_worker_row(d->catalog, self, w->id);
+	if (w->row < 0)
+		w->row = catalog_free_row(d->catalog, self,
+					  store_constants(d->store)->rows_per_node);
+	if (w->row < 0) {
+		log_warn("workers", "worker %s is not offered: this node has all the %u rows "
+			 "that the cluster allows a node", w->id,
+			 store_constants(d->store)->rows_per_node);
+	} else if (worker_encode(w, &value, &err) != 0) {
+		log_warn("workers", "worker %s is not offered: %s", w->id, err.text);
+	} else {
+		bytes = buf_bytes(&value);
+		worker_row_name(w->row, name);
+		is_written = rows_put(d->rows, ROW_WORKER, name, &bytes, false) == 0;
+	}
+	buf_fini(&value);
+	return is_written;
+}
+
+static void
+worker_free(struct workers *ws, struct worker *w)
+{
+	HASH_DELETE(by_id, ws->by_id, w);
+	HASH_DELETE(by_number, ws->by_number, w);
+	worker_forget(w);
+	free(w->id);
+	free(w);
+}
+
+static struct worker *
+workers_find(const struct workers *ws, const char *id)
+{
+	struct worker *w;
+
+	HASH_FIND(by_id, ws->by_id, id, strlen(id), w);
+	return w;
+}
+
+/* ---- rows nobody claims ---- */
+
+struct workers_unclaimed {
+	struct workers *ws;
+	int len, cap;
+	struct row_key *keys;
+};
+
+static bool
+workers_is_claimed(const struct workers *ws, const struct row_key *key)
+{
+	for (const struct worker *w = ws->by_id; w != NULL; w = w->by_id.next) {
+		char name[ROW_NAME_BYTES_MAX + 1];
+
+		worker_row_name(w->row, name);
+		if (w->row >= 0 && strcmp(name, key->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+workers_on_own_row(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+		   const struct row *row)
+{
+	struct workers_unclaimed *u = arg;
+
+	(void)k;
+	if (key->kind != ROW_WORKER || row_visible(row) == NULL ||
+	    workers_is_claimed(u->ws, key))
+		return true;
+	if (u->len == u->cap) {
+		u->cap = u->cap > 0 ? 2 * u->cap : 16;
+		u->keys = mem_realloc(u->keys, (size_t)u->cap, sizeof(u->keys[0]));
+	}
+	u->keys[u->len++] = *key;
+	return true;
+}
+
+static void
+workers_remove_unclaimed(struct workers *ws)
+{
+	struct workers_unclaimed u = { .ws = ws };
+	int rc = store_owner_each(ws->d->store, &ws->d->identity->node_id, workers_on_own_row,
+				  &u);
+
+	if (rc != 0)
+		log_error("workers", "this node's rows cannot be read: %s", error_text(rc));
+	for (int i = 0; i < u.len; i++)
+		rows_put(ws->d->rows, ROW_WORKER, u.keys[i].name, NULL, false);
+	if (u.len > 0)
+		log_info("workers", "removed %d worker%s of an earlier life", u.len,
+			 u.len == 1 ? "" : "s");
+	free(u.keys);
+}
+
+void
+workers_check_row(struct workers *ws, const struct row_key *key)
+{
+	if (ws == NULL || key->kind != ROW_WORKER)
+		return;
+	for (struct worker *w = ws->by_id; w != NULL; w = w->by_id.next) {
+		char name[ROW_NAME_BYTES_MAX + 1];
+
+		worker_row_name(w->row, name);
+		if (w->row >= 0 && strcmp(name, key->name) == 0) {
+			worker_write_row(ws, w);
+			return;
+		}
+	}
+	if (ws->is_settled)
+		rows_put(ws->d->rows, ROW_WORKER, key->name, NULL, false);
+}
+
+/* ---- the bus's words ---- */
+
+static void
+workers_offer(struct workers *ws, struct worker *w)
+{
+	if (worker_write_row(ws, w))
+		queries_worker(ws->d->queries, w->number, &w->said);
+}
+
+static void
+workers_on_up(void *arg, const struct bus_worker *said)
+{
+	struct workers *ws = arg;
+	struct worker *w = workers_find(ws, said->id);
+	bool is_new = w == NULL;
+
+	if (is_new) {
+		w = mem_calloc(1, sizeof(*w));
+		w->id = mem_strdup(said->id);
+		w->number = ++ws->last_number;
+		w->row = -1;
+		HASH_ADD_KEYPTR(by_id, ws->by_id, w->id, strlen(w->id), w);
+		HASH_ADD(by_number, ws->by_number, number, sizeof(w->number), w);
+	}
+	worker_remember(w, said);
+	log_info("workers", "worker %s %s: %s%s, %d slot%s%s", w->id,
+		 is_new ? "joined" : "changed", w->services[0].name,
+		 said->services_len > 1 ? " and others" : "", said->slots,
+		 said->slots == 1 ? "" : "s", said->is_draining ? ", draining" : "");
+	workers_offer(ws, w);
+}
+
+static void
+workers_on_down(void *arg, const char *id, const char *reason)
+{
+	struct workers *ws = arg;
+	struct worker *w = workers_find(ws, id);
+	char name[ROW_NAME_BYTES_MAX + 1];
+	uint64_t number;
+	int row;
+
+	if (w == NULL)
+		return;
+	log_info("workers", "worker %s left: %s", id, reason);
+	row = w->row;
+	number = w->number;
+	worker_free(ws, w);
+	if (row >= 0) {
+		worker_row_name(row, name);
+		rows_put(ws->d->rows, ROW_WORKER, name, NULL, false);
+	}
+	queries_worker_gone(ws->d->queries, number);
+}
+
+/* While the bus is down no worker can be reached; once it is up those that are still known
+ * can. */
+static void
+workers_renumber(struct workers *ws)
+{
+	struct worker *w, *next;
+
+	HASH_ITER(by_id, ws->by_id, w, next) {
+		HASH_DELETE(by_number, ws->by_number, w);
+		w->number = ++ws->last_number;
+		HASH_ADD(by_number, ws->by_number, number, sizeof(w->number), w);
+		workers_offer(ws, w);
+	}
+}
+
+static void
+workers_on_state(void *arg, enum bus_state state, const char *url, bool is_embedded)
+{
+	struct workers *ws = arg;
+	struct daemon *d = ws->d;
+	enum bus_state old = d->bus_state;
+
+	d->bus_state = state;
+	d->bus_is_embedded = is_embedded;
+	free(d->bus_url);
+	d->bus_url = mem_strdup(url);
+	if (ws->is_closing)
+		return;
+	if (state == BUS_DOWN && old != BUS_DOWN) {
+		log_warn("bus", "the bus is down; its workers cannot be reached until it is back");
+		queries_bus_down(d->queries);
+	}
+	if (state != BUS_DOWN && old == BUS_DOWN) {
+		log_info("bus", "the bus is up; workers connect to %s", url);
+		workers_renumber(ws);
+	}
+	if (state == BUS_SETTLED && !ws->is_settled) {
+		ws->is_settled = true;
+		workers_remove_unclaimed(ws);
+	}
+	daemon_check_ready(d);
+}
+
+static void
+workers_on_warning(void *arg, const char *text)
+{
+	struct workers *ws = arg;
+
+	if (log_limit_pass(&ws->warning_limit, "bus"))
+		log_warn("bus", "%s", text);
+}
+
+static void
+workers_on_fatal(void *arg, const char *text)
+{
+	struct workers *ws = arg;
+
+	log_error("bus", "%s", text);
+	daemon_stop(ws->d, EXIT_STATUS_CONFIG);
+}
+
+static void
+workers_on_head(void *arg, uint64_t token, const struct reply_head *head)
+{
+	struct workers *ws = arg;
+
+	queries_run_head(ws->d->queries, token, head);
+}
+
+static void
+workers_on_data(void *arg, uint64_t token, struct bytes part)
+{
+	struct workers *ws = arg;
+
+	queries_run_data(ws->d->queries, token, part, false);
+}
+
+static void
+workers_on_end(void *arg, uint64_t token)
+{
+	struct workers *ws = arg;
+
+	queries_run_data(ws->d->queries, token, BYTES_NONE, true);
+}
+
+static void
+workers_on_error(void *arg, uint64_t token, const struct query_error *error,
+		 enum bus_outcome outcome)
+{
+	struct workers *ws = arg;
+
+	queries_run_error(ws->d->queries, token, error, outcome);
+}
+
+static void
+workers_on_credit(void *arg, uint64_t token, int n)
+{
+	struct workers *ws = arg;
+
+	queries_run_credit(ws->d->queries, token, n);
+}
+
+static const struct bus_handler workers_handler = {
+	.state = workers_on_state,
+	.warning = workers_on_warning,
+	.fatal = workers_on_fatal,
+	.worker_up = workers_on_up,
+	.worker_changed = workers_on_up,
+	.worker_down = workers_on_down,
+	.reply_head = workers_on_head,
+	.reply_data = workers_on_data,
+	.reply_end = workers_on_end,
+	.reply_error = workers_on_error,
+	.request_credit = workers_on_credit,
+};
+
+/* ---- life ---- */
+
+const char *
+workers_id(const struct workers *ws, uint64_t number)
+{
+	struct worker *w;
+
+	HASH_FIND(by_number, ws->by_number, &number, sizeof(number), w);
+	return w != NULL ? w->id : NULL;
+}
+
+int
+workers_open(struct daemon *d, struct errmsg *err)
+{
+	const struct config *c = d->config;
+	struct bus_config config = {
+		.url = c->bus.url[0] != '\0' ? c->bus.url : NULL,
+		.listen = c->bus.listen,
+		.data = d->places->data,
+		.server = c->bus.server,
+		.credentials = c->bus.credentials[0] != '\0' ? c->bus.credentials : NULL,
+		.node_id = d->identity->node_id,
+		.node_name = d->name,
+	};
+	struct workers *ws = mem_calloc(1, sizeof(*ws));
+
+	ws->d = d;
+	ws->warning_limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 20 };
+	d->workers = ws;
+	d->bus_url = mem_strdup("");
+	d->bus_state = BUS_DOWN;
+	if (strcmp(c->bus.server, "none") == 0) {
+		ws->is_settled = true;
+		workers_remove_unclaimed(ws);
+		return 0;
+	}
+	return bus_open(d->loop, &config, &workers_handler, ws, &d->bus, err);
+}
+
+void
+workers_close(struct workers *ws)
+{
+	struct worker *w, *next;
+
+	if (ws == NULL)
+		return;
+	ws->is_closing = true;
+	bus_close(ws->d->bus);
+	ws->d->bus = NULL;
+	HASH_ITER(by_id, ws->by_id, w, next) {
+		worker_free(ws, w);
+	}
+	free(ws->d->bus_url);
+	ws->d->bus_url = NULL;
+	free(ws);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The dispatcher: brings every query to a free worker, here or on another node, and its
+ * reply back; each query ends exactly once, by its deadline at the latest.
+ *
+ * A sans-io core: dispatch_step(core, now, event) changes its state and queues actions,
+ * which the driver takes out with dispatch_next() and performs; dispatch_due() says when it
+ * wants a DISPATCH_EVENT_TICK. No system call, no clock, no log. Two drivers run it:
+ * src/daemon and tests/sim.
+ *
+ * Two kinds of things have numbers:
+ *   a query  (link, query): who asked. link 0 = a client of this node, and `query` is a
+ *            number that the driver chose; else the link by which another node asked, and
+ *            `query` is the qid in its frames. The pair is unique while the query lives.
+ *   a run    one attempt to have it answered: by a worker of this node (link 0) or by the
+ *            node behind `link` (its frames' qid is the run). The core numbers runs and
+ *            never uses a number twice, so that late words of an abandoned attempt are told
+ *            apart and dropped.
+ *
+ * The life of a query: QUERY_NEW with its candidates, the nodes that offer it (made by the
+ * driver from the table). One is drawn, uniformly. The node itself: the query waits in its
+ * service's queue, first come first served, until a worker that serves it has a free slot
+ * (late binding). Another node: it is forwarded there and waits in that node's queue; a
+ * query from another node is never forwarded again. A candidate that fails before a worker
+ * has taken the query is left out and another one drawn; after that, only an idempotent
+ * query is tried again, before its first reply byte, at most `retries` times. The body is
+ * kept for that while it can be needed and is at most DISPATCH_KEEP_BYTES_MAX long.
+ *
+ * Taken means: for a worker of this node, that RUN_OPEN was asked for; for another node,
+ * that it said so (RUN_TAKEN) and, if the query is not idempotent, that RUN_GO was sent.
+ *
+ * Flow control: bodies and replies pass in parts (1 … LIMIT_PART_BYTES_MAX bytes; an empty
+ * one only as the last) with LIMIT_PARTS_WINDOW of them on the way at a time:
+ *   body     the driver may give that many parts with QUERY_BODY, and one more for each
+ *            part of a DISPATCH_ACTION_WANT; the core sends a run that many, and one more
+ *            for each part of a RUN_CREDIT
+ *   reply    the other way round: QUERY_CREDIT when the client (or node) has taken parts;
+ *            DISPATCH_ACTION_CREDIT allows the run to send more
+ * An empty last part needs no credit. A query with body_len 0 has no body parts. */
+#ifndef OCF_DISPATCH_DISPATCH_H
+#define OCF_DISPATCH_DISPATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/query.h"
+
+struct dispatch;
+
+enum {
+	DISPATCH_CANDIDATES_MAX = 64,  /* of one query; the driver draws when there are more */
+	DISPATCH_TIMEOUT_MS_MAX = MS_DAY,
+	/* A body up to here is kept so that it can be sent again; a longer one is sent once. */
+	DISPATCH_KEEP_BYTES_MAX = 4 * 1024 * 1024,
+	/* A worker that was told to cancel keeps its slot until it answers, or this long. */
+	DISPATCH_CANCEL_MS = 5 * MS_SECOND,
+	/* For RUN_GO after RUN_TAKEN: then the reserved slot is given to another query. */
+	DISPATCH_GO_MS = 5 * MS_SECOND,
+	DISPATCH_RETURNS_MAX = 8, /* times that workers may give one query back */
+	DISPATCH_RETRY_AFTER_S_MAX = 60,
+};
+
+struct dispatch_config {
+	struct id self;
+	uint64_t seed;
+	int queue_max;		 /* queries waiting for one service (1 at least) */
+	uint64_t buffer_bytes_max; /* of all bodies held; beyond it new queries get 503 */
+	int retries;		 /* of an idempotent query that a worker had taken */
+	int64_t body_bytes_max;	 /* http.max_body; beyond it 413 */
+};
+
+struct dispatch_candidate {
+	struct id node;
+	uint64_t link; /* 0: this node itself */
+};
+
+struct dispatch_service {
+	const char *name;
+	char *const *match; /* none: every query of the service */
+	int match_len;
+};
+
+struct dispatch_worker {
+	uint64_t worker;  /* a number that the driver chose; never used twice */
+	const char *name; /* its id in the table */
+	int slots;	  /* 1 … LIMIT_SLOTS_MAX */
+	bool is_draining; /* finishes what it has, gets nothing new */
+	const struct dispatch_service *services;
+	int services_len;
+};
+
+enum dispatch_failure {
+	DISPATCH_NOT_TAKEN, /* no worker ever had it: nobody subscribed, queue full */
+	DISPATCH_LOST,	    /* a worker had it and is gone or silent: outcome not known */
+	DISPATCH_ANSWERED,  /* the worker itself says that it failed: not tried again */
+};
+
+enum dispatch_event_type {
+	/* The time of dispatch_due() has come. */
+	DISPATCH_EVENT_TICK,
+	/* A new query: `link`, `query`, `head`; of a client also its `candidates`, or an
+	 * `error` that is its answer. */
+	DISPATCH_EVENT_QUERY_NEW,
+	DISPATCH_EVENT_QUERY_BODY,   /* `data`, `is_last` */
+	DISPATCH_EVENT_QUERY_CREDIT, /* `parts` of the reply were consumed */
+	DISPATCH_EVENT_QUERY_GO,     /* from a node, after TAKEN */
+	DISPATCH_EVENT_QUERY_CANCEL, /* whoever asked has left; no action follows for it */
+	/* What became of a `run`; `link` as the driver knows it (0 from a worker), and words
+	 * of another link than the run's are dropped. */
+	DISPATCH_EVENT_RUN_TAKEN,    /* from a node */
+	DISPATCH_EVENT_RUN_CREDIT,   /* `parts` of the body were consumed */
+	DISPATCH_EVENT_RUN_HEAD,     /* `reply` */
+	DISPATCH_EVENT_RUN_DATA,     /* `data`; `is_last` ends it. Without a RUN_HEAD before,
+				      * the reply has status 200 */
+	DISPATCH_EVENT_RUN_FAILED,   /* `failure`, `error`; ends it */
+	DISPATCH_EVENT_RUN_RETURNED, /* a worker answered 429 or 503: back to the queue, and
+				      * nothing for that worker for `retry_after_s` */
+	/* A worker came or changed: `worker`. What it runs goes on. */
+	DISPATCH_EVENT_WORKER,
+	/* It is gone: `worker_id`. */
+	DISPATCH_EVENT_WORKER_GONE,
+	/* All workers are gone. */
+	DISPATCH_EVENT_BUS_DOWN,
+	/* `link` has ended (MESH_ACTION_LINK_DOWN). */
+	DISPATCH_EVENT_LINK_DOWN,
+};
+
+/* Fields that an event does not name are zero. Everything is borrowed for the call. */
+struct dispatch_event {
+	enum dispatch_event_type type;
+	uint64_t link;
+	uint64_t query;
+	uint64_t run;
+	const struct query_head *head;
+	const struct reply_head *reply;
+	const struct query_error *error; /* status and text are used, and retry_after_s */
+	enum dispatch_failure failure;
+	struct bytes data;
+	bool is_last;
+	int parts;
+	int retry_after_s;
+	const struct dispatch_candidate *candidates;
+	int candidates_len;
+	const struct dispatch_worker *worker;
+	uint64_t worker_id;
+};
+
+enum dispatch_action_type {
+	/* To whoever asked, (`link`, `query`): */
+	DISPATCH_ACTION_WANT,  /* `parts` more of the body may be given */
+	DISPATCH_ACTION_TAKEN, /* a worker is about to have it (to nodes: QUERY_TAKEN) */
+	DISPATCH_ACTION_HEAD,  /* `reply` */
+	DISPATCH_ACTION_DATA,  /* `data`; `is_last` ends the query */
+	DISPATCH_ACTION_ERROR, /* `error`, `is_final`; ends the query. After HEAD the client's
+				* connection is to be cut off */
+	/* To whoever answers, `run`; `link` and, if that is 0, `worker_id`: */
+	DISPATCH_ACTION_RUN_OPEN,   /* `head`, with attempt, hops and timeout_ms as of now */
+	DISPATCH_ACTION_RUN_BODY,   /* `data`, `is_last` */
+	DISPATCH_ACTION_RUN_GO,	    /* to a node */
+	DISPATCH_ACTION_RUN_CREDIT, /* `parts` more of the reply may be sent */
+	DISPATCH_ACTION_RUN_CANCEL, /* not wanted any more. A worker's driver answers with
+				     * RUN_FAILED or the last RUN_DATA when it has stopped */
+};
+
+struct dispatch_action {
+	enum dispatch_action_type type;
+	uint64_t link;
+	uint64_t query;
+	uint64_t run;
+	uint64_t worker_id;
+	const struct query_head *head;
+	const struct reply_head *reply;
+	const struct query_error *error;
+	bool is_final;
+	struct bytes data;
+	bool is_last;
+	int parts;
+};
+
+struct dispatch *dispatch_new(const struct dispatch_config *config);
+/* Forgets all queries without a word. NULL is allowed. */
+void dispatch_free(struct dispatch *d);
+void dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *event);
+/* The next action, in order; false when there is none. What it points to is valid until the
+ * next call of dispatch_next() or dispatch_free(). Steps may come in between. */
+bool dispatch_next(struct dispatch *d, struct dispatch_action *ret_action);
+/* The moment of the next tick; -1 when nothing is waited for. */
+ms_t dispatch_due(const struct dispatch *d);
+
+struct dispatch_stats {
+	int queries;   /* alive, of clients and of other nodes */
+	int queued;    /* waiting here for a worker */
+	int running;   /* slots in use by workers of this node, cancelled ones included */
+	int forwarded; /* runs at other nodes */
+	int slots;     /* of all workers that are not draining */
+	uint64_t buffered_bytes; /* of bodies */
+	/* Since the start: */
+	uint64_t taken, retried, returned, cancelled, expired, failed, done;
+	uint64_t late; /* words about runs that were over */
+};
+void dispatch_stats(const struct dispatch *d, struct dispatch_stats *ret_stats);
+
+#endif

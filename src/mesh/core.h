@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes, seeds and
+ * dials. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
+ * on a link, heartbeats, rows and tables. */
+#ifndef OCF_MESH_CORE_H
+#define OCF_MESH_CORE_H
+
+#include <uthash.h>
+
+#include "base/rng.h"
+#include "mesh/mesh.h"
+
+enum mesh_link_state {
+	MESH_LINK_DIALLING,
+	MESH_LINK_GREETING, /* open, our HELLO is sent */
+	MESH_LINK_UP,
+};
+
+enum {
+	MESH_DUPLICATE_MS = 10 * MS_SECOND, /* the larger id has this long to close one */
+	MESH_HANDOVER_MS = MS_SECOND, /* between a duplicate's end and the other's HELLO */
+	MESH_SELF_MS = 10 * MS_MINUTE, /* until a seed that led to ourselves is tried again */
+	MESH_RINGS = 3, /* K, named in HELLO */
+	MESH_ROWS_BYTES_MAX = 256 * 1024, /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
+};
+
+struct mesh_node {
+	struct id id;
+	UT_hash_handle hh;
+	char *addresses[MESH_ADDRESSES_MAX]; /* owned */
+	int addresses_len;
+	char hello_address[WIRE_ADDRESS_BYTES_MAX + 1]; /* until its row brings others */
+	bool is_gone;
+	enum mesh_state state;
+	ms_t suspect_at; /* alive without a link: when it becomes suspect; 0 = not waiting */
+	ms_t dead_at;	 /* suspect: when it becomes dead */
+	uint64_t incarnation; /* the highest known */
+	uint64_t life;	 /* of its latest HELLO */
+	uint64_t link;	 /* the one that carries rows and queries; 0 = none is up */
+	int links;	 /* of all states */
+	int fails;	 /* dials and short links in a row */
+	int turn;	 /* of its addresses */
+	ms_t next_dial;
+};
+
+struct mesh_seed {
+	char address[WIRE_ADDRESS_BYTES_MAX + 1];
+	struct id node; /* who answered there; zero: not known */
+	uint64_t link;	/* while dialling or greeting */
+	int fails;
+	ms_t next_dial;
+};
+
+struct mesh_link {
+	uint64_t id;
+	UT_hash_handle hh;
+	enum mesh_link_state state;
+	bool is_inbound;
+	bool is_rowless;
+	struct mesh_node *node; /* NULL while a seed is dialled */
+	char address[WIRE_ADDRESS_BYTES_MAX + 1];
+	ms_t since;
+	ms_t retired_at; /* not the node's link any more; 0 = it is, or is not up */
+	struct wire_reader reader;
+	struct buf rows; /* the beginning of a continued row */
+	uint64_t life;
+	int protocol;
+	uint64_t received_bytes;
+
+	ms_t heard;   /* last byte */
+	bool is_pinged; /* since then */
+	ms_t rtt_due;
+	ms_t rtt;
+	ms_t skew;
+	ms_t pings_since; /* PINGs from the peer are counted per second */
+	int pings;
+
+	uint64_t their_root; /* first half, as last heard */
+	bool is_differing;   /* it did at the last heartbeat, with these two: */
+	uint64_t differing_theirs, differing_ours;
+	ms_t ask_next, ask_interval;
+	uint64_t ask_root;   /* ours when it was asked last */
+
+	bool is_sending; /* our table, to the peer */
+	bool is_reading; /* READ_TABLE is with the driver */
+	uint64_t sent_rows;
+};
+
+/* Bytes shared by the sends of one flood. */
+struct mesh_blob {
+	int refs;
+	size_t len;
+	uint8_t data[];
+};
+
+struct mesh_item {
+	struct mesh_action action;
+	struct mesh_blob *blob; /* what the action points to; or NULL */
+	struct mesh_item *next;
+};
+
+struct mesh {
+	struct mesh_config config;
+	uint64_t incarnation, life;
+	struct rng rng;
+	ms_t now, wall, due;
+	bool is_stopped;
+	uint64_t next_link;
+	struct mesh_node *nodes;
+	struct mesh_link *links;
+	struct mesh_seed seeds[MESH_SEEDS_MAX];
+	int seeds_len;
+	struct u128 root;
+	uint64_t rows, horizon;
+	ms_t beat_due;
+	uint64_t beat_link; /* the last that got one */
+	uint64_t ask_link;  /* whose table is on its way to us; 0 = none */
+	ms_t ask_heard;
+	bool wants_table;   /* a transfer was cut off: ask somebody else */
+	struct mesh_item *first, *last, *taken;
+	struct mesh_stats stats;
+};
+
+/* mesh.c */
+void mesh_want(struct mesh *m, ms_t at); /* a tick by then */
+struct mesh_item *mesh_act(struct mesh *m, enum mesh_action_type type, uint64_t link);
+void mesh_act_text(struct mesh_item *item, const char *text, const char **ret_field);
+struct mesh_blob *mesh_blob_new(struct bytes v);
+void mesh_blob_release(struct mesh_blob *b);
+void mesh_send(struct mesh *m, struct mesh_link *l, enum wire_class class, struct bytes v);
+void mesh_send_blob(struct mesh *m, struct mesh_link *l, enum wire_class class,
+		    struct mesh_blob *b);
+struct mesh_link *mesh_link_find(const struct mesh *m, uint64_t id);
+struct mesh_node *mesh_node_find(const struct mesh *m, const struct id *id);
+/* Found or made; NULL at MESH_NODES_MAX. */
+struct mesh_node *mesh_node_get(struct mesh *m, const struct id *id);
+void mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state);
+/* A moment in [0, span) of full jitter after `fails` failures. */
+ms_t mesh_backoff(struct mesh *m, int fails);
+
+/* links.c */
+struct mesh_link *mesh_link_make(struct mesh *m, uint64_t id, bool is_inbound);
+void mesh_link_opened(struct mesh *m, const struct mesh_event *e);
+void mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload);
+/* Close from our side: GOODBYE, CLOSE, and all that follows. `l` is gone afterwards. */
+void mesh_link_close(struct mesh *m, struct mesh_link *l, enum wire_goodbye reason,
+		     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* It has ended; `goodbye` 0 when nobody said why. `l` is gone afterwards. */
+void mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye,
+		     const char *why);
+void mesh_links_tick(struct mesh *m);
+
+/* frames.c */
+void mesh_link_data(struct mesh *m, uint64_t link, struct bytes data);
+void mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows);
+void mesh_table_read(struct mesh *m, const struct mesh_event *e);
+/* The link is up, with the root that its HELLO named. */
+void mesh_table_greeted(struct mesh *m, struct mesh_link *l);
+void mesh_table_cut(struct mesh *m, struct mesh_link *l); /* it ended */
+void mesh_table_tick(struct mesh *m);
+void mesh_beat_tick(struct mesh *m);
+void mesh_ping(struct mesh *m, struct mesh_link *l);
+
+#endif

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a link: opened, greeted, one of two, ended. */
+#include "config.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "mesh/core.h"
+
+struct mesh_link *
+mesh_link_make(struct mesh *m, uint64_t id, bool is_inbound)
+{
+	struct mesh_link *l = mem_calloc(1, sizeof(*l));
+
+	l->id = id;
+	l->is_inbound = is_inbound;
+	l->since = l->heard = m->now;
+	l->rtt = -1;
+	l->ask_interval = MESH_ASK_MS;
+	wire_reader_init(&l->reader);
+	HASH_ADD(hh, m->links, id, sizeof(l->id), l);
+	return l;
+}
+
+static struct mesh_seed *
+mesh_link_seed(struct mesh *m, const struct mesh_link *l)
+{
+	for (int i = 0; i < m->seeds_len; i++)
+		if (m->seeds[i].link == l->id)
+			return &m->seeds[i];
+	return NULL;
+}
+
+/* When may its address be dialled again? `is_refused`: nothing will change soon. */
+static void
+mesh_link_ended_backoff(struct mesh *m, struct mesh_link *l, bool is_refused)
+{
+	struct mesh_seed *s = mesh_link_seed(m, l);
+	struct mesh_node *n = l->node;
+	bool was_healthy =
+		l->state == MESH_LINK_UP && m->now - l->since >= MESH_DIAL_HEALTHY_MS;
+	int fails = n != NULL ? n->fails : s != NULL ? s->fails : 0;
+	ms_t wait;
+
+	fails = was_healthy ? 0 : fails + 1;
+	wait = is_refused ? MESH_DIAL_CAP_MS / 2 + mesh_backoff(m, 30)
+			  : mesh_backoff(m, fails);
+	if (s != NULL) {
+		s->link = 0;
+		s->fails = fails;
+		s->next_dial = m->now + wait;
+		mesh_want(m, s->next_dial);
+	}
+	if (n != NULL) {
+		n->fails = fails;
+		n->next_dial = m->now + wait;
+		mesh_want(m, n->next_dial);
+	}
+}
+
+/* Of the links to one node that are up, and of its present life: that dialled by the smaller
+ * id, of several the newest. Both ends judge alike. */
+static struct mesh_link *
+mesh_node_best(struct mesh *m, const struct mesh_node *n)
+{
+	bool is_smaller = id_compare(&m->config.self, &n->id) < 0;
+	struct mesh_link *best = NULL;
+
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next) {
+		if (l->node != n || l->state != MESH_LINK_UP || l->life != n->life)
+			continue;
+		if (best == NULL)
+			best = l;
+		else if (l->is_inbound == best->is_inbound)
+			best = l->id > best->id ? l : best;
+		else if (l->is_inbound != is_smaller)
+			best = l;
+	}
+	return best;
+}
+
+/* A link that is to be closed by this side, now that `best` is the node's. */
+static bool
+mesh_link_is_loser(const struct mesh *m, const struct mesh_link *l,
+		   const struct mesh_link *best)
+{
+	bool is_smaller = id_compare(&m->config.self, &l->node->id) < 0;
+
+	if (l == best)
+		return false;
+	/* Our HELLO is not sent: the other side does not count on it. */
+	if (l->state == MESH_LINK_DIALLING)
+		return true;
+	/* Links of a former life of the node are dead, whether or not they know it. */
+	if (l->state == MESH_LINK_UP && l->life != l->node->life)
+		return true;
+	return !is_smaller && (l->state == MESH_LINK_UP || !l->is_inbound);
+}
+
+/* Make the best link the node's; others that are up are retired, and closed by the larger
+ * id. Closing one comes back here for the rest. */
+static void
+mesh_node_choose(struct mesh *m, struct mesh_node *n)
+{
+	struct mesh_link *best = mesh_node_best(m, n), *l;
+
+	n->link = best != NULL ? best->id : 0;
+	if (best == NULL)
+		return;
+	best->retired_at = 0;
+	for (l = m->links; l != NULL; l = l->hh.next) {
+		if (l->node != n || l == best)
+			continue;
+		if (mesh_link_is_loser(m, l, best)) {
+			mesh_link_close(m, l, WIRE_GOODBYE_DUPLICATE, "%s",
+					wire_goodbye_text(WIRE_GOODBYE_DUPLICATE));
+			mesh_node_choose(m, n);
+			return;
+		}
+		if (l->state == MESH_LINK_UP && l->retired_at == 0) {
+			l->retired_at = m->now;
+			mesh_want(m, m->now + MESH_DUPLICATE_MS);
+		}
+	}
+}
+
+static bool
+mesh_node_is_greeting(const struct mesh *m, const struct mesh_node *n)
+{
+	for (const struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
+		if (l->node == n && l->state == MESH_LINK_GREETING)
+			return true;
+	return false;
+}
+
+static void
+mesh_node_lost_link(struct mesh *m, struct mesh_node *n, uint8_t goodbye)
+{
+	mesh_node_choose(m, n);
+	if (n->link != 0)
+		return;
+	if (goodbye == WIRE_GOODBYE_LEAVING) {
+		mesh_node_set_state(m, n, MESH_NODE_DEAD);
+	} else if (goodbye == WIRE_GOODBYE_DUPLICATE && mesh_node_is_greeting(m, n)) {
+		n->suspect_at = m->now + MESH_HANDOVER_MS;
+		mesh_want(m, n->suspect_at);
+	} else {
+		mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
+	}
+}
+
+void
+mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char *why)
+{
+	struct mesh_node *n = l->node;
+	bool was_up = l->state == MESH_LINK_UP;
+
+	/* An end that both sides want is no failure. */
+	if (goodbye == WIRE_GOODBYE_DUPLICATE) {
+		struct mesh_seed *s = mesh_link_seed(m, l);
+
+		if (s != NULL)
+			s->link = 0;
+		if (n != NULL)
+			n->next_dial = m->now + mesh_backoff(m, 2);
+	} else {
+		mesh_link_ended_backoff(m, l, goodbye == WIRE_GOODBYE_REFUSED);
+	}
+	HASH_DEL(m->links, l);
+	if (n != NULL)
+		n->links--;
+	if (was_up) {
+		struct mesh_item *item = mesh_act(m, MESH_ACTION_LINK_DOWN, l->id);
+
+		item->action.node = n->id;
+		mesh_act_text(item, why, &item->action.why);
+		mesh_table_cut(m, l);
+		mesh_node_lost_link(m, n, goodbye);
+	}
+	wire_reader_fini(&l->reader);
+	buf_fini(&l->rows);
+	free(l);
+}
+
+void
+mesh_link_close(struct mesh *m, struct mesh_link *l, enum wire_goodbye reason,
+		const char *fmt, ...)
+{
+	struct mesh_item *item;
+	char why[MESH_WHY_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	if (reason != 0 && l->state != MESH_LINK_DIALLING) {
+		struct buf b = BUF_INIT;
+
+		wire_put_goodbye(&b, reason, why);
+		mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
+		buf_fini(&b);
+	}
+	if (reason == WIRE_GOODBYE_REFUSED || reason == WIRE_GOODBYE_MALFORMED)
+		m->stats.refused_links++;
+	item = mesh_act(m, MESH_ACTION_CLOSE, l->id);
+	if (l->node != NULL)
+		item->action.node = l->node->id;
+	mesh_act_text(item, why, &item->action.why);
+	/* LEAVING from our side says nothing about the other node. */
+	mesh_link_ended(m, l, reason == WIRE_GOODBYE_LEAVING ? 0 : (uint8_t)reason, why);
+}
+
+/* Opened. */
+
+static void
+mesh_link_send_hello(struct mesh *m, struct mesh_link *l)
+{
+	struct wire_hello h = {
+		.protocol_min = WIRE_PROTOCOL_MIN,
+		.protocol_max = WIRE_PROTOCOL_MAX,
+		.cluster = m->config.cluster,
+		.node = m->config.self,
+		.life = m->life,
+		.incarnation = m->incarnation,
+		.retention_ms = m->config.retention_ms,
+		.rows_per_node = m->config.rows_per_node,
+		.format = m->config.format,
+		.wall_ms = m->wall,
+		.horizon = m->horizon,
+		.root = m->root,
+		.rows = m->rows,
+		.rings = MESH_RINGS,
+		.held_incarnation = l->node->incarnation,
+	};
+	struct buf b = BUF_INIT;
+
+	if (l->node->incarnation != 0)
+		h.held_status = l->node->state == MESH_NODE_ALIVE     ? WIRE_STATUS_ALIVE
+				: l->node->state == MESH_NODE_SUSPECT ? WIRE_STATUS_SUSPECT
+								      : WIRE_STATUS_DEAD;
+	memcpy(h.address, m->config.address, sizeof(h.address));
+	wire_put_hello(&b, &h);
+	mesh_send(m, l, WIRE_CLASS_HELLO, buf_bytes(&b));
+	buf_fini(&b);
+}
+
+/* Whom TLS found at the other end. Returns NULL when the link was closed for it. */
+static struct mesh_node *
+mesh_link_opened_node(struct mesh *m, struct mesh_link *l, const struct id *id)
+{
+	struct mesh_seed *s = mesh_link_seed(m, l);
+	struct mesh_node *n;
+
+	if (id_equal(id, &m->config.self)) {
+		mesh_link_close(m, l, 0, "this node itself answers there");
+		if (s != NULL) {
+			s->next_dial = m->now + MESH_SELF_MS;
+			mesh_want(m, s->next_dial);
+		}
+		return NULL;
+	}
+	if (s != NULL)
+		s->node = *id;
+	n = mesh_node_get(m, id);
+	if (n == NULL) {
+		mesh_link_close(m, l, WIRE_GOODBYE_BUSY, "more than %d nodes are known",
+				MESH_NODES_MAX);
+		return NULL;
+	}
+	if (l->node != n) {
+		/* A seed, an inbound link, or an address that is now another node's. */
+		if (l->node != NULL) {
+			l->node->links--;
+			l->node->fails++;
+			l->node->next_dial = m->now + mesh_backoff(m, l->node->fails);
+			mesh_want(m, l->node->next_dial);
+		}
+		l->node = n;
+		n->links++;
+	}
+	return n;
+}
+
+void
+mesh_link_opened(struct mesh *m, const struct mesh_event *e)
+{
+	struct mesh_link *l = mesh_link_find(m, e->link);
+	bool is_full = HASH_COUNT(m->links) >= MESH_LINKS_MAX;
+	struct mesh_node *n;
+
+	assert(e->link != 0 && e->link < m->next_link);
+	if (l == NULL)
+		l = mesh_link_make(m, e->link, true);
+	l->since = l->heard = m->now;
+	n = mesh_link_opened_node(m, l, &e->node);
+	if (n == NULL)
+		return;
+	l->state = MESH_LINK_GREETING;
+	mesh_want(m, m->now + MESH_HELLO_MS);
+	if (m->is_stopped)
+		mesh_link_close(m, l, WIRE_GOODBYE_LEAVING, "this node is stopping");
+	else if (l->is_inbound && is_full)
+		mesh_link_close(m, l, WIRE_GOODBYE_BUSY, "%d links are open",
+				MESH_LINKS_MAX);
+	else if (n->is_gone)
+		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
+				"the node is no member any more");
+	else if (!l->is_inbound && n->link != 0)
+		mesh_link_close(m, l, WIRE_GOODBYE_DUPLICATE, "%s",
+				wire_goodbye_text(WIRE_GOODBYE_DUPLICATE));
+	else
+		mesh_link_send_hello(m, l);
+}
+
+/* Greeted. */
+
+static bool
+mesh_hello_is_fit(struct mesh *m, struct mesh_link *l, const struct wire_hello *h)
+{
+	const struct mesh_config *c = &m->config;
+
+	if (!id_equal(&h->cluster, &c->cluster)) {
+		char theirs[ID_TEXT_SIZE], ours[ID_TEXT_SIZE];
+
+		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
+				"it belongs to cluster %s, this node to %s",
+				id_text(&h->cluster, theirs), id_text(&c->cluster, ours));
+		return false;
+	}
+	if (!id_equal(&h->node, &l->node->id)) {
+		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
+				"its HELLO names another node than its certificate");
+		return false;
+	}
+	if (h->protocol_max < WIRE_PROTOCOL_MIN || h->protocol_min > WIRE_PROTOCOL_MAX) {
+		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
+				"it speaks protocol %d to %d, this node %d to %d",
+				h->protocol_min, h->protocol_max, WIRE_PROTOCOL_MIN,
+				WIRE_PROTOCOL_MAX);
+		return false;
+	}
+	if (h->format != c->format || h->retention_ms != c->retention_ms ||
+	    h->rows_per_node != c->rows_per_node) {
+		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
+				"other cluster constants: format %d, retention %lld ms, "
+				"%u rows a node; here %d, %lld ms, %u",
+				h->format, (long long)h->retention_ms, h->rows_per_node,
+				c->format, (long long)c->retention_ms, c->rows_per_node);
+		return false;
+	}
+	return true;
+}
+
+/* What the other side holds of us, and we of it: incarnations only grow. */
+static void
+mesh_hello_incarnations(struct mesh *m, struct mesh_node *n, const struct wire_hello *h)
+{
+	uint64_t held = h->held_incarnation;
+	bool is_held_dead = h->held_status == WIRE_STATUS_DEAD && held == m->incarnation;
+
+	if (h->incarnation > n->incarnation)
+		n->incarnation = h->incarnation;
+	/* A number that leaves no room above it is nonsense. */
+	if ((is_held_dead || held > m->incarnation) && held < UINT64_MAX / 2) {
+		m->incarnation = held + 1;
+		mesh_act(m, MESH_ACTION_INCARNATION, 0)->action.incarnation = m->incarnation;
+	}
+}
+
+void
+mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
+{
+	struct mesh_node *n = l->node;
+	struct mesh_seed *s = mesh_link_seed(m, l);
+	uint64_t id = l->id;
+	struct wire_hello h;
+
+	if (wire_read_hello(payload, &h) < 0) {
+		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "its HELLO cannot be read");
+		return;
+	}
+	if (!mesh_hello_is_fit(m, l, &h))
+		return;
+	mesh_hello_incarnations(m, n, &h);
+	l->life = h.life;
+	l->protocol = h.protocol_max < WIRE_PROTOCOL_MAX ? h.protocol_max : WIRE_PROTOCOL_MAX;
+	l->skew = h.wall_ms - m->wall;
+	l->is_rowless = l->skew > MESH_CLOCK_SKEW_MS || l->skew < -MESH_CLOCK_SKEW_MS;
+	l->their_root = h.root.hi;
+	l->reader.payload_max = WIRE_PAYLOAD_BYTES_MAX;
+	memcpy(n->hello_address, h.address, sizeof(h.address));
+	if (l->is_inbound)
+		memcpy(l->address, h.address, sizeof(h.address));
+	if (s != NULL) {
+		s->link = 0;
+		s->fails = 0;
+	}
+	n->life = h.life;
+	l->state = MESH_LINK_UP;
+	l->since = m->now;
+	l->rtt_due = m->now;
+	mesh_act(m, MESH_ACTION_LINK_UP, l->id)->action.node = n->id;
+	mesh_node_set_state(m, n, MESH_NODE_ALIVE);
+	mesh_node_choose(m, n);
+	/* Of two links it may just have been the one to go. */
+	if (n->link == id) {
+		mesh_ping(m, l);
+		mesh_table_greeted(m, l);
+	}
+}
+
+/* Time. */
+
+/* True when it was closed, and perhaps others with it. */
+static bool
+mesh_link_tick_up(struct mesh *m, struct mesh_link *l)
+{
+	ms_t silence = m->now - l->heard;
+
+	if (silence >= MESH_SILENT_MS) {
+		mesh_link_close(m, l, WIRE_GOODBYE_SILENT, "nothing was heard for %lld ms",
+				(long long)silence);
+		return true;
+	}
+	if (l->retired_at != 0 && m->now - l->retired_at >= MESH_DUPLICATE_MS) {
+		mesh_link_close(m, l, WIRE_GOODBYE_DUPLICATE, "%s",
+				wire_goodbye_text(WIRE_GOODBYE_DUPLICATE));
+		return true;
+	}
+	if ((silence >= MESH_PING_MS && !l->is_pinged) || l->rtt_due <= m->now) {
+		mesh_ping(m, l);
+		l->is_pinged = true;
+	}
+	if (m->now - l->since >= MESH_DIAL_HEALTHY_MS)
+		l->node->fails = 0;
+	mesh_want(m, l->heard + (l->is_pinged ? MESH_SILENT_MS : MESH_PING_MS));
+	mesh_want(m, l->rtt_due);
+	if (l->retired_at != 0)
+		mesh_want(m, l->retired_at + MESH_DUPLICATE_MS);
+	return false;
+}
+
+static bool
+mesh_link_tick(struct mesh *m, struct mesh_link *l)
+{
+	bool is_dial = l->state == MESH_LINK_DIALLING;
+	ms_t limit = is_dial ? MESH_OPEN_MS : MESH_HELLO_MS;
+
+	if (l->state == MESH_LINK_UP)
+		return mesh_link_tick_up(m, l);
+	if (m->now - l->since < limit) {
+		mesh_want(m, l->since + limit);
+		return false;
+	}
+	mesh_link_close(m, l, WIRE_GOODBYE_SILENT, "no %s within %lld s",
+			is_dial ? "connection" : "HELLO", (long long)(limit / MS_SECOND));
+	return true;
+}
+
+void
+mesh_links_tick(struct mesh *m)
+{
+	struct mesh_link *l = m->links;
+
+	while (l != NULL)
+		l = mesh_link_tick(m, l) ? m->links : l->hh.next;
+}

@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Events in, actions out; nodes, seeds and whom to dial. */
+#include "config.h"
+
+#include "mesh/mesh.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "mesh/core.h"
+
+struct mesh *
+mesh_new(const struct mesh_config *config, ms_t now)
+{
+	struct mesh *m = mem_calloc(1, sizeof(*m));
+
+	m->config = *config;
+	m->config.address[WIRE_ADDRESS_BYTES_MAX] = '\0';
+	m->incarnation = config->incarnation;
+	rng_init(&m->rng, config->seed);
+	m->life = rng_next(&m->rng);
+	m->now = now;
+	m->next_link = 1;
+	m->beat_due = now + MESH_BEAT_MS;
+	m->due = m->beat_due;
+	return m;
+}
+
+static void
+mesh_node_free(struct mesh *m, struct mesh_node *n)
+{
+	HASH_DEL(m->nodes, n);
+	for (int i = 0; i < n->addresses_len; i++)
+		free(n->addresses[i]);
+	free(n);
+}
+
+static void
+mesh_item_free(struct mesh_item *item)
+{
+	if (item != NULL)
+		mesh_blob_release(item->blob);
+	free(item);
+}
+
+void
+mesh_free(struct mesh *m)
+{
+	struct mesh_link *l, *l_next;
+	struct mesh_node *n, *n_next;
+
+	if (m == NULL)
+		return;
+	HASH_ITER (hh, m->links, l, l_next) {
+		HASH_DEL(m->links, l);
+		wire_reader_fini(&l->reader);
+		buf_fini(&l->rows);
+		free(l);
+	}
+	HASH_ITER (hh, m->nodes, n, n_next)
+		mesh_node_free(m, n);
+	mesh_item_free(m->taken);
+	while (m->first != NULL) {
+		struct mesh_item *item = m->first;
+
+		m->first = item->next;
+		mesh_item_free(item);
+	}
+	free(m);
+}
+
+void
+mesh_want(struct mesh *m, ms_t at)
+{
+	if (at < m->due)
+		m->due = at;
+}
+
+ms_t
+mesh_due(const struct mesh *m)
+{
+	return m->due;
+}
+
+/* Actions. */
+
+struct mesh_item *
+mesh_act(struct mesh *m, enum mesh_action_type type, uint64_t link)
+{
+	struct mesh_item *item = mem_calloc(1, sizeof(*item));
+
+	item->action.type = type;
+	item->action.link = link;
+	if (m->last != NULL)
+		m->last->next = item;
+	else
+		m->first = item;
+	m->last = item;
+	return item;
+}
+
+void
+mesh_act_text(struct mesh_item *item, const char *text, const char **ret_field)
+{
+	assert(item->blob == NULL);
+	item->blob = mesh_blob_new(bytes_of(text, strlen(text) + 1));
+	*ret_field = (const char *)item->blob->data;
+}
+
+struct mesh_blob *
+mesh_blob_new(struct bytes v)
+{
+	struct mesh_blob *b = mem_alloc(sizeof(*b) + v.len);
+
+	b->refs = 1;
+	b->len = v.len;
+	if (v.len > 0)
+		memcpy(b->data, v.data, v.len);
+	return b;
+}
+
+void
+mesh_blob_release(struct mesh_blob *b)
+{
+	if (b != NULL && --b->refs == 0)
+		free(b);
+}
+
+void
+mesh_send_blob(struct mesh *m, struct mesh_link *l, enum wire_class class,
+	       struct mesh_blob *b)
+{
+	struct mesh_item *item = mesh_act(m, MESH_ACTION_SEND, l->id);
+
+	b->refs++;
+	item->blob = b;
+	item->action.class = class;
+	item->action.data = bytes_of(b->data, b->len);
+}
+
+void
+mesh_send(struct mesh *m, struct mesh_link *l, enum wire_class class, struct bytes v)
+{
+	struct mesh_blob *b = mesh_blob_new(v);
+
+	mesh_send_blob(m, l, class, b);
+	mesh_blob_release(b);
+}
+
+bool
+mesh_next(struct mesh *m, struct mesh_action *ret_action)
+{
+	mesh_item_free(m->taken);
+	m->taken = m->first;
+	if (m->first == NULL)
+		return false;
+	m->first = m->first->next;
+	if (m->first == NULL)
+		m->last = NULL;
+	*ret_action = m->taken->action;
+	return true;
+}
+
+/* Nodes. */
+
+struct mesh_link *
+mesh_link_find(const struct mesh *m, uint64_t id)
+{
+	struct mesh_link *l;
+
+	HASH_FIND(hh, m->links, &id, sizeof(id), l);
+	return l;
+}
+
+struct mesh_node *
+mesh_node_find(const struct mesh *m, const struct id *id)
+{
+	struct mesh_node *n;
+
+	HASH_FIND(hh, m->nodes, id, sizeof(*id), n);
+	return n;
+}
+
+struct mesh_node *
+mesh_node_get(struct mesh *m, const struct id *id)
+{
+	struct mesh_node *n = mesh_node_find(m, id);
+
+	if (n != NULL || HASH_COUNT(m->nodes) >= MESH_NODES_MAX)
+		return n;
+	n = mem_calloc(1, sizeof(*n));
+	n->id = *id;
+	n->state = MESH_NODE_SUSPECT;
+	n->dead_at = m->now + MESH_DEAD_MS;
+	n->next_dial = m->now;
+	if (id_compare(&m->config.self, id) > 0)
+		n->next_dial += MESH_DIAL_YIELD_MS + (ms_t)rng_below(&m->rng, 500);
+	HASH_ADD(hh, m->nodes, id, sizeof(n->id), n);
+	mesh_want(m, n->dead_at);
+	mesh_want(m, n->next_dial);
+	return n;
+}
+
+void
+mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state)
+{
+	struct mesh_item *item;
+
+	n->suspect_at = 0;
+	if (state == MESH_NODE_SUSPECT) {
+		n->dead_at = m->now + MESH_DEAD_MS;
+		mesh_want(m, n->dead_at);
+	}
+	if (n->state == state)
+		return;
+	n->state = state;
+	item = mesh_act(m, MESH_ACTION_NODE_STATE, 0);
+	item->action.node = n->id;
+	item->action.state = state;
+}
+
+static void
+mesh_node_close_links(struct mesh *m, struct mesh_node *n, const char *why)
+{
+	struct mesh_link *l = m->links;
+
+	/* Closing one may close others of the node: begin again. */
+	while (l != NULL) {
+		bool is_of_node = l->node == n;
+
+		if (is_of_node)
+			mesh_link_close(m, l, WIRE_GOODBYE_REFUSED, "%s", why);
+		l = is_of_node ? m->links : l->hh.next;
+	}
+}
+
+static bool
+mesh_node_same_addresses(const struct mesh_node *n, const struct mesh_event *e)
+{
+	if (n->addresses_len != e->addresses_len)
+		return false;
+	for (int i = 0; i < n->addresses_len; i++)
+		if (strcmp(n->addresses[i], e->addresses[i]) != 0)
+			return false;
+	return true;
+}
+
+static void
+mesh_node_learned(struct mesh *m, const struct mesh_event *e)
+{
+	struct mesh_node *n;
+
+	if (id_equal(&e->node, &m->config.self))
+		return;
+	n = mesh_node_get(m, &e->node);
+	if (n == NULL)
+		return;
+	n->is_gone = e->is_gone;
+	if (n->is_gone)
+		mesh_node_close_links(m, n, "the node is no member any more");
+	if (mesh_node_same_addresses(n, e))
+		return;
+	for (int i = 0; i < n->addresses_len; i++)
+		free(n->addresses[i]);
+	n->addresses_len = 0;
+	for (int i = 0; i < e->addresses_len && n->addresses_len < MESH_ADDRESSES_MAX; i++)
+		if (strlen(e->addresses[i]) <= WIRE_ADDRESS_BYTES_MAX)
+			n->addresses[n->addresses_len++] = mem_strdup(e->addresses[i]);
+	if (n->next_dial > m->now + MESH_DIAL_YIELD_MS)
+		n->next_dial = m->now + MESH_DIAL_YIELD_MS; /* it may have moved */
+	n->turn = 0;
+	mesh_want(m, n->next_dial);
+}
+
+static void
+mesh_nodes_tick(struct mesh *m)
+{
+	struct mesh_node *n, *next;
+
+	HASH_ITER (hh, m->nodes, n, next) {
+		if (n->suspect_at != 0 && n->suspect_at <= m->now)
+			mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
+		if (n->state == MESH_NODE_SUSPECT && n->dead_at <= m->now)
+			mesh_node_set_state(m, n, MESH_NODE_DEAD);
+		if (n->suspect_at != 0)
+			mesh_want(m, n->suspect_at);
+		if (n->state == MESH_NODE_SUSPECT)
+			mesh_want(m, n->dead_at);
+	}
+}
+
+/* Dials. */
+
+ms_t
+mesh_backoff(struct mesh *m, int fails)
+{
+	ms_t span = MESH_DIAL_CAP_MS;
+
+	if (fails < 8 && (MESH_DIAL_BASE_MS << fails) < MESH_DIAL_CAP_MS)
+		span = MESH_DIAL_BASE_MS << fails;
+	return 1 + (ms_t)rng_below(&m->rng, (uint64_t)span);
+}
+
+static struct mesh_link *
+mesh_dial(struct mesh *m, const char *address, struct mesh_node *n)
+{
+	struct mesh_link *l = mesh_link_make(m, m->next_link++, false);
+	struct mesh_item *item = mesh_act(m, MESH_ACTION_DIAL, l->id);
+
+	l->node = n;
+	if (n != NULL) {
+		n->links++;
+		item->action.node = n->id;
+	}
+	memcpy(l->address, address, strlen(address) + 1);
+	mesh_act_text(item, address, &item->action.address);
+	mesh_want(m, m->now + MESH_OPEN_MS);
+	return l;
+}
+
+static void
+mesh_dial_nodes(struct mesh *m)
+{
+	struct mesh_node *n, *next;
+
+	HASH_ITER (hh, m->nodes, n, next) {
+		const char *address = n->hello_address;
+
+		if (n->is_gone || n->links > 0)
+			continue;
+		if (n->addresses_len > 0)
+			address = n->addresses[n->turn % n->addresses_len];
+		if (address[0] == '\0')
+			continue;
+		if (n->next_dial > m->now || HASH_COUNT(m->links) >= MESH_LINKS_MAX) {
+			mesh_want(m, n->next_dial > m->now ? n->next_dial
+							   : m->now + MESH_BEAT_MS);
+			continue;
+		}
+		n->turn = n->addresses_len > 0 ? (n->turn + 1) % n->addresses_len : 0;
+		mesh_dial(m, address, n);
+	}
+}
+
+static void
+mesh_dial_seeds(struct mesh *m)
+{
+	for (int i = 0; i < m->seeds_len; i++) {
+		struct mesh_seed *s = &m->seeds[i];
+		struct mesh_node *n = mesh_node_find(m, &s->node);
+
+		if (s->link != 0 || (n != NULL && (n->links > 0 || n->is_gone)))
+			continue;
+		if (s->next_dial > m->now || HASH_COUNT(m->links) >= MESH_LINKS_MAX) {
+			mesh_want(m, s->next_dial > m->now ? s->next_dial
+							   : m->now + MESH_BEAT_MS);
+			continue;
+		}
+		s->link = mesh_dial(m, s->address, NULL)->id;
+	}
+}
+
+static void
+mesh_seeds_set(struct mesh *m, const struct mesh_event *e)
+{
+	struct mesh_link *l;
+
+	for (int i = 0; i < m->seeds_len; i++) {
+		l = mesh_link_find(m, m->seeds[i].link);
+		if (l != NULL && l->state == MESH_LINK_DIALLING)
+			mesh_link_close(m, l, WIRE_GOODBYE_DUPLICATE, "the seeds were changed");
+	}
+	m->seeds_len = 0;
+	for (int i = 0; i < e->addresses_len && m->seeds_len < MESH_SEEDS_MAX; i++) {
+		struct mesh_seed *s = &m->seeds[m->seeds_len];
+		size_t len = strlen(e->addresses[i]);
+
+		if (len == 0 || len > WIRE_ADDRESS_BYTES_MAX)
+			continue;
+		*s = (struct mesh_seed){ .next_dial = m->now };
+		memcpy(s->address, e->addresses[i], len + 1);
+		m->seeds_len++;
+	}
+	mesh_want(m, m->now);
+}
+
+/* Events. */
+
+static void
+mesh_stop(struct mesh *m)
+{
+	m->is_stopped = true;
+	while (m->links != NULL)
+		mesh_link_close(m, m->links, WIRE_GOODBYE_LEAVING, "this node is stopping");
+}
+
+static void
+mesh_tick(struct mesh *m)
+{
+	m->due = m->now + MS_HOUR;
+	if (m->is_stopped)
+		return;
+	mesh_links_tick(m);
+	mesh_nodes_tick(m);
+	mesh_dial_nodes(m);
+	mesh_dial_seeds(m);
+	mesh_table_tick(m);
+	mesh_beat_tick(m);
+}
+
+static void
+mesh_step_link(struct mesh *m, const struct mesh_event *e)
+{
+	struct mesh_link *l = mesh_link_find(m, e->link);
+	const char *why = e->why != NULL ? e->why : "closed";
+
+	if (e->type == MESH_EVENT_LINK_OPEN) {
+		mesh_link_opened(m, e);
+		return;
+	}
+	if (l == NULL)
+		return; /* the core has closed it meanwhile */
+	if (e->type == MESH_EVENT_LINK_DATA)
+		mesh_link_data(m, e->link, e->data);
+	else if (e->type == MESH_EVENT_LINK_CLOSED)
+		mesh_link_ended(m, l, 0, why);
+	else
+		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "%s", why);
+}
+
+void
+mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
+{
+	assert(now >= m->now);
+	m->now = now;
+	if (e->wall_ms != 0)
+		m->wall = e->wall_ms;
+	switch (e->type) {
+	case MESH_EVENT_TICK:
+		mesh_tick(m);
+		break;
+	case MESH_EVENT_SEEDS:
+		mesh_seeds_set(m, e);
+		break;
+	case MESH_EVENT_NODE:
+		mesh_node_learned(m, e);
+		break;
+	case MESH_EVENT_LINK_OPEN:
+	case MESH_EVENT_LINK_DATA:
+	case MESH_EVENT_LINK_CLOSED:
+	case MESH_EVENT_LINK_REJECT:
+		mesh_step_link(m, e);
+		break;
+	case MESH_EVENT_TABLE_READ:
+		mesh_table_read(m, e);
+		break;
+	case MESH_EVENT_ROWS_CHANGED:
+		mesh_rows_changed(m, e->link, e->rows);
+		break;
+	case MESH_EVENT_ROOT:
+		m->root = e->root;
+		m->rows = e->rows_len;
+		m->horizon = e->horizon;
+		break;
+	case MESH_EVENT_STOP:
+		mesh_stop(m);
+		break;
+	}
+}
+
+/* Questions. */
+
+uint64_t
+mesh_link_new(struct mesh *m)
+{
+	return m->next_link++;
+}
+
+uint64_t
+mesh_link_of(const struct mesh *m, const struct id *node)
+{
+	const struct mesh_node *n = mesh_node_find(m, node);
+
+	return n != NULL ? n->link : 0;
+}
+
+enum mesh_state
+mesh_node_state(const struct mesh *m, const struct id *node)
+{
+	const struct mesh_node *n = mesh_node_find(m, node);
+
+	return n != NULL ? n->state : MESH_NODE_SUSPECT;
+}
+
+uint64_t
+mesh_incarnation(const struct mesh *m)
+{
+	return m->incarnation;
+}
+
+static void
+mesh_peer_fill(const struct mesh_link *l, struct mesh_peer *p)
+{
+	static const char *const names[] = {
+		[MESH_LINK_DIALLING] = "dialling",
+		[MESH_LINK_GREETING] = "greeting",
+		[MESH_LINK_UP] = "up",
+	};
+
+	*p = (struct mesh_peer){
+		.link = l->id,
+		.state = l->retired_at != 0 ? "closing" : names[l->state],
+		.is_inbound = l->is_inbound,
+		.is_rowless = l->is_rowless,
+		.rtt_ms = l->rtt,
+		.clock_skew_ms = l->skew,
+		.since_ms = l->since,
+		.protocol = l->protocol,
+		.received_bytes = l->received_bytes,
+	};
+	if (l->node != NULL)
+		p->node = l->node->id;
+	memcpy(p->address, l->address, sizeof(p->address));
+}
+
+int
+mesh_peers(const struct mesh *m, struct mesh_peer *ret_peers, int max)
+{
+	const struct mesh_link *l;
+	int n = 0;
+
+	for (l = m->links; l != NULL; l = l->hh.next, n++) {
+		int at = n;
+
+		if (n >= max)
+			continue;
+		/* Numbers may be opened out of order. */
+		while (at > 0 && ret_peers[at - 1].link > l->id) {
+			ret_peers[at] = ret_peers[at - 1];
+			at--;
+		}
+		mesh_peer_fill(l, &ret_peers[at]);
+	}
+	return n;
+}
+
+void
+mesh_stats(const struct mesh *m, struct mesh_stats *ret_stats)
+{
+	const struct mesh_link *l;
+
+	*ret_stats = m->stats;
+	ret_stats->links_up = 0;
+	for (l = m->links; l != NULL; l = l->hh.next)
+		ret_stats->links_up += l->state == MESH_LINK_UP;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mesh: whom this node is linked to, who is alive, and how rows reach everybody.
+ *
+ * A sans-io core: mesh_step(core, now, event) changes its state and queues actions, which
+ * the driver takes out with mesh_next() and performs; mesh_due() says when it wants a
+ * MESH_EVENT_TICK. No system call, no clock, no log. Two drivers run it: src/daemon over
+ * net/stream.h, and tests/sim in virtual time. A run is its seed and its events.
+ *
+ * What it does: dials every wanted node (full jitter back-off, 200 ms to 30 s) and its
+ * seeds; keeps exactly one link to each node (of two, that dialled by the smaller id stays,
+ * the larger id closes the other; a link of a former life of the peer gives way to a new
+ * one); checks HELLO; asks a new link for its whole table when the roots differ, one link at
+ * a time, and again when heartbeats show that they still differ; floods every changed row to
+ * all links but the one it came from; sends one heartbeat a second, round-robin; holds a
+ * liveness verdict of every node.
+ *
+ * A link goes: MESH_ACTION_DIAL or mesh_link_new() for an accepted stream; then
+ * MESH_EVENT_LINK_OPEN when TLS is up; MESH_ACTION_LINK_UP after both HELLOs. It ends by
+ * MESH_ACTION_CLOSE (the driver writes what is pending, closes, and reports nothing) or by
+ * MESH_EVENT_LINK_CLOSED (the other side or the network; no CLOSE follows). A link that was
+ * up also gets exactly one MESH_ACTION_LINK_DOWN.
+ *
+ * Rows are opaque here: (key, row state) encoded by crdt/codec.h, one after the other. */
+#ifndef OCF_MESH_MESH_H
+#define OCF_MESH_MESH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/id.h"
+#include "mesh/wire.h"
+
+struct mesh;
+
+enum {
+	MESH_NODES_MAX = 16384,	    /* known; more are ignored */
+	MESH_LINKS_MAX = 1024,	    /* of all states; a further inbound one gets BUSY */
+	MESH_ADDRESSES_MAX = 8,	    /* of one node */
+	MESH_SEEDS_MAX = 64,
+	MESH_WHY_SIZE = 256,
+	MESH_CURSOR_BYTES = 16,	    /* a place in the table's order, the driver's */
+	MESH_DIAL_BASE_MS = 200,
+	MESH_DIAL_CAP_MS = 30 * MS_SECOND,
+	MESH_DIAL_HEALTHY_MS = 60 * MS_SECOND, /* a link this old resets the back-off */
+	MESH_DIAL_YIELD_MS = 1000,  /* the larger id of two waits this long, so that both
+				     * rarely dial at once */
+	MESH_OPEN_MS = 15 * MS_SECOND,  /* for a dial to open */
+	MESH_HELLO_MS = 10 * MS_SECOND, /* for HELLO to arrive on an open link */
+	MESH_BEAT_MS = 1000,
+	MESH_PING_MS = 5 * MS_SECOND,	/* of silence */
+	MESH_SILENT_MS = 8 * MS_SECOND, /* of silence: the link is closed */
+	MESH_RTT_MS = 30 * MS_SECOND,	/* between measurements of the round trip */
+	MESH_DEAD_MS = 5 * MS_SECOND,	/* suspect without a link for this long: dead */
+	MESH_CLOCK_SKEW_MS = 5 * MS_MINUTE, /* beyond it a link carries no rows */
+	MESH_TABLE_PAGE_BYTES = 48 * 1024, /* of rows, that the driver should read at once */
+	MESH_PINGS_MAX = 16,		/* a second from one peer */
+	/* Between two askings for the whole table over one link; doubled up to the maximum
+	 * while they bring nothing new. */
+	MESH_ASK_MS = 30 * MS_SECOND,
+	MESH_ASK_MS_MAX = 8 * MS_MINUTE,
+	MESH_ASK_STALL_MS = 30 * MS_SECOND, /* a transfer without a page: given up */
+};
+
+enum mesh_state {
+	MESH_NODE_SUSPECT, /* no link since a moment; also every node at our start */
+	MESH_NODE_ALIVE,
+	MESH_NODE_DEAD,
+};
+
+struct mesh_config {
+	struct id self;
+	struct id cluster;
+	uint64_t seed;	      /* of the core's randomness */
+	uint64_t incarnation; /* above every earlier one: (starts << 32) will do */
+	ms_t retention_ms;    /* cluster constants */
+	uint32_t rows_per_node;
+	uint16_t format;
+	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* advertised; "" behind NAT */
+};
+
+enum mesh_event_type {
+	/* The time of mesh_due() has come. */
+	MESH_EVENT_TICK,
+	/* Seeds from the configuration: `addresses`. Replaces the earlier list. */
+	MESH_EVENT_SEEDS,
+	/* A node's row was learned or changed: `node`, `addresses`. With `is_gone` it was
+	 * withdrawn, banned or forgotten: links to it are closed and refused. */
+	MESH_EVENT_NODE,
+	/* A dialled or accepted `link` is open; TLS says that `node` is at the other end. */
+	MESH_EVENT_LINK_OPEN,
+	/* `data` arrived on `link`; all of it is taken. */
+	MESH_EVENT_LINK_DATA,
+	/* `link` has ended, or a dial failed: `why`. */
+	MESH_EVENT_LINK_CLOSED,
+	/* The peer of `link` sent what it must not (a bad signature, a row or query that
+	 * cannot be read): close it, saying `why`. */
+	MESH_EVENT_LINK_REJECT,
+	/* Answer to MESH_ACTION_READ_TABLE: a page of `rows` (`rows_len` of them) for
+	 * `link`, the `cursor` behind it, and whether it `is_last`. */
+	MESH_EVENT_TABLE_READ,
+	/* These `rows` changed here; they came from `link`, or are our own (0). To be given
+	 * once per change and never for rows that were already held. */
+	MESH_EVENT_ROWS_CHANGED,
+	/* The table's `root`, number of rows (`rows_len`) and `horizon` are now these. */
+	MESH_EVENT_ROOT,
+	/* Say goodbye on every link, close them all, dial no more. */
+	MESH_EVENT_STOP,
+};
+
+/* Fields that an event does not name are zero. Everything is borrowed for the call. */
+struct mesh_event {
+	enum mesh_event_type type;
+	ms_t wall_ms; /* the wall clock; needed with LINK_OPEN and LINK_DATA */
+	uint64_t link;
+	struct id node;
+	bool is_gone;
+	bool is_last;
+	struct bytes data;
+	struct bytes rows;
+	uint64_t rows_len;
+	uint8_t cursor[MESH_CURSOR_BYTES];
+	struct u128 root;
+	uint64_t horizon;
+	const char *const *addresses;
+	int addresses_len;
+	const char *why;
+};
+
+enum mesh_action_type {
+	/* Connect to `address`; the stream is `link`. */
+	MESH_ACTION_DIAL,
+	/* Write `data`, whole frames, to `link`, queued as `class`. */
+	MESH_ACTION_SEND,
+	/* Close `link` once its output is written (1 s at most), and forget it; `why` is for
+	 * the log. */
+	MESH_ACTION_CLOSE,
+	/* Both HELLOs are there: `link` to `node` may carry queries. */
+	MESH_ACTION_LINK_UP,
+	/* It was up and has ended: what queries it carried are cut off. */
+	MESH_ACTION_LINK_DOWN,
+	/* `node` is now in `state`. */
+	MESH_ACTION_NODE_STATE,
+	/* Verify and merge `rows` from `link`; what changed comes back as ROWS_CHANGED. */
+	MESH_ACTION_DELIVER_ROWS,
+	/* As soon as the output of `link` is below its low mark, read a page of the table
+	 * from `cursor` (zeros: from its beginning) and answer with TABLE_READ. One at a time
+	 * for each link. */
+	MESH_ACTION_READ_TABLE,
+	/* The whole table of `link` has been delivered. */
+	MESH_ACTION_TABLE_RECEIVED,
+	/* A query frame from `link` for dispatch: `frame` (wire_read_query()). */
+	MESH_ACTION_QUERY,
+	/* Our incarnation was raised: another node held us for dead. Keep it for the next
+	 * start. */
+	MESH_ACTION_INCARNATION,
+};
+
+struct mesh_action {
+	enum mesh_action_type type;
+	uint64_t link;
+	struct id node;
+	enum mesh_state state;
+	enum wire_class class;
+	struct bytes data;
+	struct bytes rows;
+	struct wire_frame frame;
+	uint8_t cursor[MESH_CURSOR_BYTES];
+	uint64_t incarnation;
+	const char *address;
+	const char *why;
+};
+
+struct mesh *mesh_new(const struct mesh_config *config, ms_t now);
+void mesh_free(struct mesh *m); /* NULL is allowed */
+void mesh_step(struct mesh *m, ms_t now, const struct mesh_event *event);
+/* The next action, in order; false when there is none. What it points to is valid until the
+ * next call of mesh_next() or mesh_free(). Steps may come in between. */
+bool mesh_next(struct mesh *m, struct mesh_action *ret_action);
+/* The moment of the next tick; always known. */
+ms_t mesh_due(const struct mesh *m);
+
+/* A fresh link number for a stream that was accepted. Numbers are never used twice. */
+uint64_t mesh_link_new(struct mesh *m);
+/* The link by which queries reach the node; 0 when there is none. */
+uint64_t mesh_link_of(const struct mesh *m, const struct id *node);
+/* SUSPECT for a node that is not known. */
+enum mesh_state mesh_node_state(const struct mesh *m, const struct id *node);
+uint64_t mesh_incarnation(const struct mesh *m);
+
+/* For /v1/peers. */
+struct mesh_peer {
+	uint64_t link;
+	struct id node;	     /* zero while dialling a seed */
+	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* dialled or, inbound, as advertised */
+	const char *state;   /* "dialling", "greeting", "up", "closing" */
+	bool is_inbound;
+	bool is_rowless;     /* clocks too far apart: liveness and queries only */
+	ms_t rtt_ms;	     /* smoothed; -1 not measured */
+	ms_t clock_skew_ms;  /* theirs less ours, at HELLO */
+	ms_t since_ms;	     /* monotonic: when it came into this state */
+	int protocol;	     /* agreed; 0 before HELLO */
+	uint64_t received_bytes;
+};
+/* Up to `max` links, ascending; returns how many there are. */
+int mesh_peers(const struct mesh *m, struct mesh_peer *ret_peers, int max);
+
+/* Counted since the start, headers included. Sent bytes are the driver's to count, at the
+ * one place where it writes to a link. */
+struct mesh_stats {
+	uint64_t received_bytes[WIRE_CLASSES];
+	uint64_t received_frames[WIRE_CLASSES];
+	uint64_t skipped_frames;  /* of unknown types */
+	uint64_t refused_links;	  /* by HELLO or for malformed frames */
+	uint64_t tables_asked;
+	int links_up;
+};
+void mesh_stats(const struct mesh *m, struct mesh_stats *ret_stats);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames between two nodes over one TLS stream (ALPN "ocf/1"), in order, both directions
+ * alike:
+ *
+ *   len u16 | type u8 | flags u8 | payload (len bytes)        header 4, whole <= 64 KiB
+ *
+ * Integers are big-endian. The first frame of each direction is HELLO, at most 4 KiB. A type
+ * that is not known is skipped, unless it says that it must be understood: then the link is
+ * closed. Bytes behind what a payload is known to hold are allowed in HELLO only (later
+ * versions add fields there).
+ *
+ *   HELLO         who, which cluster, which constants, which table (struct wire_hello)
+ *   HEARTBEAT     root u64: the first half of the sender's table root; flags: what the
+ *                 sender believes of the receiver (enum wire_status); 12 bytes in all
+ *   PING, PONG    token u64, given back unchanged
+ *   GOODBYE       reason u8 (enum wire_goodbye) | text: why the link ends
+ *   ROWS_ASK      send me your whole table
+ *   ROWS          row key and row state (crdt/codec.h), repeated to the end. A state too
+ *                 long for one frame travels alone, in several frames with WIRE_FLAG_MORE
+ *                 in all but the last; frames of other types may stand between them
+ *   ROWS_END      rows u64: the whole table has been sent, this many rows
+ *
+ * Queries: qid is chosen by the node that asks and is unique on the link while it lives.
+ *
+ *   from the asker                          from the asked
+ *   QUERY_OPEN    qid u64 | query head      QUERY_TAKEN   qid: a worker is ready for it
+ *   QUERY_BODY    qid | bytes; LAST         REPLY_HEAD    qid | reply head
+ *   QUERY_GO      qid: the worker may start REPLY_DATA    qid | bytes; LAST ends the query
+ *   QUERY_CANCEL  qid: forget it            REPLY_ERROR   qid | query error; ends the query,
+ *   QUERY_CREDIT  qid | parts u16                         FINAL: no use to try elsewhere
+ *                 (reply parts consumed)    QUERY_CREDIT  the same with WIRE_FLAG_TO_ASKER
+ *                                                         (body parts consumed)
+ *
+ * A query whose head says body_len 0 has no QUERY_BODY. A part holds at most
+ * LIMIT_PART_BYTES_MAX bytes and needs a credit, an empty last part needs none; each side
+ * begins with LIMIT_PARTS_WINDOW credits. QUERY_GO is sent for queries that are not
+ * idempotent: such a query starts only when its asker has heard QUERY_TAKEN and said so, so
+ * that the asker always knows whether a lost link may have lost a running one.
+ *
+ * Pure functions; nothing here keeps state but struct wire_reader. */
+#ifndef OCF_MESH_WIRE_H
+#define OCF_MESH_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/query.h"
+
+enum {
+	WIRE_MAGIC = 0x4f434631, /* "OCF1" */
+	WIRE_PROTOCOL_MIN = 1,
+	WIRE_PROTOCOL_MAX = 1,
+	WIRE_HEADER_BYTES = 4,
+	WIRE_PAYLOAD_BYTES_MAX = LIMIT_FRAME_BYTES_MAX - WIRE_HEADER_BYTES,
+	WIRE_HELLO_BYTES_MAX = 4096, /* payload; from a peer of whom nothing is known yet */
+	WIRE_HEARTBEAT_BYTES = 12,   /* the whole frame */
+	WIRE_ADDRESS_BYTES_MAX = 127,
+	WIRE_GOODBYE_BYTES_MAX = 200, /* of text */
+};
+
+enum wire_type {
+	WIRE_HELLO = 1,
+	WIRE_HEARTBEAT = 2,
+	WIRE_PING = 3,
+	WIRE_PONG = 4,
+	WIRE_GOODBYE = 5,
+	WIRE_ROWS_ASK = 16,
+	WIRE_ROWS = 17,
+	WIRE_ROWS_END = 18,
+	WIRE_QUERY_OPEN = 32,
+	WIRE_QUERY_BODY = 33,
+	WIRE_QUERY_GO = 34,
+	WIRE_QUERY_CANCEL = 35,
+	WIRE_QUERY_CREDIT = 36,
+	WIRE_QUERY_TAKEN = 37,
+	WIRE_REPLY_HEAD = 38,
+	WIRE_REPLY_DATA = 39,
+	WIRE_REPLY_ERROR = 40,
+};
+
+enum {
+	WIRE_FLAG_MUST = 0x80,	   /* close the link rather than skip an unknown type */
+	WIRE_FLAG_MORE = 0x40,	   /* ROWS: the next frame of this type goes on */
+	WIRE_FLAG_LAST = 0x01,	   /* QUERY_BODY, REPLY_DATA */
+	WIRE_FLAG_FINAL = 0x01,	   /* REPLY_ERROR: the worker itself answered so */
+	WIRE_FLAG_TO_ASKER = 0x01, /* QUERY_CREDIT: of the body */
+	WIRE_FLAGS_STATUS = 0x03,  /* HEARTBEAT: enum wire_status */
+};
+
+/* The label of ocf_peer_sent_bytes_total and of the output queues, most urgent first after
+ * hello. */
+enum wire_class {
+	WIRE_CLASS_HELLO,
+	WIRE_CLASS_HEARTBEAT,
+	WIRE_CLASS_CONTROL,
+	WIRE_CLASS_ROWS,
+	WIRE_CLASS_ANNOUNCE,
+	WIRE_CLASS_SYNC,
+	WIRE_CLASS_QUERY,
+	WIRE_CLASSES,
+};
+
+enum wire_status {
+	WIRE_STATUS_UNKNOWN,
+	WIRE_STATUS_ALIVE,
+	WIRE_STATUS_SUSPECT,
+	WIRE_STATUS_DEAD,
+};
+
+enum wire_goodbye {
+	WIRE_GOODBYE_LEAVING = 1,   /* the node stops, now */
+	WIRE_GOODBYE_DUPLICATE = 2, /* another link between the two stays */
+	WIRE_GOODBYE_REFUSED = 3,   /* cluster, constants, version, membership */
+	WIRE_GOODBYE_MALFORMED = 4, /* something that should not have been sent */
+	WIRE_GOODBYE_SILENT = 5,    /* nothing was heard for too long */
+	WIRE_GOODBYE_BUSY = 6,	    /* too many links */
+};
+
+struct wire_frame {
+	uint8_t type;
+	uint8_t flags;
+	struct bytes payload;
+};
+
+struct wire_hello {
+	uint16_t protocol_min, protocol_max;
+	struct id cluster;
+	struct id node;
+	uint64_t life;	      /* random, made anew at every start */
+	uint64_t incarnation; /* (starts << 32 | refutations); never goes down */
+	ms_t retention_ms;    /* cluster constants */
+	uint32_t rows_per_node;
+	uint16_t format;
+	ms_t wall_ms;	      /* the sender's clock, now */
+	uint64_t horizon;     /* ms */
+	struct u128 root;     /* of the whole table */
+	uint64_t rows;
+	uint8_t rings;	      /* K */
+	uint8_t held_status;  /* enum wire_status: what the sender holds of the receiver, */
+	uint64_t held_incarnation; /* and at which incarnation; 0: nothing */
+	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* advertised, or "" */
+};
+
+/* One query frame, read. `head`, `reply` and `error` are owned, see wire_query_fini();
+ * `data` points into the frame. */
+struct wire_query {
+	enum wire_type type;
+	uint64_t qid;
+	bool is_last;	  /* QUERY_BODY, REPLY_DATA */
+	bool is_final;	  /* REPLY_ERROR */
+	bool is_to_asker; /* QUERY_CREDIT */
+	int parts;	  /* QUERY_CREDIT: 1 … LIMIT_PARTS_WINDOW */
+	struct bytes data;
+	struct query_head head;
+	struct reply_head reply;
+	struct query_error error;
+};
+
+const char *wire_class_name(enum wire_class c); /* "heartbeat" */
+enum wire_class wire_class_of(uint8_t type);	/* unknown types are control */
+bool wire_type_is_query(uint8_t type);
+const char *wire_goodbye_text(uint8_t reason); /* never NULL */
+
+/* Frames out of a byte stream. */
+struct wire_reader {
+	struct buf part;    /* the beginning of a frame that is not whole yet */
+	bool is_taken;	    /* `part` is the frame that was returned last */
+	size_t payload_max; /* WIRE_HELLO_BYTES_MAX until raised */
+};
+void wire_reader_init(struct wire_reader *r);
+void wire_reader_fini(struct wire_reader *r);
+/* Take bytes from the front of `input`. 1: a frame, whose payload points into `input` or
+ * into the reader and is valid until the next call; 0: everything was taken and no frame is
+ * whole; -OCF_ELIMIT: a frame longer than payload_max. */
+int wire_reader_next(struct wire_reader *r, struct bytes *input,
+		     struct wire_frame *ret_frame);
+
+/* Append one frame. */
+void wire_put_frame(struct buf *out, uint8_t type, uint8_t flags, struct bytes payload);
+void wire_put_hello(struct buf *out, const struct wire_hello *h);
+void wire_put_heartbeat(struct buf *out, uint64_t root, enum wire_status belief);
+void wire_put_ping(struct buf *out, enum wire_type ping_or_pong, uint64_t token);
+/* `text` is cut at WIRE_GOODBYE_BYTES_MAX. */
+void wire_put_goodbye(struct buf *out, enum wire_goodbye reason, const char *text);
+/* Encoded rows, any length: as many frames as it takes. */
+void wire_put_rows(struct buf *out, struct bytes rows);
+void wire_put_rows_end(struct buf *out, uint64_t rows);
+
+void wire_put_query_open(struct buf *out, uint64_t qid, const struct query_head *head);
+void wire_put_query_body(struct buf *out, uint64_t qid, struct bytes part, bool is_last);
+/* QUERY_GO, QUERY_CANCEL, QUERY_TAKEN: a qid and nothing else. */
+void wire_put_query_word(struct buf *out, enum wire_type type, uint64_t qid);
+void wire_put_query_credit(struct buf *out, uint64_t qid, int parts, bool is_to_asker);
+void wire_put_reply_head(struct buf *out, uint64_t qid, const struct reply_head *head);
+void wire_put_reply_data(struct buf *out, uint64_t qid, struct bytes part, bool is_last);
+void wire_put_reply_error(struct buf *out, uint64_t qid, const struct query_error *e,
+			  bool is_final);
+
+/* Read a payload: 0 or -OCF_EMALFORMED. HELLO checks form only: foreign clusters and other
+ * versions are for its reader to judge. */
+int wire_read_hello(struct bytes payload, struct wire_hello *ret_h);
+int wire_read_u64(struct bytes payload, uint64_t *ret_v); /* HEARTBEAT, PING, PONG, ROWS_END */
+/* `ret_text` gets printable characters only, and a NUL. */
+int wire_read_goodbye(struct bytes payload, uint8_t *ret_reason,
+		      char ret_text[WIRE_GOODBYE_BYTES_MAX + 1]);
+/* Any frame of which wire_type_is_query() is true. */
+int wire_read_query(const struct wire_frame *f, struct wire_query *ret_q);
+void wire_query_fini(struct wire_query *q);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How the catalog is kept, for its own files only.
+ *
+ * Nodes and services are hashed by id and name. A service has one offer for each text
+ * that a worker announced as match, one with the text "" for workers that announced none,
+ * and one, `any`, that counts each worker once. An offer is an array of (node, counts) in
+ * order of node id. It is kept whether or not the node is visible, so that a verdict
+ * about a node with a thousand workers touches one word; visibility is decided when
+ * somebody asks. */
+#ifndef OCF_TABLE_CATALOG_PRIVATE_H
+#define OCF_TABLE_CATALOG_PRIVATE_H
+
+#include "table/catalog.h"
+
+#include <uthash.h>
+
+struct worker {
+	int number; /* the row's name */
+	struct node *node;
+	bool is_readable;
+	struct table_worker row; /* zeros when it is not readable */
+	UT_hash_handle hh;	 /* in node->workers */
+};
+
+struct node {
+	struct id id;
+	bool has_row;
+	struct table_node row; /* zeros without one */
+	enum catalog_state verdict;
+	bool is_banned;
+	bool is_forgotten;
+	struct worker *workers; /* by number */
+	int readable;		/* of those */
+	UT_hash_handle hh;
+};
+
+/* What one node has for one offer. */
+struct stake {
+	struct node *node;
+	int ready;
+	int draining;
+	int slots; /* of those that are ready */
+};
+
+struct offer {
+	char *match; /* "" = none announced */
+	int len;
+	int cap;
+	struct stake *stakes; /* ascending node ids */
+	UT_hash_handle hh;
+};
+
+struct service {
+	char *name;
+	struct offer any;
+	struct offer *offers; /* by match */
+	UT_hash_handle hh;
+};
+
+struct catalog {
+	struct node *nodes;
+	struct service *services;
+};
+
+enum catalog_state node_state(const struct node *n);
+/* Its rows count for something: held, not left, not forgotten, not banned. */
+bool node_is_visible(const struct node *n);
+/* And it is not dead or unreachable: it is in the counts that people see. */
+bool node_is_live(const struct node *n);
+bool offer_is_live(const struct offer *o);
+
+struct node *catalog_get_node(const struct catalog *c, const struct id *id);
+/* All nodes that have a row, ascending by id; free(3) the array. */
+struct node **catalog_sorted_nodes(const struct catalog *c, int *ret_len);
+/* Services with a live stake, ascending by name; likewise. */
+struct service **catalog_sorted_services(const struct catalog *c, int *ret_len);
+/* A service's offers, ascending by match; likewise. */
+struct offer **service_sorted_offers(const struct service *s, int *ret_len);
+
+#endif

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The catalog's state: rows and verdicts in, offers kept. Asking is in catalog-lookup.c,
+ * lists for people in catalog-json.c. */
+#include "config.h"
+
+#include "table/catalog.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/mem.h"
+#include "table/catalog-private.h"
+
+const char *
+catalog_state_text(enum catalog_state state)
+{
+	static const char *const texts[] = {
+		[CATALOG_ALIVE] = "alive",	   [CATALOG_SUSPECT] = "suspect",
+		[CATALOG_DRAINING] = "draining",   [CATALOG_UNREACHABLE] = "unreachable",
+		[CATALOG_DEAD] = "dead",	   [CATALOG_LEFT] = "left",
+		[CATALOG_FORGOTTEN] = "forgotten", [CATALOG_BANNED] = "banned",
+	};
+
+	assert((size_t)state < sizeof(texts) / sizeof(texts[0]));
+	return texts[state];
+}
+
+/* ---- Nodes ---- */
+
+enum catalog_state
+node_state(const struct node *n)
+{
+	if (n->is_banned)
+		return CATALOG_BANNED;
+	if (n->is_forgotten)
+		return CATALOG_FORGOTTEN;
+	return n->row.has_left ? CATALOG_LEFT : n->verdict;
+}
+
+bool
+node_is_visible(const struct node *n)
+{
+	return n->has_row && node_state(n) < CATALOG_LEFT;
+}
+
+bool
+node_is_live(const struct node *n)
+{
+	return n->has_row && node_state(n) <= CATALOG_DRAINING;
+}
+
+struct node *
+catalog_get_node(const struct catalog *c, const struct id *id)
+{
+	struct node *n;
+
+	HASH_FIND(hh, c->nodes, id->b, ID_BYTES, n);
+	return n;
+}
+
+static struct node *
+catalog_make_node(struct catalog *c, const struct id *id)
+{
+	struct node *n = catalog_get_node(c, id);
+
+	if (n != NULL)
+		return n;
+	n = mem_calloc(1, sizeof(*n));
+	n->id = *id;
+	HASH_ADD(hh, c->nodes, id.b, ID_BYTES, n);
+	return n;
+}
+
+/* Forget a node about which nothing is known any more. */
+static void
+catalog_trim_node(struct catalog *c, struct node *n)
+{
+	if (n->has_row || n->workers != NULL || n->is_banned || n->is_forgotten ||
+	    n->verdict != CATALOG_ALIVE)
+		return;
+	HASH_DEL(c->nodes, n);
+	free(n);
+}
+
+/* ---- Offers ---- */
+
+/* Where the node's stake is, or should be. */
+static int
+offer_position(const struct offer *o, const struct id *id)
+{
+	int low = 0, high = o->len;
+
+	while (low < high) {
+		int mid = low + (high - low) / 2;
+
+		if (id_compare(&o->stakes[mid].node->id, id) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Count a worker in (by = 1) or out (by = -1). */
+static void
+offer_count(struct offer *o, const struct worker *w, int by)
+{
+	int at = offer_position(o, &w->node->id);
+	struct stake *s;
+
+	if (at == o->len || o->stakes[at].node != w->node) {
+		assert(by > 0);
+		if (o->len == o->cap) {
+			o->cap = o->cap == 0 ? 4 : 2 * o->cap;
+			o->stakes = mem_realloc(o->stakes, (size_t)o->cap,
+						sizeof(*o->stakes));
+		}
+		memmove(&o->stakes[at + 1], &o->stakes[at],
+			(size_t)(o->len - at) * sizeof(*o->stakes));
+		o->stakes[at] = (struct stake){ .node = w->node };
+		o->len++;
+	}
+	s = &o->stakes[at];
+	if (w->row.is_draining) {
+		s->draining += by;
+	} else {
+		s->ready += by;
+		s->slots += by * w->row.slots;
+	}
+	assert(s->ready >= 0 && s->draining >= 0 && s->slots >= 0);
+	if (s->ready > 0 || s->draining > 0)
+		return;
+	o->len--;
+	memmove(&o->stakes[at], &o->stakes[at + 1],
+		(size_t)(o->len - at) * sizeof(*o->stakes));
+}
+
+bool
+offer_is_live(const struct offer *o)
+{
+	for (int i = 0; i < o->len; i++) {
+		if (node_is_live(o->stakes[i].node))
+			return true;
+	}
+	return false;
+}
+
+static void
+service_count(struct service *s, const char *match, const struct worker *w, int by)
+{
+	struct offer *o;
+
+	HASH_FIND_STR(s->offers, match, o);
+	if (o == NULL) {
+		o = mem_calloc(1, sizeof(*o));
+		o->match = mem_strdup(match);
+		HASH_ADD_KEYPTR(hh, s->offers, o->match, strlen(o->match), o);
+	}
+	offer_count(o, w, by);
+	if (o->len > 0)
+		return;
+	HASH_DEL(s->offers, o);
+	free(o->stakes);
+	free(o->match);
+	free(o);
+}
+
+static void
+catalog_count_service(struct catalog *c, const struct table_service *ts,
+		      const struct worker *w, int by)
+{
+	struct service *s;
+
+	HASH_FIND_STR(c->services, ts->name, s);
+	if (s == NULL) {
+		s = mem_calloc(1, sizeof(*s));
+		s->name = mem_strdup(ts->name);
+		HASH_ADD_KEYPTR(hh, c->services, s->name, strlen(s->name), s);
+	}
+	offer_count(&s->any, w, by);
+	if (ts->match_len == 0)
+		service_count(s, "", w, by);
+	for (int i = 0; i < ts->match_len; i++)
+		service_count(s, ts->match[i], w, by);
+	if (s->any.len > 0)
+		return;
+	assert(s->offers == NULL);
+	HASH_DEL(c->services, s);
+	free(s->any.stakes);
+	free(s->name);
+	free(s);
+}
+
+static void
+catalog_count_worker(struct catalog *c, struct worker *w, int by)
+{
+	if (!w->is_readable)
+		return;
+	for (int i = 0; i < w->row.services_len; i++)
+		catalog_count_service(c, &w->row.services[i], w, by);
+	w->node->readable += by;
+}
+
+/* ---- Rows ---- */
+
+static void
+catalog_drop_worker(struct catalog *c, struct worker *w)
+{
+	catalog_count_worker(c, w, -1);
+	HASH_DEL(w->node->workers, w);
+	table_worker_fini(&w->row);
+	free(w);
+}
+
+static int
+catalog_apply_node(struct catalog *c, struct node *n, const struct version *v,
+		   struct errmsg *err)
+{
+	int rc = 0;
+
+	table_node_fini(&n->row);
+	n->has_row = false;
+	if (v != NULL) {
+		rc = table_node_decode(v->value, &n->row, err);
+		n->has_row = rc == 0;
+	}
+	catalog_trim_node(c, n);
+	return rc;
+}
+
+static int
+catalog_apply_worker(struct catalog *c, struct node *n, int number,
+		     const struct version *v, struct errmsg *err)
+{
+	struct worker *w;
+	int rc = 0;
+
+	HASH_FIND_INT(n->workers, &number, w);
+	if (w != NULL)
+		catalog_drop_worker(c, w);
+	if (v != NULL) {
+		w = mem_calloc(1, sizeof(*w));
+		w->number = number;
+		w->node = n;
+		rc = table_worker_decode(v->value, &w->row, err);
+		w->is_readable = rc == 0;
+		HASH_ADD_INT(n->workers, number, w);
+		catalog_count_worker(c, w, 1);
+	}
+	catalog_trim_node(c, n);
+	return rc;
+}
+
+/* A ban or forget row names the node that it is about. */
+static int
+catalog_apply_verdict(struct catalog *c, const struct row_key *key, bool holds,
+		      struct errmsg *err)
+{
+	struct node *n;
+	struct id id;
+
+	if (id_parse(key->name, &id) != 0)
+		return error_set(err, -OCF_EMALFORMED, "its name is not a node's id");
+	n = catalog_make_node(c, &id);
+	if (key->kind == ROW_BAN)
+		n->is_banned = holds;
+	else
+		n->is_forgotten = holds;
+	catalog_trim_node(c, n);
+	return 0;
+}
+
+static int
+worker_number(const struct row_key *key, int *ret_number)
+{
+	int number = 0;
+
+	if (key->name_len < 1 || key->name_len > 9)
+		return -OCF_EMALFORMED;
+	for (int i = 0; i < key->name_len; i++) {
+		if (key->name[i] < '0' || key->name[i] > '9')
+			return -OCF_EMALFORMED;
+		number = 10 * number + (key->name[i] - '0');
+	}
+	*ret_number = number;
+	return 0;
+}
+
+int
+catalog_apply(struct catalog *c, const struct row_key *key, const struct row *row,
+	      struct errmsg *err)
+{
+	const struct version *v = row != NULL ? row_visible(row) : NULL;
+	int number;
+
+	switch (key->kind) {
+	case ROW_NODE:
+		return catalog_apply_node(c, catalog_make_node(c, &key->owner), v, err);
+	case ROW_WORKER:
+		if (worker_number(key, &number) != 0)
+			return error_set(err, -OCF_EMALFORMED,
+					 "its name is not a number");
+		return catalog_apply_worker(c, catalog_make_node(c, &key->owner), number,
+					    v, err);
+	case ROW_BAN:
+	case ROW_FORGET:
+		return catalog_apply_verdict(c, key, v != NULL, err);
+	default:
+		return error_set(err, -OCF_EMALFORMED, "its kind %d is not known",
+				 key->kind);
+	}
+}
+
+void
+catalog_set_state(struct catalog *c, const struct id *node, enum catalog_state state)
+{
+	struct node *n = catalog_make_node(c, node);
+
+	assert(state <= CATALOG_LEFT);
+	n->verdict = state;
+	catalog_trim_node(c, n);
+}
+
+struct catalog *
+catalog_new(void)
+{
+	return mem_calloc(1, sizeof(struct catalog));
+}
+
+void
+catalog_free(struct catalog *c)
+{
+	struct node *n, *next_node;
+	struct worker *w, *next_worker;
+
+	if (c == NULL)
+		return;
+	HASH_ITER (hh, c->nodes, n, next_node) {
+		HASH_ITER (hh, n->workers, w, next_worker)
+			catalog_drop_worker(c, w);
+		HASH_DEL(c->nodes, n);
+		table_node_fini(&n->row);
+		free(n);
+	}
+	assert(c->services == NULL);
+	free(c);
+}
+
+/* ---- Sorted views ---- */
+
+static int
+compare_nodes(const void *a, const void *b)
+{
+	struct node *const *x = a, *const *y = b;
+
+	return id_compare(&(*x)->id, &(*y)->id);
+}
+
+struct node **
+catalog_sorted_nodes(const struct catalog *c, int *ret_len)
+{
+	struct node **nodes = mem_calloc(HASH_COUNT(c->nodes) + 1, sizeof(*nodes));
+	struct node *n, *next;
+	int len = 0;
+
+	HASH_ITER (hh, c->nodes, n, next) {
+		if (n->has_row)
+			nodes[len++] = n;
+	}
+	qsort(nodes, (size_t)len, sizeof(*nodes), compare_nodes);
+	*ret_len = len;
+	return nodes;
+}
+
+static int
+compare_services(const void *a, const void *b)
+{
+	struct service *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+struct service **
+catalog_sorted_services(const struct catalog *c, int *ret_len)
+{
+	struct service **services =
+		mem_calloc(HASH_COUNT(c->services) + 1, sizeof(*services));
+	struct service *s, *next;
+	int len = 0;
+
+	HASH_ITER (hh, c->services, s, next) {
+		if (offer_is_live(&s->any))
+			services[len++] = s;
+	}
+	qsort(services, (size_t)len, sizeof(*services), compare_services);
+	*ret_len = len;
+	return services;
+}
+
+static int
+compare_offers(const void *a, const void *b)
+{
+	struct offer *const *x = a, *const *y = b;
+
+	return strcmp((*x)->match, (*y)->match);
+}
+
+struct offer **
+service_sorted_offers(const struct service *s, int *ret_len)
+{
+	struct offer **offers = mem_calloc(HASH_COUNT(s->offers) + 1, sizeof(*offers));
+	struct offer *o, *next;
+	int len = 0;
+
+	HASH_ITER (hh, s->offers, o, next)
+		offers[len++] = o;
+	qsort(offers, (size_t)len, sizeof(*offers), compare_offers);
+	*ret_len = len;
+	return offers;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The JSON of the table's row values. A value is made by its owner, signed, and
+ * replicated byte for byte; here it is written once (compact, members in order of name)
+ * and read by everybody.
+ *
+ *   node    {"addresses":["h:p",…],"cert":"<base64 DER>","hardware":{…},"inbound":true,
+ *            "incarnation":7,"labels":{"k":"v",…},"name":"n1","region":"eu","version":"0.1"}
+ *   left    {"cert":"<base64 DER>","left":true}: what a node that withdrew leaves behind
+ *   worker  {"hardware":{…},"id":"w1","metadata":{…},"services":[{"match":["k=v",…],
+ *            "name":"s"},…],"slots":4,"state":"draining"}; no "state" = ready
+ *   hardware {"cpus":8,"gpus":[{"memory":25769803776,"name":"L4"}],"memory":67108864000}
+ *
+ * Reading is strict: a wrong type, a text with control characters, a limit passed, a
+ * member that must be there and is not: -OCF_EMALFORMED, with what and where in `err`.
+ * Members that are not known here are ignored, so that a newer node's row still counts;
+ * they stay in the row, whose bytes nobody rewrites. A row that cannot be read stays in
+ * the table all the same (all replicas hold the same rows) and is only invisible.
+ *
+ * Pure functions, safe from any thread. */
+#ifndef OCF_TABLE_ROWS_H
+#define OCF_TABLE_ROWS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/limits.h"
+
+/* Beside those of base/limits.h. All are far above honest use and keep a value below
+ * LIMIT_VALUE_BYTES_MAX in the common case; that limit itself is always checked too. */
+enum {
+	TABLE_ADDRESSES_MAX = 16,
+	TABLE_ADDRESS_BYTES_MAX =
+		127, /* STREAM_ADDRESS_SIZE of net/stream.h less a NUL */
+	TABLE_REGION_BYTES_MAX = 64,
+	TABLE_LABELS_MAX = 32,
+	TABLE_LABEL_NAME_BYTES_MAX = 64,
+	TABLE_LABEL_VALUE_BYTES_MAX = 256,
+	TABLE_GPUS_MAX = 64,
+	TABLE_GPU_NAME_BYTES_MAX = 128,
+	TABLE_VERSION_BYTES_MAX = 64,
+	TABLE_CERT_BYTES_MAX = 2048,	 /* DER; an Ed25519 certificate is about 350 */
+	TABLE_METADATA_BYTES_MAX = 8192, /* a worker's metadata as compact JSON */
+	TABLE_METADATA_DEPTH_MAX = 16,	 /* objects and arrays within each other */
+	TABLE_CPUS_MAX = 1 << 20,
+};
+
+struct table_gpu {
+	char *name;
+	int64_t memory; /* bytes; 0 = not known */
+};
+
+struct table_hardware {
+	int64_t cpus;
+	int64_t memory; /* bytes */
+	int gpus_len;
+	struct table_gpu *gpus;
+};
+
+struct table_label {
+	char *name;
+	char *value;
+};
+
+struct table_node {
+	char *name;
+	int addresses_len;
+	char **addresses; /* "host:port", as peers may dial them */
+	bool is_inbound;  /* a peer has dialled back (design.md §7) */
+	char *region;	  /* or NULL */
+	int labels_len;
+	struct table_label *labels; /* ascending names */
+	struct table_hardware hardware;
+	char *version;
+	struct buf cert;      /* DER */
+	uint64_t incarnation; /* at most 2^63 - 1 */
+	bool has_left;	      /* then only `cert` beside it is set; name is "" */
+};
+
+struct table_service {
+	char *name;
+	int match_len;
+	char **match; /* "k=v", "k=*", "all"; none = every query of the service */
+};
+
+struct table_worker {
+	char *id;
+	int services_len;
+	struct table_service *services;
+	int slots; /* 0: a legacy worker, which knows none */
+	struct table_hardware hardware;
+	char *metadata; /* the text of a JSON object; NULL stands for {} */
+	bool is_draining;
+};
+
+/* Append the value's bytes. -EINVAL for content that could not be read back, -OCF_ELIMIT
+ * for a value over LIMIT_VALUE_BYTES_MAX; then nothing is appended. */
+int table_node_encode(const struct table_node *n, struct buf *out, struct errmsg *err);
+int table_worker_encode(const struct table_worker *w, struct buf *out,
+			struct errmsg *err);
+
+/* `err` may be NULL. On success the caller frees with _fini. */
+int table_node_decode(struct bytes value, struct table_node *ret_n, struct errmsg *err);
+int table_worker_decode(struct bytes value, struct table_worker *ret_w,
+			struct errmsg *err);
+
+/* The object "hardware" alone, as workers announce it; "{}" is all zeros. */
+int table_hardware_decode(struct bytes value, struct table_hardware *ret_h,
+			  struct errmsg *err);
+
+/* Free the members; the struct is all zeros again. Zeros are allowed. */
+void table_node_fini(struct table_node *n);
+void table_worker_fini(struct table_worker *w);
+void table_hardware_fini(struct table_hardware *h);
+
+/* Building blocks for those who fill the structs; all texts are copied. */
+void table_node_add_address(struct table_node *n, const char *address);
+void table_node_add_label(struct table_node *n, const char *name, const char *value);
+void table_hardware_add_gpu(struct table_hardware *h, const char *name, int64_t memory);
+void table_hardware_copy(const struct table_hardware *from, struct table_hardware *ret_h);
+/* Valid until the next service is added. */
+struct table_service *table_worker_add_service(struct table_worker *w, const char *name);
+void table_service_add_match(struct table_service *s, const char *match);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The LMDB environment: opening it with care, error codes, short read transactions, write
+ * transactions that make room for themselves.
+ *
+ * The data file is always extended (as a hole) to the size of the map. A file shorter than
+ * its last page is therefore a truncated one, which LMDB itself would meet as a SIGBUS. */
+#include "config.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "store/private.h"
+
+enum {
+	ENV_DATABASES_MAX = 8,
+	ENV_MAP_BYTES_MIN = 16 * 1024 * 1024, /* doubled when full */
+};
+
+int
+env_code(int rc)
+{
+	switch (rc) {
+	case MDB_NOTFOUND:
+		return -ENOENT;
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_PANIC:
+	case MDB_INVALID:
+	case MDB_BAD_VALSIZE:
+	case MDB_INCOMPATIBLE:
+	case MDB_CURSOR_FULL:
+	case MDB_PAGE_FULL:
+		return -OCF_ECORRUPT;
+	case MDB_VERSION_MISMATCH:
+		return -OCF_EVERSION;
+	case MDB_MAP_FULL:
+		return -ENOSPC;
+	case MDB_READERS_FULL:
+		return -EAGAIN;
+	}
+	if (rc <= MDB_LAST_ERRCODE && rc >= MDB_KEYEXIST)
+		return -EIO;
+	return rc > 0 ? -rc : rc;
+}
+
+/* Does the file hold all pages that it says it does? */
+static int
+env_check_length(MDB_env *env, const char *path, struct errmsg *err)
+{
+	MDB_envinfo info;
+	struct stat st;
+	MDB_stat mst;
+	uint64_t need;
+	int fd;
+
+	if (mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &mst) != 0 ||
+	    mdb_env_get_fd(env, &fd) != 0 || fstat(fd, &st) != 0)
+		return error_set(err, -EIO, "%s cannot be examined", path);
+	need = ((uint64_t)info.me_last_pgno + 1) * mst.ms_psize;
+	if ((uint64_t)st.st_size < need)
+		return error_set(err, -OCF_ECORRUPT,
+				 "%s is damaged: it has %lld bytes and needs %llu; restore a "
+				 "backup, or move it away and join again",
+				 path, (long long)st.st_size, (unsigned long long)need);
+	return 0;
+}
+
+/* Extend the file, never cut it. */
+static int
+env_extend(MDB_env *env, size_t size)
+{
+	struct stat st;
+	int fd;
+
+	if (mdb_env_get_fd(env, &fd) != 0 || fstat(fd, &st) != 0)
+		return -EIO;
+	if ((uint64_t)st.st_size < size && ftruncate(fd, (off_t)size) != 0)
+		return -errno;
+	return 0;
+}
+
+static int
+env_open_with(MDB_env *env, const char *dir, const char *path, unsigned flags,
+	      struct errmsg *err)
+{
+	size_t size = ENV_MAP_BYTES_MIN;
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st) == 0 && (size_t)st.st_size > size)
+		size = ((size_t)st.st_size + ENV_MAP_BYTES_MIN - 1) / ENV_MAP_BYTES_MIN *
+		       ENV_MAP_BYTES_MIN;
+	rc = mdb_env_set_maxdbs(env, ENV_DATABASES_MAX);
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(env, size);
+	if (rc == 0)
+		rc = mdb_env_open(env, dir, flags | MDB_NOTLS, 0600);
+	if (env_code(rc) == -OCF_ECORRUPT)
+		return error_set(err, -OCF_ECORRUPT,
+				 "%s is damaged: %s; restore a backup, or move it away and "
+				 "join again",
+				 path, mdb_strerror(rc));
+	if (rc != 0)
+		return error_set(err, env_code(rc), "%s cannot be opened: %s", path,
+				 mdb_strerror(rc));
+	rc = env_check_length(env, path, err);
+	if (rc == 0) {
+		rc = env_extend(env, size);
+		if (rc != 0)
+			error_set(err, rc, "%s cannot be extended: %s", path, error_text(rc));
+	}
+	return rc;
+}
+
+int
+env_open(const char *dir, unsigned flags, MDB_env **ret_env, struct errmsg *err)
+{
+	char *path = mem_printf("%s/data.mdb", dir);
+	MDB_env *env = NULL;
+	int rc = mdb_env_create(&env);
+
+	if (rc != 0)
+		rc = error_set(err, env_code(rc), "LMDB: %s", mdb_strerror(rc));
+	else
+		rc = env_open_with(env, dir, path, flags, err);
+	if (rc == 0)
+		*ret_env = env;
+	else if (env != NULL)
+		mdb_env_close(env);
+	free(path);
+	return rc;
+}
+
+int
+env_read_begin(struct store *store, MDB_txn **ret_txn)
+{
+	int rc;
+
+	pthread_rwlock_rdlock(&store->map_lock);
+	rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn);
+	if (rc != 0)
+		pthread_rwlock_unlock(&store->map_lock);
+	return env_code(rc);
+}
+
+void
+env_read_end(struct store *store, MDB_txn *txn)
+{
+	mdb_txn_abort(txn);
+	pthread_rwlock_unlock(&store->map_lock);
+}
+
+/* No transaction of this process is open: write_lock is ours and map_lock keeps readers
+ * out; other processes are kept out by store_open. */
+static int
+env_grow(struct store *store)
+{
+	MDB_envinfo info;
+	size_t size;
+	int rc;
+
+	mdb_env_info(store->env, &info);
+	if (info.me_mapsize > SIZE_MAX / 4)
+		return -EFBIG;
+	size = info.me_mapsize * 2;
+	rc = env_extend(store->env, size);
+	if (rc != 0)
+		return rc;
+	pthread_rwlock_wrlock(&store->map_lock);
+	rc = mdb_env_set_mapsize(store->env, size);
+	if (rc != 0) {
+		int again = mdb_env_set_mapsize(store->env, info.me_mapsize);
+
+		assert(again == 0); /* it was mapped a moment ago */
+	}
+	pthread_rwlock_unlock(&store->map_lock);
+	return env_code(rc);
+}
+
+int
+env_write(struct store *store, env_write_fn *fn, void *arg)
+{
+	for (;;) {
+		MDB_txn *txn;
+		int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+
+		if (rc != 0)
+			return env_code(rc);
+		rc = fn(store, txn, arg);
+		if (rc == 0)
+			rc = mdb_txn_commit(txn);
+		else
+			mdb_txn_abort(txn);
+		if (rc != MDB_MAP_FULL)
+			return env_code(rc);
+		rc = env_grow(store);
+		if (rc != 0)
+			return rc;
+	}
+}
+
+int
+env_get(MDB_txn *txn, MDB_dbi dbi, struct bytes key, struct bytes *ret_value)
+{
+	MDB_val k = env_val(key), v;
+	int rc = mdb_get(txn, dbi, &k, &v);
+
+	if (rc == 0)
+		*ret_value = env_bytes(v);
+	return rc;
+}
+
+int
+env_put(MDB_txn *txn, MDB_dbi dbi, struct bytes key, struct bytes value)
+{
+	MDB_val k = env_val(key), v = env_val(value);
+
+	return mdb_put(txn, dbi, &k, &v, 0);
+}
+
+int
+env_delete(MDB_txn *txn, MDB_dbi dbi, struct bytes key)
+{
+	MDB_val k = env_val(key);
+	int rc = mdb_del(txn, dbi, &k, NULL);
+
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of store/ share, and nobody else.
+ *
+ * Databases of the environment (integers big-endian):
+ *   rows     K 16                      → encoded key | encoded row (crdt/codec.h)
+ *   owners   encoded key               → K: the rows of an owner lie together
+ *   index    index key                 → K, several: what the index function gave
+ *   digests  record u32                → 64 × (sum 16 | count u32), see buckets.c
+ *   meta     name                      → format, constants, actors, reserved, root, and
+ *                                        "u:" + name for store_meta_set
+ *
+ * Locks, in the order in which they may be taken:
+ *   write_lock  a write transaction, from before its begin to after the memory (root,
+ *               actor, …) tells what it did; also held to resize the map
+ *   lock        pending rows, waiters, and all fields below it
+ *   map_lock    shared: a read transaction is open; exclusive: the map is being resized,
+ *               which LMDB allows only without any
+ *
+ * Inside a transaction a result is LMDB's (its own codes or a positive errno) or ours (a
+ * negative errno or OCF_E…): the ranges are apart. env_code() makes all of them ours. */
+#ifndef OCF_STORE_PRIVATE_H
+#define OCF_STORE_PRIVATE_H
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <uthash.h>
+
+#include "store/store.h"
+
+enum {
+	META_NAME_BYTES_MAX = STORE_META_NAME_BYTES_MAX + 2,
+	ROOT_BYTES = 25, /* sum 16 | count u64 | bucket bits u8 */
+	ACTOR_BLOCK = 65536, /* sequence numbers reserved at a time */
+	DAMAGED_MAX = 256, /* damaged rows named once each; further ones are only counted */
+};
+
+/* What is written for one row: its key, and its state or, to delete it, nothing. */
+struct record {
+	uint8_t k[STORE_K_BYTES];
+	size_t key_len;
+	size_t len; /* key and row; equal to key_len: delete */
+	uint8_t data[];
+};
+
+/* A row changed in memory and not yet, or just now being, committed. */
+struct pending {
+	uint8_t k[STORE_K_BYTES];
+	struct record *record;	/* the newest state */
+	struct record *flying;	/* in the transaction under way, or NULL */
+	uint64_t since;		/* number of the first change not in a transaction yet */
+	uint64_t flying_since;
+	bool is_dirty;		/* on the list */
+	struct pending *prev, *next;
+	UT_hash_handle hh;
+};
+
+struct pending_meta {
+	char name[META_NAME_BYTES_MAX + 1];
+	struct buf value;
+	uint64_t since;	 /* number of the first change not durable */
+	uint64_t number; /* of the last */
+	struct pending_meta *prev, *next;
+};
+
+struct waiter {
+	uint64_t number; /* changes up to this one must be durable */
+	void (*fn)(void *arg, int rc);
+	void *arg;
+	struct waiter *prev, *next;
+};
+
+struct root {
+	struct store_digest digest;
+	int bits;
+};
+
+struct store {
+	struct store_config config; /* dir is owned */
+	struct store_constants constants;
+	struct table_key tk;
+	int lock_fd;
+	MDB_env *env;
+	MDB_dbi rows, owners, index, digests, meta;
+	pthread_t writer;
+
+	pthread_mutex_t write_lock;
+	pthread_rwlock_t map_lock;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool is_stopping;
+	int error;		  /* of the last commit */
+	struct pending *pending;  /* hash by K */
+	struct pending *dirty;	  /* list, ascending by `since` */
+	struct pending_meta *metas;
+	struct waiter *waiters;	  /* list, ascending by number */
+	uint64_t changes;	  /* number of the last change */
+	uint64_t pending_bytes;
+	struct root root;	  /* durable */
+	uint64_t *actors;	  /* the last one is current */
+	int n_actors;
+	uint64_t next_seq;
+	uint64_t reserved;	  /* durable: numbers up to this may be given out */
+	uint64_t reserve;	  /* wanted */
+	uint64_t commits, committed_rows, n_damaged;
+	uint8_t damaged[DAMAGED_MAX][STORE_K_BYTES];
+};
+
+/* env.c */
+int env_code(int rc);
+int env_open(const char *dir, unsigned flags, MDB_env **ret_env, struct errmsg *err);
+int env_read_begin(struct store *store, MDB_txn **ret_txn);
+void env_read_end(struct store *store, MDB_txn *txn);
+/* Run fn in a write transaction and commit, growing the map and starting over as often as
+ * needed; with write_lock held. */
+typedef int env_write_fn(struct store *store, MDB_txn *txn, void *arg);
+int env_write(struct store *store, env_write_fn *fn, void *arg);
+int env_get(MDB_txn *txn, MDB_dbi dbi, struct bytes key, struct bytes *ret_value);
+int env_put(MDB_txn *txn, MDB_dbi dbi, struct bytes key, struct bytes value);
+int env_delete(MDB_txn *txn, MDB_dbi dbi, struct bytes key);
+static inline MDB_val
+env_val(struct bytes v)
+{
+	return (MDB_val){ .mv_size = v.len, .mv_data = (void *)v.data };
+}
+static inline struct bytes
+env_bytes(MDB_val v)
+{
+	return bytes_of(v.mv_data, v.mv_size);
+}
+
+/* store.c */
+void store_report(struct store *store, int rc, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+int store_put_root(struct store *store, MDB_txn *txn, const struct root *root);
+int store_get_root(struct store *store, MDB_txn *txn, struct root *ret_root);
+int store_put_reserved(struct store *store, MDB_txn *txn, uint64_t reserved);
+
+/* rows.c */
+struct record *record_new(const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+			  const struct row *row);
+int rows_decode(struct store *store, const uint8_t k[STORE_K_BYTES], struct bytes record,
+		struct row_key *ret_key, struct row *ret_row);
+/* Count the row and name it to the report. */
+void rows_report_damage(struct store *store, const uint8_t k[STORE_K_BYTES]);
+/* Make the record the row's state: row, owner, index, digest; `root` follows. */
+int rows_apply(struct store *store, MDB_txn *txn, const struct record *record,
+	       struct root *root);
+/* The length of the encoded key at the front of a record; 0 when it is too short. */
+size_t rows_key_len(struct bytes record);
+/* The keys that the index function gives, each as u16 length | bytes. */
+void rows_index_keys(struct store *store, const struct row_key *key, const struct row *row,
+		     struct buf *out);
+int rows_index_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
+		      struct bytes old_keys, struct bytes new_keys);
+
+/* buckets.c */
+enum {
+	BUCKET_SLOTS = 64, /* to a record: 1,280 bytes, below LMDB's 2 KB for staying inline */
+	BUCKET_SLOT_BYTES = 20,
+	BUCKET_RECORD_BYTES = BUCKET_SLOTS * BUCKET_SLOT_BYTES,
+	BUCKET_BITS_MIN = 6,   /* one record */
+	BUCKET_BITS_MAX = 24,
+	BUCKET_ROWS_MEAN_MAX = 50,
+};
+struct bucket_change {
+	struct u128 minus, plus; /* digests of the old and the new state */
+	bool had, has;
+};
+int buckets_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
+		   const struct bucket_change *change, struct root *root);
+/* Slots for 2^bits buckets summed up from the rows; free(3) them. */
+int buckets_sum(struct store *store, MDB_txn *txn, int bits, struct store_digest **ret_slots,
+		struct store_digest *ret_root);
+/* Write the digests anew with root->bits bits. */
+int buckets_rebuild(struct store *store, MDB_txn *txn, struct root *root);
+/* Rebuild with more buckets when the mean is too large. */
+int buckets_grow(struct store *store, MDB_txn *txn, struct root *root);
+struct u128 buckets_digest(struct store *store, const uint8_t k[STORE_K_BYTES],
+			   struct bytes record);
+/* Read one record into 64 slots; absent: zeros. */
+int buckets_read(struct store *store, MDB_txn *txn, uint32_t number,
+		 struct store_digest slots[BUCKET_SLOTS]);
+uint64_t bucket_prefix(const uint8_t k[STORE_K_BYTES], int bits);
+
+/* pending.c */
+struct pending *pending_find(struct store *store, const uint8_t k[STORE_K_BYTES]);
+/* Move up to a transaction's worth from the dirty list; later one of _done and _undo. With
+ * `lock` held. */
+int pending_take(struct store *store, struct pending **items, int max, size_t max_bytes);
+void pending_done(struct store *store, struct pending **items, int n);
+void pending_undo(struct store *store, struct pending **items, int n);
+void pending_free_all(struct store *store);
+/* The highest change up to which everything is durable; with `lock` held, on the writer's
+ * thread and nothing flying. */
+uint64_t pending_durable(struct store *store);
+
+/* writer.c */
+int writer_start(struct store *store);
+/* Drains; returns the error of what could not be committed. */
+int writer_stop(struct store *store);
+
+#endif

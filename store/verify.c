@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything that is kept beside the rows can be computed from them: verify does so and
+ * compares, repair does so and writes it. */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/mem.h"
+#include "store/private.h"
+
+enum { VERIFY_TOLD_MAX = 1000 }; /* sentences; the others are only counted */
+
+struct verify {
+	struct store *store;
+	MDB_txn *txn;
+	void (*fn)(void *arg, const char *text);
+	void *arg;
+	uint64_t differences;
+	uint64_t owners, index; /* entries that there should be */
+};
+
+static void
+verify_tell(struct verify *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+verify_tell(struct verify *v, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	if (++v->differences > VERIFY_TOLD_MAX || v->fn == NULL)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	v->fn(v->arg, text);
+}
+
+static int
+verify_index_keys(struct verify *v, const uint8_t k[STORE_K_BYTES], const char *name,
+		  struct bytes keys)
+{
+	struct reader r = reader_of(keys);
+	struct buf seen = BUF_INIT;
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(v->txn, v->store->index, &cursor);
+
+	while (rc == 0 && r.len > 0) {
+		struct bytes index_key = reader_bytes16(&r);
+		struct reader before = reader_of(buf_bytes(&seen));
+		MDB_val key = env_val(index_key), value = { STORE_K_BYTES, (void *)k };
+		bool is_again = false;
+
+		while (before.len > 0)
+			is_again |= bytes_equal(reader_bytes16(&before), index_key);
+		if (is_again)
+			continue;
+		buf_put_bytes16(&seen, index_key);
+		v->index++;
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_GET_BOTH);
+		if (rc == MDB_NOTFOUND) {
+			verify_tell(v, "row %s is missing in the index", name);
+			rc = 0;
+		}
+	}
+	if (cursor != NULL)
+		mdb_cursor_close(cursor);
+	buf_fini(&seen);
+	return rc;
+}
+
+static int
+verify_row(struct verify *v, struct bytes k, struct bytes record)
+{
+	struct bytes owned = BYTES_NONE;
+	char name[2 * STORE_K_BYTES + 1];
+	struct buf keys = BUF_INIT;
+	struct row_key key;
+	struct row row;
+	int rc;
+
+	if (k.len != STORE_K_BYTES) {
+		verify_tell(v, "a row is stored under a key of %zu bytes", k.len);
+		return 0;
+	}
+	hex_encode(k.data, STORE_K_BYTES, name);
+	if (rows_decode(v->store, k.data, record, &key, &row) != 0) {
+		verify_tell(v, "row %s is damaged", name);
+		return 0;
+	}
+	v->owners++;
+	rc = env_get(v->txn, v->store->owners, bytes_of(record.data, rows_key_len(record)),
+		     &owned);
+	if (rc == MDB_NOTFOUND || (rc == 0 && !bytes_equal(owned, k))) {
+		verify_tell(v, "row %s is missing among its owner's", name);
+		rc = 0;
+	}
+	rows_index_keys(v->store, &key, &row, &keys);
+	if (rc == 0 && keys.len > 0)
+		rc = verify_index_keys(v, k.data, name, buf_bytes(&keys));
+	buf_fini(&keys);
+	row_fini(&row);
+	return rc;
+}
+
+static int
+verify_rows(struct verify *v)
+{
+	MDB_val key, value;
+	MDB_cursor *cursor;
+	MDB_stat st;
+	int rc = mdb_cursor_open(v->txn, v->store->rows, &cursor);
+
+	if (rc != 0)
+		return rc;
+	while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+		rc = verify_row(v, env_bytes(key), env_bytes(value));
+		if (rc != 0)
+			break;
+	}
+	mdb_cursor_close(cursor);
+	if (rc != MDB_NOTFOUND)
+		return rc;
+	rc = mdb_stat(v->txn, v->store->owners, &st);
+	if (rc == 0 && st.ms_entries != v->owners)
+		verify_tell(v, "the owners' list has %zu rows, the table has %" PRIu64,
+			    st.ms_entries, v->owners);
+	if (rc == 0 && v->store->config.index != NULL) {
+		rc = mdb_stat(v->txn, v->store->index, &st);
+		if (rc == 0 && st.ms_entries != v->index)
+			verify_tell(v, "the index has %zu entries, the rows make %" PRIu64,
+				    st.ms_entries, v->index);
+	}
+	return rc;
+}
+
+static int
+verify_slots(struct verify *v, const struct store_digest *slots, int bits)
+{
+	struct store_digest stored[BUCKET_SLOTS];
+
+	for (uint64_t i = 0; i < (uint64_t)1 << bits; i++) {
+		const struct store_digest *is = &stored[i % BUCKET_SLOTS];
+
+		if (i % BUCKET_SLOTS == 0) {
+			int rc = buckets_read(v->store, v->txn, (uint32_t)(i / BUCKET_SLOTS),
+					      stored);
+
+			if (rc == -OCF_ECORRUPT) {
+				verify_tell(v, "digest record %" PRIu64 " is damaged",
+					    i / BUCKET_SLOTS);
+				i += BUCKET_SLOTS - 1;
+				continue;
+			}
+			if (rc != 0)
+				return rc;
+		}
+		if (!u128_equal(is->sum, slots[i].sum) || is->count != slots[i].count)
+			verify_tell(v,
+				    "bucket %" PRIu64 " of %" PRIu64 " has a digest over %" PRIu64
+				    " rows that its %" PRIu64 " rows do not have",
+				    i, (uint64_t)1 << bits, is->count, slots[i].count);
+	}
+	return 0;
+}
+
+static int
+verify_digests(struct verify *v)
+{
+	struct store_digest *slots, sum;
+	struct root root;
+	int rc = store_get_root(v->store, v->txn, &root);
+
+	if (rc == -OCF_ECORRUPT) {
+		verify_tell(v, "the root is damaged");
+		return 0;
+	}
+	if (rc == 0)
+		rc = buckets_sum(v->store, v->txn, root.bits, &slots, &sum);
+	if (rc != 0)
+		return rc;
+	if (!u128_equal(sum.sum, root.digest.sum) || sum.count != root.digest.count)
+		verify_tell(v, "the root stands for %" PRIu64 " rows and is not the sum of the %"
+			    PRIu64 " there are", root.digest.count, sum.count);
+	rc = verify_slots(v, slots, root.bits);
+	free(slots);
+	return rc;
+}
+
+int
+store_verify(struct store *store, void (*fn)(void *arg, const char *text), void *arg,
+	     uint64_t *ret_differences)
+{
+	struct verify v = { .store = store, .fn = fn, .arg = arg };
+	int rc = env_read_begin(store, &v.txn);
+
+	if (rc != 0)
+		return rc;
+	rc = verify_rows(&v);
+	if (rc == 0)
+		rc = verify_digests(&v);
+	env_read_end(store, v.txn);
+	*ret_differences = v.differences;
+	if (rc == 0 && v.differences > 0)
+		rc = -OCF_ECORRUPT;
+	return env_code(rc);
+}
+
+struct repair {
+	struct verify v;
+	struct root root;
+};
+
+/* One row's owner and index entries; a damaged one is named and not kept. */
+static int
+repair_row(struct repair *repair, struct bytes k, struct bytes record, bool *ret_keep)
+{
+	struct verify *v = &repair->v;
+	char name[2 * STORE_K_BYTES + 1] = "under a key of a wrong size";
+	uint8_t own_k[STORE_K_BYTES]; /* k points into a page, which a write may move */
+	struct buf keys = BUF_INIT;
+	struct row_key key;
+	struct row row;
+	int rc;
+
+	if (k.len == STORE_K_BYTES) {
+		memcpy(own_k, k.data, STORE_K_BYTES);
+		hex_encode(own_k, STORE_K_BYTES, name);
+	}
+	*ret_keep = k.len == STORE_K_BYTES &&
+		    rows_decode(v->store, k.data, record, &key, &row) == 0;
+	if (!*ret_keep) {
+		verify_tell(v, "row %s is damaged and was dropped", name);
+		return 0;
+	}
+	rc = env_put(v->txn, v->store->owners,
+		     bytes_of(record.data, rows_key_len(record)), k);
+	rows_index_keys(v->store, &key, &row, &keys);
+	if (rc == 0)
+		rc = rows_index_change(v->store, v->txn, own_k, BYTES_NONE, buf_bytes(&keys));
+	buf_fini(&keys);
+	row_fini(&row);
+	return rc;
+}
+
+static int
+repair_write(struct store *store, MDB_txn *txn, void *arg)
+{
+	struct repair *repair = arg;
+	MDB_val key, value;
+	MDB_cursor *cursor;
+	int rc = mdb_drop(txn, store->owners, 0);
+
+	repair->v.txn = txn;
+	repair->v.differences = 0;
+	if (rc == 0)
+		rc = mdb_drop(txn, store->index, 0);
+	if (rc == 0)
+		rc = mdb_cursor_open(txn, store->rows, &cursor);
+	if (rc != 0)
+		return rc;
+	rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+	while (rc == 0) {
+		bool keep;
+
+		rc = repair_row(repair, env_bytes(key), env_bytes(value), &keep);
+		if (rc == 0 && !keep)
+			rc = mdb_cursor_del(cursor, 0);
+		if (rc == 0)
+			rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	if (rc != MDB_NOTFOUND)
+		return rc;
+	repair->root = (struct root){ .bits = BUCKET_BITS_MIN };
+	rc = buckets_rebuild(store, txn, &repair->root);
+	if (rc == 0)
+		rc = buckets_grow(store, txn, &repair->root);
+	return rc == 0 ? store_put_root(store, txn, &repair->root) : rc;
+}
+
+int
+store_repair(struct store *store, void (*fn)(void *arg, const char *text), void *arg,
+	     uint64_t *ret_dropped)
+{
+	struct repair repair = { .v = { .store = store, .fn = fn, .arg = arg } };
+	int rc;
+
+	pthread_mutex_lock(&store->write_lock);
+	rc = env_write(store, repair_write, &repair);
+	if (rc == 0) {
+		pthread_mutex_lock(&store->lock);
+		store->root = repair.root;
+		store->n_damaged = 0;
+		pthread_mutex_unlock(&store->lock);
+		*ret_dropped = repair.v.differences;
+	}
+	pthread_mutex_unlock(&store->write_lock);
+	return rc;
+}

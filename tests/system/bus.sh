@@ -1,0 +1,59 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Workers that come, die, and talk nonsense.
+# shellcheck source=tests/lib/cluster.sh
+. "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
+# shellcheck source=tests/lib/raw.sh
+. "$OCF_TEST_SRCDIR/tests/lib/raw.sh"
+
+cluster_start 2
+bus=$(node_field n1 bus)
+rows() { at n1 ocf workers --json | jq length; }
+warned() { grep -qE "$1" "$TMP/n1/log"; }
+
+# What is wrong, the id that the warning must name ("-": none can be read), the announcement.
+nonsense() {
+	raw_nats_publish "$bus" worker:status "$3" >"$TMP/said"
+	if [ "$2" = - ]; then
+		ok "a warning about $1" wait_until 10 warned "$4"
+	else
+		ok "a warning about $1, with the worker's id" wait_until 10 warned "$2.*($4)|($4).*$2"
+	fi
+}
+nonsense "what is no JSON" - 'this is no JSON' '[Jj][Ss][Oo][Nn]|announce'
+nonsense "slots that are no number" bad-1 \
+	'{"v":1,"id":"bad-1","service":"wc","slots":"many","status":"connected"}' 'slots'
+nonsense "slots out of range" bad-2 \
+	'{"v":1,"id":"bad-2","service":"wc","slots":100000,"status":"connected"}' 'slots'
+nonsense "a heartbeat out of range" bad-3 \
+	'{"v":1,"id":"bad-3","service":"wc","slots":1,"hb_s":0,"status":"connected"}' 'hb_s|heartbeat'
+nonsense "an unknown status" bad-4 \
+	'{"v":1,"id":"bad-4","service":"wc","slots":1,"status":"asleep"}' 'status'
+nonsense "no service at all" bad-5 '{"v":1,"id":"bad-5","slots":1,"status":"connected"}' 'service'
+raw_nats_publish "$bus" worker:status \
+	"$(printf '{"v":1,"id":"bad-6","service":"%s","slots":1,"status":"connected"}' "$(head -c 300 /dev/zero | tr '\0' x)")" >"$TMP/said"
+ok "a warning about a service name that is too long" wait_until 10 warned 'bad-6'
+is "nothing of it is in the table" "$(rows)" 0
+ok "the node goes on" at n1 ocf status
+
+worker_start n1 one --service wc -- wc -w
+ok "a worker of n1 is seen by n2" wait_until "$CLUSTER_SECONDS" sees_worker n2 one
+worker_kill one
+ok "killed, its row is gone here" wait_until 10 sees_no_worker n1 one
+ok "and at the other node" wait_until 10 sees_no_worker n2 one
+
+worker_start n1 two --service wc -- wc -w
+ok "another is seen by n2" wait_until "$CLUSTER_SECONDS" sees_worker n2 two
+worker_stop two
+ok "stopped, its row is gone at the other node" wait_until 10 sees_no_worker n2 two
+
+# A worker that dies while it works: the client is told, and does not wait for ever.
+worker_start n1 sleeper --service slow -- sh -c 'echo >>"$0"; exec sleep 600' "$TMP/taken"
+at n2 curl -s --max-time 60 -o "$TMP/body" -w '%{http_code}' -d x \
+	"$(node_url n2)/v1/service/slow" >"$TMP/code" &
+client=$!
+ok "a query reaches a worker" wait_until "$CLUSTER_SECONDS" test -s "$TMP/taken"
+worker_kill sleeper
+wait "$client"
+like "when that is killed, the client gets 502 or 503" "$(cat "$TMP/code")" '^50[23]$'
+cluster_done

@@ -1,0 +1,92 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What a wrong configuration or a wrong surrounding gets: one line that says what is wrong,
+# where, and what to do, and the exit status for it.
+# shellcheck source=tests/lib/cluster.sh
+. "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
+
+node_init n1
+file=$TMP/n1/config/ocf/ocf.conf
+
+# ocfd must end by itself, with a status, and say one line that matches.
+refused() { # SENTENCE STATUS REGEX ARG… of ocfd
+	local sentence=$1 wanted=$2 regex=$3
+	shift 3
+	run timeout 30 env XDG_CONFIG_HOME="$TMP/n1/config" XDG_STATE_HOME="$TMP/n1/state" \
+		XDG_RUNTIME_DIR="$TMP/n1/run" ocfd "$@"
+	is "$sentence: exit $wanted" "$status" "$wanted" || diag "$err"
+	like "$sentence: the last line says it" "$(tail -n 1 <<<"$err")" "$regex"
+}
+# The same, for what is found before anything is started: nothing but that line.
+wrong() {
+	refused "$@"
+	is "$1: in one line" "$(wc -l <<<"$err")" 1
+}
+
+printf '[http]\nlisen = 127.0.0.1:0\n' >"$file"
+wrong "an unknown key" 78 "$file:2.*http\.lisen.*http\.listen" --check-config
+printf '[htp]\nlisten = 127.0.0.1:0\n' >"$file"
+wrong "an unknown section" 78 "$file:2.*htp\.listen.*http\.listen" --check-config
+printf '[http]\n\n; words\nmax_body = huge\n' >"$file"
+wrong "a value that is no size" 78 "$file:4.*http\.max_body.*huge" --check-config
+printf '[dispatch]\nqueue_max = 0\n' >"$file"
+wrong "a value out of range" 78 "$file:2.*dispatch\.queue_max" --check-config
+printf '[node]\nname = %s\n' "$(head -c 300 /dev/zero | tr '\0' x)" >"$file"
+wrong "a line too long" 78 "$file:2.*199" --check-config
+printf 'listen = 127.0.0.1:0\n' >"$file"
+wrong "a key in no section" 78 "$file:1" --check-config
+rm "$file"
+wrong "an unknown option" 78 'http\.lisen.*http\.listen' --http.lisen=127.0.0.1:0
+OCF_HTTP_LISEN=127.0.0.1:0 wrong "an unknown variable" 78 'OCF_HTTP_LISEN.*http\.listen|OCF_HTTP_LISEN.*OCF_HTTP_LISTEN' --check-config
+wrong "a file that is not there" 78 "$TMP/none\.conf" --config "$TMP/none.conf"
+wrong "no address" 78 'peer\.listen.*nowhere' --peer.listen=nowhere
+
+run at n1 ocfd --check-config
+is "the defaults are valid" "$status" 0
+run at n1 ocfd --frobnicate
+is "an unknown argument is wrong usage" "$status" 2
+run at n1 ocfd --version
+like "--version" "$out" '^ocfd \(ocf\) [0-9]'
+
+wrong_listen() { refused "$@" --peer.listen=127.0.0.1:0 --bus.listen=127.0.0.1:0; }
+wrong_listen "HTTP for everybody without tokens" 78 'http\.token_file|http\.public' --http.listen=0.0.0.0:0
+refused "no nats-server" 78 'nats-server.*(install|bus\.)' "${CLUSTER_LISTEN[@]}" --bus.server="$TMP/none/nats-server"
+
+# A node that was never made.
+node_folder n9
+run timeout 30 env XDG_CONFIG_HOME="$TMP/n9/config" XDG_STATE_HOME="$TMP/n9/state" \
+	XDG_RUNTIME_DIR="$TMP/n9/run" ocfd "${CLUSTER_LISTEN[@]}"
+is "ocfd without a cluster: exit 78" "$status" 78 || diag "$err"
+like "it names the two ways to one" "$err" 'ocf init.*ocf join'
+
+# A socket address has room for 107 bytes.
+long=$TMP/$(head -c 100 /dev/zero | tr '\0' l)
+mkdir -p "$long"
+run timeout 30 env XDG_CONFIG_HOME="$TMP/n1/config" XDG_STATE_HOME="$TMP/n1/state" \
+	XDG_RUNTIME_DIR="$long" ocfd "${CLUSTER_LISTEN[@]}"
+is "a socket's path that is too long: exit 78" "$status" 78 || diag "$err"
+like "it says how long it may be" "$err" 107
+
+node_start n1
+run at n1 ocf init
+is "ocf init on a node that is made is refused" "$status" 1
+refused "a second ocfd on the same data folder" 1 "another ocfd|in use|already" "${CLUSTER_LISTEN[@]}"
+ok "the first one goes on" at n1 ocf status
+
+# A port that somebody has.
+node_folder n2
+token=$(at n1 ocf invite 2>/dev/null)
+run at n2 ocf join --name n2 "$token"
+is "a second node joins" "$status" 0
+taken=$(node_field n1 http)
+for option in http.listen peer.listen bus.listen; do
+	run timeout 30 env XDG_CONFIG_HOME="$TMP/n2/config" XDG_STATE_HOME="$TMP/n2/state" \
+		XDG_RUNTIME_DIR="$TMP/n2/run" ocfd "${CLUSTER_LISTEN[@]}" --"$option=$taken"
+	like "a taken port for $option: not a success, not a crash" "$status" '^(1|69|74|78)$' || diag "$err"
+	like "the last line names the address" "$(tail -n 1 <<<"$err")" "$taken"
+	like "and the option to change" "$(tail -n 1 <<<"$err")" "$option"
+done
+run at n2 ocf status
+is "without a daemon, ocf exits 69" "$status" 69
+like "and says how to start one" "$err" ocfd
+cluster_done

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "hw/hw.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "hw/gpu.h"
+#include "lib/tap.h"
+
+static char *root;
+
+static void
+put(const char *path, const char *text)
+{
+	char *full = mem_printf("%s%s", root, path), *slash;
+
+	slash = strrchr(full, '/');
+	*slash = '\0';
+	CU_ASSERT_FATAL(file_make_dirs(full, 0755, NULL) == 0);
+	*slash = '/';
+	CU_ASSERT_FATAL(file_write(full, bytes_text(text), 0644, NULL) == 0);
+	free(full);
+}
+
+static void
+start(const char *name)
+{
+	free(root);
+	root = mem_printf("%s/%s", tap_folder(), name);
+	put("/proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\n");
+	put("/proc/cpuinfo", "processor\t: 0\nmodel name\t: Foo(R) 3000  \n\n"
+			     "processor\t: 1\nmodel name\t: Foo(R) 3000\n\n"
+			     "processor\t: 2\n\nprocessor\t: 3\n");
+}
+
+static void
+test_proc_is_read(void)
+{
+	struct hw_inventory inv;
+
+	start("proc");
+	hw_inventory_read(root, &inv);
+	CU_ASSERT_EQUAL(inv.cpus, 4);
+	CU_ASSERT_EQUAL(inv.memory, 16384 * 1024);
+	CU_ASSERT_STRING_EQUAL(inv.cpu_name, "Foo(R) 3000");
+	CU_ASSERT_EQUAL(inv.gpus_len, 0);
+}
+
+static void
+test_control_groups_limit(void)
+{
+	struct hw_inventory inv;
+
+	start("cgroup2");
+	put("/proc/self/cgroup", "0::/a/b\n");
+	put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+	put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+	put("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+	put("/sys/fs/cgroup/a/memory.max", "1048576\n");
+	hw_inventory_read(root, &inv);
+	CU_ASSERT_EQUAL(inv.cpus, 2);
+	CU_ASSERT_EQUAL(inv.memory, 1048576);
+
+	start("cgroup1");
+	put("/proc/self/cgroup", "3:cpu,cpuacct:/x\n4:memory:/x\n5:cpuset:/x\nnonsense\n");
+	put("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "100000\n");
+	put("/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n");
+	put("/sys/fs/cgroup/memory/x/memory.limit_in_bytes", "9223372036854771712\n");
+	hw_inventory_read(root, &inv);
+	CU_ASSERT_EQUAL(inv.cpus, 1);
+	CU_ASSERT_EQUAL(inv.memory, 16384 * 1024);
+}
+
+static void
+put_gpu(const char *pci, const char *class, const char *vendor, const char *vram,
+	const char *render)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/class", pci);
+	put(path, class);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vendor", pci);
+	put(path, vendor);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/device", pci);
+	put(path, "0x74a1\n");
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/mem_info_vram_total", pci);
+	if (vram != NULL)
+		put(path, vram);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/drm/%s/dev", pci, render);
+	if (render != NULL)
+		put(path, "226:128\n");
+}
+
+static void
+test_gpus_are_those_that_can_be_opened(void)
+{
+	struct hw_inventory inv;
+
+	start("gpus");
+	put("/dev/dri/renderD128", "");
+	put("/dev/dri/renderD129", "");
+	put_gpu("0000:43:00.0", "0x038000\n", "0x1002\n", "206141652992\n", "renderD129");
+	put_gpu("0000:03:00.0", "0x038000\n", "0x1002\n", "206141652992\n", "renderD128");
+	put_gpu("0000:04:00.0", "0x030000\n", "0x1a03\n", NULL, "renderD128");
+	put_gpu("0000:05:00.0", "0x020000\n", "0x1002\n", NULL, "renderD128");
+	put_gpu("0000:06:00.0", "0x030000\n", "0x1002\n", NULL, "renderD130");
+	hw_inventory_read(root, &inv);
+	CU_ASSERT_EQUAL_FATAL(inv.gpus_len, 2);
+	CU_ASSERT_STRING_EQUAL(inv.gpus[0].pci, "0000:03:00.0");
+	CU_ASSERT_STRING_EQUAL(inv.gpus[0].name, "AMD 74a1");
+	CU_ASSERT_EQUAL(inv.gpus[1].memory, 206141652992ull);
+}
+
+static void
+test_cuda_visible_devices(void)
+{
+	char *uuids[] = { (char *)"GPU-aaaa", (char *)"GPU-abcd", (char *)"GPU-cccc" };
+	static const struct {
+		const char *value;
+		const char *seen;
+	} table[] = {
+		{ NULL, "012" },      { "", "" },	      { "1", "1" },
+		{ "2,0", "02" },      { "0, 1", "01" },	      { "-1", "" },
+		{ "0,7,1", "0" },     { "NoDevFiles", "" },   { "GPU-ab", "1" },
+		{ "GPU-cccc,0", "02" }, { "GPU-zz,0", "" },   { "MIG-GPU-aaaa/1/0", "0" },
+		{ "1x", "" },	      { "0,,1", "0" },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		char seen[4] = "";
+
+		for (int k = 0; k < 3; k++)
+			if (hw_cuda_is_visible(table[i].value, k, 3, uuids))
+				seen[strlen(seen)] = (char)('0' + k);
+		if (strcmp(seen, table[i].seen) != 0)
+			tap_note("%s: %s, not %s", table[i].value, seen, table[i].seen);
+		CU_ASSERT_STRING_EQUAL(seen, table[i].seen);
+	}
+}
+
+static void
+test_real_machine(void)
+{
+	struct hw_inventory inv;
+	cpu_set_t all, one;
+	size_t cpu = 0;
+
+	hw_inventory_read("", &inv);
+	CU_ASSERT(inv.cpus >= 1 && inv.cpus <= sysconf(_SC_NPROCESSORS_CONF));
+	CU_ASSERT(inv.memory > 1024 * 1024);
+	tap_note("%d cpus (%s), %llu bytes, %d gpus", inv.cpus, inv.cpu_name,
+		 (unsigned long long)inv.memory, inv.gpus_len);
+	for (int i = 0; i < inv.gpus_len; i++)
+		tap_note("gpu %s at %s, %llu bytes", inv.gpus[i].name, inv.gpus[i].pci,
+			 (unsigned long long)inv.gpus[i].memory);
+	CU_ASSERT_FATAL(sched_getaffinity(0, sizeof(all), &all) == 0);
+	while (!CPU_ISSET(cpu, &all))
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	CU_ASSERT_FATAL(sched_setaffinity(0, sizeof(one), &one) == 0);
+	hw_inventory_read("", &inv);
+	CU_ASSERT_EQUAL(inv.cpus, 1);
+	sched_setaffinity(0, sizeof(all), &all);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct tap_test tests[] = {
+		{ "cpus, memory and model come from proc", test_proc_is_read },
+		{ "limits of control groups count, in both versions",
+		  test_control_groups_limit },
+		{ "gpus are display controllers of known makers that can be opened",
+		  test_gpus_are_those_that_can_be_opened },
+		{ "CUDA_VISIBLE_DEVICES is read as CUDA does", test_cuda_visible_devices },
+		{ "the real machine has a cpu, and affinity counts", test_real_machine },
+	};
+	int status = TAP_MAIN(argc, argv, tests);
+
+	free(root);
+	return status;
+}
