@@ -30,7 +30,8 @@ seen_head(struct seen *s, const struct http_head *head)
 	for (int i = 0; i < head->headers_len; i++) {
 		assert(http_name_is_valid(head->headers[i].name));
 		assert(http_value_is_valid(head->headers[i].value));
-		buf_printf(&s->text, "%s=%s\n", head->headers[i].name, head->headers[i].value);
+		buf_printf(&s->text, "%s=%s\n", head->headers[i].name,
+			   head->headers[i].value);
 	}
 }
 

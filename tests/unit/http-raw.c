@@ -192,7 +192,7 @@ raw_reply(struct raw *r, bool is_head, struct raw_reply *ret)
 		return;
 	ret->head = mem_dup(r->in.data, (size_t)(stop - (char *)r->in.data) + 2);
 	buf_drop(&r->in, strlen(ret->head) + 2);
-	ret->status = atoi(ret->head + 9);
+	ret->status = (int)strtol(ret->head + 9, NULL, 10);
 	if (is_head || ret->status == 100 || ret->status == 204 || ret->status == 304)
 		ret->is_whole = true;
 	else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A raw HTTP client for the tests: sends any bytes, reads replies, and turns the server's
- * loop meanwhile, all in one thread. A test that waits in vain fails after RAW_WAIT_MS. */
+/* A raw HTTP client for the tests: sends any bytes, reads replies, and turns the
+ * server's loop meanwhile, all in one thread. A test that waits in vain fails after
+ * RAW_WAIT_MS. */
 #ifndef OCF_TESTS_HTTP_RAW_H
 #define OCF_TESTS_HTTP_RAW_H
 
@@ -41,7 +42,8 @@ void raw_turn(struct raw *r);
 /* The next reply; `is_head`: to a HEAD. */
 void raw_reply(struct raw *r, bool is_head, struct raw_reply *ret);
 void raw_reply_fini(struct raw_reply *reply);
-/* The value of a header of the reply (lower case), or NULL; overwritten by the next call. */
+/* The value of a header of the reply (lower case), or NULL; overwritten by the next
+ * call. */
 const char *raw_header(const struct raw_reply *reply, const char *name);
 /* The server closes, and nothing more came. */
 bool raw_ends(struct raw *r);

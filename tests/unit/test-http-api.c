@@ -32,7 +32,7 @@ struct bench {
 	struct api *api;
 	struct raw raw, socket;
 	struct raw_reply reply;
-	char *path; /* of the unix socket */
+	char *path;		/* of the unix socket */
 	struct query_head head; /* of the last query */
 	struct job *job;	/* running */
 	bool is_ready;
@@ -59,7 +59,8 @@ job_free(struct job *job)
 static void
 job_reply_head(struct job *job)
 {
-	struct reply_head head = { .status = 200, .content_type = mem_strdup("text/x-test") };
+	struct reply_head head = { .status = 200,
+				   .content_type = mem_strdup("text/x-test") };
 
 	memset(head.node.b, 0xab, ID_BYTES);
 	head.worker = mem_strdup("w-1");
@@ -200,7 +201,8 @@ host_admin(void *arg, const char *name, const json_t *body, json_t **ret_reply,
 		error_set(err, 0, "this node does not hold the CA's key");
 		return 403;
 	}
-	*ret_reply = json_pack("{s:s,s:O}", "name", name, "body", (json_t *)(uintptr_t)body);
+	*ret_reply =
+		json_pack("{s:s,s:O}", "name", name, "body", (json_t *)(uintptr_t)body);
 	return 200;
 }
 
@@ -226,9 +228,13 @@ bench_open(struct bench *b, struct access_config access)
 	static int number;
 	struct errmsg err = { "" };
 	struct api_config config = {
-		.host = { .arg = b, .read = host_read, .admin = host_admin,
-			  .ready = host_ready, .query_open = host_query_open,
-			  .query_body = host_query_body, .query_consumed = host_query_consumed,
+		.host = { .arg = b,
+			  .read = host_read,
+			  .admin = host_admin,
+			  .ready = host_ready,
+			  .query_open = host_query_open,
+			  .query_body = host_query_body,
+			  .query_consumed = host_query_consumed,
 			  .query_cancel = host_query_cancel },
 		.version = "test",
 		.body_max = 64 * 1024 * 1024,
@@ -274,8 +280,8 @@ bench_ask(struct bench *b, struct raw *raw, const char *request, int status)
 	raw_send(raw, request);
 	raw_reply(raw, strncmp(request, "HEAD", 4) == 0, &b->reply);
 	if (b->reply.status != status)
-		tap_note("%.60s: status %d, wanted %d: %s", request, b->reply.status, status,
-			 buf_text(&b->reply.body));
+		tap_note("%.60s: status %d, wanted %d: %s", request, b->reply.status,
+			 status, buf_text(&b->reply.body));
 	CU_ASSERT_EQUAL(b->reply.status, status);
 	if (raw_header(&b->reply, "connection") != NULL) {
 		CU_ASSERT(raw_ends(raw));
@@ -297,7 +303,8 @@ test_views(void)
 	bench_open(&b, (struct access_config){ 0 });
 	bench_ask(&b, &b.raw, GET("/v1/nodes?x&all=a+b%21"), 200);
 	value = bench_json(&b);
-	CU_ASSERT_EQUAL(json_integer_value(json_object_get(value, "view")), API_VIEW_NODES);
+	CU_ASSERT_EQUAL(json_integer_value(json_object_get(value, "view")),
+			API_VIEW_NODES);
 	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(value, "all")), "a b!");
 	json_decref(value);
 	CU_ASSERT_STRING_EQUAL(raw_header(&b.reply, "content-type"), "application/json");
@@ -313,8 +320,10 @@ test_views(void)
 	bench_ask(&b, &b.raw, GET("/openapi.yaml"), 200);
 	CU_ASSERT_STRING_EQUAL(buf_text(&b.reply.body), openapi_yaml);
 	bench_ask(&b, &b.raw, GET("/metrics"), 200);
-	CU_ASSERT(strstr(buf_text(&b.reply.body),
-			 "ocf_http_requests_total{route=\"/readyz\",status=\"503\"} 1\n") != NULL);
+	CU_ASSERT(
+		strstr(buf_text(&b.reply.body),
+		       "ocf_http_requests_total{route=\"/readyz\",status=\"503\"} 1\n") !=
+		NULL);
 	CU_ASSERT(strstr(buf_text(&b.reply.body), "ocf_http_connections 2\n") != NULL);
 	bench_close(&b);
 }
@@ -329,7 +338,8 @@ test_unknown_routes(void)
 	bench_ask(&b, &b.raw, GET("/nothing"), 404);
 	value = bench_json(&b);
 	CU_ASSERT_EQUAL(json_integer_value(json_object_get(value, "status")), 404);
-	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(value, "title")), "Not Found");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(value, "title")),
+			       "Not Found");
 	json_decref(value);
 	bench_ask(&b, &b.raw, GET("/v1/service"), 404);
 	bench_ask(&b, &b.raw, GET("/v1/service/"), 404);
@@ -353,13 +363,15 @@ test_admin(void)
 	bench_ask(&b, &b.raw, INVITE "\r\n", 403);
 	CU_ASSERT(strstr(buf_text(&b.reply.body), "unix socket") != NULL);
 	bench_ask(&b, &b.socket, INVITE "\r\n", 200);
-	CU_ASSERT_STRING_EQUAL(buf_text(&b.reply.body), "{\"name\":\"invite\",\"body\":{}}\n");
+	CU_ASSERT_STRING_EQUAL(buf_text(&b.reply.body),
+			       "{\"name\":\"invite\",\"body\":{}}\n");
 	bench_ask(&b, &b.socket, INVITE "Content-Length: 10\r\n\r\n{\"uses\":2}", 200);
 	CU_ASSERT(strstr(buf_text(&b.reply.body), "\"uses\":2") != NULL);
 	bench_ask(&b, &b.socket, INVITE "Content-Length: 10\r\n\r\n{\"fail\":2}", 403);
 	bench_ask(&b, &b.socket, INVITE "Content-Length: 2\r\n\r\n[]", 400);
 	bench_ask(&b, &b.socket, INVITE "Content-Length: 1\r\n\r\n{", 400);
-	bench_ask(&b, &b.socket, INVITE "Content-Length: 15\r\n\r\n{\"a\":1, \"a\": 1}", 400);
+	bench_ask(&b, &b.socket, INVITE "Content-Length: 15\r\n\r\n{\"a\":1, \"a\": 1}",
+		  400);
 	bench_close(&b);
 }
 
@@ -370,16 +382,17 @@ test_query_head(void)
 	char id[ID_TEXT_SIZE];
 
 	bench_open(&b, (struct access_config){ 0 });
-	bench_ask(&b, &b.raw,
-		  "POST /v1/service/a%2Fb%20c/x%2Fy/?q=1&r HTTP/1.1\r\n" H
-		  "Ocf-Match: model=m\r\nX-Otela-Identity-Group: model=n\r\n"
-		  "X-Otela-Fallback: 2\r\nOcf-Timeout: 30s\r\nIdempotency-Key: k\r\n"
-		  "X-Request-Id: r.1\r\nContent-Type: text/plain\r\n"
-		  "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
-		  "Ocf-Node: 000102030405060708090a0b0c0d0e0f\r\nAccept: a\r\nAccept: b\r\n"
-		  "Authorization: Bearer x\r\nCookie: c\r\nProxy-Foo: d\r\nTE: trailers\r\n"
-		  "Connection: x-hop\r\nX-Hop: 1\r\nContent-Length: 5\r\n\r\nhello",
-		  200);
+	bench_ask(
+		&b, &b.raw,
+		"POST /v1/service/a%2Fb%20c/x%2Fy/?q=1&r HTTP/1.1\r\n" H
+		"Ocf-Match: model=m\r\nX-Otela-Identity-Group: model=n\r\n"
+		"X-Otela-Fallback: 2\r\nOcf-Timeout: 30s\r\nIdempotency-Key: k\r\n"
+		"X-Request-Id: r.1\r\nContent-Type: text/plain\r\n"
+		"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
+		"Ocf-Node: 000102030405060708090a0b0c0d0e0f\r\nAccept: a\r\nAccept: b\r\n"
+		"Authorization: Bearer x\r\nCookie: c\r\nProxy-Foo: d\r\nTE: trailers\r\n"
+		"Connection: x-hop\r\nX-Hop: 1\r\nContent-Length: 5\r\n\r\nhello",
+		200);
 	CU_ASSERT_STRING_EQUAL(buf_text(&b.reply.body), "hello");
 	CU_ASSERT_STRING_EQUAL(b.head.service, "a/b c");
 	CU_ASSERT_STRING_EQUAL(b.head.path, "/x%2Fy/?q=1&r");
@@ -392,7 +405,8 @@ test_query_head(void)
 	CU_ASSERT_STRING_EQUAL(b.head.content_type, "text/plain");
 	CU_ASSERT_STRING_EQUAL(b.head.traceparent,
 			       "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-	CU_ASSERT_STRING_EQUAL(id_text(&b.head.pin, id), "000102030405060708090a0b0c0d0e0f");
+	CU_ASSERT_STRING_EQUAL(id_text(&b.head.pin, id),
+			       "000102030405060708090a0b0c0d0e0f");
 	CU_ASSERT_EQUAL(b.head.body_len, 5);
 	CU_ASSERT_EQUAL(b.head.headers.len, 3); /* two Accept, the Idempotency-Key */
 	CU_ASSERT_EQUAL(b.parts, 1);
@@ -450,13 +464,15 @@ test_bad_query_heads(void)
 static void
 test_model_of_body(void)
 {
-#define JSON_POST(type, len) "POST /v1/service/llm HTTP/1.1\r\n" H "Content-Type: " type      \
-			     "\r\nContent-Length: " #len "\r\n\r\n"
+#define JSON_POST(type, len)                                        \
+	"POST /v1/service/llm HTTP/1.1\r\n" H "Content-Type: " type \
+	"\r\nContent-Length: " #len "\r\n\r\n"
 	struct bench b;
 
 	bench_open(&b, (struct access_config){ 0 });
-	bench_ask(&b, &b.raw, JSON_POST("application/json; charset=utf-8", 15)
-		  "{\"model\": \"m1\"}", 200);
+	bench_ask(&b, &b.raw,
+		  JSON_POST("application/json; charset=utf-8", 15) "{\"model\": \"m1\"}",
+		  200);
 	CU_ASSERT_STRING_EQUAL(b.head.selector, "model=m1");
 	CU_ASSERT_STRING_EQUAL(buf_text(&b.reply.body), "{\"model\": \"m1\"}");
 	bench_ask(&b, &b.raw, JSON_POST("text/plain", 15) "{\"model\": \"m1\"}", 200);
@@ -465,7 +481,8 @@ test_model_of_body(void)
 	CU_ASSERT(b.head.selector == NULL);
 	bench_ask(&b, &b.raw, JSON_POST("application/json", 11) "{\"model\":1}", 200);
 	CU_ASSERT(b.head.selector == NULL);
-	raw_send(&b.raw, "POST /v1/service/llm HTTP/1.1\r\n" H "Content-Type: application/json\r\n"
+	raw_send(&b.raw, "POST /v1/service/llm HTTP/1.1\r\n" H
+			 "Content-Type: application/json\r\n"
 			 "Transfer-Encoding: chunked\r\n\r\n9\r\n{\"model\":\r\n");
 	for (int i = 0; i < 20; i++)
 		raw_turn(&b.raw);
@@ -484,7 +501,8 @@ test_query_errors(void)
 	bench_ask(&b, &b.raw, QUERY("none", "X-Request-Id: i\r\n"), 404);
 	value = bench_json(&b);
 	CU_ASSERT_EQUAL(json_array_size(json_object_get(value, "services")), 2);
-	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(value, "request_id")), "i");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(value, "request_id")),
+			       "i");
 	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(value, "detail")),
 			       "no node offers the service none");
 	json_decref(value);
@@ -498,7 +516,8 @@ test_query_errors(void)
 	bench_close(&b);
 }
 
-/* 16 parts of the request come without being asked for, and 16 of the reply are under way. */
+/* 16 parts of the request come without being asked for, and 16 of the reply are under
+ * way. */
 static void
 test_windows(void)
 {
@@ -507,7 +526,8 @@ test_windows(void)
 	struct bench b;
 
 	bench_open(&b, (struct access_config){ 0 });
-	raw_send(&b.raw, "POST /v1/service/hold HTTP/1.1\r\n" H "Content-Length: 2457600\r\n\r\n");
+	raw_send(&b.raw, "POST /v1/service/hold HTTP/1.1\r\n" H
+			 "Content-Length: 2457600\r\n\r\n");
 	sent = raw_send_some(&b.raw, body, len, 100);
 	for (int i = 0; i < 100; i++)
 		raw_turn(&b.raw);
@@ -567,7 +587,7 @@ test_cancel(void)
 }
 
 #define FROM(host, more) "GET /v1/status HTTP/1.1\r\nHost: " host "\r\n" more "\r\n"
-#define POST_FROM(host, origin)                                                             \
+#define POST_FROM(host, origin) \
 	"POST /v1/service/wc HTTP/1.1\r\nHost: " host "\r\nOrigin: " origin "\r\n\r\n"
 static void
 test_sites(void)
@@ -584,14 +604,16 @@ test_sites(void)
 	bench_ask(&b, &b.raw, FROM("evil.example", ""), 421);
 	bench_ask(&b, &b.raw, FROM("127.0.0.1.evil.example", ""), 421);
 	bench_ask(&b, &b.raw, FROM("192.168.1.2", ""), 421);
-	bench_ask(&b, &b.raw, "GET http://evil.example/v1/status HTTP/1.1\r\n" H "\r\n", 421);
+	bench_ask(&b, &b.raw, "GET http://evil.example/v1/status HTTP/1.1\r\n" H "\r\n",
+		  421);
 	bench_ask(&b, &b.socket, FROM("evil.example", ""), 200);
 	bench_ask(&b, &b.raw, FROM("localhost", "Origin: http://evil.example\r\n"), 200);
 	bench_ask(&b, &b.raw, POST_FROM("localhost:1", "http://localhost:1"), 200);
 	bench_ask(&b, &b.raw, POST_FROM("localhost:1", "http://localhost:2"), 403);
 	bench_ask(&b, &b.raw, POST_FROM("localhost:1", "http://evil.example"), 403);
 	bench_ask(&b, &b.raw, POST_FROM("localhost:1", "null"), 403);
-	bench_ask(&b, &b.raw, POST_FROM("localhost:1", "http://localhost:1, http://e"), 403);
+	bench_ask(&b, &b.raw, POST_FROM("localhost:1", "http://localhost:1, http://e"),
+		  403);
 	bench_close(&b);
 }
 
@@ -603,8 +625,8 @@ write_tokens(const char *name, const char *more, mode_t mode)
 	struct errmsg err;
 
 	bench_sha256("secret", 6, hash);
-	text = mem_printf("# who\n\nme:%s:rate=1\nyou:%064d\n%s", hex_encode(hash, 32, hex), 0,
-			  more);
+	text = mem_printf("# who\n\nme:%s:rate=1\nyou:%064d\n%s",
+			  hex_encode(hash, 32, hex), 0, more);
 	CU_ASSERT_EQUAL(file_write(path, bytes_text(text), mode, &err), 0);
 	free(text);
 	return path;
@@ -618,27 +640,32 @@ test_tokens(void)
 	struct bench b;
 	struct errmsg err;
 
-	bench_open(&b, (struct access_config){ .token_file = path, .local_tokens = true });
+	bench_open(&b,
+		   (struct access_config){ .token_file = path, .local_tokens = true });
 	bench_ask(&b, &b.raw, FROM("localhost", ""), 401);
 	CU_ASSERT(strncmp(raw_header(&b.reply, "www-authenticate"), "Bearer", 6) == 0);
 	bench_ask(&b, &b.raw, FROM("localhost", "Authorization: Bearer wrong\r\n"), 401);
 	bench_ask(&b, &b.raw, FROM("localhost", "Authorization: Basic secret\r\n"), 401);
 	bench_ask(&b, &b.raw, FROM("localhost", "Authorization: Bearer\r\n"), 401);
-	bench_ask(&b, &b.raw, FROM("localhost", "Authorization: Bearer secret\r\n"
-						"Authorization: Bearer wrong\r\n"), 401);
+	bench_ask(&b, &b.raw,
+		  FROM("localhost", "Authorization: Bearer secret\r\n"
+				    "Authorization: Bearer wrong\r\n"),
+		  401);
 	bench_ask(&b, &b.raw, FROM("localhost", "Authorization: bearer secret\r\n"), 200);
 	bench_ask(&b, &b.raw, GET("/nothing"), 401);
 	bench_ask(&b, &b.raw, GET("/healthz"), 200);
 	bench_ask(&b, &b.socket, FROM("x", ""), 200);
-	CU_ASSERT_EQUAL(api_reload(b.api, &(struct access_config){ .token_file = other,
-								   .local_tokens = true,
-								   .sha256 = bench_sha256 },
+	CU_ASSERT_EQUAL(api_reload(b.api,
+				   &(struct access_config){ .token_file = other,
+							    .local_tokens = true,
+							    .sha256 = bench_sha256 },
 				   &err),
 			-OCF_EMALFORMED);
 	CU_ASSERT(strstr(err.text, "tokens-bad:5: ") != NULL);
 	bench_ask(&b, &b.raw, FROM("localhost", "Authorization: Bearer secret\r\n"), 200);
-	CU_ASSERT_EQUAL(api_reload(b.api, &(struct access_config){ .token_file = NULL }, &err),
-			0);
+	CU_ASSERT_EQUAL(
+		api_reload(b.api, &(struct access_config){ .token_file = NULL }, &err),
+		0);
 	bench_ask(&b, &b.raw, FROM("localhost", ""), 200);
 	bench_close(&b);
 	free(path);
@@ -650,11 +677,13 @@ test_access_config(void)
 {
 	char *path = write_tokens("tokens-ok", "", 0600);
 	char *loose = write_tokens("tokens-loose", "", 0644);
-	struct access_config none = { 0 }, tokens = { .token_file = path,
-						      .sha256 = bench_sha256 };
-	struct access_config open = { .is_public = true }, closed = { .local_tokens = true };
+	struct access_config none = { 0 },
+			     tokens = { .token_file = path, .sha256 = bench_sha256 };
+	struct access_config open = { .is_public = true },
+			     closed = { .local_tokens = true };
 	struct access_config readable = { .token_file = loose, .sha256 = bench_sha256 };
-	struct access_config absent = { .token_file = "/nonexistent/t", .sha256 = bench_sha256 };
+	struct access_config absent = { .token_file = "/nonexistent/t",
+					.sha256 = bench_sha256 };
 	struct errmsg err;
 
 	CU_ASSERT_EQUAL(api_check_access_config(&none, "127.0.0.1:8092", &err), 0);
@@ -686,8 +715,8 @@ test_openapi(void)
 		routes++;
 		CU_ASSERT_PTR_NOT_NULL_FATAL(found);
 		end = strstr(found + 1, "\n  /");
-		operation = strstr(found, strcmp(method, "GET") == 0 ? "\n    get:" :
-								       "\n    post:");
+		operation = strstr(found, strcmp(method, "GET") == 0 ? "\n    get:"
+								     : "\n    post:");
 		CU_ASSERT(operation != NULL && (end == NULL || operation < end));
 		at = strstr(found, "x-ocf-socket-only: true");
 		CU_ASSERT_EQUAL(at != NULL && (end == NULL || at < end), is_admin);
@@ -712,7 +741,8 @@ test_metrics(void)
 	double bounds[] = { 0.1, 1 };
 	char *labels = metrics_labels("a", "x\"\\\ny", "b", "2", NULL);
 	uint64_t *counter = metrics_counter(m, "ocf_c_total", "Counts\nit.", labels);
-	struct metric_histogram *h = metrics_histogram(m, "ocf_h_seconds", "H.", NULL, bounds, 2);
+	struct metric_histogram *h =
+		metrics_histogram(m, "ocf_h_seconds", "H.", NULL, bounds, 2);
 	int one = 1;
 
 	(*counter) += 3;
@@ -724,16 +754,17 @@ test_metrics(void)
 	metric_observe(h, 0.5);
 	metric_observe(h, 5);
 	metrics_write(m, &out);
-	CU_ASSERT_STRING_EQUAL(buf_text(&out),
-			       "# HELP ocf_c_total Counts\\nit.\n# TYPE ocf_c_total counter\n"
-			       "ocf_c_total{a=\"x\\\"\\\\\\ny\",b=\"2\"} 4\nocf_c_total 1\n"
-			       "# HELP ocf_h_seconds H.\n# TYPE ocf_h_seconds histogram\n"
-			       "ocf_h_seconds_bucket{le=\"0.1\"} 1\n"
-			       "ocf_h_seconds_bucket{le=\"1\"} 2\n"
-			       "ocf_h_seconds_bucket{le=\"+Inf\"} 3\n"
-			       "ocf_h_seconds_sum 5.5999999999999996\nocf_h_seconds_count 3\n"
-			       "# HELP ocf_g G.\n# TYPE ocf_g gauge\nocf_g 8\n"
-			       "# HELP ocf_s S.\n# TYPE ocf_s gauge\nocf_s 0.5\n");
+	CU_ASSERT_STRING_EQUAL(
+		buf_text(&out),
+		"# HELP ocf_c_total Counts\\nit.\n# TYPE ocf_c_total counter\n"
+		"ocf_c_total{a=\"x\\\"\\\\\\ny\",b=\"2\"} 4\nocf_c_total 1\n"
+		"# HELP ocf_h_seconds H.\n# TYPE ocf_h_seconds histogram\n"
+		"ocf_h_seconds_bucket{le=\"0.1\"} 1\n"
+		"ocf_h_seconds_bucket{le=\"1\"} 2\n"
+		"ocf_h_seconds_bucket{le=\"+Inf\"} 3\n"
+		"ocf_h_seconds_sum 5.5999999999999996\nocf_h_seconds_count 3\n"
+		"# HELP ocf_g G.\n# TYPE ocf_g gauge\nocf_g 8\n"
+		"# HELP ocf_s S.\n# TYPE ocf_s gauge\nocf_s 0.5\n");
 	for (int i = 0; i < METRICS_SERIES_MAX + 10; i++) {
 		char number[32];
 
@@ -751,7 +782,8 @@ main(int argc, char **argv)
 {
 	static const struct tap_test tests[] = {
 		{ "the views, probes, metrics and the document are served", test_views },
-		{ "an unknown path is 404, a wrong method 405 with Allow", test_unknown_routes },
+		{ "an unknown path is 404, a wrong method 405 with Allow",
+		  test_unknown_routes },
 		{ "admin routes exist on the unix socket only", test_admin },
 		{ "a query's head is made of the request's", test_query_head },
 		{ "bad words in a query's head are refused", test_bad_query_heads },
@@ -761,7 +793,8 @@ main(int argc, char **argv)
 		{ "a client that leaves cancels its query", test_cancel },
 		{ "foreign Hosts and Origins are refused", test_sites },
 		{ "tokens open what they should", test_tokens },
-		{ "an address that anyone reaches needs tokens or public", test_access_config },
+		{ "an address that anyone reaches needs tokens or public",
+		  test_access_config },
 		{ "openapi.yaml and the table of routes say the same", test_openapi },
 		{ "metrics are written as Prometheus reads them", test_metrics },
 	};

@@ -17,7 +17,8 @@
 #define GET(path) "GET " path " HTTP/1.1\r\n" H "\r\n"
 #define CHUNKED "Transfer-Encoding: chunked\r\n\r\n"
 
-enum { BIG_BYTES = 16 * 1024 * 1024, BODY_MAX = 8 * 1024 * 1024 };
+enum { BIG_BYTES = 16 * 1024 * 1024,
+       BODY_MAX = 8 * 1024 * 1024 };
 
 /* One server, and what it saw. */
 struct bench {
@@ -246,12 +247,14 @@ struct refusal {
 
 /* Each would hide a second request from one of two parsers. */
 static const struct refusal refusals[] = {
-	{ "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde", 400 },
+	{ "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde",
+	  400 },
 	{ "POST / HTTP/1.1\r\n" H "Content-Length: 5, 6\r\n\r\nabcde", 400 },
 	{ "POST / HTTP/1.1\r\n" H "Content-Length: 4\r\n" CHUNKED "0\r\n\r\n", 400 },
 	{ "POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400 },
 	{ "POST / HTTP/1.1\r\n" H "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400 },
-	{ "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501 },
+	{ "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+	  501 },
 	{ "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\n chunked\r\n\r\n0\r\n\r\n", 400 },
 	{ "POST / HTTP/1.0\r\n" H CHUNKED "0\r\n\r\n", 400 },
 	{ "POST / HTTP/1.1\r\n" H CHUNKED "0x1\r\na\r\n0\r\n\r\n", 400 },
@@ -346,9 +349,11 @@ test_pipelining(void)
 	struct bench b;
 
 	bench_open(&b, (struct http_server_config){ 0 });
-	raw_send(&b.raw, GET("/later") "POST /a HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"
-				       GET("/later") GET("/204") GET("/b")
-		 "POST /echo HTTP/1.1\r\n" H CHUNKED "2\r\nhi\r\n0\r\n\r\n" GET("/c"));
+	raw_send(&b.raw,
+		 GET("/later") "POST /a HTTP/1.1\r\n" H
+			       "Content-Length: 3\r\n\r\nabc" GET("/later") GET("/204")
+				       GET("/b") "POST /echo HTTP/1.1\r\n" H CHUNKED
+						 "2\r\nhi\r\n0\r\n\r\n" GET("/c"));
 	bench_expect(&b, 200, "later");
 	bench_expect(&b, 200, "3 bytes");
 	bench_expect(&b, 200, "later");
@@ -360,7 +365,8 @@ test_pipelining(void)
 	bench_expect(&b, 200, "hi");
 	bench_expect(&b, 200, "0 bytes");
 	CU_ASSERT_EQUAL(http_server_connections(b.server), 1);
-	raw_send(&b.raw, "GET /d HTTP/1.1\r\n" H "Connection: close\r\n\r\n" GET("/smuggled"));
+	raw_send(&b.raw,
+		 "GET /d HTTP/1.1\r\n" H "Connection: close\r\n\r\n" GET("/smuggled"));
 	bench_expect(&b, 200, "0 bytes");
 	CU_ASSERT(bench_says_close(&b));
 	CU_ASSERT(raw_ends(&b.raw));
@@ -611,12 +617,15 @@ main(int argc, char **argv)
 		{ "ambiguous requests are refused and nothing behind them is read",
 		  test_smuggling },
 		{ "too long lines and too large bodies are refused", test_limits },
-		{ "a chunked body that grows too large is refused", test_chunked_too_large },
+		{ "a chunked body that grows too large is refused",
+		  test_chunked_too_large },
 		{ "pipelined requests are answered in order", test_pipelining },
-		{ "HTTP/1.0 and HEAD get what they understand", test_old_versions_and_head },
+		{ "HTTP/1.0 and HEAD get what they understand",
+		  test_old_versions_and_head },
 		{ "100 is sent when the body is wanted, and only then", test_continue },
 		{ "a paused request body waits at the client", test_body_back_pressure },
-		{ "a slow reader of a large reply does not fill our memory", test_slow_reader },
+		{ "a slow reader of a large reply does not fill our memory",
+		  test_slow_reader },
 		{ "a client that leaves aborts its request at once", test_client_leaves },
 		{ "a reply that is cut can be told from a whole one", test_cut_reply },
 		{ "a header with a line end is not sent", test_header_injection },
