@@ -43,24 +43,26 @@ access_read_line(struct access *a, char *line, const char *path, int number,
 	if (line[0] == '\0' || line[0] == '#')
 		return 0;
 	if (a->tokens_len == ACCESS_TOKENS_MAX)
-		return error_set(err, -OCF_ELIMIT, "%s:%d: more than %d tokens", path, number,
-				 ACCESS_TOKENS_MAX);
+		return error_set(err, -OCF_ELIMIT, "%s:%d: more than %d tokens", path,
+				 number, ACCESS_TOKENS_MAX);
 	a->tokens = mem_realloc(a->tokens, (size_t)a->tokens_len + 1, sizeof(*a->tokens));
 	t = &a->tokens[a->tokens_len];
 	if (colon == NULL || colon == line || colon - line > ACCESS_TOKEN_NAME_BYTES_MAX)
-		return error_set(err, -OCF_EMALFORMED,
-				 "%s:%d: not NAME:SHA256 with a name of at most %d bytes; "
-				 "`ocf token add NAME` writes such a line",
-				 path, number, ACCESS_TOKEN_NAME_BYTES_MAX);
+		return error_set(
+			err, -OCF_EMALFORMED,
+			"%s:%d: not NAME:SHA256 with a name of at most %d bytes; "
+			"`ocf token add NAME` writes such a line",
+			path, number, ACCESS_TOKEN_NAME_BYTES_MAX);
 	*colon = '\0';
 	hash = colon + 1;
 	end = strchr(hash, ':');
 	if (end != NULL)
 		*end = '\0';
 	if (hex_decode(hash, t->hash, ACCESS_HASH_BYTES) < 0)
-		return error_set(err, -OCF_EMALFORMED,
-				 "%s:%d: what follows the name is not a SHA-256 of 64 hex digits",
-				 path, number);
+		return error_set(
+			err, -OCF_EMALFORMED,
+			"%s:%d: what follows the name is not a SHA-256 of 64 hex digits",
+			path, number);
 	snprintf(t->name, sizeof(t->name), "%s", line);
 	a->tokens_len++;
 	return 0;
@@ -129,19 +131,21 @@ access_check_listen(const struct access *a, const char *address, struct errmsg *
 {
 	if (address_is_loopback(address)) {
 		if (a->local_tokens && !a->has_file)
-			return error_set(err, -EPERM,
-					 "http.local_tokens is set, but no http.token_file: "
-					 "nobody could use %s",
-					 address);
+			return error_set(
+				err, -EPERM,
+				"http.local_tokens is set, but no http.token_file: "
+				"nobody could use %s",
+				address);
 		return 0;
 	}
 	if (a->is_public || a->has_file)
 		return 0;
-	return error_set(err, -EPERM,
-			 "http.listen %s is not a loopback address, and anyone who reaches it "
-			 "could use this node: name an http.token_file (`ocf token add NAME` "
-			 "makes one), or set http.public = yes",
-			 address);
+	return error_set(
+		err, -EPERM,
+		"http.listen %s is not a loopback address, and anyone who reaches it "
+		"could use this node: name an http.token_file (`ocf token add NAME` "
+		"makes one), or set http.public = yes",
+		address);
 }
 
 /* The host without port and brackets, of text that the parser has checked. */
@@ -178,8 +182,8 @@ access_host_is_ours(const struct access *a, enum access_way way, const char *hos
 		return way == ACCESS_NETWORK || ntohl(v4.s_addr) >> 24 == 127;
 	if (inet_pton(AF_INET6, name, &v6) == 1)
 		return way == ACCESS_NETWORK || IN6_IS_ADDR_LOOPBACK(&v6);
-	/* A token is no protection that a rebound page could get around, so where tokens are
-	 * asked for and no names were given, any name will do. */
+	/* A token is no protection that a rebound page could get around, so where tokens
+	 * are asked for and no names were given, any name will do. */
 	return way == ACCESS_NETWORK && !a->is_public && a->names_len == 0;
 }
 
@@ -189,21 +193,23 @@ access_origin_is_ours(const char *origin, const char *host)
 {
 	const char *authority = strstr(origin, "://");
 
-	return authority != NULL && host[0] != '\0' && strcasecmp(authority + 3, host) == 0;
+	return authority != NULL && host[0] != '\0' &&
+	       strcasecmp(authority + 3, host) == 0;
 }
 
 int
-access_check_site(const struct access *a, enum access_way way, const struct http_head *head,
-		  struct errmsg *err)
+access_check_site(const struct access *a, enum access_way way,
+		  const struct http_head *head, struct errmsg *err)
 {
-	bool is_read = strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0;
+	bool is_read =
+		strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0;
 
 	if (way == ACCESS_SOCKET)
 		return 0;
 	if (head->host[0] != '\0' && !access_host_is_ours(a, way, head->host)) {
 		error_set(err, 0,
-			  "this node does not answer to the Host %s; if it should, add the name "
-			  "to http.names",
+			  "this node does not answer to the Host %s; if it should, add "
+			  "the name to http.names",
 			  head->host);
 		return 421;
 	}
@@ -238,7 +244,8 @@ access_find(const struct access *a, const char *token)
 
 int
 access_check_token(const struct access *a, enum access_way way,
-		   const struct http_head *head, const char **ret_name, struct errmsg *err)
+		   const struct http_head *head, const char **ret_name,
+		   struct errmsg *err)
 {
 	const char *value = http_head_get(head, "authorization");
 	const struct access_token *t;
@@ -248,14 +255,15 @@ access_check_token(const struct access *a, enum access_way way,
 	    (way == ACCESS_NETWORK && a->is_public))
 		return 0;
 	if (value == NULL || strncasecmp(value, "bearer ", 7) != 0) {
-		error_set(err, 0, "a bearer token is needed; `ocf token add NAME` on the node "
-				  "makes one");
+		error_set(err, 0,
+			  "a bearer token is needed; `ocf token add NAME` on the node "
+			  "makes one");
 		return 401;
 	}
 	value += 7;
 	value += strspn(value, " ");
-	t = a->has_file && strlen(value) <= ACCESS_TOKEN_BYTES_MAX ? access_find(a, value) :
-								     NULL;
+	t = a->has_file && strlen(value) <= ACCESS_TOKEN_BYTES_MAX ? access_find(a, value)
+								   : NULL;
 	if (t == NULL || http_head_count(head, "authorization") > 1) {
 		error_set(err, 0, "this token is not known here");
 		return 401;

@@ -113,7 +113,8 @@ api_send(const struct api_call *call, int status, const char *content_type,
 }
 
 void
-api_send_problem(const struct api_call *call, struct query_headers *headers, json_t *problem)
+api_send_problem(const struct api_call *call, struct query_headers *headers,
+		 json_t *problem)
 {
 	int status = (int)json_integer_value(json_object_get(problem, "status"));
 	char *text = problem_dump(problem);
@@ -178,7 +179,8 @@ ready_run(const struct api_call *call)
 	struct errmsg why = { "" };
 
 	if (host->ready(host->arg, &why))
-		api_send(call, 200, "text/plain; charset=utf-8", NULL, bytes_text("ready\n"));
+		api_send(call, 200, "text/plain; charset=utf-8", NULL,
+			 bytes_text("ready\n"));
 	else
 		api_refuse(call, 503, why.text);
 }
@@ -222,8 +224,8 @@ admin_answer(struct admin *a)
 	json_error_t why;
 	int status;
 
-	body = a->body.len == 0 ? json_object() :
-				  json_loadb((const char *)a->body.data, a->body.len,
+	body = a->body.len == 0 ? json_object()
+				: json_loadb((const char *)a->body.data, a->body.len,
 					     JSON_REJECT_DUPLICATES, &why);
 	if (!json_is_object(body)) {
 		error_set(&err, 0, "the body is not a JSON object%s%s",
@@ -294,9 +296,10 @@ api_answer_methods(const struct api_call *call, const char *target, size_t path_
 	buf_put_text(&allow, "OPTIONS");
 	for (int i = 0; i < ROUTES; i++)
 		if (route_has_path(&routes[i], target, path_len))
-			buf_printf(&allow, ", %s", strcmp(routes[i].method, "GET") == 0 ?
-							  "GET, HEAD" :
-							  routes[i].method);
+			buf_printf(&allow, ", %s",
+				   strcmp(routes[i].method, "GET") == 0
+					   ? "GET, HEAD"
+					   : routes[i].method);
 	query_headers_add(&headers, "allow", buf_text(&allow));
 	buf_fini(&allow);
 	if (strcmp(call->head->method, "OPTIONS") == 0) {
@@ -321,8 +324,9 @@ api_check_access(const struct api_call *call, struct errmsg *err)
 	if (status != 0 || (call->route != NULL && call->route->is_open))
 		return status;
 	if (call->route != NULL && call->route->is_admin && way != ACCESS_SOCKET) {
-		error_set(err, 0, "this is for the node's administrator: it is served on the "
-				  "unix socket only");
+		error_set(err, 0,
+			  "this is for the node's administrator: it is served on the "
+			  "unix socket only");
 		return 403;
 	}
 	return access_check_token(access, way, call->head, &name, err);
@@ -332,8 +336,9 @@ static void
 api_on_request(void *arg, struct http_exchange *x, const struct http_head *head)
 {
 	struct api *api = arg;
-	struct api_call call = { .api = api, .x = x, .head = head,
-				 .started = loop_now(api->config.loop) };
+	struct api_call call = {
+		.api = api, .x = x, .head = head, .started = loop_now(api->config.loop)
+	};
 	size_t path_len = strcspn(head->target, "?");
 	bool has_method = false;
 	struct errmsg err;
@@ -353,8 +358,9 @@ api_on_request(void *arg, struct http_exchange *x, const struct http_head *head)
 	else if (call.route != NULL || strcmp(head->target, "*") == 0)
 		api_answer_methods(&call, head->target, path_len);
 	else
-		api_refuse(&call, 404, "there is nothing at this path; /openapi.yaml lists "
-				       "what there is");
+		api_refuse(&call, 404,
+			   "there is nothing at this path; /openapi.yaml lists "
+			   "what there is");
 }
 
 static void
@@ -365,10 +371,11 @@ api_on_refused(void *arg, int status)
 
 	snprintf(code, sizeof(code), "%d", status);
 	labels = metrics_labels("status", code, NULL);
-	(*metrics_counter(api->config.metrics, "ocf_http_refused_total",
-			  "Requests refused before their route was looked up, and bodies that "
-			  "broke the protocol or a limit.",
-			  labels))++;
+	(*metrics_counter(
+		api->config.metrics, "ocf_http_refused_total",
+		"Requests refused before their route was looked up, and bodies that "
+		"broke the protocol or a limit.",
+		labels))++;
 	free(labels);
 }
 
@@ -409,11 +416,11 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 		.linger_ms = config->linger_ms,
 	});
 	free(name);
-	metrics_gauge_read(config->metrics, "ocf_http_connections", "Open HTTP connections.",
-			   NULL, api_read_connections, api);
+	metrics_gauge_read(config->metrics, "ocf_http_connections",
+			   "Open HTTP connections.", NULL, api_read_connections, api);
 	metrics_gauge_read(config->metrics, "ocf_http_running",
-			   "Requests that are being read or answered.", NULL, api_read_running,
-			   api);
+			   "Requests that are being read or answered.", NULL,
+			   api_read_running, api);
 	*ret_api = api;
 	return 0;
 }
@@ -449,7 +456,8 @@ api_address(const struct api *api)
 {
 	const char *address = http_server_address(api->server, ACCESS_LOOPBACK);
 
-	return address != NULL ? address : http_server_address(api->server, ACCESS_NETWORK);
+	return address != NULL ? address
+			       : http_server_address(api->server, ACCESS_NETWORK);
 }
 
 int

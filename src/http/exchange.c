@@ -31,7 +31,8 @@ http_exchange_peer(const struct http_exchange *x)
 }
 
 void
-http_exchange_set_handler(struct http_exchange *x, const struct http_handler *h, void *arg)
+http_exchange_set_handler(struct http_exchange *x, const struct http_handler *h,
+			  void *arg)
 {
 	x->handler = h;
 	x->arg = arg;
@@ -47,8 +48,8 @@ conn_write(struct http_conn *conn, struct bytes data)
 void
 exchange_send_continue(struct http_exchange *x)
 {
-	if (!x->head->expects_continue || x->has_continued || x->has_begun || x->is_paused ||
-	    x->body_len > 0 || x->is_body_done)
+	if (!x->head->expects_continue || x->has_continued || x->has_begun ||
+	    x->is_paused || x->body_len > 0 || x->is_body_done)
 		return;
 	x->has_continued = true;
 	conn_write(x->conn, bytes_text("HTTP/1.1 100 Continue\r\n\r\n"));
@@ -77,7 +78,9 @@ http_body_resume(struct http_exchange *x)
 static void
 conn_put_date(struct buf *out)
 {
-	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+	static const char days[7][4] = {
+		"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"
+	};
 	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	time_t now = (time_t)(clock_wall_ms() / MS_SECOND);
@@ -85,8 +88,8 @@ conn_put_date(struct buf *out)
 
 	gmtime_r(&now, &tm);
 	buf_printf(out, "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n", days[tm.tm_wday],
-		   tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
-		   tm.tm_sec);
+		   tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour,
+		   tm.tm_min, tm.tm_sec);
 }
 
 static bool
@@ -124,7 +127,8 @@ int
 http_reply_begin(struct http_exchange *x, int status, const struct query_headers *headers,
 		 int64_t body_len)
 {
-	bool is_waiting = x->head->expects_continue && !x->has_continued && x->body_len == 0;
+	bool is_waiting =
+		x->head->expects_continue && !x->has_continued && x->body_len == 0;
 	bool is_empty = status == 204 || status == 304;
 	struct buf out = BUF_INIT;
 
@@ -133,8 +137,8 @@ http_reply_begin(struct http_exchange *x, int status, const struct query_headers
 		return -EINVAL;
 	x->has_begun = true;
 	x->reply_left = body_len;
-	/* A client that is refused before its body came may send it or not; where the next
-	 * request begins would be a guess. */
+	/* A client that is refused before its body came may send it or not; where the
+	 * next request begins would be a guess. */
 	if (!x->is_body_done && (is_waiting || status >= 400))
 		x->is_closing = true;
 	conn_put_head(&out, x->server_name, status, headers);
@@ -144,7 +148,8 @@ http_reply_begin(struct http_exchange *x, int status, const struct query_headers
 		x->is_chunked = true;
 		buf_put_text(&out, "Transfer-Encoding: chunked\r\n");
 	} else if (!is_empty) {
-		x->is_closing = true; /* HTTP/1.0: the end of the connection ends the body */
+		x->is_closing =
+			true; /* HTTP/1.0: the end of the connection ends the body */
 	}
 	x->is_bodiless |= is_empty;
 	if (x->is_closing)

@@ -22,7 +22,7 @@ struct http_conn {
 	bool is_closing; /* the last reply was given */
 	bool in_data;	 /* a callback to the owner may be under way: do not free */
 	int64_t requests;
-	ms_t since;	 /* the head's first byte, or the end of the reply before */
+	ms_t since; /* the head's first byte, or the end of the reply before */
 	ms_t last_in, last_out;
 	uint64_t written, taken; /* bytes given to the stream, and of those gone */
 	struct http_conn *prev, *next;
@@ -40,7 +40,7 @@ struct http_exchange {
 	bool is_paused;
 	bool has_continued; /* 100 was sent */
 	bool has_begun;
-	bool is_bodiless;   /* the reply to a HEAD, or a 204 or 304 */
+	bool is_bodiless; /* the reply to a HEAD, or a 204 or 304 */
 	bool is_chunked;
 	bool is_closing; /* the connection ends with this reply */
 };

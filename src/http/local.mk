@@ -21,9 +21,25 @@ nodist_%C%_libhttp_a_SOURCES = %D%/openapi.c
 EXTRA_DIST += %D%/openapi.yaml %D%/embed.awk
 CLEANFILES += %D%/openapi.c
 
+# The fuzz target of the parser; without --enable-fuzzing it replays its corpus.
+check_PROGRAMS += tests/fuzz/fuzz-http
+tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz-http.c tests/fuzz/replay.c
+tests_fuzz_fuzz_http_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_http_LDADD = %D%/libhttp.a $(BASE_LIBS)
+if !FUZZING
+TESTS += tests/fuzz/fuzz-http
+endif
+EXTRA_DIST += tests/fuzz/corpus/http
+
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-http-parse
-TESTS += tests/unit/test-http-parse
+check_PROGRAMS += tests/unit/test-http-api tests/unit/test-http-parse tests/unit/test-http-server
+TESTS += tests/unit/test-http-api tests/unit/test-http-parse tests/unit/test-http-server
+tests_unit_test_http_api_SOURCES = tests/unit/test-http-api.c \
+	tests/unit/http-raw.c tests/unit/http-raw.h
+tests_unit_test_http_api_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 tests_unit_test_http_parse_SOURCES = tests/unit/test-http-parse.c
 tests_unit_test_http_parse_LDADD = $(TEST_LIBS) %D%/libhttp.a $(BASE_LIBS)
+tests_unit_test_http_server_SOURCES = tests/unit/test-http-server.c \
+	tests/unit/http-raw.c tests/unit/http-raw.h
+tests_unit_test_http_server_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 endif

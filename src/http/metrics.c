@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Families in a list, each with its series in a list, and one hash over name and labels. */
+/* Families in a list, each with its series in a list, and one hash over name and
+ * labels. */
 #include "config.h"
 
 #include "http/metrics.h"
@@ -16,7 +17,9 @@
 
 #include "base/mem.h"
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+enum metric_kind { METRIC_COUNTER,
+		   METRIC_GAUGE,
+		   METRIC_HISTOGRAM };
 
 struct metric_histogram {
 	int bounds_len;
@@ -53,9 +56,9 @@ struct metrics {
 	struct series sink; /* takes what is beyond METRICS_SERIES_MAX */
 };
 
-static const double metrics_seconds[] = { 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
-					  0.25,	 0.5,	 1,	2.5,  5,     10,   30,
-					  60,	 120,	 300,	600 };
+static const double metrics_seconds[] = { 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+					  0.1, 0.25, 0.5, 1, 2.5, 5,
+					  10, 30, 60, 120, 300, 600 };
 
 struct metrics *
 metrics_new(void)
@@ -88,7 +91,8 @@ metrics_free(struct metrics *m)
 }
 
 static struct family *
-metrics_family(struct metrics *m, const char *name, const char *help, enum metric_kind kind)
+metrics_family(struct metrics *m, const char *name, const char *help,
+	       enum metric_kind kind)
 {
 	struct family *f;
 
@@ -169,8 +173,8 @@ metrics_gauge_read(struct metrics *m, const char *name, const char *help,
 }
 
 struct metric_histogram *
-metrics_histogram(struct metrics *m, const char *name, const char *help, const char *labels,
-		  const double *bounds, int n)
+metrics_histogram(struct metrics *m, const char *name, const char *help,
+		  const char *labels, const double *bounds, int n)
 {
 	struct series *s = metrics_series(m, name, help, labels, METRIC_HISTOGRAM);
 	struct metric_histogram *h = &s->histogram;

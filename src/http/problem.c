@@ -69,11 +69,11 @@ static size_t
 utf8_length(const unsigned char *s)
 {
 	unsigned char first = s[0], least = 0x80, most = 0xbf;
-	size_t len = first < 0x80			 ? 1 :
-		     first >= 0xc2 && first <= 0xdf ? 2 :
-		     first >= 0xe0 && first <= 0xef ? 3 :
-		     first >= 0xf0 && first <= 0xf4 ? 4 :
-						      0;
+	size_t len = first < 0x80		      ? 1
+		     : first >= 0xc2 && first <= 0xdf ? 2
+		     : first >= 0xe0 && first <= 0xef ? 3
+		     : first >= 0xf0 && first <= 0xf4 ? 4
+						      : 0;
 
 	if (first == 0xe0)
 		least = 0xa0;

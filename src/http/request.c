@@ -16,11 +16,24 @@
 #include "http/api.h"
 #include "http/problem.h"
 
-/* Hop by hop (RFC 9110 §7.6.1), about us, or a secret between the client and this node. */
+/* Hop by hop (RFC 9110 §7.6.1), about us, or a secret between the client and this
+ * node. */
 static const char *const request_own[] = {
-	"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect",
-	"host", "authorization", "cookie", "origin", "content-length", "content-type",
-	"x-request-id", "traceparent",
+	"connection",
+	"keep-alive",
+	"te",
+	"trailer",
+	"transfer-encoding",
+	"upgrade",
+	"expect",
+	"host",
+	"authorization",
+	"cookie",
+	"origin",
+	"content-length",
+	"content-type",
+	"x-request-id",
+	"traceparent",
 };
 
 static bool
@@ -41,7 +54,8 @@ name_begins(const char *name, const char *prefix)
 static bool
 request_header_passes(const struct http_head *head, const char *name)
 {
-	if (name_is_among(name, request_own, sizeof(request_own) / sizeof(request_own[0])) ||
+	if (name_is_among(name, request_own,
+			  sizeof(request_own) / sizeof(request_own[0])) ||
 	    name_begins(name, "proxy-") || name_begins(name, "ocf-") ||
 	    name_begins(name, "x-otela-"))
 		return false;
@@ -57,10 +71,23 @@ bool
 request_reply_header_passes(const char *name)
 {
 	static const char *const own[] = {
-		"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
-		"content-length", "content-type", "date", "server", "server-timing",
-		"x-request-id", "x-computing-node", "x-computing-worker",
-		"www-authenticate", "alt-svc", "strict-transport-security",
+		"connection",
+		"keep-alive",
+		"te",
+		"trailer",
+		"transfer-encoding",
+		"upgrade",
+		"content-length",
+		"content-type",
+		"date",
+		"server",
+		"server-timing",
+		"x-request-id",
+		"x-computing-node",
+		"x-computing-worker",
+		"www-authenticate",
+		"alt-svc",
+		"strict-transport-security",
 	};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
@@ -117,16 +144,17 @@ request_params(const char *target, struct query_headers *ret_params, struct errm
 		size_t len = strcspn(at, "&"), name_len = strcspn(at, "=&");
 		bool has_value = name_len < len;
 		char *name = percent_decode(bytes_of(at, name_len), true);
-		char *value = percent_decode(has_value ? bytes_of(at + name_len + 1,
-								  len - name_len - 1) :
-							 BYTES_NONE,
-					     true);
+		char *value = percent_decode(
+			has_value ? bytes_of(at + name_len + 1, len - name_len - 1)
+				  : BYTES_NONE,
+			true);
 
 		if (name == NULL || value == NULL || params.len == REQUEST_PARAMS_MAX) {
 			free(name);
 			free(value);
 			query_headers_fini(&params);
-			error_set(err, 0, "a parameter has a NUL byte, or there are more than %d",
+			error_set(err, 0,
+				  "a parameter has a NUL byte, or there are more than %d",
 				  REQUEST_PARAMS_MAX);
 			return 400;
 		}
@@ -193,7 +221,8 @@ request_limits(const struct http_head *head, struct query_head *q, struct errmsg
 	if (timeout != NULL &&
 	    (clock_parse_span(timeout, &q->timeout_ms) < 0 || q->timeout_ms == 0 ||
 	     q->timeout_ms > API_TIMEOUT_MAX_MS)) {
-		error_set(err, 0, "Ocf-Timeout is not a time such as 30s or 5m, up to 24h");
+		error_set(err, 0,
+			  "Ocf-Timeout is not a time such as 30s or 5m, up to 24h");
 		return 400;
 	}
 	if (pin != NULL && id_parse(pin, &q->pin) < 0) {
@@ -222,7 +251,8 @@ traceparent_is_valid(const char *t)
 
 	return strlen(t) == 55 && strncmp(t, "00-", 3) == 0 && strspn(t + 3, hex) == 32 &&
 	       t[35] == '-' && strspn(t + 36, hex) == 16 && t[52] == '-' &&
-	       strspn(t + 53, hex) == 2 && strspn(t + 3, "0") < 32 && strspn(t + 36, "0") < 16;
+	       strspn(t + 53, hex) == 2 && strspn(t + 3, "0") < 32 &&
+	       strspn(t + 36, "0") < 16;
 }
 
 static void
@@ -239,9 +269,9 @@ request_ids(const struct http_head *head, struct rng *rng, struct query_head *q)
 	if (trace != NULL && traceparent_is_valid(trace))
 		q->traceparent = mem_strdup(trace);
 	else /* not sampled: nobody asked for it; an id is zero once in 2^64 */
-		q->traceparent = mem_printf("00-%016" PRIx64 "%016" PRIx64 "-%016" PRIx64 "-00",
-					    rng_next(rng), rng_next(rng) | 1,
-					    rng_next(rng) | 1);
+		q->traceparent =
+			mem_printf("00-%016" PRIx64 "%016" PRIx64 "-%016" PRIx64 "-00",
+				   rng_next(rng), rng_next(rng) | 1, rng_next(rng) | 1);
 }
 
 static bool
@@ -271,7 +301,8 @@ request_headers(const struct http_head *head, struct query_head *q, struct errms
 			continue;
 		total += strlen(h->name) + strlen(h->value) + 4;
 		if (q->headers.len == QUERY_HEADERS_MAX || total > QUERY_HEAD_BYTES_MAX) {
-			error_set(err, 0, "more than %d headers or %d bytes of them to pass on",
+			error_set(err, 0,
+				  "more than %d headers or %d bytes of them to pass on",
 				  QUERY_HEADERS_MAX, QUERY_HEAD_BYTES_MAX);
 			return 431;
 		}
@@ -289,8 +320,9 @@ request_target(const char *target, size_t prefix_len, struct query_head *q,
 
 	q->service = percent_decode(bytes_of(name, len), false);
 	if (q->service == NULL || !query_service_is_valid(q->service)) {
-		error_set(err, 0, "the service's name is not 1 to %d bytes without control "
-				  "characters",
+		error_set(err, 0,
+			  "the service's name is not 1 to %d bytes without control "
+			  "characters",
 			  LIMIT_SERVICE_BYTES_MAX);
 		return 400;
 	}
@@ -318,7 +350,8 @@ request_query_head(const struct http_head *head, size_t prefix_len, struct rng *
 	}
 	request_ids(head, rng, &q);
 	q.method = mem_strdup(head->method);
-	q.is_idempotent = method_is_idempotent(head->method) || (key != NULL && key[0] != '\0');
+	q.is_idempotent =
+		method_is_idempotent(head->method) || (key != NULL && key[0] != '\0');
 	q.body_len = head->body_len;
 	*ret_q = q;
 	return 0;

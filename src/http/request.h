@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The words of a query (base/query.h) out of an HTTP request, as interfaces.md maps them. */
+/* The words of a query (base/query.h) out of an HTTP request, as interfaces.md maps
+ * them. */
 #ifndef OCF_HTTP_REQUEST_H
 #define OCF_HTTP_REQUEST_H
 
@@ -22,8 +23,10 @@ int request_query_head(const struct http_head *head, size_t prefix_len, struct r
 bool request_may_name_model(const struct http_head *head, const struct query_head *q);
 /* "model=NAME" of a JSON object, or NULL when it names none. free(3) it. */
 char *request_model(struct bytes body);
-/* The parameters of a target, decoded; a name alone has the value "". As above, 0 or 400. */
-int request_params(const char *target, struct query_headers *ret_params, struct errmsg *err);
+/* The parameters of a target, decoded; a name alone has the value "". As above, 0
+ * or 400. */
+int request_params(const char *target, struct query_headers *ret_params,
+		   struct errmsg *err);
 /* May a header of a worker's reply reach the client? */
 bool request_reply_header_passes(const char *name);
 

@@ -48,7 +48,8 @@ static void conn_tick(void *arg);
 static int
 conn_limit(const struct http_server *server, bool is_unix)
 {
-	return is_unix ? server->config.socket_connections_max : server->config.connections_max;
+	return is_unix ? server->config.socket_connections_max
+		       : server->config.connections_max;
 }
 
 /* Listeners wait while their kind of connection is at its cap. */
@@ -58,9 +59,10 @@ server_update_listeners(struct http_server *server)
 	for (int i = 0; i < server->listeners_len; i++) {
 		struct http_listener *l = &server->listeners[i];
 
-		listener_pause(l->listener, server->is_stopped ||
-						    server->connections[l->is_unix] >=
-							    conn_limit(server, l->is_unix));
+		listener_pause(l->listener,
+			       server->is_stopped ||
+				       server->connections[l->is_unix] >=
+					       conn_limit(server, l->is_unix));
 	}
 }
 
@@ -184,8 +186,9 @@ conn_on_head(struct http_conn *conn, const struct http_head *head)
 	conn->requests++;
 	server->exchanges++;
 	if (head->body_len > server->config.body_max) {
-		conn_refuse(conn, 413, "the body is larger than this node accepts "
-				       "(http.max_body)");
+		conn_refuse(conn, 413,
+			    "the body is larger than this node accepts "
+			    "(http.max_body)");
 		return;
 	}
 	if (head->body_len == 0) {
@@ -214,8 +217,9 @@ conn_on_body(struct http_conn *conn, struct bytes data)
 
 	x->body_len += (int64_t)data.len;
 	if (x->body_len > conn->server->config.body_max) {
-		conn_refuse(conn, 413, "the body is larger than this node accepts "
-				       "(http.max_body)");
+		conn_refuse(conn, 413,
+			    "the body is larger than this node accepts "
+			    "(http.max_body)");
 		return;
 	}
 	if (x->body_len == x->head->body_len) {
@@ -248,7 +252,8 @@ conn_on_event(struct http_conn *conn, const struct http_event *ev)
 	}
 }
 
-/* Nothing more may be read now: the reply, the owner, or the client's reading is awaited. */
+/* Nothing more may be read now: the reply, the owner, or the client's reading is
+ * awaited. */
 static bool
 conn_must_wait(const struct http_conn *conn)
 {
@@ -273,8 +278,8 @@ conn_on_data(void *arg, struct bytes data)
 			stream_pause(conn->stream);
 			break;
 		}
-		used += http_parser_step(&conn->parser,
-					 bytes_of(data.data + used, data.len - used), &ev);
+		used += http_parser_step(
+			&conn->parser, bytes_of(data.data + used, data.len - used), &ev);
 		conn_on_event(conn, &ev);
 	}
 	conn->in_data = false;
@@ -341,7 +346,8 @@ conn_tick_request(struct http_conn *conn, ms_t now)
 {
 	const struct http_server_config *c = &conn->server->config;
 	bool is_idle = http_parser_is_idle(&conn->parser);
-	ms_t limit = is_idle && conn->requests > 0 ? c->idle_timeout_ms : c->head_timeout_ms;
+	ms_t limit =
+		is_idle && conn->requests > 0 ? c->idle_timeout_ms : c->head_timeout_ms;
 
 	if (conn_must_wait(conn) || now - conn->since < limit)
 		return;
@@ -441,7 +447,8 @@ http_server_new(const struct http_server_config *config)
 	server->tick_ms = HTTP_TICK_MS_MAX;
 	for (int i = 0; i < 4; i++) {
 		ms_t quarter = (ms_t[]){ c->head_timeout_ms, c->body_timeout_ms,
-					 c->write_timeout_ms, c->idle_timeout_ms }[i] / 4;
+					 c->write_timeout_ms, c->idle_timeout_ms }[i] /
+			       4;
 
 		if (quarter < server->tick_ms)
 			server->tick_ms = quarter > 0 ? quarter : 1;
@@ -500,7 +507,7 @@ http_server_stop(struct http_server *server)
 
 	server->is_stopped = true;
 	server_update_listeners(server);
-	DL_FOREACH_SAFE(server->conns, conn, next)
+	DL_FOREACH_SAFE (server->conns, conn, next)
 		if (conn->x == NULL && http_parser_is_idle(&conn->parser))
 			conn_close(conn);
 		else if (conn->x != NULL)

@@ -2,8 +2,9 @@
 /* A query over HTTP: the request's body goes to the host in parts, the host's parts go to
  * the client, each way within a window of parts.
  *
- * The host's calls never call it back: what they allow (more parts) or report (parts taken)
- * is done from a timer of no delay, or by the loop that is already calling the host. */
+ * The host's calls never call it back: what they allow (more parts) or report (parts
+ * taken) is done from a timer of no delay, or by the loop that is already calling the
+ * host. */
 #include "config.h"
 
 #include <assert.h>
@@ -33,7 +34,7 @@ struct api_query {
 	bool is_whole;	   /* the request is complete */
 	bool is_last_sent; /* and the host knows */
 	bool is_over;
-	int status;	   /* of the reply, once it has begun */
+	int status; /* of the reply, once it has begun */
 	struct loop_timer *timer;
 };
 
@@ -203,7 +204,8 @@ service_run(const struct api_call *call)
 	q->is_peeking = request_may_name_model(call->head, &q->head);
 	q->timer = loop_timer_new(call->api->config.loop, query_on_timer, q);
 	http_exchange_set_handler(call->x, &query_handler, q);
-	/* Where nothing in the body matters for the choice, the choice need not wait for it. */
+	/* Where nothing in the body matters for the choice, the choice need not wait for
+	 * it. */
 	if (!q->is_peeking && call->head->body_len != 0)
 		query_open(q);
 }
@@ -287,14 +289,13 @@ names_have(const json_t *list, const char *name)
 	size_t i;
 	json_t *item;
 
-	json_array_foreach (list, i, item)
-		if (strcmp(json_string_value(item), name) == 0)
-			return true;
+	json_array_foreach(list, i, item) if (strcmp(json_string_value(item), name) ==
+					      0) return true;
 	return false;
 }
 
-/* What is offered, for one who asked in vain: the services, or what this service's workers
- * match. */
+/* What is offered, for one who asked in vain: the services, or what this service's
+ * workers match. */
 static void
 query_list_offers(const struct api_query *q, json_t *problem)
 {
@@ -304,21 +305,24 @@ query_list_offers(const struct api_query *q, json_t *problem)
 	bool is_known = false;
 	size_t i, j;
 
-	json_array_foreach (rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		const char *name = json_string_value(json_object_get(row, "name"));
 
 		if (name == NULL)
 			continue;
-		if (json_array_size(services) < SERVICE_LIST_MAX && !names_have(services, name))
+		if (json_array_size(services) < SERVICE_LIST_MAX &&
+		    !names_have(services, name))
 			json_array_append_new(services, json_string(name));
 		if (strcmp(name, q->head.service) != 0)
 			continue;
 		is_known = true;
-		json_array_foreach (json_object_get(row, "match"), j, match)
-			if (json_is_string(match) &&
-			    json_array_size(matches) < SERVICE_LIST_MAX &&
-			    !names_have(matches, json_string_value(match)))
-				json_array_append(matches, match);
+		json_array_foreach(
+			json_object_get(row, "match"), j,
+			match) if (json_is_string(match) &&
+				   json_array_size(matches) < SERVICE_LIST_MAX &&
+				   !names_have(matches, json_string_value(match)))
+			json_array_append(matches, match);
 	}
 	json_object_set(problem, is_known ? "matches" : "services",
 			is_known ? matches : services);
@@ -335,7 +339,8 @@ query_problem(const struct api_query *q, const struct query_error *error, int st
 
 	json_object_set_new(problem, "request_id", json_string(q->head.request_id));
 	if (!id_is_zero(&error->node))
-		json_object_set_new(problem, "node", json_string(id_text(&error->node, node)));
+		json_object_set_new(problem, "node",
+				    json_string(id_text(&error->node, node)));
 	if (error->worker != NULL)
 		json_object_set_new(problem, "worker", problem_string(error->worker));
 	if (status == 404)
