@@ -209,6 +209,7 @@ dispatch_free(struct dispatch *d)
 	HASH_ITER (hh, d->queries, q, q_next) {
 		if (q->run != NULL)
 			q->run->query = NULL;
+		q->run = NULL;
 		query_free(d, q);
 	}
 	HASH_ITER (hh, d->runs, run, run_next)
