@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "worker/worker.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "bus/conn.h"
+#include "bus/protocol.h"
+#include "hw/hw.h"
+#include "worker/job.h"
+
+enum {
+	WORKER_URL_SIZE = 1024,
+	/* A cancelled query's command may take COMMAND_TERM_MS to end, while its slot is
+	 * free in the eyes of the node: so many queries may wait for such slots. */
+	WORKER_WAITING_PER_SLOT = 1,
+};
+#define WORKER_BUS_DEFAULT "127.0.0.1:8094"
+
+struct worker {
+	struct loop *loop;
+	const struct worker_config *config;
+	struct bus_conn *conn;
+	char url[WORKER_URL_SIZE]; /* as connected or tried */
+	struct bus_sub *work, *control, *hello;
+	uint64_t client_id;
+	struct hw_inventory inventory;
+	struct job_host host;
+	struct job *running, *waiting, *ending; /* ending: cancelled, not yet gone */
+	struct loop_timer *heartbeat, *reopen;
+	bool is_draining, is_stopped;
+	struct log_limit trouble_limit;
+};
+
+static void worker_connect(void *arg);
+
+/* --- announcements --- */
+
+static json_t *
+worker_gpus(const struct hw_inventory *inv, bool with_use)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < inv->gpus_len; i++) {
+		const struct hw_gpu *gpu = &inv->gpus[i];
+		json_t *item = json_pack("{s:s,s:I}", "name", gpu->name, "memory",
+					 (json_int_t)gpu->memory);
+
+		if (with_use) {
+			uint64_t used = gpu->memory_used < gpu->memory ? gpu->memory_used
+								       : gpu->memory;
+
+			json_object_set_new(item, "memory_free",
+					    json_integer((json_int_t)(gpu->memory - used)));
+			json_object_set_new(item, "memory_used",
+					    json_integer((json_int_t)used));
+		}
+		json_array_append_new(list, item);
+	}
+	return list;
+}
+
+static json_t *
+worker_services(const struct worker_config *config)
+{
+	json_t *match = json_array();
+
+	for (int i = 0; i < config->match_len; i++)
+		json_array_append_new(match, json_string(config->match[i]));
+	return json_pack("[{s:s,s:o}]", "name", config->service, "match", match);
+}
+
+static json_t *
+worker_metadata(const struct worker_config *config)
+{
+	json_t *meta = json_object();
+
+	for (int i = 0; i < config->meta_len; i++) {
+		size_t len = strcspn(config->meta[i], "=");
+		char *key = mem_dup(config->meta[i], len);
+
+		json_object_set_new(meta, key, json_string(config->meta[i] + len + 1));
+		free(key);
+	}
+	return meta;
+}
+
+static void
+worker_announce(struct worker *w, const char *status)
+{
+	const struct worker_config *c = w->config;
+	json_t *message;
+	char *text;
+
+	if (!bus_conn_is_up(w->conn))
+		return;
+	message = json_pack("{s:i,s:s,s:s,s:s,s:I,s:i,s:i}", "v", BUS_PROTOCOL_VERSION, "id",
+			    c->id, "service", c->service, "status", status, "client_id",
+			    (json_int_t)w->client_id, "slots", c->slots, "hb_s",
+			    BUS_HEARTBEAT_S);
+	json_object_set_new(message, "services", worker_services(c));
+	json_object_set_new(message, "metadata", worker_metadata(c));
+	json_object_set_new(message, "gpus", worker_gpus(&w->inventory, true));
+	json_object_set_new(message, "hardware",
+			    json_pack("{s:i,s:I,s:s,s:o}", "cpus", w->inventory.cpus, "memory",
+				      (json_int_t)w->inventory.memory, "cpu",
+				      w->inventory.cpu_name, "gpus",
+				      worker_gpus(&w->inventory, false)));
+	text = json_dumps(message, JSON_COMPACT);
+	if (text != NULL)
+		bus_conn_publish(w->conn, BUS_SUBJECT_STATUS, NULL, NULL, bytes_text(text));
+	free(text);
+	json_decref(message);
+}
+
+static void
+worker_on_heartbeat(void *arg)
+{
+	struct worker *w = arg;
+
+	worker_announce(w, w->is_draining ? "draining" : "connected");
+	loop_timer_set(w->heartbeat, BUS_HEARTBEAT_S * MS_SECOND);
+}
+
+/* --- jobs --- */
+
+static void
+worker_stop_if_idle(struct worker *w)
+{
+	if (!w->is_draining || w->is_stopped || w->running != NULL || w->waiting != NULL ||
+	    w->ending != NULL)
+		return;
+	w->is_stopped = true;
+	worker_announce(w, "disconnected");
+	w->config->stopped(w->config->arg);
+}
+
+static void
+worker_start_waiting(struct worker *w)
+{
+	while (w->waiting != NULL &&
+	       job_list_len(w->running) + job_list_len(w->ending) < w->config->slots) {
+		struct job *job = w->waiting;
+
+		job_list_remove(&w->waiting, job);
+		job_list_add(&w->running, job);
+		job_start(job);
+	}
+}
+
+static void
+worker_on_job_over(void *arg, struct job *job)
+{
+	struct worker *w = arg;
+
+	if (job_find(w->running, job_id(job)) == job)
+		job_list_remove(&w->running, job);
+	else if (job_find(w->ending, job_id(job)) == job)
+		job_list_remove(&w->ending, job);
+	else
+		job_list_remove(&w->waiting, job);
+	job_free(job);
+	worker_start_waiting(w);
+	worker_stop_if_idle(w);
+}
+
+static void
+worker_cancel(struct worker *w, struct job **list, struct job *job)
+{
+	/* Ending jobs keep their slot, not their id, which may come again. */
+	job_list_remove(list, job);
+	if (job_find(w->ending, job_id(job)) != NULL) {
+		job_free(job);
+		return;
+	}
+	job_list_add(&w->ending, job);
+	job_cancel(job);
+}
+
+static void
+worker_new_job(struct worker *w, struct bus_msg *msg, struct query_head *head, bool is_whole)
+{
+	const char *reply = bus_msg_reply(msg);
+	struct job *job;
+
+	if (w->is_draining || job_list_len(w->waiting) >=
+				      WORKER_WAITING_PER_SLOT * w->config->slots) {
+		job_refuse(w->conn, reply, 503,
+			   w->is_draining ? "this worker is leaving"
+					  : "all slots of this worker are in use",
+			   1);
+		query_head_fini(head);
+		return;
+	}
+	if (job_find(w->running, head->request_id) != NULL ||
+	    job_find(w->waiting, head->request_id) != NULL) {
+		job_refuse(w->conn, reply, 400, "a query with this Ocf-Req-Id is running", -1);
+		query_head_fini(head);
+		return;
+	}
+	job = job_new(&w->host, head, reply);
+	job_list_add(&w->waiting, job);
+	job_body(job, 0, bus_msg_data(msg), is_whole);
+	worker_start_waiting(w);
+}
+
+/* A first part brings a reply subject and a head, a further one only the id. */
+static void
+worker_on_work(struct worker *w, struct bus_msg *msg)
+{
+	const char *part_text = bus_msg_header(msg, BUS_H_PART);
+	const char *id = bus_msg_header(msg, BUS_H_REQ_ID);
+	bool is_last = part_text == NULL || bus_msg_header(msg, BUS_H_PARTS) != NULL;
+	struct query_headers headers;
+	struct query_head head;
+	struct job *job = NULL;
+	uint64_t part = 0;
+
+	if (part_text != NULL && bus_protocol_number(part_text, INT64_MAX, &part) < 0) {
+		log_warn("worker", "a query with a malformed Ocf-Part; ignored");
+		return;
+	}
+	if (part > 0) {
+		job = id != NULL ? job_find(w->running, id) : NULL;
+		if (job == NULL && id != NULL)
+			job = job_find(w->waiting, id);
+		if (job != NULL)
+			job_body(job, part, bus_msg_data(msg), is_last);
+		return; /* else of a query that ended already */
+	}
+	if (bus_msg_reply(msg) == NULL) {
+		log_warn("worker", "a query without a reply subject; ignored");
+		return;
+	}
+	bus_msg_headers(msg, &headers);
+	if (bus_protocol_request_read(&headers, &head) == 0)
+		worker_new_job(w, msg, &head, is_last);
+	else
+		job_refuse(w->conn, bus_msg_reply(msg), 400,
+			   "a query needs Ocf-Req-Id and Ocf-Service", -1);
+	query_headers_fini(&headers);
+}
+
+static void
+worker_on_control(struct worker *w, struct bytes data)
+{
+	json_t *root = json_loadb((const char *)data.data, data.len, 0, NULL);
+	const char *op = json_string_value(json_object_get(root, "op"));
+	const char *id = json_string_value(json_object_get(root, "id"));
+	json_int_t n = json_integer_value(json_object_get(root, "n"));
+	struct job *running = id != NULL ? job_find(w->running, id) : NULL;
+	struct job *waiting = id != NULL ? job_find(w->waiting, id) : NULL;
+
+	if (op != NULL && strcmp(op, "cancel") == 0) {
+		if (running != NULL)
+			worker_cancel(w, &w->running, running);
+		if (waiting != NULL)
+			worker_cancel(w, &w->waiting, waiting);
+	} else if (op != NULL && strcmp(op, "credit") == 0 && running != NULL && n > 0) {
+		job_credit(running, (uint64_t)n);
+	}
+	json_decref(root);
+}
+
+/* --- the connection --- */
+
+static void
+worker_on_up(void *arg, uint64_t client_id)
+{
+	struct worker *w = arg;
+	char subject[BUS_SUBJECT_SIZE];
+
+	w->client_id = client_id;
+	snprintf(subject, sizeof(subject), BUS_SUBJECT_DIRECT "%s", w->config->id);
+	w->work = bus_conn_subscribe(w->conn, subject, NULL);
+	snprintf(subject, sizeof(subject), BUS_SUBJECT_CONTROL "%s", w->config->id);
+	w->control = bus_conn_subscribe(w->conn, subject, NULL);
+	w->hello = bus_conn_subscribe(w->conn, BUS_SUBJECT_HELLO, NULL);
+	log_info("worker", "attached to %s as %s: service %s, %d slot%s", w->url, w->config->id,
+		 w->config->service, w->config->slots, w->config->slots == 1 ? "" : "s");
+	w->trouble_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 1 };
+	worker_on_heartbeat(w);
+}
+
+static void
+worker_unsubscribe(struct worker *w)
+{
+	bus_sub_free(w->work);
+	bus_sub_free(w->control);
+	bus_sub_free(w->hello);
+	w->work = w->control = w->hello = NULL;
+}
+
+/* The node has given up what was running here; nobody would hear of it. */
+static void
+worker_on_down(void *arg, const char *reason)
+{
+	struct worker *w = arg;
+
+	worker_unsubscribe(w);
+	loop_timer_clear(w->heartbeat);
+	log_warn("worker", "the bus at %s was lost (%s), connecting again", w->url, reason);
+	while (w->running != NULL)
+		worker_cancel(w, &w->running, w->running);
+	while (w->waiting != NULL)
+		worker_cancel(w, &w->waiting, w->waiting);
+}
+
+static void
+worker_on_readable(void *arg)
+{
+	struct worker *w = arg;
+	struct bus_msg *msg;
+
+	while (bus_sub_next(w->work, &msg) == BUS_NEXT_MSG) {
+		worker_on_work(w, msg);
+		bus_msg_free(msg);
+	}
+	while (bus_sub_next(w->control, &msg) == BUS_NEXT_MSG) {
+		worker_on_control(w, bus_msg_data(msg));
+		bus_msg_free(msg);
+	}
+	if (bus_sub_next(w->hello, &msg) == BUS_NEXT_MSG) {
+		bus_msg_free(msg);
+		worker_on_heartbeat(w);
+	}
+}
+
+/* Where the bus is: as told, or as the daemon's run.json has it now. */
+static void
+worker_find_bus(const struct worker *w, char url[WORKER_URL_SIZE])
+{
+	const char *bus = w->config->bus;
+	struct buf text = BUF_INIT;
+	json_t *run = NULL;
+
+	if (bus == NULL && w->config->run_file != NULL &&
+	    file_read(w->config->run_file, 65536, &text, NULL) == 0)
+		run = json_loadb((const char *)text.data, text.len, 0, NULL);
+	if (bus == NULL)
+		bus = json_string_value(json_object_get(run, "bus"));
+	snprintf(url, WORKER_URL_SIZE, "%s",
+		 bus != NULL && bus[0] != '\0' ? bus : WORKER_BUS_DEFAULT);
+	json_decref(run);
+	buf_fini(&text);
+}
+
+static void
+worker_on_trouble(void *arg, const char *text)
+{
+	struct worker *w = arg;
+	char url[WORKER_URL_SIZE];
+
+	if (log_limit_pass(&w->trouble_limit, "worker"))
+		log_warn("worker", "the bus at %s: %s, trying again", w->url, text);
+	if (bus_conn_is_up(w->conn))
+		return;
+	worker_find_bus(w, url);
+	if (strcmp(url, w->url) != 0)
+		loop_timer_set(w->reopen, 0);
+}
+
+static const struct bus_conn_handler worker_conn_handler = {
+	.up = worker_on_up,
+	.down = worker_on_down,
+	.readable = worker_on_readable,
+	.trouble = worker_on_trouble,
+};
+
+static int
+worker_dial(struct worker *w, struct errmsg *err)
+{
+	struct bus_conn_config config = { .url = w->url, .name = w->config->id };
+
+	worker_find_bus(w, w->url);
+	w->conn = bus_conn_open(w->loop, &config, &worker_conn_handler, w, err);
+	w->host.conn = w->conn;
+	return w->conn != NULL ? 0 : -EINVAL;
+}
+
+/* The daemon has moved (port 0): its new bus is another connection. */
+static void
+worker_connect(void *arg)
+{
+	struct worker *w = arg;
+	struct errmsg err = { "" };
+
+	if (bus_conn_is_up(w->conn))
+		return;
+	worker_unsubscribe(w);
+	bus_conn_close(w->conn);
+	w->conn = w->host.conn = NULL;
+	if (worker_dial(w, &err) < 0) {
+		log_warn("worker", "%s, trying again in 2 s", err.text);
+		loop_timer_set(w->reopen, 2 * MS_SECOND);
+	}
+}
+
+int
+worker_open(struct loop *loop, const struct worker_config *config, struct worker **ret_worker,
+	    struct errmsg *err)
+{
+	struct worker *w = mem_calloc(1, sizeof(*w));
+	int rc;
+
+	w->loop = loop;
+	w->config = config;
+	w->host = (struct job_host){
+		.loop = loop,
+		.path = config->path,
+		.argv = config->argv,
+		.guard = config->guard,
+		.over = worker_on_job_over,
+		.arg = w,
+	};
+	w->heartbeat = loop_timer_new(loop, worker_on_heartbeat, w);
+	w->reopen = loop_timer_new(loop, worker_connect, w);
+	w->trouble_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 1 };
+	hw_inventory_read("", &w->inventory);
+	rc = worker_dial(w, err);
+	if (rc < 0) {
+		worker_close(w);
+		return rc;
+	}
+	*ret_worker = w;
+	return 0;
+}
+
+void
+worker_close(struct worker *w)
+{
+	struct job **lists[3];
+
+	if (w == NULL)
+		return;
+	lists[0] = &w->running;
+	lists[1] = &w->waiting;
+	lists[2] = &w->ending;
+	for (int i = 0; i < 3; i++) {
+		while (*lists[i] != NULL) {
+			struct job *job = *lists[i];
+
+			job_list_remove(lists[i], job);
+			job_free(job);
+		}
+	}
+	worker_unsubscribe(w);
+	bus_conn_close(w->conn);
+	loop_timer_free(w->heartbeat);
+	loop_timer_free(w->reopen);
+	free(w);
+}
+
+void
+worker_drain(struct worker *w)
+{
+	if (w->is_draining && !w->is_stopped) {
+		w->is_stopped = true;
+		worker_announce(w, "disconnected");
+		w->config->stopped(w->config->arg);
+		return;
+	}
+	w->is_draining = true;
+	log_info("worker", "draining: %d running, %d waiting", job_list_len(w->running),
+		 job_list_len(w->waiting));
+	worker_announce(w, "draining");
+	worker_stop_if_idle(w);
+}

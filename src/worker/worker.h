@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker in command mode: announces itself on the bus, takes queries, runs the command
+ * for each, sends the output back in parts. Worker protocol v1 as a worker speaks it.
+ * Loop thread only. */
+#ifndef OCF_WORKER_WORKER_H
+#define OCF_WORKER_WORKER_H
+
+#include "base/error.h"
+#include "net/loop.h"
+#include "worker/guard.h"
+
+struct worker;
+
+struct worker_config {
+	const char *id;
+	const char *service;
+	int match_len;
+	const char *const *match;
+	int meta_len;
+	const char *const *meta; /* "k=v" */
+	int slots;
+	const char *bus;	 /* NULL: the local daemon's, looked up before each attempt */
+	const char *run_file;	 /* of the local daemon */
+	const char *path;	 /* of the command */
+	char *const *argv;
+	struct guard *guard;
+	void (*stopped)(void *arg); /* drained, or stopped at once */
+	void *arg;
+};
+
+/* Starts connecting; `config` and all in it must outlive the worker. */
+int worker_open(struct loop *loop, const struct worker_config *config,
+		struct worker **ret_worker, struct errmsg *err);
+/* Kill what runs, disconnect. NULL is allowed. */
+void worker_close(struct worker *worker);
+/* Take nothing more; `stopped` when all that runs has ended. A second time: at once. */
+void worker_drain(struct worker *worker);
+
+#endif
