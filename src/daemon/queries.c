@@ -620,10 +620,10 @@ queries_run_error(struct queries *qs, uint64_t run, const struct query_error *er
 	if (outcome == BUS_RETURNED) {
 		event.type = DISPATCH_EVENT_RUN_RETURNED;
 		event.retry_after_s = error->retry_after_s;
-	} else if (outcome == BUS_NOT_TAKEN) {
-		event.failure = DISPATCH_NOT_TAKEN;
 	} else {
-		event.failure = DISPATCH_LOST;
+		event.failure = outcome == BUS_NOT_TAKEN ? DISPATCH_NOT_TAKEN
+				: outcome == BUS_ANSWERED ? DISPATCH_ANSWERED
+							  : DISPATCH_LOST;
 	}
 	queries_step(qs, &event);
 }
