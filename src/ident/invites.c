@@ -297,6 +297,21 @@ invites_take(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
 }
 
 int
+invites_check(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
+	      const struct id *taker, ms_t now_ms, struct errmsg *err)
+{
+	struct book book;
+	bool is_new;
+	int rc = book_read(path, &book, err);
+
+	if (rc != 0)
+		return rc;
+	rc = invite_take(book_find(&book, secret), taker, now_ms, &is_new, err);
+	book_fini(&book);
+	return rc;
+}
+
+int
 invites_count(const char *path, ms_t now_ms, unsigned *ret_count, struct errmsg *err)
 {
 	struct book book;

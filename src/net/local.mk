@@ -3,7 +3,8 @@ noinst_LIBRARIES += %D%/libnet.a
 	%D%/address.c %D%/address.h \
 	%D%/event.h \
 	%D%/io.c %D%/io.h \
-	%D%/join.h \
+	%D%/join.h %D%/join-client.c %D%/join-server.c \
+	%D%/join-wire.c %D%/join-wire.h \
 	%D%/listener.c \
 	%D%/loop.c %D%/loop.h \
 	%D%/resolve.c %D%/resolve.h \
@@ -11,8 +12,10 @@ noinst_LIBRARIES += %D%/libnet.a
 	%D%/tls.c %D%/tls.h %D%/tls-session.h
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-net-stream
-TESTS += tests/unit/test-net-stream
+check_PROGRAMS += tests/unit/test-net-stream tests/unit/test-net-tls
+TESTS += tests/unit/test-net-stream tests/unit/test-net-tls
 tests_unit_test_net_stream_SOURCES = tests/unit/test-net-stream.c
 tests_unit_test_net_stream_LDADD = $(TEST_LIBS) $(NET_LIBS)
+tests_unit_test_net_tls_SOURCES = tests/unit/test-net-tls.c
+tests_unit_test_net_tls_LDADD = $(TEST_LIBS) $(NET_LIBS)
 endif
