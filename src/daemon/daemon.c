@@ -156,7 +156,7 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 
 	config.host = (struct api_host){ .arg = d, .read = views_read, .ready = views_ready,
 					 .admin = invite_admin };
-	queries_fill_host(d->queries, &config.host);
+	queries_fill_host(&config.host);
 	daemon_fill_access(d, &config.access);
 	rc = file_make_dirs(folder, DAEMON_FOLDER_MODE, err);
 	if (rc == 0)

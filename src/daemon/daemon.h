@@ -156,7 +156,8 @@ void workers_check_row(struct workers *workers, const struct row_key *key);
 
 int queries_open(struct daemon *d);
 void queries_close(struct queries *queries); /* NULL is allowed */
-void queries_fill_host(struct queries *queries, struct api_host *host);
+/* The host's `arg` is the daemon. */
+void queries_fill_host(struct api_host *host);
 void queries_worker(struct queries *queries, uint64_t number,
 		    const struct bus_worker *worker);
 void queries_worker_gone(struct queries *queries, uint64_t number);

@@ -393,9 +393,9 @@ queries_candidates(struct queries *qs, struct dispatch_candidate *ret)
 }
 
 static void *
-queries_on_open(void *arg, struct api_query *reply, const struct query_head *head)
+queries_on_open(void *daemon, struct api_query *reply, const struct query_head *head)
 {
-	struct queries *qs = arg;
+	struct queries *qs = ((struct daemon *)daemon)->queries;
 	struct dispatch_candidate candidates[DISPATCH_CANDIDATES_MAX];
 	struct client *c = mem_calloc(1, sizeof(*c));
 	struct query_error error = { 0 };
@@ -459,9 +459,8 @@ queries_on_cancel(void *token)
 }
 
 void
-queries_fill_host(struct queries *qs, struct api_host *host)
+queries_fill_host(struct api_host *host)
 {
-	(void)qs;
 	host->query_open = queries_on_open;
 	host->query_body = queries_on_body;
 	host->query_consumed = queries_on_consumed;
