@@ -37,7 +37,7 @@ init_make(const struct places *places, struct founding *f)
 	struct identity *identity;
 	struct errmsg err = { "" };
 	char cluster[ID_TEXT_SIZE], node[ID_TEXT_SIZE];
-	int status = founding_make_folder(places);
+	int status = founding_prepare(places);
 
 	if (status != EXIT_SUCCESS)
 		return status;

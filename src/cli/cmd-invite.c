@@ -24,7 +24,7 @@ invite_show(const char *text)
 	struct buf lines = BUF_INIT;
 
 	if (token_decode(bytes_text(text), &token, &err) != 0)
-		return cli_fail(EXIT_FAILURE, "%s", err.text);
+		return cli_fail(EXIT_FAILURE, "the token cannot be read: %s", err.text);
 	token_describe(&token, clock_wall_ms(), &lines);
 	fwrite(lines.data, 1, lines.len, stdout);
 	buf_fini(&lines);

@@ -59,17 +59,25 @@ founding_places(const struct cli *cli, struct places *ret_places)
 }
 
 int
-founding_make_folder(const struct places *places)
+founding_prepare(const struct places *places)
 {
+	char *store = mem_printf("%s/store", places->data);
 	struct errmsg err = { "" };
-	int rc = file_make_dirs(places->data, 0750, &err);
+	int rc = file_make_dirs(places->data, 0750, &err), status = EXIT_SUCCESS;
 
 	if (rc == 0 && access(places->data, W_OK | X_OK) != 0)
 		rc = error_set(&err, -errno, "%s: %s", places->data, error_text(-errno));
-	if (rc == 0)
-		return EXIT_SUCCESS;
-	return cli_fail(rc == -EACCES || rc == -EPERM ? EXIT_STATUS_PERMISSION : EXIT_STATUS_IO,
-			"%s", err.text);
+	if (rc != 0)
+		status = cli_fail(rc == -EACCES || rc == -EPERM ? EXIT_STATUS_PERMISSION
+								: EXIT_STATUS_IO,
+				  "%s", err.text);
+	else if (access(store, F_OK) == 0)
+		status = cli_fail(EXIT_FAILURE,
+				  "there is a store in %s, but no identity beside it in %s/keys: "
+				  "bring that back from a backup, or move the store away",
+				  store, places->data);
+	free(store);
+	return status;
 }
 
 void
@@ -121,19 +129,11 @@ founding_make_store(const struct places *places, const struct founding *f)
 	struct errmsg err = { "" };
 	int rc = store_create(dir, &constants, &err);
 
-	if (rc == -EEXIST) {
-		cli_say("there is a store in %s already, but no identity beside it in "
-			"%s/keys; bring that back from a backup, or move the store away",
-			dir, places->data);
-	} else if (rc == 0) {
+	if (rc == 0) {
 		rc = founding_fill_store(dir, f, &err);
 		if (rc != 0)
 			founding_remove(places, "store");
 	}
-	if (rc != 0 && rc != -EEXIST)
-		cli_say("%s", err.text);
 	free(dir);
-	if (rc == 0)
-		return EXIT_SUCCESS;
-	return rc == -EEXIST ? EXIT_FAILURE : EXIT_STATUS_IO;
+	return rc == 0 ? EXIT_SUCCESS : cli_fail(EXIT_STATUS_IO, "%s", err.text);
 }

@@ -30,8 +30,9 @@ void founding_name(const struct cli *cli, const char *given, char ret_name[FOUND
 /* Find the places, become their owner, check the file system, the socket's path. Returns an
  * exit status; on EXIT_SUCCESS the caller has places_fini() to call. */
 int founding_places(const struct cli *cli, struct places *ret_places);
-/* Make the data folder (0750). */
-int founding_make_folder(const struct places *places);
+/* Make the data folder (0750), and refuse one that has a store but no identity: it may hold
+ * what is left of a node. Returns an exit status. */
+int founding_prepare(const struct places *places);
 
 struct founding {
 	struct id cluster;

@@ -7,7 +7,7 @@ noinst_LIBRARIES += %D%/libcli.a
 bin_PROGRAMS += %D%/ocf
 %C%_ocf_SOURCES = \
 	%D%/client.c %D%/client.h \
-	%D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-nodes.c %D%/cmd-peers.c \
+	%D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-join.c %D%/cmd-nodes.c %D%/cmd-peers.c \
 	%D%/cmd-query.c %D%/cmd-services.c %D%/cmd-status.c %D%/cmd-workers.c \
 	%D%/command.c %D%/command.h \
 	%D%/explain.c %D%/explain.h \

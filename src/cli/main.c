@@ -24,6 +24,10 @@ const struct command commands[] = {
 	  "      --admin            pass on the right to invite and to ban\n"
 	  "      --show TOKEN       say what a token holds (never its secret)\n",
 	  COMMAND_ASKS, cmd_invite },
+	{ "join", "[--name NAME] TOKEN | -", "join a cluster with a token from 'ocf invite'",
+	  "      --name NAME        the node's name (the host's name)\n"
+	  "  -                      read the token from standard input\n",
+	  COMMAND_LOCAL, cmd_join },
 	{ "status", "", "this node, its cluster and its table at a glance", "",
 	  COMMAND_ASKS | COMMAND_LISTS, cmd_status },
 	{ "nodes", "[--all]", "the cluster's nodes",
