@@ -12,10 +12,18 @@ noinst_LIBRARIES += %D%/libnet.a
 	%D%/tls.c %D%/tls.h %D%/tls-session.h
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-net-stream tests/unit/test-net-tls
-TESTS += tests/unit/test-net-stream tests/unit/test-net-tls
+net_tests = tests/unit/test-net-loop \
+	tests/unit/test-net-stream \
+	tests/unit/test-net-tls \
+	tests/unit/test-net-join
+check_PROGRAMS += $(net_tests)
+TESTS += $(net_tests)
+tests_unit_test_net_loop_SOURCES = tests/unit/test-net-loop.c
+tests_unit_test_net_loop_LDADD = $(TEST_LIBS) $(NET_LIBS)
 tests_unit_test_net_stream_SOURCES = tests/unit/test-net-stream.c
 tests_unit_test_net_stream_LDADD = $(TEST_LIBS) $(NET_LIBS)
 tests_unit_test_net_tls_SOURCES = tests/unit/test-net-tls.c
 tests_unit_test_net_tls_LDADD = $(TEST_LIBS) $(NET_LIBS)
+tests_unit_test_net_join_SOURCES = tests/unit/test-net-join.c
+tests_unit_test_net_join_LDADD = $(TEST_LIBS) $(NET_LIBS)
 endif
