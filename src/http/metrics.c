@@ -12,10 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-#include <utlist.h>
-
+#include "base/hash.h"
 #include "base/mem.h"
+
+/* uthash's own falls through switch labels, which clang warns of. */
+#define HASH_FUNCTION(key, len, value) \
+	((value) = (unsigned)hash64(bytes_of((key), (len)), 0))
+#include <uthash.h>
 
 enum metric_kind { METRIC_COUNTER,
 		   METRIC_GAUGE,

@@ -700,6 +700,47 @@ test_access_config(void)
 	free(loose);
 }
 
+/* What an address that anyone reaches answers to: 0, 421 or 403. */
+static int
+network_site(const struct access *a, const char *method, const char *host,
+	     const char *origin)
+{
+	struct http_head head = { .method = method, .target = "/", .host = host };
+	struct errmsg err;
+
+	if (origin != NULL)
+		head.headers[head.headers_len++] =
+			(struct http_header){ .name = "origin", .value = origin };
+	return access_check_site(a, ACCESS_NETWORK, &head, &err);
+}
+
+static void
+test_network_sites(void)
+{
+	static const char *const names[] = { "box.example" };
+	struct access_config named = { .names = names, .names_len = 1, .is_public = true };
+	struct access_config open = { .is_public = true }, closed = { .is_public = false };
+	struct access *a;
+	struct errmsg err;
+
+	CU_ASSERT_EQUAL_FATAL(access_new(&named, &a, &err), 0);
+	CU_ASSERT_EQUAL(network_site(a, "GET", "box.example:8092", NULL), 0);
+	CU_ASSERT_EQUAL(network_site(a, "GET", "192.168.1.2:8092", NULL), 0);
+	CU_ASSERT_EQUAL(network_site(a, "GET", "[2001:db8::1]", NULL), 0);
+	CU_ASSERT_EQUAL(network_site(a, "GET", "evil.example", NULL), 421);
+	CU_ASSERT_EQUAL(network_site(a, "PUT", "10.0.0.1", "http://10.0.0.1"), 0);
+	CU_ASSERT_EQUAL(network_site(a, "PUT", "10.0.0.1", "http://evil.example"), 403);
+	access_free(a);
+	/* A public node without names: a rebound name must not reach it. */
+	CU_ASSERT_EQUAL_FATAL(access_new(&open, &a, &err), 0);
+	CU_ASSERT_EQUAL(network_site(a, "GET", "any.example", NULL), 421);
+	access_free(a);
+	/* One that asks for tokens may be called anything, until names are given. */
+	CU_ASSERT_EQUAL_FATAL(access_new(&closed, &a, &err), 0);
+	CU_ASSERT_EQUAL(network_site(a, "GET", "any.example", NULL), 0);
+	access_free(a);
+}
+
 /* Every route stands in openapi.yaml with its method, and every path there is a route. */
 static void
 test_openapi(void)
@@ -792,6 +833,7 @@ main(int argc, char **argv)
 		{ "bodies flow within their windows", test_windows },
 		{ "a client that leaves cancels its query", test_cancel },
 		{ "foreign Hosts and Origins are refused", test_sites },
+		{ "which Hosts a public address answers to", test_network_sites },
 		{ "tokens open what they should", test_tokens },
 		{ "an address that anyone reaches needs tokens or public",
 		  test_access_config },
