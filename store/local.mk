@@ -25,4 +25,7 @@ tests_unit_test_store_digests_SOURCES = tests/unit/test-store-digests.c $(store_
 tests_unit_test_store_digests_LDADD = $(store_test_libs)
 tests_unit_test_store_store_SOURCES = tests/unit/test-store-store.c $(store_test_sources)
 tests_unit_test_store_store_LDADD = $(store_test_libs)
+EXTRA_PROGRAMS += tests/bench/bench-store
+tests_bench_bench_store_SOURCES = tests/bench/bench-store.c $(store_test_sources)
+tests_bench_bench_store_LDADD = $(store_test_libs)
 endif

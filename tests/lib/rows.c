@@ -33,7 +33,9 @@ void
 test_row(uint64_t actor, uint64_t seq, uint64_t own, int len, uint64_t seed,
 	 struct row *ret_row)
 {
-	struct version v = { .dot = { actor, seq }, .stamp = 1000 + seq, .is_removed = len < 0 };
+	struct version v = { .dot = { actor, seq },
+			     .stamp = 1000 + seq,
+			     .is_removed = len < 0 };
 	uint8_t signature[ROW_SIGNATURE_BYTES];
 	struct rng rng;
 

@@ -10,13 +10,13 @@ enum { TEST_ROWS_PER_NODE = 16384 };
 
 /* The node row (number < 0) or a worker row of owner `owner`. */
 struct row_key test_key(uint64_t owner, int number);
-/* A row of one version by `actor`, which replaces the actor's version `own` (0: none), and
- * whose value is `len` bytes made from `seed` (len < 0: a remove). */
+/* A row of one version by `actor`, which replaces the actor's version `own` (0: none),
+ * and whose value is `len` bytes made from `seed` (len < 0: a remove). */
 void test_row(uint64_t actor, uint64_t seq, uint64_t own, int len, uint64_t seed,
 	      struct row *ret_row);
 /* test_row and store_merge; the state is whatever `own` covers. */
-int test_merge(struct store *store, const struct row_key *key, uint64_t actor, uint64_t seq,
-	       int len);
+int test_merge(struct store *store, const struct row_key *key, uint64_t actor,
+	       uint64_t seq, int len);
 /* A new folder's name under tap_folder(); free(3) it. */
 char *test_folder(const char *name);
 void test_store_create(const char *dir);

@@ -106,7 +106,8 @@ test_hex(void)
 	CU_ASSERT(hex_decode("00abff0", bytes, 3) == -OCF_EMALFORMED);
 	CU_ASSERT(hex_decode("00abfg", bytes, 3) == -OCF_EMALFORMED);
 	CU_ASSERT(hex_decode("", bytes, 0) == 0);
-	CU_ASSERT(id_parse("0123456789abcdef0123456789abcdef", &id) == 0 && !id_is_zero(&id));
+	CU_ASSERT(id_parse("0123456789abcdef0123456789abcdef", &id) == 0 &&
+		  !id_is_zero(&id));
 	CU_ASSERT_STRING_EQUAL(id_text(&id, text), "0123456789abcdef0123456789abcdef");
 	CU_ASSERT(id_parse("0123456789abcdef0123456789abcde", &id) == -OCF_EMALFORMED);
 	CU_ASSERT(id_parse("", &id) == -OCF_EMALFORMED);
@@ -157,13 +158,15 @@ test_spans(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		ms_t ms = 0;
 
-		if (clock_parse_span(cases[i].text, &ms) != cases[i].rc || ms != cases[i].ms) {
+		if (clock_parse_span(cases[i].text, &ms) != cases[i].rc ||
+		    ms != cases[i].ms) {
 			tap_note("%s", cases[i].text);
 			CU_FAIL("span");
 		}
 	}
 	CU_ASSERT_STRING_EQUAL(clock_text(0, text), "1970-01-01T00:00:00.000Z");
-	CU_ASSERT_STRING_EQUAL(clock_text(1700000000123, text), "2023-11-14T22:13:20.123Z");
+	CU_ASSERT_STRING_EQUAL(clock_text(1700000000123, text),
+			       "2023-11-14T22:13:20.123Z");
 	CU_ASSERT(clock_mono_ms() <= clock_mono_ms());
 }
 
@@ -178,8 +181,8 @@ test_randomness(void)
 	rng_init(&c, 2);
 	CU_ASSERT(rng_next(&a) == rng_next(&b));
 	CU_ASSERT(rng_next(&a) != rng_next(&c));
-	/* The first number of xoshiro256** from splitmix64(0), as its authors' code gives it:
-	 * runs from old seeds must stay repeatable. */
+	/* The first number of xoshiro256** from splitmix64(0), as its authors' code gives
+	 * it: runs from old seeds must stay repeatable. */
 	rng_init(&a, 0);
 	CU_ASSERT(rng_next(&a) == UINT64_C(0x99ec5f36cb75f2b4));
 	for (int i = 0; i < 10000; i++) {

@@ -75,7 +75,8 @@ test_head_cut(void)
 		struct reader r = reader_of(bytes_of(cut, len));
 
 		memcpy(cut, out.data, len);
-		CU_ASSERT_FATAL(query_head_read(&r, &back) == -OCF_EMALFORMED && r.failed);
+		CU_ASSERT_FATAL(query_head_read(&r, &back) == -OCF_EMALFORMED &&
+				r.failed);
 		free(cut);
 	}
 	query_head_fini(&q);
@@ -204,24 +205,15 @@ test_service_names(void)
 		const char *name;
 		bool is_plain, is_valid;
 	} cases[] = {
-		{ "wc", true, true },
-		{ "inference:llama-3.1", true, true },
-		{ "a.b.c", true, true },
-		{ "ocf2.x", true, true },
-		{ "", false, false },
-		{ "ocf", false, true },
-		{ "ocf.d.1", false, true },
-		{ "worker:status", false, true },
-		{ "$SYS", false, true },
-		{ "_INBOX.x", false, true },
-		{ "a..b", false, true },
-		{ ".a", false, true },
-		{ "a.", false, true },
-		{ "a*", false, true },
-		{ "a.>", false, true },
-		{ "a b", false, true },
-		{ "caf\xc3\xa9", false, true },
-		{ "a\nb", false, false },
+		{ "wc", true, true },		{ "inference:llama-3.1", true, true },
+		{ "a.b.c", true, true },	{ "ocf2.x", true, true },
+		{ "", false, false },		{ "ocf", false, true },
+		{ "ocf.d.1", false, true },	{ "worker:status", false, true },
+		{ "$SYS", false, true },	{ "_INBOX.x", false, true },
+		{ "a..b", false, true },	{ ".a", false, true },
+		{ "a.", false, true },		{ "a*", false, true },
+		{ "a.>", false, true },		{ "a b", false, true },
+		{ "caf\xc3\xa9", false, true }, { "a\nb", false, false },
 		{ "a\x7f", false, false },
 	};
 	char name[LIMIT_SERVICE_BYTES_MAX + 2];
@@ -272,7 +264,8 @@ main(int argc, char **argv)
 		{ "a query's head with nonsense is refused", test_head_refused },
 		{ "replies and errors encode, decode, and are refused when cut",
 		  test_reply_and_error },
-		{ "service names are sorted into plain, valid and neither", test_service_names },
+		{ "service names are sorted into plain, valid and neither",
+		  test_service_names },
 		{ "selectors match as the interface says", test_matching },
 	};
 

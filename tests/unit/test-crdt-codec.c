@@ -33,7 +33,8 @@ random_version(struct rng *rng, uint64_t actor, bool is_removed, struct version 
 		v.context[v.context_len++] = (struct dot){ (1U << 20) + last, 1 + i };
 	}
 	if (rng_below(rng, 2) && v.dot.seq > 1) {
-		memmove(&v.context[1], &v.context[0], v.context_len * sizeof(v.context[0]));
+		memmove(&v.context[1], &v.context[0],
+			v.context_len * sizeof(v.context[0]));
 		v.context[0] = (struct dot){ actor, 1 + rng_below(rng, v.dot.seq - 1) };
 		v.context_len++;
 	}
@@ -92,7 +93,8 @@ test_round_trip(void)
 	}
 }
 
-/* Cut anywhere, it is refused; in memory of its own, so that a sanitizer sees a bad read. */
+/* Cut anywhere, it is refused; in memory of its own, for a sanitizer to see a bad read.
+ */
 static void
 test_truncated(void)
 {
@@ -143,8 +145,9 @@ test_every_bit(void)
 			if (codec_read_row(&r, test_sha256, &back) == 0) {
 				CU_ASSERT_FALSE(row_equal(&row, &back));
 				codec_put_row(&again, &back);
-				CU_ASSERT(bytes_equal(buf_bytes(&again),
-						      bytes_of(out.data, out.len - r.len)));
+				CU_ASSERT(
+					bytes_equal(buf_bytes(&again),
+						    bytes_of(out.data, out.len - r.len)));
 				row_fini(&back);
 			}
 			out.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -215,7 +218,8 @@ test_version_refused(void)
 	CU_ASSERT(read_one(5, 1, 1, many, ROW_CONTEXT_MAX, 3) == -OCF_EMALFORMED);
 	CU_ASSERT(read_one(5, 1, 0, many, ROW_CONTEXT_MAX + 1, 3) == -OCF_EMALFORMED);
 	CU_ASSERT(read_one(5, 1, 0, NULL, 0, LIMIT_VALUE_BYTES_MAX) == 0);
-	CU_ASSERT(read_one(5, 1, 0, NULL, 0, LIMIT_VALUE_BYTES_MAX + 1) == -OCF_EMALFORMED);
+	CU_ASSERT(read_one(5, 1, 0, NULL, 0, LIMIT_VALUE_BYTES_MAX + 1) ==
+		  -OCF_EMALFORMED);
 	CU_ASSERT(read_one(5, 1, 0, NULL, 0, 0xfffe) == -OCF_EMALFORMED);
 	two[1].actor = 1; /* twice */
 	CU_ASSERT(read_one(5, 1, 0, two, 2, 3) == -OCF_EMALFORMED);
@@ -384,7 +388,8 @@ int
 main(int argc, char **argv)
 {
 	static const struct tap_test tests[] = {
-		{ "a row encodes and decodes to the same, byte for byte", test_round_trip },
+		{ "a row encodes and decodes to the same, byte for byte",
+		  test_round_trip },
 		{ "a row cut at any byte is refused", test_truncated },
 		{ "a row with any bit flipped is refused or canonical", test_every_bit },
 		{ "versions that nobody would encode are refused", test_version_refused },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The laws of the row, in random histories against the model of tests/lib/model.h; and that
- * the check can fail: merges with well-known mistakes are caught by it. */
+/* The laws of the row, in random histories against the model of tests/lib/model.h; and
+ * that the check can fail: merges with well-known mistakes are caught by it. */
 #include "config.h"
 
 #include "lib/tap.h"
@@ -51,9 +51,10 @@ step(struct model *m, struct replica *replicas, struct rng *rng, merge_fn *merge
 		if (m->n == MODEL_EVENTS_MAX)
 			return true;
 		r->seq += 1 + rng_below(rng, 3);
-		event = model_write(m, r->events, &r->row,
-				    (struct dot){ .actor = 100 + (uint64_t)i, .seq = r->seq },
-				    rng_below(rng, 3) == 0 ? NULL : "value");
+		event = model_write(
+			m, r->events, &r->row,
+			(struct dot){ .actor = 100 + (uint64_t)i, .seq = r->seq },
+			rng_below(rng, 3) == 0 ? NULL : "value");
 		if (event < 0)
 			return false;
 		break;
@@ -76,7 +77,7 @@ step(struct model *m, struct replica *replicas, struct rng *rng, merge_fn *merge
 	return model_agrees(m, r->events, &r->row);
 }
 
-/* A history in which `replicas` agree with the model at every step; false if they do not. */
+/* A history; false as soon as a replica does not agree with the model. */
 static bool
 history(uint64_t seed, merge_fn *merge, struct model *m, struct replica *replicas)
 {
@@ -115,8 +116,8 @@ test_row_is_what_the_model_says(void)
 	}
 }
 
-/* Wrong merges. The first keeps the highest number, as last-writer-wins tables do; it loses
- * what another actor of the owner added. */
+/* Wrong merges. The first keeps the highest number, as last-writer-wins tables do; it
+ * loses what another actor of the owner added. */
 static bool
 merge_highest_seq(struct row *into, const struct row *other)
 {
@@ -148,7 +149,8 @@ merge_without_contexts(struct row *into, const struct row *other)
 		bool is_there = false;
 
 		for (int j = 0; j < into->len; j++)
-			is_there |= into->versions[j].dot.actor == one.versions[0].dot.actor &&
+			is_there |= into->versions[j].dot.actor ==
+					    one.versions[0].dot.actor &&
 				    into->versions[j].dot.seq == one.versions[0].dot.seq;
 		if (is_there)
 			continue;
@@ -197,7 +199,8 @@ test_the_check_can_fail(void)
 			struct replica replicas[REPLICAS];
 			struct model m;
 
-			caught += !history(tap_seed() + (uint64_t)n, wrong[w], &m, replicas);
+			caught += !history(tap_seed() + (uint64_t)n, wrong[w], &m,
+					   replicas);
 			history_fini(&m, replicas);
 		}
 		tap_note("wrong merge %zu: caught in %d of 100 histories", w, caught);
@@ -241,9 +244,9 @@ test_merge_laws(void)
 		for (int i = 0; i < REPLICAS; i++)
 			for (int j = 0; j < REPLICAS; j++)
 				for (int k = 0; k < REPLICAS; k++)
-					CU_ASSERT_TRUE_FATAL(merged_equal(&replicas[i].row,
-									  &replicas[j].row,
-									  &replicas[k].row));
+					CU_ASSERT_TRUE_FATAL(merged_equal(
+						&replicas[i].row, &replicas[j].row,
+						&replicas[k].row));
 		history_fini(&m, replicas);
 	}
 }
@@ -272,7 +275,8 @@ static void
 test_add_wins(void)
 {
 	struct row add = row_of((struct dot){ 1, 5 }, 10, none, "a", 1);
-	struct row removed = row_of((struct dot){ 1, 6 }, 11, (struct dot){ 1, 5 }, NULL, 2);
+	struct row removed =
+		row_of((struct dot){ 1, 6 }, 11, (struct dot){ 1, 5 }, NULL, 2);
 	struct row again = row_of((struct dot){ 2, 1 }, 9, (struct dot){ 1, 5 }, "b", 3);
 	struct row row;
 
@@ -283,7 +287,8 @@ test_add_wins(void)
 	CU_ASSERT(row_merge(&row, &again));
 	CU_ASSERT_FATAL(row.len == 2 && row_visible(&row) != NULL);
 	CU_ASSERT(bytes_equal_text(row_visible(&row)->value, "b"));
-	CU_ASSERT(row_stamp(&row) == 11 && row_seen(&row, 1) == 6 && row_seen(&row, 3) == 0);
+	CU_ASSERT(row_stamp(&row) == 11 && row_seen(&row, 1) == 6 &&
+		  row_seen(&row, 3) == 0);
 	row_fini(&row);
 	row_fini(&add);
 	row_fini(&removed);
@@ -334,8 +339,8 @@ test_too_many_versions(void)
 
 	for (uint64_t i = 1; i <= N; i++) {
 		struct row one = row_of((struct dot){ 100 - i, 1 }, i, none, "x", 1);
-		struct row other = row_of((struct dot){ 100 - (N + 1 - i), 1 }, N + 1 - i, none,
-					  "x", 1);
+		struct row other = row_of((struct dot){ 100 - (N + 1 - i), 1 }, N + 1 - i,
+					  none, "x", 1);
 
 		row_merge(&row, &one);
 		row_merge(&back, &other);
@@ -346,7 +351,8 @@ test_too_many_versions(void)
 	CU_ASSERT(row.len == ROW_VERSIONS_MAX && row_equal(&row, &back));
 	for (int i = 0; i < row.len; i++) {
 		CU_ASSERT(row.versions[i].stamp > N - ROW_VERSIONS_MAX);
-		CU_ASSERT(i == 0 || row.versions[i].dot.actor > row.versions[i - 1].dot.actor);
+		CU_ASSERT(i == 0 ||
+			  row.versions[i].dot.actor > row.versions[i - 1].dot.actor);
 	}
 	row_fini(&row);
 	row_fini(&back);
@@ -357,20 +363,23 @@ test_next_version_limits(void)
 {
 	char *large = mem_calloc(1, LIMIT_VALUE_BYTES_MAX + 1);
 	struct bytes value = bytes_of(large, LIMIT_VALUE_BYTES_MAX);
-	struct row seen = row_of((struct dot){ 7, 5 }, 1, (struct dot){ 7, 4 }, "x", 1), next;
+	struct row seen = row_of((struct dot){ 7, 5 }, 1, (struct dot){ 7, 4 }, "x", 1),
+		   next;
 	struct version v;
 
 	CU_ASSERT(version_next(&seen, (struct dot){ 7, 5 }, 2, NULL, &v) == -EINVAL);
-	CU_ASSERT(version_next(&seen, (struct dot){ 7, 6 }, ROW_STAMP_MAX + 1, NULL, &v) ==
-		  -EINVAL);
+	CU_ASSERT(version_next(&seen, (struct dot){ 7, 6 }, ROW_STAMP_MAX + 1, NULL,
+			       &v) == -EINVAL);
 	CU_ASSERT_FATAL(version_next(&seen, (struct dot){ 7, 6 }, 2, &value, &v) == 0);
 	CU_ASSERT(version_covers(&v, (struct dot){ 7, 5 }) && v.context_len == 1);
 	CU_ASSERT_FALSE(version_covers(&v, (struct dot){ 7, 6 }));
 	CU_ASSERT_FALSE(version_covers(&v, (struct dot){ 8, 1 }));
 	version_fini(&v);
 	value.len++;
-	CU_ASSERT(version_next(&seen, (struct dot){ 7, 6 }, 2, &value, &v) == -OCF_ELIMIT);
-	/* One actor after the other writes: the sixteenth before it is the last that fits. */
+	CU_ASSERT(version_next(&seen, (struct dot){ 7, 6 }, 2, &value, &v) ==
+		  -OCF_ELIMIT);
+	/* One actor after the other writes: the sixteenth before it is the last that
+	 * fits. */
 	for (uint64_t i = 1; i <= ROW_CONTEXT_MAX + 1; i++) {
 		int rc = version_next(&seen, (struct dot){ 100 - i, 1 }, 2, NULL, &v);
 
@@ -449,8 +458,8 @@ test_keys(void)
 		memcpy(key.name, cases[i].name, key.name_len);
 		CU_ASSERT(row_key_check(&key, 100) == cases[i].rc);
 	}
-	CU_ASSERT(row_key_make(&owner, ROW_WORKER, "12345678901234567890123456789012x", &a) ==
-		  -OCF_EMALFORMED);
+	CU_ASSERT(row_key_make(&owner, ROW_WORKER, "12345678901234567890123456789012x",
+			       &a) == -OCF_EMALFORMED);
 	CU_ASSERT(row_key_make(&owner, ROW_WORKER, "1", &a) == 0);
 	CU_ASSERT(row_key_make(&owner, ROW_WORKER, "10", &b) == 0);
 	CU_ASSERT(row_key_compare(&a, &b) < 0 && row_key_compare(&b, &a) > 0);
@@ -463,7 +472,8 @@ main(int argc, char **argv)
 	static const struct tap_test tests[] = {
 		{ "in random histories a row holds what the model keeps standing",
 		  test_row_is_what_the_model_says },
-		{ "the check against the model catches wrong merges", test_the_check_can_fail },
+		{ "the check against the model catches wrong merges",
+		  test_the_check_can_fail },
 		{ "merge is commutative, associative and idempotent", test_merge_laws },
 		{ "an add that a remove did not see wins; a removed one stays away",
 		  test_add_wins },

@@ -165,7 +165,8 @@ int
 main(int argc, char **argv)
 {
 	static const struct tap_test tests[] = {
-		{ "killed at any moment, a store keeps what it called durable and no number "
+		{ "killed at any moment, a store keeps what it called durable and no "
+		  "number "
 		  "comes twice",
 		  test_killed },
 	};

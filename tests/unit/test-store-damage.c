@@ -24,7 +24,8 @@
 enum { ROWS = 500 };
 
 static bool
-see(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key, const struct row *row)
+see(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+    const struct row *row)
 {
 	(void)k;
 	(void)key;
@@ -34,7 +35,7 @@ see(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key, const 
 }
 
 /* Open, read, verify, write, close: whatever each says, it must return. Exits 0 when the
- * store was refused, 1 when it was opened and something was found wrong, 2 when nothing. */
+ * store was refused, 1 when something was found wrong in it, 2 when nothing. */
 static void
 use(const char *dir)
 {
@@ -151,7 +152,8 @@ test_rotten_rows(void)
 		buf_put(&needle, key.owner.b, ID_BYTES);
 		buf_put_u8(&needle, key.kind);
 		buf_put_bytes8(&needle, bytes_of(key.name, key.name_len));
-		buf_put_u8(&needle, 1); /* the row's count of versions: not the owners' key */
+		buf_put_u8(&needle,
+			   1); /* the row's count of versions: not the owners' key */
 		at = memmem(content.data, content.len, needle.data, needle.len);
 		while (at != NULL) { /* freed pages may hold older copies */
 			at[needle.len + 3 * (size_t)i % 90] ^= 0x10;
@@ -218,7 +220,8 @@ test_newer_format(void)
 	pthread_mutex_unlock(&store->write_lock);
 	store_close(store);
 	CU_ASSERT(store_open(&config, &store, &err) == -OCF_EVERSION);
-	CU_ASSERT(strstr(err.text, "format 2") != NULL && strstr(err.text, "newer") != NULL);
+	CU_ASSERT(strstr(err.text, "format 2") != NULL &&
+		  strstr(err.text, "newer") != NULL);
 	free(dir);
 }
 
@@ -232,7 +235,8 @@ report(void *arg, int rc, const char *text)
 	struct reports *reports = arg;
 
 	tap_note("%s", text);
-	__atomic_fetch_add(rc == 0 ? &reports->well : &reports->full, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(rc == 0 ? &reports->well : &reports->full, 1,
+			   __ATOMIC_SEQ_CST);
 }
 
 /* The file may not grow: what a full disk is to a file that has no holes left. */
@@ -331,7 +335,8 @@ main(int argc, char **argv)
 		{ "rotten rows are found and do no harm", test_rotten_rows },
 		{ "garbage in place of the data file is refused", test_garbage },
 		{ "a store of a newer format is refused", test_newer_format },
-		{ "a full disk leaves a store that reads, is bounded, and recovers", test_full },
+		{ "a full disk leaves a store that reads, is bounded, and recovers",
+		  test_full },
 		{ "closing on a full disk ends and tells", test_closed_full },
 	};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Merkle digests: the same for the same rows, sums at every depth, found out when they
- * are wrong. */
+/* The Merkle digests: the same for the same rows, sums at every depth, found out when
+ * they are wrong. */
 #include "config.h"
 
 #include "lib/tap.h"
@@ -21,8 +21,8 @@ digest_equal(struct store_digest a, struct store_digest b)
 	return u128_equal(a.sum, b.sum) && a.count == b.count;
 }
 
-/* The rows of a cluster, each with a first and a second state, in an order of its own; some
- * arrive twice, some only in their second state. */
+/* The rows of a cluster, each with a first and a second state, in an order of its own;
+ * some arrive twice, some only in their second state. */
 static void
 fill(struct store *store, int n, uint64_t seed)
 {
@@ -43,7 +43,8 @@ fill(struct store *store, int n, uint64_t seed)
 			CU_ASSERT_FATAL(test_merge(store, &key, 3, 1, 30) == 0);
 		if (rng_below(&rng, 8) == 0)
 			CU_ASSERT_FATAL(test_store_wait(store) == 0);
-		CU_ASSERT_FATAL(test_merge(store, &key, 3, 2, order[i] % 5 ? 20 : -1) == 0);
+		CU_ASSERT_FATAL(test_merge(store, &key, 3, 2, order[i] % 5 ? 20 : -1) ==
+				0);
 		if (rng_below(&rng, 4) == 0)
 			CU_ASSERT_FATAL(test_merge(store, &key, 3, 1, 30) == 0);
 	}
@@ -75,7 +76,8 @@ test_order_does_not_matter(void)
 	}
 }
 
-/* Every node is the sum of its children, down to single rows, whatever way it is computed. */
+/* Every node is the sum of its children, down to single rows, whatever way it is
+ * computed. */
 static void
 check_node(struct store *store, const uint8_t prefix[STORE_K_BYTES], int depth, int bits,
 	   struct store_digest node)
@@ -133,14 +135,15 @@ naive_add(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
 
 	(void)key;
 	codec_put_row(&out, row);
-	naive->sum.sum = u128_add(naive->sum.sum, digest_row(store_table_key(naive->store), k,
-							     buf_bytes(&out)));
+	naive->sum.sum =
+		u128_add(naive->sum.sum,
+			 digest_row(store_table_key(naive->store), k, buf_bytes(&out)));
 	naive->sum.count++;
 	buf_fini(&out);
 	return true;
 }
 
-/* The table grows its buckets; the sums stay what they are; empty again, they are zero. */
+/* More buckets, the same sums; empty again, they are zero. */
 static void
 test_buckets_grow(void)
 {
@@ -203,12 +206,81 @@ test_map_grows(void)
 	}
 	CU_ASSERT(test_store_wait(store) == 0);
 	store_stats(store, &after);
-	CU_ASSERT(before.map_bytes < (uint64_t)N * LEN && after.map_bytes > (uint64_t)N * LEN);
+	CU_ASSERT(before.map_bytes < (uint64_t)N * LEN &&
+		  after.map_bytes > (uint64_t)N * LEN);
 	CU_ASSERT(store_root(store).count == N && test_store_differences(store) == 0);
 	store_close(store);
 	store = test_store_open(dir);
 	CU_ASSERT(store_root(store).count == N && test_store_differences(store) == 0);
 	store_close(store);
+	free(dir);
+}
+
+struct reader_thread {
+	struct store *store;
+	bool is_done;
+	int rounds, failures;
+};
+
+/* Every snapshot that a reader gets is of one moment: sums and rows agree in it. */
+static void *
+read_on(void *arg)
+{
+	struct reader_thread *t = arg;
+	struct store_digest children[256], top;
+	uint8_t zero[STORE_K_BYTES] = { 0 };
+	struct row_key key = test_key(1, 0);
+
+	while (!__atomic_load_n(&t->is_done, __ATOMIC_SEQ_CST)) {
+		struct naive naive = { .store = t->store };
+		uint64_t differences = 0, count = 0;
+		struct row row = ROW_INIT;
+
+		t->failures += store_verify(t->store, NULL, NULL, &differences) != 0;
+		t->failures += store_digests(t->store, zero, 0, 8, children) != 0;
+		t->failures += store_digests(t->store, zero, 0, 0, &top) != 0;
+		for (int i = 0; i < 256; i++)
+			count += children[i].count;
+		t->failures += count > top.count; /* rows are only added here */
+		t->failures += store_each(t->store, naive_add, &naive) != 0;
+		t->failures += naive.sum.count < count;
+		if (store_get(t->store, &key, &row) == 0)
+			row_fini(&row);
+		t->rounds++;
+	}
+	return NULL;
+}
+
+static void
+test_readers(void)
+{
+	char *dir = test_folder("readers");
+	struct reader_thread threads[2] = { { .rounds = 0 } };
+	int n = tap_is_quick() ? 3000 : 8000;
+	pthread_t ids[2];
+
+	test_store_create(dir);
+	threads[0].store = threads[1].store = test_store_open(dir);
+	for (int i = 0; i < 2; i++)
+		CU_ASSERT_FATAL(pthread_create(&ids[i], NULL, read_on, &threads[i]) == 0);
+	for (int i = 0; i < n; i++) {
+		struct row_key key = test_key(1, i);
+		int rc;
+
+		while ((rc = test_merge(threads[0].store, &key, 3, 1, 4000)) == -EAGAIN)
+			test_store_wait(threads[0].store);
+		CU_ASSERT_FATAL(rc == 0);
+		if (i % 100 == 0)
+			CU_ASSERT(test_store_wait(threads[0].store) == 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		__atomic_store_n(&threads[i].is_done, true, __ATOMIC_SEQ_CST);
+		pthread_join(ids[i], NULL);
+		CU_ASSERT(threads[i].failures == 0 && threads[i].rounds > 0);
+	}
+	tap_note("%d and %d rounds of reading", threads[0].rounds, threads[1].rounds);
+	CU_ASSERT(test_store_differences(threads[0].store) == 0);
+	store_close(threads[0].store);
 	free(dir);
 }
 
@@ -238,7 +310,8 @@ spoil_write(struct store *store, MDB_txn *txn, void *arg)
 			return rc;
 		memcpy(copy, v.data, v.len);
 		copy[15] ^= 1;
-		return env_put(txn, store->digests, bytes_of(zero, 4), bytes_of(copy, v.len));
+		return env_put(txn, store->digests, bytes_of(zero, 4),
+			       bytes_of(copy, v.len));
 	}
 	rc = mdb_cursor_open(txn,
 			     what == SPOIL_OWNER   ? store->owners
@@ -261,8 +334,8 @@ spoil_write(struct store *store, MDB_txn *txn, void *arg)
 }
 
 static void
-index_all(void *arg, const struct row_key *key, const struct row *row, store_index_put *put,
-	  void *put_arg)
+index_all(void *arg, const struct row_key *key, const struct row *row,
+	  store_index_put *put, void *put_arg)
 {
 	(void)arg;
 	(void)key;
@@ -294,7 +367,8 @@ static void
 test_spoilt(void)
 {
 	for (enum spoil what = 0; what < SPOIL_N; what++) {
-		char name[] = { 's', (char)('0' + (int)what), '\0' }, *dir = test_folder(name);
+		char name[] = { 's', (char)('0' + (int)what), '\0' },
+		     *dir = test_folder(name);
 		int reports = 0, rows = 0;
 		struct store_config config = { .dir = dir,
 					       .sha256 = test_sha256,
@@ -338,6 +412,9 @@ main(int argc, char **argv)
 		  test_sums },
 		{ "buckets grow with the table and empty with it", test_buckets_grow },
 		{ "the map grows by itself", test_map_grows },
+		{ "readers on other threads see one moment while the table is written "
+		  "and grows",
+		  test_readers },
 		{ "verify finds what is spoilt and repair mends it", test_spoilt },
 	};
 

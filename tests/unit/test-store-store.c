@@ -82,10 +82,12 @@ test_merge_and_restart(void)
 	store = test_store_open(dir);
 	CU_ASSERT(store_get(store, &key, &got) == -ENOENT);
 	test_row(9, 1, 0, 100, 1, &row);
-	CU_ASSERT(store_merge(store, &key, &row, &is_changed, &merged) == 0 && is_changed);
+	CU_ASSERT(store_merge(store, &key, &row, &is_changed, &merged) == 0 &&
+		  is_changed);
 	CU_ASSERT(row_equal(&row, &merged));
 	row_fini(&merged);
-	CU_ASSERT_FATAL(store_get(store, &key, &got) == 0); /* pending or not, it is there */
+	CU_ASSERT_FATAL(store_get(store, &key, &got) ==
+			0); /* pending or not, it is there */
 	CU_ASSERT(row_equal(&row, &got));
 	row_fini(&got);
 	CU_ASSERT(store_merge(store, &key, &row, &is_changed, NULL) == 0 && !is_changed);
@@ -103,7 +105,8 @@ test_merge_and_restart(void)
 	row_fini(&got);
 	row_fini(&row);
 	test_row(8, 1, 0, 10, 2, &row); /* another actor's: both stand */
-	CU_ASSERT(store_merge(store, &key, &row, &is_changed, &merged) == 0 && is_changed);
+	CU_ASSERT(store_merge(store, &key, &row, &is_changed, &merged) == 0 &&
+		  is_changed);
 	CU_ASSERT(merged.len == 2);
 	row_fini(&merged);
 	row_fini(&row);
@@ -221,7 +224,8 @@ struct seen {
 };
 
 static bool
-see(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key, const struct row *row)
+see(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+    const struct row *row)
 {
 	struct seen *seen = arg;
 
@@ -233,8 +237,8 @@ see(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key, const 
 	return ++seen->n != seen->stop_after;
 }
 
-/* Pages of every size show every row once and in order, while rows are pending, removed in
- * memory, or changed in memory. */
+/* Pages of every size show every row once and in order, while rows are pending, removed
+ * in memory, or changed in memory. */
 static void
 test_pages(void)
 {
@@ -256,7 +260,8 @@ test_pages(void)
 		uint8_t at[STORE_K_BYTES] = { 0 };
 		bool more = true;
 		int max = 1 + (int)rng_below(&rng, 80);
-		struct row_key gone = test_key(1, round), changed = test_key(1, 100 + round);
+		struct row_key gone = test_key(1, round),
+			       changed = test_key(1, 100 + round);
 		struct row_key new = test_key(2, round);
 
 		CU_ASSERT(store_replace(store, &gone, &ROW_INIT) == 0);
@@ -316,10 +321,12 @@ test_owners(void)
 			CU_ASSERT_FATAL(test_merge(store, &key, owner, 1, 5) == 0);
 		}
 	for (uint64_t owner = 0; owner <= 4; owner++) {
-		struct owned owned = { .owner = test_key(owner, -1).owner, .is_good = true };
+		struct owned owned = { .owner = test_key(owner, -1).owner,
+				       .is_good = true };
 
 		CU_ASSERT(store_owner_each(store, &owned.owner, see_owned, &owned) == 0);
-		CU_ASSERT(owned.n == (owner >= 1 && owner <= 3 ? 601 : 0) && owned.is_good);
+		CU_ASSERT(owned.n == (owner >= 1 && owner <= 3 ? 601 : 0) &&
+			  owned.is_good);
 	}
 	CU_ASSERT(test_store_wait(store) == 0);
 	store_close(store);
@@ -328,8 +335,8 @@ test_owners(void)
 
 /* By the first byte of the value, and all by "all". */
 static void
-index_rows(void *arg, const struct row_key *key, const struct row *row, store_index_put *put,
-	   void *put_arg)
+index_rows(void *arg, const struct row_key *key, const struct row *row,
+	   store_index_put *put, void *put_arg)
 {
 	const struct version *v = row_visible(row);
 
@@ -347,7 +354,9 @@ static void
 test_index(void)
 {
 	char *dir = test_folder("index");
-	struct store_config config = { .dir = dir, .sha256 = test_sha256, .index = index_rows };
+	struct store_config config = { .dir = dir,
+				       .sha256 = test_sha256,
+				       .index = index_rows };
 	struct seen all = { .is_ordered = true };
 	struct store *store;
 	int n = 0;
@@ -373,8 +382,8 @@ test_index(void)
 	for (int i = 0; i < 1000; i++) { /* removed or changed: other keys */
 		struct row_key key = test_key(1, i);
 
-		CU_ASSERT_FATAL(test_merge(store, &key, 5, 2000 + (uint64_t)i, i % 2 ? 4 : -1) ==
-				0);
+		CU_ASSERT_FATAL(test_merge(store, &key, 5, 2000 + (uint64_t)i,
+					   i % 2 ? 4 : -1) == 0);
 	}
 	CU_ASSERT(test_store_wait(store) == 0);
 	all.n = 0;
@@ -389,14 +398,18 @@ int
 main(int argc, char **argv)
 {
 	static const struct tap_test tests[] = {
-		{ "a store is made once and keeps its constants and actor", test_made_once },
-		{ "a second opener is refused with the first one's process", test_one_process },
+		{ "a store is made once and keeps its constants and actor",
+		  test_made_once },
+		{ "a second opener is refused with the first one's process",
+		  test_one_process },
 		{ "rows merge, are read back at once, and survive a restart",
 		  test_merge_and_restart },
 		{ "closing commits what is pending", test_close_drains },
-		{ "sequence numbers only rise, over blocks, lives and actors", test_numbers },
+		{ "sequence numbers only rise, over blocks, lives and actors",
+		  test_numbers },
 		{ "small things are kept, replaced and removed", test_small_things },
-		{ "pages show every row once and in order, pending ones included", test_pages },
+		{ "pages show every row once and in order, pending ones included",
+		  test_pages },
 		{ "an owner's rows are found", test_owners },
 		{ "the index follows the rows", test_index },
 	};
