@@ -106,7 +106,8 @@ static int
 main_configure(const struct arguments *args, int argc, char **argv,
 	       const struct places *places, struct config *config, struct errmsg *err)
 {
-	const char *file = args->config_file != NULL ? args->config_file : places->config_file;
+	const char *file =
+		args->config_file != NULL ? args->config_file : places->config_file;
 	int rc;
 
 	config_init(config);
@@ -117,7 +118,8 @@ main_configure(const struct arguments *args, int argc, char **argv,
 		if (strcmp(argv[i], "--data") == 0 || strcmp(argv[i], "--config") == 0)
 			i++;
 		else if (strncmp(argv[i], "--data=", 7) != 0 &&
-			 strncmp(argv[i], "--config=", 9) != 0 && strchr(argv[i], '.') != NULL)
+			 strncmp(argv[i], "--config=", 9) != 0 &&
+			 strchr(argv[i], '.') != NULL)
 			rc = config_read_argument(config, argv[i] + 2, err);
 	}
 	return rc == 0 ? config_check(config, err) : rc;
