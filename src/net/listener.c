@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "net/address.h"
 #include "net/event.h"
-#include "net/stream-accept.h"
+#include "net/stream-private.h"
 #include "net/stream.h"
 #include "net/tls-session.h"
 

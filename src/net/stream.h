@@ -80,6 +80,9 @@ int stream_peer_uid(const struct stream *s);
 bool stream_peer_id(const struct stream *s, struct id *ret_id);
 struct bytes stream_peer_cert(const struct stream *s);
 const char *stream_alpn(const struct stream *s);
+/* Bytes moved over the socket so far; with TLS its records and handshake are counted. */
+void stream_wire_bytes(const struct stream *s, uint64_t *ret_received,
+		       uint64_t *ret_sent);
 
 /* "host:port", "[v6]:port" or "unix:/path". Port 0 picks one. Listening on [::] serves IPv4
  * too. `tls` NULL for plain. on_accept gets streams whose handler must be set at once; TLS

@@ -469,6 +469,14 @@ tls_session_peer_cert(const struct tls_session *session)
 	return session->has_peer ? buf_bytes(&session->peer_cert) : BYTES_NONE;
 }
 
+void
+tls_session_wire_bytes(const struct tls_session *session, uint64_t *ret_received,
+		       uint64_t *ret_sent)
+{
+	*ret_received = BIO_number_read(SSL_get_rbio(session->ssl));
+	*ret_sent = BIO_number_written(SSL_get_wbio(session->ssl));
+}
+
 const char *
 tls_session_alpn(const struct tls_session *session)
 {

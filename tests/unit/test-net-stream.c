@@ -205,12 +205,18 @@ static void
 test_echo(void)
 {
 	for (enum kind kind = 0; kind < KINDS; kind++) {
+		uint64_t received, sent;
+
 		world_open(kind);
 		client.to_send = 100000;
 		server.is_echo = true;
 		world_dial();
 		CU_ASSERT_EQUAL(client.opens, 0); /* never from inside the call */
 		WAIT_FOR(client.got == client.to_send);
+		stream_wire_bytes(client.s, &received, &sent);
+		CU_ASSERT(received >= client.got && received < client.got + 5000);
+		CU_ASSERT(sent >= client.sent && sent < client.sent + 5000);
+		CU_ASSERT_EQUAL(sent > client.sent, kind == TLS);
 		CU_ASSERT(!client.is_wrong && !server.is_wrong);
 		CU_ASSERT_EQUAL(client.opens, 1);
 		CU_ASSERT_EQUAL(server.opens, 1);
