@@ -25,7 +25,8 @@ stream_dial_failed(struct stream *s)
 		error_set(&err, code, "%s refused the connection: nothing listens there",
 			  s->peer);
 	else if (code == -ENOENT)
-		error_set(&err, code, "%s does not exist: nothing listens there", s->peer);
+		error_set(&err, code, "%s does not exist: nothing listens there",
+			  s->peer);
 	else
 		error_set(&err, code, "no connection to %s: %s", s->peer,
 			  error_text(code));

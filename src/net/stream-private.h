@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stream from the inside, for stream.c (its life once connected), stream-dial.c (before)
- * and listener.c (which hands over accepted sockets). Private to net/. */
+/* A stream from the inside, for stream.c (its life once connected), stream-dial.c
+ * (before) and listener.c (which hands over accepted sockets). Private to net/. */
 #ifndef OCF_NET_STREAM_PRIVATE_H
 #define OCF_NET_STREAM_PRIVATE_H
 

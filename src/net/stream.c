@@ -2,10 +2,10 @@
 /* A stream is a socket, its output queue and the input that its owner has not consumed.
  *
  * Libevent's bufferevents are not used: they stop reading at their high mark and then do
- * not notice that the peer has gone, which is what a waiting query must know at once. Here
- * a paused stream goes on reading until its input is full, and a full one is asked every
- * STREAM_PEEK_MS whether the peer has closed (POLLRDHUP; libevent's EV_CLOSED alone spins
- * on a reset). Plain and TLS share this state machine and differ in five calls.
+ * not notice that the peer has gone, which is what a waiting query must know at once.
+ * Here a paused stream goes on reading until its input is full, and a full one is asked
+ * every STREAM_PEEK_MS whether the peer has closed (POLLRDHUP; libevent's EV_CLOSED alone
+ * spins on a reset). Plain and TLS share this state machine and differ in five calls.
  *
  * Owner's calls never do I/O and never call back: they note what is wanted and wake
  * stream_kicked(). Every callback is made between stream_enter() and stream_leave(), so

@@ -22,8 +22,8 @@ enum io_status tls_session_handshake(struct tls_session *session, struct io *io)
 enum io_status tls_session_read(struct tls_session *session, void *data, size_t size,
 				struct io *io);
 /* After IO_WANT_...: again with the same bytes first. */
-enum io_status tls_session_write(struct tls_session *session, const void *data, size_t len,
-				 struct io *io);
+enum io_status tls_session_write(struct tls_session *session, const void *data,
+				 size_t len, struct io *io);
 /* Say that nothing more comes; once, without waiting. */
 void tls_session_end(struct tls_session *session);
 
