@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The side that wants in. All addresses are dialled at once, since most of a home node's do
- * not work from elsewhere; the secret goes to one of them at a time, and only after its
- * certificate was found to fit the token. */
+/* The side that wants in. All addresses are dialled at once, since most of a home node's
+ * do not work from elsewhere; the secret goes to one of them at a time, and only after
+ * its certificate was found to fit the token. */
 #include "config.h"
 
 #include <stdio.h>
@@ -99,8 +99,9 @@ join_client_next(struct join_client *client)
 	if (is_waiting)
 		return;
 	if (client->result.code == 0) /* nor did anybody refuse in words */
-		client->result.code = error_set(&client->result.why, -EHOSTUNREACH,
-						"no address of the invitation could be used");
+		client->result.code =
+			error_set(&client->result.why, -EHOSTUNREACH,
+				  "no address of the invitation could be used");
 	join_client_finish(client, NULL, BYTES_NONE);
 }
 
@@ -135,7 +136,8 @@ attempt_late(void *arg)
 {
 	struct errmsg err;
 
-	error_set(&err, -ETIMEDOUT, "no answer within %d s", (int)(JOIN_MS_MAX / MS_SECOND));
+	error_set(&err, -ETIMEDOUT, "no answer within %d s",
+		  (int)(JOIN_MS_MAX / MS_SECOND));
 	attempt_failed(arg, -ETIMEDOUT, err.text);
 }
 
@@ -164,8 +166,8 @@ attempt_admitted(struct attempt *attempt, const struct join_reply *reply)
 	struct bytes ca_key = client->token.is_admin ? reply->ca_key_pem : BYTES_NONE;
 	struct identity *identity = NULL;
 	struct errmsg err = { "" };
-	int rc = identity_new_joined(client->node_key, reply->cert, reply->ca_cert, ca_key,
-				     &identity, &err);
+	int rc = identity_new_joined(client->node_key, reply->cert, reply->ca_cert,
+				     ca_key, &identity, &err);
 
 	if (rc == 0 && !ident_equal(identity->fingerprint, client->token.fingerprint,
 				    sizeof(identity->fingerprint))) {
@@ -224,8 +226,9 @@ join_client_start(void *arg)
 		struct attempt *attempt = &client->attempts[i];
 		struct join_attempt *told = &client->result.attempts[i];
 
-		attempt->stream = stream_dial(client->loop, told->address, client->tls,
-					      TLS_ALPN_JOIN, &attempt_handler, attempt, &err);
+		attempt->stream =
+			stream_dial(client->loop, told->address, client->tls,
+				    TLS_ALPN_JOIN, &attempt_handler, attempt, &err);
 		if (attempt->stream == NULL) {
 			told->code = error_set(&told->why, -EINVAL, "%s", err.text);
 			attempt->state = ATTEMPT_OVER;
@@ -251,8 +254,8 @@ join_client_bad_name(void *arg)
 
 struct join_client *
 join_client_new(struct loop *loop, const struct token *token, const struct key *node_key,
-		const char *name, void (*done)(void *arg, const struct join_result *result),
-		void *arg)
+		const char *name,
+		void (*done)(void *arg, const struct join_result *result), void *arg)
 {
 	struct join_client *client = mem_calloc(1, sizeof(*client));
 	struct join_request request = { .name = "" };
@@ -283,9 +286,8 @@ join_client_new(struct loop *loop, const struct token *token, const struct key *
 		join_request_encode(&request, &client->request);
 		buf_fini(&csr);
 	}
-	client->start = loop_timer_new(loop,
-				       is_named ? join_client_start : join_client_bad_name,
-				       client);
+	client->start = loop_timer_new(
+		loop, is_named ? join_client_start : join_client_bad_name, client);
 	loop_timer_set(client->start, 0);
 	return client;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The side that admits. A session lives from the stream's opening to the answer; whatever a
- * stranger sends, it ends within JOIN_MS_MAX. The invitation is used after everything else
- * was found good, and before the certificate exists. */
+/* The side that admits. A session lives from the stream's opening to the answer; whatever
+ * a stranger sends, it ends within JOIN_MS_MAX. The invitation is used after everything
+ * else was found good, and before the certificate exists. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -49,7 +49,8 @@ join_report(const struct join_session *session, int code, const struct id *node,
 	const struct join_host *host = &session->server->host;
 
 	if (host->report != NULL)
-		host->report(host->arg, code, node, name, stream_peer(session->stream), why);
+		host->report(host->arg, code, node, name, stream_peer(session->stream),
+			     why);
 }
 
 /* Send, and leave the rest to the loop. */
@@ -90,9 +91,10 @@ join_session_admit(struct join_session *session, const struct join_request *requ
 	int rc;
 
 	if (host->identity->ca_key == NULL)
-		return error_set(err, -EPERM,
-				 "this node does not hold the cluster's CA key and cannot "
-				 "admit others; use an invitation of a node that does");
+		return error_set(
+			err, -EPERM,
+			"this node does not hold the cluster's CA key and cannot "
+			"admit others; use an invitation of a node that does");
 	rc = invites_check(host->invites_path, request->secret, node, now_ms, err);
 	if (rc == 0)
 		rc = host->welcome(host->arg, node, request->name, constants, err);
@@ -139,10 +141,11 @@ join_session_request(struct join_session *session, struct bytes body)
 	int rc = join_request_decode(body, &request);
 
 	if (rc != 0) {
-		join_session_refuse(session, rc, &node, "",
-				    rc == -OCF_EVERSION ?
-					    "this node is older than the joiner; update it" :
-					    "the request makes no sense");
+		join_session_refuse(
+			session, rc, &node, "",
+			rc == -OCF_EVERSION
+				? "this node is older than the joiner; update it"
+				: "the request makes no sense");
 		return;
 	}
 	rc = cert_request_check(request.csr, public_key, &err);
@@ -193,7 +196,8 @@ join_session_late(void *arg)
 {
 	const struct id nobody = { { 0 } };
 
-	join_session_refuse(arg, -ETIMEDOUT, &nobody, "", "the request did not come in time");
+	join_session_refuse(arg, -ETIMEDOUT, &nobody, "",
+			    "the request did not come in time");
 }
 
 static const struct stream_handler join_session_handler = {
@@ -223,7 +227,8 @@ join_server_take(struct join_server *server, struct stream *s)
 	DL_APPEND(server->sessions, session);
 	server->sessions_len++;
 	if (strcmp(stream_alpn(s), TLS_ALPN_JOIN) != 0) {
-		join_report(session, -OCF_EREFUSED, &nobody, "", "not an invitation's stream");
+		join_report(session, -OCF_EREFUSED, &nobody, "",
+			    "not an invitation's stream");
 		join_session_free(session);
 		return;
 	}

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "net/address.h"
 #include "net/event.h"
-#include "net/stream-accept.h"
+#include "net/stream-private.h"
 #include "net/stream.h"
 #include "net/tls-session.h"
 
@@ -134,14 +134,17 @@ listener_refused(int code, const char *address, int port, struct errmsg *err)
 {
 	switch (-code) {
 	case EADDRINUSE:
-		return error_set(err, code,
-				 "%s is already in use; stop the program that listens "
-				 "there (ss -ltnp 'sport = :%d' names it) or choose another "
-				 "port (0 picks a free one)", address, port);
+		return error_set(
+			err, code,
+			"%s is already in use; stop the program that listens "
+			"there (ss -ltnp 'sport = :%d' names it) or choose another "
+			"port (0 picks a free one)",
+			address, port);
 	case EACCES:
-		return error_set(err, code,
-				 "%s is not allowed for this user; choose a port above 1023",
-				 address);
+		return error_set(
+			err, code,
+			"%s is not allowed for this user; choose a port above 1023",
+			address);
 	case EADDRNOTAVAIL:
 		return error_set(err, code,
 				 "%s is not an address of this machine; choose one that "
@@ -228,15 +231,17 @@ listener_clear_stale(const char *path, const struct sockaddr_un *sun, struct err
 	rc = connect(fd, (const void *)sun, sizeof(*sun)) == 0 ? 0 : -errno;
 	close(fd);
 	if (rc == -ECONNREFUSED && unlink(path) != 0)
-		return error_set(err, -errno, "cannot remove the stale socket %s: %s", path,
-				 error_text(-errno));
+		return error_set(err, -errno, "cannot remove the stale socket %s: %s",
+				 path, error_text(-errno));
 	if (rc == -ECONNREFUSED || rc == -ENOENT)
 		return 0;
 	if (rc == -EACCES || rc == -EPERM)
 		return error_set(err, rc, "%s belongs to another user's program", path);
-	return error_set(err, -EADDRINUSE,
-			 "%s is already in use; stop the program that listens there (fuser "
-			 "%s names it) or choose another path", path, path);
+	return error_set(
+		err, -EADDRINUSE,
+		"%s is already in use; stop the program that listens there (fuser "
+		"%s names it) or choose another path",
+		path, path);
 }
 
 static int

@@ -8,7 +8,7 @@ noinst_LIBRARIES += %D%/libnet.a
 	%D%/listener.c \
 	%D%/loop.c %D%/loop.h \
 	%D%/resolve.c %D%/resolve.h \
-	%D%/stream.c %D%/stream.h %D%/stream-accept.h \
+	%D%/stream.c %D%/stream.h %D%/stream-dial.c %D%/stream-private.h \
 	%D%/tls.c %D%/tls.h %D%/tls-session.h
 
 if HAVE_CUNIT

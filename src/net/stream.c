@@ -2,10 +2,10 @@
 /* A stream is a socket, its output queue and the input that its owner has not consumed.
  *
  * Libevent's bufferevents are not used: they stop reading at their high mark and then do
- * not notice that the peer has gone, which is what a waiting query must know at once. Here
- * a paused stream goes on reading until its input is full, and a full one is asked every
- * STREAM_PEEK_MS whether the peer has closed (POLLRDHUP; libevent's EV_CLOSED alone spins
- * on a reset). Plain and TLS share this state machine and differ in five calls.
+ * not notice that the peer has gone, which is what a waiting query must know at once.
+ * Here a paused stream goes on reading until its input is full, and a full one is asked
+ * every STREAM_PEEK_MS whether the peer has closed (POLLRDHUP; libevent's EV_CLOSED alone
+ * spins on a reset). Plain and TLS share this state machine and differ in five calls.
  *
  * Owner's calls never do I/O and never call back: they note what is wanted and wake
  * stream_kicked(). Every callback is made between stream_enter() and stream_leave(), so
@@ -18,7 +18,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,11 +27,10 @@
 #include <event2/buffer.h>
 
 #include "base/mem.h"
-#include "net/address.h"
 #include "net/event.h"
 #include "net/io.h"
 #include "net/resolve.h"
-#include "net/stream-accept.h"
+#include "net/stream-private.h"
 #include "net/tls-session.h"
 
 enum {
@@ -40,59 +38,6 @@ enum {
 	STREAM_RECORD_BYTES = 16 * 1024, /* the most that a TLS record holds */
 	/* Written to one socket before others get their turn. */
 	STREAM_WRITE_BYTES_PER_TURN = 256 * 1024,
-};
-
-enum stream_state {
-	STREAM_RESOLVING,
-	STREAM_CONNECTING,
-	STREAM_HANDSHAKE,
-	STREAM_OPEN,
-	STREAM_ENDED, /* failed: on_close was called, or there is no owner */
-};
-
-struct stream {
-	struct loop *loop;
-	const struct stream_handler *handler; /* NULL: nobody is told anything */
-	void *arg;
-	enum stream_state state;
-	int fd; /* -1 before a socket is there */
-	char peer[STREAM_ADDRESS_SIZE];
-	bool is_unix;
-	struct tls *tls;	     /* NULL: plain */
-	struct tls_session *session; /* from the connected socket on */
-
-	struct buf in; /* arrived, not consumed */
-	struct evbuffer *out;
-	ms_t idle_ms;
-	ms_t last_in;
-
-	bool is_paused;
-	bool is_eof;		/* the peer ended; writing may go on */
-	bool is_show_due;	/* stream_resume(): show the input again */
-	bool is_input_hidden;	/* TLS holds bytes that the socket does not announce */
-	bool is_write_blocked;	/* wait until the socket takes more */
-	bool is_read_blocked;	/* ... for a read: TLS has something to say first */
-	bool is_finishing;	/* no owner: write out, then close */
-	bool is_fin_sent;	/* ... all written; the input is thrown away */
-	bool is_closed;		/* by its owner; freed at the outermost stream_leave() */
-	int depth;		/* of stream_enter() */
-	bool is_reading, is_writing; /* the events that are added */
-
-	struct event *kick;
-	struct event *read_event, *write_event;
-	struct event *limit; /* for connecting, the handshake, lingering */
-	struct event *idle;
-	struct event *peek;
-	struct loop_orphan orphan;
-
-	/* While dialling. */
-	char *alpn;
-	char *host;
-	int port;
-	struct resolve *resolve;
-	struct addrinfo *addresses, *next_address;
-	struct sockaddr_un *unix_address;
-	int dial_code;
 };
 
 static void stream_update(struct stream *s);
@@ -105,7 +50,7 @@ stream_span(ms_t ms)
 }
 
 /* Only lingering counts once there is no owner. */
-static void
+void
 stream_set_limit(struct stream *s, ms_t ms)
 {
 	struct timeval span = stream_span(ms);
@@ -121,7 +66,7 @@ stream_event_free(struct event *event)
 		event_free(event);
 }
 
-static void
+void
 stream_close_socket(struct stream *s)
 {
 	stream_event_free(s->read_event);
@@ -158,13 +103,13 @@ stream_destroy(struct stream *s)
 	free(s);
 }
 
-static void
+void
 stream_enter(struct stream *s)
 {
 	s->depth++;
 }
 
-static void
+void
 stream_leave(struct stream *s)
 {
 	assert(s->depth > 0);
@@ -183,7 +128,7 @@ stream_orphan_over(struct stream *s)
 }
 
 /* Between enter and leave. The stream is of no more use; tell its owner once. */
-static void
+void
 stream_fail(struct stream *s, int code, const char *why)
 {
 	struct errmsg text;
@@ -245,10 +190,15 @@ stream_ended_by_peer(struct stream *s)
 static enum io_status
 stream_read_some(struct stream *s, uint8_t *data, size_t size, struct io *io)
 {
+	enum io_status status;
+
 	/* After our last word the peer's are thrown away as they come. */
 	if (s->session != NULL && !s->is_fin_sent)
 		return tls_session_read(s->session, data, size, io);
-	return io_socket_read(s->fd, data, size, io);
+	status = io_socket_read(s->fd, data, size, io);
+	if (status == IO_DONE)
+		s->plain_received += io->len;
+	return status;
 }
 
 static bool
@@ -331,6 +281,7 @@ stream_write_some(struct stream *s, struct io *io)
 	n = evbuffer_write_atmost(s->out, s->fd, STREAM_WRITE_BYTES_PER_TURN);
 	if (n > 0) {
 		io->len = (size_t)n;
+		s->plain_sent += io->len;
 		return IO_DONE;
 	}
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
@@ -430,30 +381,11 @@ stream_start(struct stream *s, const char *alpn)
 	stream_set_limit(s, TLS_HANDSHAKE_MS_MAX);
 }
 
-static void
+void
 stream_connected(struct stream *s)
 {
 	stream_start(s, s->alpn);
 	stream_handshake(s);
-}
-
-static void stream_connect_next(struct stream *s);
-
-static void
-stream_connect_done(struct stream *s)
-{
-	int code = 0;
-	socklen_t len = sizeof(code);
-
-	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &code, &len) != 0)
-		code = errno;
-	if (code == 0) {
-		stream_connected(s);
-		return;
-	}
-	s->dial_code = -code;
-	stream_close_socket(s);
-	stream_connect_next(s);
 }
 
 /* The socket can be read or written, or is broken. */
@@ -479,7 +411,7 @@ stream_ready(evutil_socket_t fd, short what, void *arg)
 	stream_leave(s);
 }
 
-static void
+void
 stream_attach(struct stream *s, int fd)
 {
 	s->fd = fd;
@@ -487,123 +419,6 @@ stream_attach(struct stream *s, int fd)
 				  stream_ready, s);
 	s->write_event = event_new(loop_base(s->loop), fd, EV_WRITE | EV_PERSIST,
 				   stream_ready, s);
-}
-
-static void
-stream_set_options(int fd)
-{
-	int on = 1;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-}
-
-static void
-stream_dial_failed(struct stream *s)
-{
-	struct errmsg err;
-	int code = s->dial_code;
-
-	if (code == -ECONNREFUSED)
-		error_set(&err, code, "%s refused the connection: nothing listens there",
-			  s->peer);
-	else if (code == -ENOENT)
-		error_set(&err, code, "%s does not exist: nothing listens there", s->peer);
-	else
-		error_set(&err, code, "no connection to %s: %s", s->peer,
-			  error_text(code));
-	stream_fail(s, code, err.text);
-}
-
-/* One attempt; -EINPROGRESS when the answer comes later. */
-static int
-stream_connect(struct stream *s, const struct sockaddr *sa, socklen_t len)
-{
-	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int rc;
-
-	if (fd < 0)
-		return -errno;
-	if (sa->sa_family != AF_UNIX)
-		stream_set_options(fd);
-	rc = connect(fd, sa, len) == 0 ? 0 : -errno;
-	if (rc != 0 && rc != -EINPROGRESS) {
-		close(fd);
-		return rc;
-	}
-	stream_attach(s, fd);
-	return rc;
-}
-
-/* Try the addresses left, in the resolver's order. An attempt that hangs is given up when
- * there is another address, so that a broken IPv6 does not hide a working IPv4. */
-static void
-stream_connect_next(struct stream *s)
-{
-	int rc = -EADDRNOTAVAIL;
-
-	s->state = STREAM_CONNECTING;
-	while (s->fd < 0 && s->next_address != NULL) {
-		struct addrinfo *ai = s->next_address;
-
-		s->next_address = ai->ai_next;
-		address_format(ai->ai_addr, ai->ai_addrlen, s->peer);
-		rc = stream_connect(s, ai->ai_addr, ai->ai_addrlen);
-		if (s->fd < 0)
-			s->dial_code = rc;
-	}
-	if (s->fd < 0) {
-		stream_dial_failed(s);
-		return;
-	}
-	stream_set_limit(s, s->next_address != NULL ? STREAM_DIAL_NEXT_MS :
-						      STREAM_DIAL_MS_MAX);
-	if (rc == 0)
-		stream_connected(s);
-}
-
-static void
-stream_dial_unix(struct stream *s)
-{
-	int rc = stream_connect(s, (const void *)s->unix_address,
-				sizeof(*s->unix_address));
-
-	s->state = STREAM_CONNECTING;
-	if (rc == 0) {
-		stream_connected(s);
-		return;
-	}
-	/* A full backlog; unix sockets do not connect in the background. */
-	s->dial_code = rc == -EAGAIN ? -EBUSY : rc;
-	stream_dial_failed(s);
-}
-
-static void
-stream_resolved(void *arg, struct addrinfo *list, const char *why)
-{
-	struct stream *s = arg;
-
-	stream_enter(s);
-	s->resolve = NULL;
-	s->addresses = s->next_address = list;
-	if (list == NULL)
-		stream_fail(s, -EHOSTUNREACH, why);
-	else
-		stream_connect_next(s);
-	stream_leave(s);
-}
-
-static void
-stream_dial_start(struct stream *s)
-{
-	if (s->unix_address != NULL) {
-		stream_dial_unix(s);
-	} else if (s->addresses != NULL) {
-		stream_connect_next(s);
-	} else if (s->resolve == NULL) {
-		stream_set_limit(s, STREAM_DIAL_MS_MAX);
-		s->resolve = resolve_start(s->loop, s->host, s->port, stream_resolved, s);
-	}
 }
 
 /* What an owner's call has asked for, now from the loop. */
@@ -741,7 +556,16 @@ stream_update(struct stream *s)
 	}
 }
 
-static struct stream *
+void
+stream_set_options(int fd)
+{
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+struct stream *
 stream_new(struct loop *loop)
 {
 	struct stream *s = mem_calloc(1, sizeof(*s));
@@ -766,44 +590,6 @@ stream_accept(struct loop *loop, int fd, struct tls *tls, const char *peer, bool
 		stream_set_options(fd);
 	stream_attach(s, fd);
 	stream_start(s, NULL);
-	event_active(s->kick, 0, 0);
-	return s;
-}
-
-struct stream *
-stream_dial(struct loop *loop, const char *address, struct tls *tls, const char *alpn,
-	    const struct stream_handler *h, void *arg, struct errmsg *err)
-{
-	const char *path = address_unix_path(address);
-	struct sockaddr_un sun;
-	char host[ADDRESS_HOST_SIZE];
-	struct stream *s;
-	int port = 0;
-
-	if (path != NULL && address_unix_fill(path, &sun, err) != 0)
-		return NULL;
-	if (path == NULL &&
-	    (address_split(address, host, sizeof(host), &port) != 0 || port == 0)) {
-		error_set(err, -EINVAL,
-			  "'%.100s' is not an address; write host:port, [ipv6]:port or "
-			  "unix:/path", address);
-		return NULL;
-	}
-	s = stream_new(loop);
-	s->state = STREAM_RESOLVING;
-	s->tls = tls_hold(tls);
-	if (tls != NULL)
-		s->alpn = mem_strdup(alpn);
-	snprintf(s->peer, sizeof(s->peer), "%.120s", address);
-	stream_set_handler(s, h, arg);
-	if (path != NULL) {
-		s->is_unix = true;
-		s->unix_address = mem_dup(&sun, sizeof(sun));
-	} else {
-		s->host = mem_strdup(host);
-		s->port = port;
-		s->addresses = s->next_address = address_numeric(host, port);
-	}
 	event_active(s->kick, 0, 0);
 	return s;
 }
@@ -939,6 +725,17 @@ struct bytes
 stream_peer_cert(const struct stream *s)
 {
 	return s->session != NULL ? tls_session_peer_cert(s->session) : BYTES_NONE;
+}
+
+void
+stream_wire_bytes(const struct stream *s, uint64_t *ret_received, uint64_t *ret_sent)
+{
+	uint64_t received = 0, sent = 0;
+
+	if (s->session != NULL)
+		tls_session_wire_bytes(s->session, &received, &sent);
+	*ret_received = s->plain_received + received;
+	*ret_sent = s->plain_sent + sent;
 }
 
 const char *

@@ -22,13 +22,15 @@ enum io_status tls_session_handshake(struct tls_session *session, struct io *io)
 enum io_status tls_session_read(struct tls_session *session, void *data, size_t size,
 				struct io *io);
 /* After IO_WANT_...: again with the same bytes first. */
-enum io_status tls_session_write(struct tls_session *session, const void *data, size_t len,
-				 struct io *io);
+enum io_status tls_session_write(struct tls_session *session, const void *data,
+				 size_t len, struct io *io);
 /* Say that nothing more comes; once, without waiting. */
 void tls_session_end(struct tls_session *session);
 
 bool tls_session_peer_id(const struct tls_session *session, struct id *ret_id);
 struct bytes tls_session_peer_cert(const struct tls_session *session);
+void tls_session_wire_bytes(const struct tls_session *session, uint64_t *ret_received,
+			    uint64_t *ret_sent);
 const char *tls_session_alpn(const struct tls_session *session);
 
 #endif

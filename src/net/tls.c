@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* OpenSSL does records and handshakes; whom to trust is decided by ident's cert_check()
- * alone, in the callback that replaces OpenSSL's chain builder. The client's certificate is
- * waived in one place, tls_select_alpn(), which runs before the server says whether it wants
- * one. */
+ * alone, in the callback that replaces OpenSSL's chain builder. The client's certificate
+ * is waived in one place, tls_select_alpn(), which runs before the server says whether it
+ * wants one. */
 #include "config.h"
 
 #include "net/tls.h"
@@ -24,7 +24,8 @@ enum {
 	TLS_CERT_LIST_BYTES_MAX = 16 * 1024,
 	/* Read from the socket at once: two full records. */
 	TLS_READ_BYTES = 2 * 17 * 1024,
-	TLS_ALERT_REASONS = 1000, /* OpenSSL: reason of a received alert less its number */
+	TLS_ALERT_REASONS =
+		1000, /* OpenSSL: reason of a received alert less its number */
 };
 
 struct tls {
@@ -100,7 +101,8 @@ tls_judge(struct tls_session *session, X509_STORE_CTX *chain, struct errmsg *err
 	return rc;
 }
 
-/* Instead of X509_verify_cert(). The error chosen decides the alert that the peer gets. */
+/* Instead of X509_verify_cert(). The error chosen decides the alert that the peer
+ * gets. */
 static int
 tls_verify(X509_STORE_CTX *chain, void *arg)
 {
@@ -219,9 +221,10 @@ tls_new(const struct identity *identity, struct tls **ret_tls, struct errmsg *er
 	if (tls->ca == NULL || !tls_context_set_identity(tls->server, identity) ||
 	    !tls_context_set_identity(tls->client, identity)) {
 		tls_free(tls);
-		return error_set(err, -OCF_ECRYPTO,
-				 "OpenSSL does not take this node's key and certificate: %s",
-				 ERR_reason_error_string(ERR_get_error()));
+		return error_set(
+			err, -OCF_ECRYPTO,
+			"OpenSSL does not take this node's key and certificate: %s",
+			ERR_reason_error_string(ERR_get_error()));
 	}
 	*ret_tls = tls;
 	return 0;
@@ -275,7 +278,8 @@ tls_session_new(struct tls *tls, int fd, const char *alpn)
 	snprintf(session->alpn, sizeof(session->alpn), "%s", alpn);
 	wire[0] = (unsigned char)strlen(session->alpn);
 	memcpy(wire + 1, session->alpn, wire[0]);
-	crypto_require(SSL_set_alpn_protos(session->ssl, wire, wire[0] + 1u) == 0, "ALPN");
+	crypto_require(SSL_set_alpn_protos(session->ssl, wire, wire[0] + 1u) == 0,
+		       "ALPN");
 	SSL_set_connect_state(session->ssl);
 	return session;
 }
@@ -361,7 +365,8 @@ tls_failed_by_reason(const struct tls_session *session, int reason, struct io *i
 	case SSL_R_UNEXPECTED_EOF_WHILE_READING:
 		return io_socket_failed(-ECONNRESET, io);
 	default:
-		error_set(&io->err, 0, "TLS failed: %s", text != NULL ? text : "no reason");
+		error_set(&io->err, 0, "TLS failed: %s",
+			  text != NULL ? text : "no reason");
 	}
 	return IO_FAILED;
 }
@@ -384,7 +389,8 @@ tls_result(const struct tls_session *session, int rc, struct io *io)
 		status = io_socket_failed(code == 0 ? -ECONNRESET : -code, io);
 		break;
 	default:
-		status = tls_failed_by_reason(session, ERR_GET_REASON(ERR_peek_error()), io);
+		status = tls_failed_by_reason(session, ERR_GET_REASON(ERR_peek_error()),
+					      io);
 	}
 	ERR_clear_error();
 	return status;
@@ -437,7 +443,8 @@ tls_session_read(struct tls_session *session, void *data, size_t size, struct io
 }
 
 enum io_status
-tls_session_write(struct tls_session *session, const void *data, size_t len, struct io *io)
+tls_session_write(struct tls_session *session, const void *data, size_t len,
+		  struct io *io)
 {
 	int rc;
 
@@ -467,6 +474,14 @@ struct bytes
 tls_session_peer_cert(const struct tls_session *session)
 {
 	return session->has_peer ? buf_bytes(&session->peer_cert) : BYTES_NONE;
+}
+
+void
+tls_session_wire_bytes(const struct tls_session *session, uint64_t *ret_received,
+		       uint64_t *ret_sent)
+{
+	*ret_received = BIO_number_read(SSL_get_rbio(session->ssl));
+	*ret_sent = BIO_number_written(SSL_get_wbio(session->ssl));
 }
 
 const char *

@@ -129,8 +129,9 @@ world_open(bool is_admin)
 	book = mem_printf("%s/invites%d", tap_folder(), number++);
 	loop = loop_new();
 	CU_ASSERT_EQUAL_FATAL(tls_new(home, &tls, NULL), 0);
-	CU_ASSERT_EQUAL_FATAL(listener_open(loop, "127.0.0.1:0", tls, 0, accept_stream, NULL,
-					    &listener, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(listener_open(loop, "127.0.0.1:0", tls, 0, accept_stream,
+					    NULL, &listener, NULL),
+			      0);
 	tls_free(tls);
 	host.identity = home;
 	host.invites_path = book;
@@ -141,8 +142,9 @@ world_open(bool is_admin)
 	token.expires_ms = clock_wall_ms() + MS_HOUR;
 	token.is_admin = is_admin;
 	token_add_address(&token, listener_address(listener));
-	CU_ASSERT_EQUAL_FATAL(invites_add(book, token.secret, token.expires_ms, 1, is_admin,
-					  clock_wall_ms(), NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(invites_add(book, token.secret, token.expires_ms, 1,
+					  is_admin, clock_wall_ms(), NULL),
+			      0);
 	key = key_generate();
 	reports = dones = 0;
 	report_code = 1;
@@ -187,8 +189,9 @@ join_done(void *arg, const struct join_result *r)
 		identity_free(joined);
 		joined = NULL;
 		CU_ASSERT_EQUAL(identity_new_joined(i->node_key, buf_bytes(&i->node_cert),
-						    buf_bytes(&i->ca_cert), buf_bytes(&pem),
-						    &joined, NULL), 0);
+						    buf_bytes(&i->ca_cert),
+						    buf_bytes(&pem), &joined, NULL),
+				0);
 		buf_fini(&pem);
 	}
 	if (is_freeing) {
@@ -227,7 +230,8 @@ test_join_works(void)
 	CU_ASSERT_EQUAL(report_code, 0);
 	CU_ASSERT_STRING_EQUAL(report_name, "friend");
 	CU_ASSERT(id_equal(&report_node, &id));
-	/* The same node, whose answer may have been lost, may ask again; another may not. */
+	/* The same node, whose answer may have been lost, may ask again; another may
+	 * not. */
 	join_now("friend");
 	CU_ASSERT_EQUAL(result.code, 0);
 	key_free(key);
@@ -250,7 +254,8 @@ test_join_admin(void)
 	world_close();
 }
 
-/* The inviter's book decides, not the word; and a key that was not asked for is not kept. */
+/* The inviter's book decides, not the word; and a key that was not asked for is not
+ * kept. */
 static void
 test_join_admin_flag_forged(void)
 {
@@ -382,7 +387,8 @@ test_join_many_addresses(void)
 	CU_ASSERT_EQUAL(result.attempts[0].code, -ECONNREFUSED);
 	CU_ASSERT_EQUAL(result.attempts[1].code, -EINVAL);
 	CU_ASSERT_EQUAL(result.attempts[2].code, -OCF_EFOREIGN);
-	CU_ASSERT_PTR_NOT_NULL(strstr(result.attempts[3].why.text, "no-such-name.invalid"));
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(result.attempts[3].why.text, "no-such-name.invalid"));
 	listener_close(plain);
 	listener_close(other);
 	world_close();
@@ -545,7 +551,8 @@ test_server_oversize(void)
 	/* The largest allowed, of zeros. */
 	buf_clear(&enemy_says);
 	buf_put_u32(&enemy_says, JOIN_MESSAGE_BYTES_MAX);
-	memset(buf_extend(&enemy_says, JOIN_MESSAGE_BYTES_MAX), 0, JOIN_MESSAGE_BYTES_MAX);
+	memset(buf_extend(&enemy_says, JOIN_MESSAGE_BYTES_MAX), 0,
+	       JOIN_MESSAGE_BYTES_MAX);
 	enemy_speak();
 	CU_ASSERT(report_code == -OCF_EVERSION);
 	buf_fini(&enemy_says);
@@ -588,11 +595,12 @@ test_server_session_limit(void)
 	static const struct stream_handler silent = { .on_close = NULL };
 
 	for (int i = 0; i < JOIN_SESSIONS_MAX + 4; i++) {
-		crowd[i] = stream_dial(loop, listener_address(listener), tls, TLS_ALPN_JOIN,
-				       &silent, NULL, NULL);
+		crowd[i] = stream_dial(loop, listener_address(listener), tls,
+				       TLS_ALPN_JOIN, &silent, NULL, NULL);
 		for (int j = 0; j < 200 && stream_alpn(crowd[i])[0] == '\0'; j++)
 			loop_turn(loop, 10);
-		/* One at a time: the listener here holds one stream before its opening. */
+		/* One at a time: the listener here holds one stream before its
+		 * opening. */
 		for (int j = 0; j < 200 && accepted != NULL; j++)
 			loop_turn(loop, 10);
 		for (int j = 0; j < 4; j++)
@@ -613,8 +621,10 @@ test_server_session_limit(void)
 static void
 test_wire_mutations(void)
 {
-	struct join_reply reply = { .cert = bytes_text("cert"), .ca_cert = bytes_text("ca"),
-				    .constants = bytes_text("constants") }, again;
+	struct join_reply reply = { .cert = bytes_text("cert"),
+				    .ca_cert = bytes_text("ca"),
+				    .constants = bytes_text("constants") },
+			  again;
 	struct buf out = BUF_INIT;
 	struct bytes body;
 	int read = 0;
@@ -639,9 +649,11 @@ static const struct tap_test tests[] = {
 	{ "an unknown secret and a refused name get their sentences, nothing is used up",
 	  test_join_refusals },
 	{ "an expired invitation is called that", test_join_expired },
-	{ "a node without the CA key says that it cannot admit", test_join_without_ca_key },
+	{ "a node without the CA key says that it cannot admit",
+	  test_join_without_ca_key },
 	{ "constants are bounded", test_join_constants_too_large },
-	{ "a server of another cluster never gets the secret", test_join_wrong_fingerprint },
+	{ "a server of another cluster never gets the secret",
+	  test_join_wrong_fingerprint },
 	{ "all addresses are tried at once, and each failure is told",
 	  test_join_many_addresses },
 	{ "a bad node name is refused before anything is sent", test_join_bad_names },
@@ -650,7 +662,8 @@ static const struct tap_test tests[] = {
 	{ "an oversize request ends the session", test_server_oversize },
 	{ "a joiner that leaves or falls silent ends its session",
 	  test_server_leaves_and_silence },
-	{ "too many joiners at a time are told to come again", test_server_session_limit },
+	{ "too many joiners at a time are told to come again",
+	  test_server_session_limit },
 	{ "a cut message is waited for, a cut inside is refused", test_wire_mutations },
 };
 

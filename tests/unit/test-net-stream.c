@@ -163,7 +163,8 @@ world_open(enum kind kind)
 		char *folder = mem_printf("%s/id", tap_folder());
 
 		if (identity == NULL)
-			CU_ASSERT_EQUAL_FATAL(identity_create(folder, &identity, &err), 0);
+			CU_ASSERT_EQUAL_FATAL(identity_create(folder, &identity, &err),
+					      0);
 		free(folder);
 		CU_ASSERT_EQUAL_FATAL(tls_new(identity, &tls, &err), 0);
 	}
@@ -205,12 +206,18 @@ static void
 test_echo(void)
 {
 	for (enum kind kind = 0; kind < KINDS; kind++) {
+		uint64_t received, sent;
+
 		world_open(kind);
 		client.to_send = 100000;
 		server.is_echo = true;
 		world_dial();
 		CU_ASSERT_EQUAL(client.opens, 0); /* never from inside the call */
 		WAIT_FOR(client.got == client.to_send);
+		stream_wire_bytes(client.s, &received, &sent);
+		CU_ASSERT(received >= client.got && received < client.got + 5000);
+		CU_ASSERT(sent >= client.sent && sent < client.sent + 5000);
+		CU_ASSERT_EQUAL(sent > client.sent, kind == TLS);
 		CU_ASSERT(!client.is_wrong && !server.is_wrong);
 		CU_ASSERT_EQUAL(client.opens, 1);
 		CU_ASSERT_EQUAL(server.opens, 1);
@@ -363,7 +370,8 @@ test_finish_under_input(void)
 		world_connect();
 		WAIT_FOR(server.datas > 0);
 		server.to_send = 0;
-		stream_write(server.s, bytes_of((uint8_t[]){ pattern(0), pattern(1) }, 2));
+		stream_write(server.s,
+			     bytes_of((uint8_t[]){ pattern(0), pattern(1) }, 2));
 		stream_finish(server.s, 10 * MS_SECOND);
 		server.s = NULL;
 		WAIT_FOR(client.closes == 1);
@@ -408,8 +416,8 @@ test_reset(void)
 	char host[64];
 
 	world_open(TCP);
-	CU_ASSERT_EQUAL(address_split(listener_address(listener), host, sizeof(host), &port),
-			0);
+	CU_ASSERT_EQUAL(
+		address_split(listener_address(listener), host, sizeof(host), &port), 0);
 	sin.sin_port = htons((uint16_t)port);
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -597,10 +605,27 @@ test_addresses(void)
 {
 	static const char *const good[] = { "a:1", "1.2.3.4:65535", "[::1]:0", "a-b.c:80",
 					    "[fe80::1%eth0]:5" };
-	static const char *const bad[] = { "", ":", ":1", "a", "a:", "a:b", "a:65536", "a:-1",
-					   "a:1x", "::1:80", "[::1]", "[::1]80", "[]:1",
-					   "[::1:80", "a b:1", "a:1:2", "a/b:1", "a:000001",
-					   "1.2.3.4:99999", "a\n:1", "user@a:1" };
+	static const char *const bad[] = { "",
+					   ":",
+					   ":1",
+					   "a",
+					   "a:",
+					   "a:b",
+					   "a:65536",
+					   "a:-1",
+					   "a:1x",
+					   "::1:80",
+					   "[::1]",
+					   "[::1]80",
+					   "[]:1",
+					   "[::1:80",
+					   "a b:1",
+					   "a:1:2",
+					   "a/b:1",
+					   "a:000001",
+					   "1.2.3.4:99999",
+					   "a\n:1",
+					   "user@a:1" };
 	char host[64];
 	struct errmsg err;
 	int port;
@@ -609,9 +634,10 @@ test_addresses(void)
 		CU_ASSERT_EQUAL(address_split(good[i], host, sizeof(host), &port), 0);
 	loop = loop_new();
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		CU_ASSERT_EQUAL(address_split(bad[i], host, sizeof(host), &port), -EINVAL);
-		CU_ASSERT_PTR_NULL(stream_dial(loop, bad[i], NULL, NULL, &end_handler, NULL,
-					       &err));
+		CU_ASSERT_EQUAL(address_split(bad[i], host, sizeof(host), &port),
+				-EINVAL);
+		CU_ASSERT_PTR_NULL(
+			stream_dial(loop, bad[i], NULL, NULL, &end_handler, NULL, &err));
 		CU_ASSERT(listener_open(loop, bad[i], NULL, 0, accept_server, NULL,
 					&listener, &err) < 0);
 	}
@@ -678,18 +704,21 @@ test_listen_unix(void)
 	CU_ASSERT_EQUAL(listener_open(loop, listener_address(listener), NULL, 0600,
 				      accept_server, NULL, &second, &err), -EADDRINUSE);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "already in use"));
-	CU_ASSERT_EQUAL(listener_open(loop, large, NULL, 0600, accept_server, NULL, &second,
-				      &err), -EINVAL);
+	CU_ASSERT_EQUAL(listener_open(loop, large, NULL, 0600, accept_server, NULL,
+				      &second, &err),
+			-EINVAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "108 bytes, the kernel allows 107"));
-	CU_ASSERT_PTR_NULL(stream_dial(loop, large, NULL, NULL, &end_handler, NULL, &err));
+	CU_ASSERT_PTR_NULL(
+		stream_dial(loop, large, NULL, NULL, &end_handler, NULL, &err));
 	/* A stale one is replaced, with the mode asked for. */
 	snprintf(address, sizeof(address), "unix:%s/stale", tap_folder());
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/stale", tap_folder());
 	fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	CU_ASSERT_EQUAL(bind(fd, (void *)&sun, sizeof(sun)), 0);
 	close(fd);
-	CU_ASSERT_EQUAL_FATAL(listener_open(loop, address, NULL, 0660, accept_server, NULL,
-					    &second, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(listener_open(loop, address, NULL, 0660, accept_server,
+					    NULL, &second, &err),
+			      0);
 	CU_ASSERT_EQUAL(stat(sun.sun_path, &st), 0);
 	CU_ASSERT_EQUAL(st.st_mode & 0777, 0660);
 	client.s = stream_dial(loop, address, NULL, NULL, &end_handler, &client, &err);
@@ -731,7 +760,8 @@ static const struct tap_test tests[] = {
 	{ "a half-closed stream delivers everything", test_half_close },
 	{ "finishing while the peer still sends does not lose the last words",
 	  test_finish_under_input },
-	{ "a stream may be closed from each of its callbacks", test_close_from_callbacks },
+	{ "a stream may be closed from each of its callbacks",
+	  test_close_from_callbacks },
 	{ "a reset is told from an end", test_reset },
 	{ "a reset is noticed while the input is full", test_reset_while_full },
 	{ "silence beyond the idle limit ends a stream", test_idle },

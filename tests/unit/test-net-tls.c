@@ -122,8 +122,9 @@ world_open(void)
 	memset(&client, 0, sizeof(client));
 	memset(&server, 0, sizeof(server));
 	CU_ASSERT_EQUAL_FATAL(tls_new(home, &tls, &err), 0);
-	CU_ASSERT_EQUAL_FATAL(listener_open(loop, "127.0.0.1:0", tls, 0, accept_server, NULL,
-					    &listener, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(listener_open(loop, "127.0.0.1:0", tls, 0, accept_server,
+					    NULL, &listener, &err),
+			      0);
 	tls_free(tls); /* the listener holds it */
 }
 
@@ -441,7 +442,8 @@ test_truncation_noticed(void)
 }
 
 static const struct tap_test tests[] = {
-	{ "two members know each other's ids and certificates", test_peers_know_each_other },
+	{ "two members know each other's ids and certificates",
+	  test_peers_know_each_other },
 	{ "a member of another cluster is refused, and told so",
 	  test_stranger_refused_by_server },
 	{ "a server of another cluster is refused, and told so",
