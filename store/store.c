@@ -139,14 +139,13 @@ store_lock(const char *dir, int *ret_fd, struct errmsg *err)
 		rc = error_set(err, -errno, "%s: %s", path, error_text(-errno));
 	} else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
-		if (rc == -EBUSY && pread(fd, pid, sizeof(pid) - 1, 0) > 0 &&
-		    atoi(pid) > 0)
-			error_set(err, rc, "the store in %s is open in process %d", dir,
-				  atoi(pid));
+		if (rc != -EBUSY)
+			error_set(err, rc, "%s cannot be locked: %s", path, error_text(rc));
+		else if (pread(fd, pid, sizeof(pid) - 1, 0) > 0 && strtol(pid, NULL, 10) > 0)
+			error_set(err, rc, "the store in %s is open in process %ld", dir,
+				  strtol(pid, NULL, 10));
 		else
-			error_set(err, rc, "the store in %s cannot be locked: %s", dir,
-				  rc == -EBUSY ? "another process has it open"
-					       : error_text(rc));
+			error_set(err, rc, "the store in %s is open in another process", dir);
 		close(fd);
 	} else {
 		/* For the sentence above only: a failure to write it changes nothing. */

@@ -171,9 +171,8 @@ void store_stats(struct store *store, struct store_stats *ret_stats);
 
 /* Recompute every digest, count and index entry from the rows and compare, as of the last
  * commit. `fn(arg, sentence)` is called for each difference (the first thousand) and must
- * not call the store. Takes about five seconds for a
- * million rows; from any thread. Returns 0, -OCF_ECORRUPT when there were differences, or
- * an error. */
+ * not call the store. Takes about five seconds for a million rows; from any thread. Returns
+ * 0, -OCF_ECORRUPT when there were differences, or an error. */
 int store_verify(struct store *store, void (*fn)(void *arg, const char *text), void *arg,
 		 uint64_t *ret_differences);
 /* Drop damaged rows (named to fn) and rebuild digests, counts and indexes from the

@@ -188,7 +188,8 @@ test_buckets_grow(void)
 static void
 test_map_grows(void)
 {
-	enum { N = 2500, LEN = 16000 };
+	enum { N = 2500,
+	       LEN = 16000 };
 	char *dir = test_folder("map");
 	struct store_stats before, after;
 	struct store *store;
@@ -285,7 +286,12 @@ test_readers(void)
 }
 
 /* What is spoilt, behind the store's back. */
-enum spoil { SPOIL_BUCKET, SPOIL_ROOT, SPOIL_OWNER, SPOIL_INDEX, SPOIL_ROW, SPOIL_N };
+enum spoil { SPOIL_BUCKET,
+	     SPOIL_ROOT,
+	     SPOIL_OWNER,
+	     SPOIL_INDEX,
+	     SPOIL_ROW,
+	     SPOIL_N };
 
 static int
 spoil_write(struct store *store, MDB_txn *txn, void *arg)
