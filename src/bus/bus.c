@@ -50,9 +50,12 @@ struct bus {
 	struct bus_server *server;
 	struct bus_conn *conn;
 	struct bus_conn *sys; /* into the system account; embedded only */
-	struct bus_sub *status_sub, *node_sub, *inbox_sub;
+	struct bus_sub *status_sub, *node_sub;
+	struct bus_sub *inbox_sub; /* external only */
+	struct bus_sub *barrier_sub; /* embedded only */
 	struct bus_sub *ended_sub, *list_sub; /* of sys */
-	char inbox[64];
+	char inbox[64];	  /* for the answers to what we ask */
+	char barrier[64]; /* where we write to ourselves; see bus_begin_end() */
 
 	enum bus_state state;
 	bool is_asking; /* who has this bus? */
@@ -253,6 +256,7 @@ bus_connected(struct bus *bus)
 		return;
 	bus->node_sub = bus_conn_subscribe(bus->conn, BUS_SUBJECT_NODE, NULL);
 	if (bus->is_embedded) {
+		bus->barrier_sub = bus_conn_subscribe(bus->conn, bus->barrier, NULL);
 		bus_attach(bus);
 		return;
 	}
@@ -270,7 +274,8 @@ bus_disconnected(struct bus *bus, const char *reason)
 	bus_sub_free(bus->status_sub);
 	bus_sub_free(bus->node_sub);
 	bus_sub_free(bus->inbox_sub);
-	bus->status_sub = bus->node_sub = bus->inbox_sub = NULL;
+	bus_sub_free(bus->barrier_sub);
+	bus->status_sub = bus->node_sub = bus->inbox_sub = bus->barrier_sub = NULL;
 	bus->is_asking = false;
 	loop_timer_clear(bus->timer);
 	bus_calls_set_conn(bus->calls, NULL);
@@ -298,12 +303,39 @@ bus_on_conn_down(void *arg, const char *reason)
 	bus_disconnected(arg, reason);
 }
 
+/* A connection's end is told on another connection of ours than the last that was sent on
+ * it, and may be told first. What we send ourselves after hearing of the end comes back
+ * behind all of that: then it has ended. */
+static void
+bus_begin_end(struct bus *bus, json_int_t client_id)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, client_id);
+	if (bus->barrier_sub == NULL ||
+	    bus_conn_publish(bus->conn, bus->barrier, NULL, NULL, bytes_text(text)) < 0)
+		registry_client_ended(bus->reg, (uint64_t)client_id);
+}
+
+static void
+bus_hear_barrier(struct bus *bus, struct bytes data)
+{
+	char text[24];
+	uint64_t client_id;
+
+	snprintf(text, sizeof(text), "%.*s", (int)data.len, (const char *)data.data);
+	if (bus_protocol_number(text, INT64_MAX, &client_id) == 0)
+		registry_client_ended(bus->reg, client_id);
+}
+
 static void
 bus_on_conn_readable(void *arg)
 {
 	struct bus *bus = arg;
 	struct bus_msg *msg;
 
+	/* Replies before announcements: a worker's last reply precedes its leave. */
+	bus_calls_drain(bus->calls);
 	while (bus_sub_next(bus->status_sub, &msg) == BUS_NEXT_MSG) {
 		bus->stats.announcements++;
 		if (registry_announce(bus->reg, loop_now(bus->loop), bus_msg_data(msg)) < 0)
@@ -318,7 +350,10 @@ bus_on_conn_readable(void *arg)
 		bus_hear_node(bus, bus_msg_data(msg));
 		bus_msg_free(msg);
 	}
-	bus_calls_drain(bus->calls);
+	while (bus_sub_next(bus->barrier_sub, &msg) == BUS_NEXT_MSG) {
+		bus_hear_barrier(bus, bus_msg_data(msg));
+		bus_msg_free(msg);
+	}
 }
 
 static void
@@ -375,7 +410,7 @@ bus_hear_ended(struct bus *bus, struct bytes data)
 		json_object_get(json_object_get(event, "client"), "id"));
 
 	if (id > 0)
-		registry_client_ended(bus->reg, (uint64_t)id);
+		bus_begin_end(bus, id);
 	json_decref(event);
 }
 
@@ -615,6 +650,7 @@ bus_open(struct loop *loop, const struct bus_config *config,
 	bus->is_embedded = config->url == NULL;
 	bus->trouble_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 1 };
 	snprintf(bus->inbox, sizeof(bus->inbox), "_INBOX.ocf.%016" PRIx64, random);
+	snprintf(bus->barrier, sizeof(bus->barrier), BUS_SUBJECT_SELF "%016" PRIx64, random);
 	bus->reg = registry_new(&bus_registry_handler, bus, BUS_WORKERS_MAX);
 	bus->calls = bus_calls_new(loop, &calls);
 	bus->timer = loop_timer_new(loop, bus_on_timer, bus);
@@ -643,6 +679,7 @@ bus_close(struct bus *bus)
 	bus_sub_free(bus->status_sub);
 	bus_sub_free(bus->node_sub);
 	bus_sub_free(bus->inbox_sub);
+	bus_sub_free(bus->barrier_sub);
 	bus_sub_free(bus->ended_sub);
 	bus_sub_free(bus->list_sub);
 	bus_conn_close(bus->sys);

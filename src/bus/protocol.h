@@ -18,6 +18,7 @@
 #define BUS_SUBJECT_DIRECT "ocf.d."	   /* + worker id: queries */
 #define BUS_SUBJECT_CONTROL "ocf.c."	   /* + worker id: cancel, credit */
 #define BUS_SUBJECT_REPLY "ocf.r."	   /* + the node's secret . worker . token */
+#define BUS_SUBJECT_SELF "ocf.n."	   /* + random: a node to itself */
 #define BUS_QUEUE_GROUP "workers"
 
 /* Request */

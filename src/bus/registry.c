@@ -19,8 +19,6 @@ struct registry {
 	int workers_max;
 	bool sees_connections;
 	struct registry_worker *workers; /* by id */
-	uint64_t ended[REGISTRY_ENDED_MAX]; /* client ids, a ring */
-	unsigned ended_next;
 	struct {
 		uint64_t hash;
 		ms_t at;
@@ -127,15 +125,6 @@ registry_drop(struct registry *reg, struct registry_worker *w, const char *reaso
 	HASH_DEL(reg->workers, w);
 	reg->handler->down(reg->arg, w, reason);
 	registry_worker_free(w);
-}
-
-static bool
-registry_has_ended(const struct registry *reg, uint64_t client_id)
-{
-	for (unsigned i = 0; i < REGISTRY_ENDED_MAX; i++)
-		if (client_id != 0 && reg->ended[i] == client_id)
-			return true;
-	return false;
 }
 
 static bool
@@ -249,8 +238,6 @@ registry_announce(struct registry *reg, ms_t now, struct bytes json)
 	if (a.status == ANNOUNCE_DISCONNECTED) {
 		if (w != NULL)
 			registry_drop(reg, w, "it left");
-	} else if (registry_has_ended(reg, a.client_id)) {
-		/* Its connection is gone; this announcement was overtaken. */
 	} else if (w == NULL) {
 		rc = registry_add(reg, now, &a);
 	} else {
@@ -269,7 +256,6 @@ registry_client_ended(struct registry *reg, uint64_t client_id)
 {
 	struct registry_worker *w, *next;
 
-	reg->ended[reg->ended_next++ % REGISTRY_ENDED_MAX] = client_id;
 	HASH_ITER(hh, reg->workers, w, next)
 		if (w->client_id == client_id)
 			registry_drop(reg, w, "its connection ended");
@@ -287,7 +273,6 @@ registry_remove(struct registry *reg, const char *id, const char *reason)
 void
 registry_bus_up(struct registry *reg, ms_t now)
 {
-	memset(reg->ended, 0, sizeof(reg->ended));
 	for (struct registry_worker *w = reg->workers; w != NULL; w = w->hh.next) {
 		w->heard_ms = now;
 		if (!w->is_legacy)

@@ -7,8 +7,7 @@
  * announcement that is wrong in any part changes nothing and gives one warning; the same
  * warning is not repeated within a minute. An announcement that says nothing new is silent.
  *
- * A connection's end and its last announcement travel on different connections of ours and
- * may overtake each other, so the client ids that ended lately are remembered. */
+ * registry_client_ended() must come after the last announcement of that connection. */
 #ifndef OCF_BUS_REGISTRY_H
 #define OCF_BUS_REGISTRY_H
 
@@ -23,7 +22,6 @@ enum {
 	/* All of a worker's JSON: with the node's own fields it must fit a row's value. */
 	REGISTRY_ANNOUNCE_BYTES_MAX = 12 * 1024,
 	REGISTRY_OBJECT_BYTES_MAX = 4 * 1024, /* metadata; hardware */
-	REGISTRY_ENDED_MAX = 256,	      /* client ids remembered after their end */
 	REGISTRY_WARNINGS_MAX = 64,	      /* distinct warnings remembered */
 	REGISTRY_WARNING_AGAIN_MS = MS_MINUTE,
 };

@@ -161,14 +161,14 @@ server_put_accounts(const struct bus_server *s, struct buf *out)
 		   "      publish: { allow: [\">\"]\n"
 		   "        deny: [\"$SYS.>\", \"$JS.>\", \"worker:status\", \"ocf.r.>\"] }\n"
 		   "      subscribe: [\"worker:status\", \"ocf.node\", \"ocf.r.>\", "
-		   "\"_INBOX.>\"] } }\n",
+		   "\"ocf.n.>\"] } }\n",
 		   s->node_password);
 	buf_printf(out,
 		   "    { user: worker, password: \"%s\", permissions: {\n"
 		   "      publish: [\"worker:status\", \"ocf.r.>\", \"ocf.node\", \"_INBOX.>\"]\n"
 		   "      subscribe: { allow: [\">\"]\n"
-		   "        deny: [\"worker:status\", \"ocf.r.>\", \"ocf.node\", \"$JS.>\", "
-		   "\"$SYS.>\"] } } }\n"
+		   "        deny: [\"worker:status\", \"ocf.r.>\", \"ocf.n.>\", \"ocf.node\", "
+		   "\"$JS.>\", \"$SYS.>\"] } } }\n"
 		   "  ] }\n"
 		   "}\n",
 		   s->worker_password);
