@@ -19,7 +19,7 @@ cmd_peers(struct cli *cli, int argc, char **argv)
 		{ "RTT", "rtt_ms", output_ms, true, false },
 		{ "SENT", "sent_bytes", output_bytes, true, false },
 		{ "RECEIVED", "received_bytes", output_bytes, true, false },
-		{ "LAG", "lag_s", output_seconds, true, false },
+		{ "UP", "since_s", output_seconds, true, false },
 		{ "PROTOCOL", "protocol", output_plain, true, false },
 		{ NULL, NULL, NULL, false, false },
 	};

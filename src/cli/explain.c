@@ -199,7 +199,7 @@ explain_failure(const struct client_target *t, const struct client_reply *reply,
 						   : "the answer was not complete",
 				(double)timeout_ms / MS_SECOND);
 	if (reply->status != 0)
-		return cli_fail(EXIT_FAILURE, "the answer broke off after %lld bytes: %s",
+		return cli_fail(EXIT_FAILURE, "the answer broke off after %lld bytes and is not whole (%s)",
 				(long long)reply->received, text);
 	return cli_fail(EXIT_FAILURE, "%s gave no answer: %s", where, text);
 }
