@@ -69,7 +69,7 @@ book_parse_number(const char *text, size_t digits_max, long long *ret_number)
 
 	if (len == 0 || len > digits_max || strspn(text, "0123456789") != len)
 		return -OCF_EMALFORMED;
-	*ret_number = atoll(text);
+	*ret_number = strtoll(text, NULL, 10); /* the digits were counted */
 	return 0;
 }
 

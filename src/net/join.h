@@ -47,8 +47,8 @@ struct join_server;
 struct join_server *join_server_new(struct loop *loop, const struct join_host *host);
 /* Takes over an open stream whose ALPN is TLS_ALPN_JOIN; from inside its on_open, too. */
 void join_server_take(struct join_server *server, struct stream *s);
-void
-join_server_free(struct join_server *server); /* NULL is allowed; ends all sessions */
+/* Ends all sessions. NULL is allowed. */
+void join_server_free(struct join_server *server);
 
 /* The side that wants in. */
 struct join_attempt {

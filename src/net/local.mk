@@ -11,6 +11,16 @@ noinst_LIBRARIES += %D%/libnet.a
 	%D%/stream.c %D%/stream.h %D%/stream-dial.c %D%/stream-private.h \
 	%D%/tls.c %D%/tls.h %D%/tls-session.h
 
+# Without --enable-fuzzing it replays its corpus.
+check_PROGRAMS += tests/fuzz/fuzz-join
+tests_fuzz_fuzz_join_SOURCES = tests/fuzz/fuzz-join.c tests/fuzz/replay.c
+tests_fuzz_fuzz_join_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_join_LDADD = $(NET_LIBS)
+if !FUZZING
+TESTS += tests/fuzz/fuzz-join
+endif
+EXTRA_DIST += tests/fuzz/corpus/join
+
 if HAVE_CUNIT
 net_tests = tests/unit/test-net-loop \
 	tests/unit/test-net-stream \
