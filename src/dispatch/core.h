@@ -44,13 +44,13 @@ struct body {
 	int cap;
 	int64_t first;
 	int64_t received;
-	int64_t passed;	    /* the most that any run was sent */
-	int64_t granted;    /* that the asker may give, in all */
-	uint64_t bytes;	    /* received */
+	int64_t passed;	 /* the most that any run was sent */
+	int64_t granted; /* that the asker may give, in all */
+	uint64_t bytes;	 /* received */
 	uint64_t held_bytes;
 	uint64_t reserved_bytes;
-	bool is_whole;	    /* the last part is there, or there is no body */
-	bool is_kept;	    /* sent parts stay, for another run */
+	bool is_whole; /* the last part is there, or there is no body */
+	bool is_kept;  /* sent parts stay, for another run */
 };
 
 struct query_key {
@@ -108,18 +108,18 @@ struct worker {
 struct run {
 	uint64_t id;
 	UT_hash_handle hh;
-	struct query *query;	/* NULL: cancelled, holds its slot until the worker stops */
-	uint64_t link;		/* 0: a worker's */
-	struct worker *worker;	/* of link 0 */
-	struct id node;		/* who runs it */
-	int candidate;		/* index, or -1 */
+	struct query *query;   /* NULL: cancelled, holds its slot until the worker stops */
+	uint64_t link;	       /* 0: a worker's */
+	struct worker *worker; /* of link 0 */
+	struct id node;	       /* who runs it */
+	int candidate;	       /* index, or -1 */
 	bool is_taken;
-	bool is_open;		/* RUN_OPEN is out */
-	int64_t sent;		/* parts of the body */
-	int credit;		/* parts that may be sent */
-	int outstanding;	/* parts of the reply not yet consumed */
+	bool is_open;	 /* RUN_OPEN is out */
+	int64_t sent;	 /* parts of the body */
+	int credit;	 /* parts that may be sent */
+	int outstanding; /* parts of the reply not yet consumed */
 	ms_t since;
-	struct timer timer;	/* for GO, or for the end of a cancelled one */
+	struct timer timer; /* for GO, or for the end of a cancelled one */
 };
 
 struct dispatch {

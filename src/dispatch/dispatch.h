@@ -51,7 +51,7 @@
 struct dispatch;
 
 enum {
-	DISPATCH_CANDIDATES_MAX = 64,  /* of one query; the driver draws when there are more */
+	DISPATCH_CANDIDATES_MAX = 64, /* of one query; the driver draws when there are more */
 	DISPATCH_TIMEOUT_MS_MAX = MS_DAY,
 	/* A body up to here is kept so that it can be sent again; a longer one is sent once. */
 	DISPATCH_KEEP_BYTES_MAX = 4 * 1024 * 1024,
@@ -66,10 +66,10 @@ enum {
 struct dispatch_config {
 	struct id self;
 	uint64_t seed;
-	int queue_max;		 /* queries waiting for one service (1 at least) */
+	int queue_max;		   /* queries waiting for one service (1 at least) */
 	uint64_t buffer_bytes_max; /* of all bodies held; beyond it new queries get 503 */
-	int retries;		 /* of an idempotent query that a worker had taken */
-	int64_t body_bytes_max;	 /* http.max_body; beyond it 413 */
+	int retries;		   /* of an idempotent query that a worker had taken */
+	int64_t body_bytes_max;	   /* http.max_body; beyond it 413 */
 };
 
 struct dispatch_candidate {
@@ -191,11 +191,11 @@ bool dispatch_next(struct dispatch *d, struct dispatch_action *ret_action);
 ms_t dispatch_due(const struct dispatch *d);
 
 struct dispatch_stats {
-	int queries;   /* alive, of clients and of other nodes */
-	int queued;    /* waiting here for a worker */
-	int running;   /* slots in use by workers of this node, cancelled ones included */
-	int forwarded; /* runs at other nodes */
-	int slots;     /* of all workers that are not draining */
+	int queries;		 /* alive, of clients and of other nodes */
+	int queued;		 /* waiting here for a worker */
+	int running;		 /* slots in use by workers of this node, cancelled ones included */
+	int forwarded;		 /* runs at other nodes */
+	int slots;		 /* of all workers that are not draining */
 	uint64_t buffered_bytes; /* of bodies */
 	/* Since the start: */
 	uint64_t taken, retried, returned, cancelled, expired, failed, done;

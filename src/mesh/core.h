@@ -18,10 +18,10 @@ enum mesh_link_state {
 
 enum {
 	MESH_DUPLICATE_MS = 10 * MS_SECOND, /* the larger id has this long to close one */
-	MESH_HANDOVER_MS = MS_SECOND, /* between a duplicate's end and the other's HELLO */
-	MESH_SELF_MS = 10 * MS_MINUTE, /* until a seed that led to ourselves is tried again */
-	MESH_RINGS = 3, /* K, named in HELLO */
-	MESH_ROWS_BYTES_MAX = 256 * 1024, /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
+	MESH_HANDOVER_MS = MS_SECOND,	    /* between a duplicate's end and the other's HELLO */
+	MESH_SELF_MS = 10 * MS_MINUTE,	    /* until a seed that led to ourselves is tried again */
+	MESH_RINGS = 3,			    /* K, named in HELLO */
+	MESH_ROWS_BYTES_MAX = 256 * 1024,   /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
 };
 
 struct mesh_node {
@@ -32,14 +32,14 @@ struct mesh_node {
 	char hello_address[WIRE_ADDRESS_BYTES_MAX + 1]; /* until its row brings others */
 	bool is_gone;
 	enum mesh_state state;
-	ms_t suspect_at; /* alive without a link: when it becomes suspect; 0 = not waiting */
-	ms_t dead_at;	 /* suspect: when it becomes dead */
+	ms_t suspect_at;      /* alive without a link: when it becomes suspect; 0 = not waiting */
+	ms_t dead_at;	      /* suspect: when it becomes dead */
 	uint64_t incarnation; /* the highest known */
-	uint64_t life;	 /* of its latest HELLO */
-	uint64_t link;	 /* the one that carries rows and queries; 0 = none is up */
-	int links;	 /* of all states */
-	int fails;	 /* dials and short links in a row */
-	int turn;	 /* of its addresses */
+	uint64_t life;	      /* of its latest HELLO */
+	uint64_t link;	      /* the one that carries rows and queries; 0 = none is up */
+	int links;	      /* of all states */
+	int fails;	      /* dials and short links in a row */
+	int turn;	      /* of its addresses */
 	ms_t next_dial;
 };
 
@@ -67,7 +67,7 @@ struct mesh_link {
 	int protocol;
 	uint64_t received_bytes;
 
-	ms_t heard;   /* last byte */
+	ms_t heard;	/* last byte */
 	bool is_pinged; /* since then */
 	ms_t rtt_due;
 	ms_t rtt;
@@ -79,7 +79,7 @@ struct mesh_link {
 	bool is_differing;   /* it did at the last heartbeat, with these two: */
 	uint64_t differing_theirs, differing_ours;
 	ms_t ask_next, ask_interval;
-	uint64_t ask_root;   /* ours when it was asked last */
+	uint64_t ask_root; /* ours when it was asked last */
 
 	bool is_sending; /* our table, to the peer */
 	bool is_reading; /* READ_TABLE is with the driver */
@@ -116,7 +116,7 @@ struct mesh {
 	uint64_t beat_link; /* the last that got one */
 	uint64_t ask_link;  /* whose table is on its way to us; 0 = none */
 	ms_t ask_heard;
-	bool wants_table;   /* a transfer was cut off: ask somebody else */
+	bool wants_table; /* a transfer was cut off: ask somebody else */
 	struct mesh_item *first, *last, *taken;
 	struct mesh_stats stats;
 };

@@ -218,7 +218,7 @@ mesh_beat_arrived(struct mesh *m, struct mesh_link *l, uint64_t root)
 		return;
 	if (l->ask_root == ours && l->ask_next != 0)
 		l->ask_interval = l->ask_interval * 2 < MESH_ASK_MS_MAX ? l->ask_interval * 2
-								       : MESH_ASK_MS_MAX;
+									: MESH_ASK_MS_MAX;
 	else
 		l->ask_interval = MESH_ASK_MS;
 	mesh_table_ask(m, l);

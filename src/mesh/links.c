@@ -43,7 +43,8 @@ mesh_link_ended_backoff(struct mesh *m, struct mesh_link *l, bool is_refused)
 	struct mesh_node *n = l->node;
 	bool was_healthy =
 		l->state == MESH_LINK_UP && m->now - l->since >= MESH_DIAL_HEALTHY_MS;
-	int fails = n != NULL ? n->fails : s != NULL ? s->fails : 0;
+	int fails = n != NULL ? n->fails : s != NULL ? s->fails
+						     : 0;
 	ms_t wait;
 
 	fails = was_healthy ? 0 : fails + 1;

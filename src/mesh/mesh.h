@@ -36,27 +36,27 @@
 struct mesh;
 
 enum {
-	MESH_NODES_MAX = 16384,	    /* known; more are ignored */
-	MESH_LINKS_MAX = 1024,	    /* of all states; a further inbound one gets BUSY */
-	MESH_ADDRESSES_MAX = 8,	    /* of one node */
+	MESH_NODES_MAX = 16384, /* known; more are ignored */
+	MESH_LINKS_MAX = 1024,	/* of all states; a further inbound one gets BUSY */
+	MESH_ADDRESSES_MAX = 8, /* of one node */
 	MESH_SEEDS_MAX = 64,
 	MESH_WHY_SIZE = 256,
-	MESH_CURSOR_BYTES = 16,	    /* a place in the table's order, the driver's */
+	MESH_CURSOR_BYTES = 16, /* a place in the table's order, the driver's */
 	MESH_DIAL_BASE_MS = 200,
 	MESH_DIAL_CAP_MS = 30 * MS_SECOND,
 	MESH_DIAL_HEALTHY_MS = 60 * MS_SECOND, /* a link this old resets the back-off */
-	MESH_DIAL_YIELD_MS = 1000,  /* the larger id of two waits this long, so that both
+	MESH_DIAL_YIELD_MS = 1000,	       /* the larger id of two waits this long, so that both
 				     * rarely dial at once */
-	MESH_OPEN_MS = 15 * MS_SECOND,  /* for a dial to open */
-	MESH_HELLO_MS = 10 * MS_SECOND, /* for HELLO to arrive on an open link */
+	MESH_OPEN_MS = 15 * MS_SECOND,	       /* for a dial to open */
+	MESH_HELLO_MS = 10 * MS_SECOND,	       /* for HELLO to arrive on an open link */
 	MESH_BEAT_MS = 1000,
-	MESH_PING_MS = 5 * MS_SECOND,	/* of silence */
-	MESH_SILENT_MS = 8 * MS_SECOND, /* of silence: the link is closed */
-	MESH_RTT_MS = 30 * MS_SECOND,	/* between measurements of the round trip */
-	MESH_DEAD_MS = 5 * MS_SECOND,	/* suspect without a link for this long: dead */
+	MESH_PING_MS = 5 * MS_SECOND,	    /* of silence */
+	MESH_SILENT_MS = 8 * MS_SECOND,	    /* of silence: the link is closed */
+	MESH_RTT_MS = 30 * MS_SECOND,	    /* between measurements of the round trip */
+	MESH_DEAD_MS = 5 * MS_SECOND,	    /* suspect without a link for this long: dead */
 	MESH_CLOCK_SKEW_MS = 5 * MS_MINUTE, /* beyond it a link carries no rows */
-	MESH_TABLE_PAGE_BYTES = 48 * 1024, /* of rows, that the driver should read at once */
-	MESH_PINGS_MAX = 16,		/* a second from one peer */
+	MESH_TABLE_PAGE_BYTES = 48 * 1024,  /* of rows, that the driver should read at once */
+	MESH_PINGS_MAX = 16,		    /* a second from one peer */
 	/* Between two askings for the whole table over one link; doubled up to the maximum
 	 * while they bring nothing new. */
 	MESH_ASK_MS = 30 * MS_SECOND,
@@ -193,15 +193,15 @@ uint64_t mesh_incarnation(const struct mesh *m);
 /* For /v1/peers. */
 struct mesh_peer {
 	uint64_t link;
-	struct id node;	     /* zero while dialling a seed */
+	struct id node;				  /* zero while dialling a seed */
 	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* dialled or, inbound, as advertised */
-	const char *state;   /* "dialling", "greeting", "up", "closing" */
+	const char *state;			  /* "dialling", "greeting", "up", "closing" */
 	bool is_inbound;
-	bool is_rowless;     /* clocks too far apart: liveness and queries only */
-	ms_t rtt_ms;	     /* smoothed; -1 not measured */
-	ms_t clock_skew_ms;  /* theirs less ours, at HELLO */
-	ms_t since_ms;	     /* monotonic: when it came into this state */
-	int protocol;	     /* agreed; 0 before HELLO */
+	bool is_rowless;    /* clocks too far apart: liveness and queries only */
+	ms_t rtt_ms;	    /* smoothed; -1 not measured */
+	ms_t clock_skew_ms; /* theirs less ours, at HELLO */
+	ms_t since_ms;	    /* monotonic: when it came into this state */
+	int protocol;	    /* agreed; 0 before HELLO */
 	uint64_t received_bytes;
 };
 /* Up to `max` links, ascending; returns how many there are. */
@@ -212,8 +212,8 @@ int mesh_peers(const struct mesh *m, struct mesh_peer *ret_peers, int max);
 struct mesh_stats {
 	uint64_t received_bytes[WIRE_CLASSES];
 	uint64_t received_frames[WIRE_CLASSES];
-	uint64_t skipped_frames;  /* of unknown types */
-	uint64_t refused_links;	  /* by HELLO or for malformed frames */
+	uint64_t skipped_frames; /* of unknown types */
+	uint64_t refused_links;	 /* by HELLO or for malformed frames */
 	uint64_t tables_asked;
 	int links_up;
 };

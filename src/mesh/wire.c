@@ -16,9 +16,12 @@ const char *
 wire_class_name(enum wire_class c)
 {
 	static const char *const names[WIRE_CLASSES] = {
-		[WIRE_CLASS_HELLO] = "hello",	    [WIRE_CLASS_HEARTBEAT] = "heartbeat",
-		[WIRE_CLASS_CONTROL] = "control",   [WIRE_CLASS_ROWS] = "rows",
-		[WIRE_CLASS_ANNOUNCE] = "announce", [WIRE_CLASS_SYNC] = "sync",
+		[WIRE_CLASS_HELLO] = "hello",
+		[WIRE_CLASS_HEARTBEAT] = "heartbeat",
+		[WIRE_CLASS_CONTROL] = "control",
+		[WIRE_CLASS_ROWS] = "rows",
+		[WIRE_CLASS_ANNOUNCE] = "announce",
+		[WIRE_CLASS_SYNC] = "sync",
 		[WIRE_CLASS_QUERY] = "query",
 	};
 

@@ -136,13 +136,13 @@ struct wire_hello {
 	ms_t retention_ms;    /* cluster constants */
 	uint32_t rows_per_node;
 	uint16_t format;
-	ms_t wall_ms;	      /* the sender's clock, now */
-	uint64_t horizon;     /* ms */
-	struct u128 root;     /* of the whole table */
+	ms_t wall_ms;	  /* the sender's clock, now */
+	uint64_t horizon; /* ms */
+	struct u128 root; /* of the whole table */
 	uint64_t rows;
-	uint8_t rings;	      /* K */
-	uint8_t held_status;  /* enum wire_status: what the sender holds of the receiver, */
-	uint64_t held_incarnation; /* and at which incarnation; 0: nothing */
+	uint8_t rings;				  /* K */
+	uint8_t held_status;			  /* enum wire_status: what the sender holds of the receiver, */
+	uint64_t held_incarnation;		  /* and at which incarnation; 0: nothing */
 	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* advertised, or "" */
 };
 

@@ -78,8 +78,7 @@ fuzz_drain(struct mesh *m)
 static void
 fuzz_greet(struct mesh *m, struct mesh_event *e, const struct id *node)
 {
-	struct wire_hello hello = { .protocol_min = 1, .protocol_max = 1, .node = *node,
-				    .life = 5, .format = 1 };
+	struct wire_hello hello = { .protocol_min = 1, .protocol_max = 1, .node = *node, .life = 5, .format = 1 };
 	struct buf b = BUF_INIT;
 
 	wire_put_hello(&b, &hello);

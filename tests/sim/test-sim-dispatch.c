@@ -34,14 +34,14 @@ struct asked {
 	int index, node;
 	uint32_t life;
 	bool is_idempotent;
-	int parts;	/* of the body */
+	int parts; /* of the body */
 	int given, granted;
 	int64_t body_len; /* as announced */
 	uint64_t body_sum, body_bytes;
 	ms_t deadline;
 	bool has_left, has_head, is_feeding, reads_never;
 	int ends;
-	int status;	/* of an error; 0 */
+	int status; /* of an error; 0 */
 	int uncredited;
 	int reply_parts;
 	int executed;
@@ -52,11 +52,17 @@ struct worker {
 	int node;
 	uint64_t number; /* 0: not there */
 	int slots, outstanding;
-	int services;	 /* bit 0 "a", bit 1 "b" */
+	int services; /* bit 0 "a", bit 1 "b" */
 	char name[16];
 };
 
-enum behaviour { ANSWERS, ANSWERS_EARLY, FAILS, GIVES_BACK, IS_SILENT, IS_LOST, NOT_THERE };
+enum behaviour { ANSWERS,
+		 ANSWERS_EARLY,
+		 FAILS,
+		 GIVES_BACK,
+		 IS_SILENT,
+		 IS_LOST,
+		 NOT_THERE };
 
 struct job {
 	uint64_t run, worker_number;
@@ -65,7 +71,7 @@ struct job {
 	struct asked *asked;
 	enum behaviour behaviour;
 	uint64_t sum, bytes;
-	int uncredited;	 /* body parts not yet consumed */
+	int uncredited; /* body parts not yet consumed */
 	int reply, credit;
 	bool is_over, is_replying, is_deaf;
 };
@@ -93,7 +99,7 @@ struct world {
 	struct node nodes[NODES_MAX];
 	struct asked queries[QUERIES_MAX];
 	struct job jobs[JOBS_MAX];
-	struct link links[LINKS_MAX]; /* number = index + 1 */
+	struct link links[LINKS_MAX];	/* number = index + 1 */
 	int link[NODES_MAX][NODES_MAX]; /* the number between two, 0 = none */
 	uint64_t next_worker;
 	bool is_quiet, is_tame; /* tame: workers answer, nothing breaks */
@@ -325,7 +331,8 @@ client_credit(struct sim *sim, void *arg, void *data)
 {
 	struct later *l = data;
 	struct dispatch_event e = { .type = DISPATCH_EVENT_QUERY_CREDIT,
-				    .query = (uint64_t)l->asked->index, .parts = l->n };
+				    .query = (uint64_t)l->asked->index,
+				    .parts = l->n };
 
 	(void)sim;
 	(void)arg;
@@ -443,8 +450,7 @@ static void
 job_fail(struct job *j, enum dispatch_failure failure, int status)
 {
 	struct query_error error;
-	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_FAILED, .run = j->run,
-				    .failure = failure, .error = &error };
+	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_FAILED, .run = j->run, .failure = failure, .error = &error };
 	struct node *n = &j->worker->world->nodes[j->worker->node];
 
 	query_error_set(&error, status, "as the simulation wanted");
@@ -490,8 +496,7 @@ job_reply(struct sim *sim, void *arg, void *data)
 	}
 	if (job_is_void(j) || j->reply < parts)
 		return;
-	e = (struct dispatch_event){ .type = DISPATCH_EVENT_RUN_DATA, .run = j->run,
-				     .is_last = true };
+	e = (struct dispatch_event){ .type = DISPATCH_EVENT_RUN_DATA, .run = j->run, .is_last = true };
 	job_over(j);
 	node_step(l->node, &e);
 }
@@ -512,8 +517,7 @@ job_act(struct sim *sim, void *arg, void *data)
 {
 	struct later *l = data;
 	struct job *j = l->job;
-	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_RETURNED, .run = j->run,
-				    .retry_after_s = 1 };
+	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_RETURNED, .run = j->run, .retry_after_s = 1 };
 
 	(void)sim;
 	(void)arg;
@@ -570,8 +574,7 @@ job_open(struct node *n, const struct dispatch_action *a)
 	struct asked *q = &w->queries[strtol(a->head->request_id + 1, NULL, 10)];
 
 	CU_ASSERT_FATAL(w->jobs_len < JOBS_MAX);
-	*j = (struct job){ .run = a->run, .life = n->life, .asked = q,
-			   .worker_number = a->worker_id, .credit = LIMIT_PARTS_WINDOW };
+	*j = (struct job){ .run = a->run, .life = n->life, .asked = q, .worker_number = a->worker_id, .credit = LIMIT_PARTS_WINDOW };
 	for (int i = 0; i < WORKERS_MAX; i++)
 		if (n->workers[i].number == a->worker_id)
 			j->worker = &n->workers[i];
@@ -599,8 +602,7 @@ static void
 job_credit(struct sim *sim, void *arg, void *data)
 {
 	struct later *l = data;
-	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_CREDIT, .run = l->job->run,
-				    .parts = 1 };
+	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_CREDIT, .run = l->job->run, .parts = 1 };
 
 	(void)sim;
 	(void)arg;
@@ -740,7 +742,7 @@ static void
 node_do(struct node *n, const struct dispatch_action *a)
 {
 	uint64_t words[] = { (uint64_t)n->index, (uint64_t)a->type, a->link,
-			     a->query,		 a->run,	    a->data.len };
+			     a->query, a->run, a->data.len };
 
 	sim_note(&n->world->sim, words, sizeof(words));
 	if (a->link != 0)
@@ -836,10 +838,8 @@ world_ask(struct sim *sim, void *arg, void *data)
 	struct asked *q = &w->queries[w->queries_len];
 	struct dispatch_candidate candidates[NODES_MAX];
 	char id[16], service[] = "a", method[] = "POST", path[] = "/";
-	struct query_head head = { .request_id = id, .service = service, .method = method,
-				   .path = path };
-	struct dispatch_event e = { .type = DISPATCH_EVENT_QUERY_NEW, .head = &head,
-				    .candidates = candidates };
+	struct query_head head = { .request_id = id, .service = service, .method = method, .path = path };
+	struct dispatch_event e = { .type = DISPATCH_EVENT_QUERY_NEW, .head = &head, .candidates = candidates };
 
 	(void)data;
 	if (w->queries_len == QUERIES_MAX)
@@ -851,12 +851,7 @@ world_ask(struct sim *sim, void *arg, void *data)
 	head.timeout_ms = 1 + (ms_t)sim_below(sim, w->is_tame ? 600000 : 30000);
 	if (w->is_tame)
 		head.timeout_ms += 10 * MS_MINUTE;
-	*q = (struct asked){ .index = w->queries_len++, .node = n->index, .life = n->life,
-			     .granted = LIMIT_PARTS_WINDOW,
-			     .is_idempotent = sim_once_in(sim, 2),
-			     .parts = (int)sim_below(sim, BODY_PARTS_MAX),
-			     .deadline = sim->now + head.timeout_ms,
-			     .reads_never = !w->is_tame && sim_once_in(sim, 15) };
+	*q = (struct asked){ .index = w->queries_len++, .node = n->index, .life = n->life, .granted = LIMIT_PARTS_WINDOW, .is_idempotent = sim_once_in(sim, 2), .parts = (int)sim_below(sim, BODY_PARTS_MAX), .deadline = sim->now + head.timeout_ms, .reads_never = !w->is_tame && sim_once_in(sim, 15) };
 	for (int i = 0; i < q->parts; i++) {
 		q->body_bytes += body_part_len(q->index, i);
 		q->body_sum += body_part_len(q->index, i) * (uint64_t)i;
@@ -997,8 +992,7 @@ world_run(uint64_t seed, int nodes, bool is_tame)
 	w->is_quiet = true;
 	sim_run(&w->sim, w->sim.now + 30 * MS_MINUTE);
 	world_check(w);
-	out = (struct outcome){ .trace = w->sim.trace, .done = w->done,
-				.asked = w->queries_len };
+	out = (struct outcome){ .trace = w->sim.trace, .done = w->done, .asked = w->queries_len };
 	memcpy(out.errors, w->errors, sizeof(out.errors));
 	for (int i = 0; i < nodes; i++)
 		dispatch_free(w->nodes[i].dispatch);

@@ -412,8 +412,7 @@ node_start(struct node *n)
 	};
 	char address[] = "n0";
 	const char *addresses[] = { address };
-	struct mesh_event e = { .type = MESH_EVENT_NODE, .addresses = addresses,
-				.addresses_len = 1 };
+	struct mesh_event e = { .type = MESH_EVENT_NODE, .addresses = addresses, .addresses_len = 1 };
 
 	snprintf(config.address, sizeof(config.address), "n%d", n->index);
 	n->mesh = mesh_new(&config, w->sim.now);
@@ -440,8 +439,7 @@ node_learn_all(struct node *n)
 {
 	char address[] = "n0";
 	const char *addresses[] = { address };
-	struct mesh_event e = { .type = MESH_EVENT_NODE, .addresses = addresses,
-				.addresses_len = 1 };
+	struct mesh_event e = { .type = MESH_EVENT_NODE, .addresses = addresses, .addresses_len = 1 };
 
 	for (int i = 0; i < n->world->nodes_len; i++) {
 		address[1] = (char)('0' + i);

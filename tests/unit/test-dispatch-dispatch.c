@@ -39,10 +39,7 @@ desk_note(struct desk *k, const struct dispatch_action *a)
 
 	CU_ASSERT_FATAL(k->len < ACTIONS_MAX);
 	k->letters[k->len++] = letters[a->type];
-	*s = (struct said){ .type = a->type, .link = a->link, .query = a->query,
-			    .run = a->run, .worker = a->worker_id, .parts = a->parts,
-			    .len = a->data.len, .is_last = a->is_last,
-			    .is_final = a->is_final };
+	*s = (struct said){ .type = a->type, .link = a->link, .query = a->query, .run = a->run, .worker = a->worker_id, .parts = a->parts, .len = a->data.len, .is_last = a->is_last, .is_final = a->is_final };
 	if (a->error != NULL) {
 		s->status = a->error->status;
 		s->retry_after = a->error->retry_after_s;
@@ -90,9 +87,7 @@ did(struct desk *k, struct dispatch_event e, const char *letters)
 static void
 desk_open(struct desk *k)
 {
-	struct dispatch_config config = { .seed = 3, .queue_max = 2,
-					  .buffer_bytes_max = 4 << 20, .retries = 1,
-					  .body_bytes_max = 1 << 20 };
+	struct dispatch_config config = { .seed = 3, .queue_max = 2, .buffer_bytes_max = 4 << 20, .retries = 1, .body_bytes_max = 1 << 20 };
 
 	*k = (struct desk){ .now = 1000 };
 	memset(config.self.b, 0xab, ID_BYTES);
@@ -115,10 +110,8 @@ worker(struct desk *k, uint64_t number, int slots, const char *match)
 {
 	static char name[20], text[64];
 	char *texts[] = { text };
-	struct dispatch_service service = { .name = "wc", .match = texts,
-					    .match_len = match != NULL };
-	struct dispatch_worker info = { .worker = number, .name = name, .slots = slots,
-					.services = &service, .services_len = 1 };
+	struct dispatch_service service = { .name = "wc", .match = texts, .match_len = match != NULL };
+	struct dispatch_worker info = { .worker = number, .name = name, .slots = slots, .services = &service, .services_len = 1 };
 
 	snprintf(name, sizeof(name), "w%d", (int)number);
 	snprintf(text, sizeof(text), "%s", match != NULL ? match : "");
@@ -142,14 +135,9 @@ static const char *
 ask(struct desk *k, struct ask a)
 {
 	char id[] = "r", service[] = "wc", method[] = "POST", path[] = "/", selector[64];
-	struct query_head head = { .request_id = id, .service = service, .method = method,
-				   .path = path, .is_idempotent = a.is_idempotent,
-				   .body_len = a.body_len, .hops = (uint8_t)a.hops,
-				   .timeout_ms = a.timeout != 0 ? a.timeout : MS_MINUTE };
+	struct query_head head = { .request_id = id, .service = service, .method = method, .path = path, .is_idempotent = a.is_idempotent, .body_len = a.body_len, .hops = (uint8_t)a.hops, .timeout_ms = a.timeout != 0 ? a.timeout : MS_MINUTE };
 	struct dispatch_candidate candidates[5];
-	struct dispatch_event e = { .type = DISPATCH_EVENT_QUERY_NEW, .link = a.link,
-				    .query = a.query, .head = &head,
-				    .candidates = candidates };
+	struct dispatch_event e = { .type = DISPATCH_EVENT_QUERY_NEW, .link = a.link, .query = a.query, .head = &head, .candidates = candidates };
 
 	if (a.selector != NULL) {
 		snprintf(selector, sizeof(selector), "%s", a.selector);
@@ -209,8 +197,7 @@ test_answer(void)
 	CU_ASSERT(did(&k, e, "H") && k.said[0].status == 201);
 	CU_ASSERT(strcmp(k.said[0].who, "w7") == 0);
 	CU_ASSERT(did(&k, run_data(0, 1, "5\n", false), "D") && k.said[0].len == 2);
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CREDIT,
-						   .query = 1, .parts = 1 }, "c"));
+	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CREDIT, .query = 1, .parts = 1 }, "c"));
 	CU_ASSERT(did(&k, run_data(0, 1, "", true), "D") && k.said[0].is_last);
 	CU_ASSERT(dispatch_due(k.dispatch) == -1);
 	desk_close(&k);
@@ -225,8 +212,7 @@ test_late_binding(void)
 	worker(&k, 1, 1, "model=a");
 	ask(&k, (struct ask){ .query = 1, .is_here = true });
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 2, .is_here = true }), "") == 0);
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 3, .is_here = true,
-					       .selector = "model=a" }), "") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 3, .is_here = true, .selector = "model=a" }), "") == 0);
 	/* The queue is full: told when to come back. */
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 4, .is_here = true }), "E") == 0);
 	CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after >= 1);
@@ -246,8 +232,7 @@ test_selectors(void)
 
 	desk_open(&k);
 	worker(&k, 1, 1, "model=a");
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 1, .is_here = true,
-					       .selector = "model=b" }), "E") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 1, .is_here = true, .selector = "model=b" }), "E") == 0);
 	CU_ASSERT(k.said[0].status == 503 && strstr(k.said[0].text, "\"wc\"") != NULL);
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 2 }), "E") == 0);
 	CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after == 1);
@@ -291,8 +276,7 @@ test_elsewhere(void)
 	struct desk k;
 
 	desk_open(&k);
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12 },
-					       .nodes_len = 2 }), "o") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12 }, .nodes_len = 2 }), "o") == 0);
 	first = k.said[0].link;
 	CU_ASSERT(k.said[0].hops == 1);
 	/* Nobody there has taken it: the other node is tried. */
@@ -303,8 +287,7 @@ test_elsewhere(void)
 	CU_ASSERT(did(&k, run_data(first, 1, "x", true), ""));
 	CU_ASSERT(did(&k, run_data(first, 2, "x", true), ""));
 	CU_ASSERT(did(&k, run_event(DISPATCH_EVENT_RUN_TAKEN, second, 2), "Tg"));
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN,
-						   .link = second }, "E"));
+	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = second }, "E"));
 	CU_ASSERT(k.said[0].status == 502 && k.said[0].is_taken);
 	CU_ASSERT(strstr(k.said[0].text, "was lost") != NULL);
 	desk_close(&k);
@@ -317,8 +300,7 @@ test_idempotent(void)
 	struct desk k;
 
 	desk_open(&k);
-	ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12, 13 }, .nodes_len = 3,
-			      .is_idempotent = true });
+	ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12, 13 }, .nodes_len = 3, .is_idempotent = true });
 	first = k.said[0].link;
 	CU_ASSERT(did(&k, run_event(DISPATCH_EVENT_RUN_TAKEN, first, 1), "T"));
 	/* One retry is allowed after it was taken, not two. */
@@ -328,8 +310,7 @@ test_idempotent(void)
 	CU_ASSERT(did(&k, run_failed(k.said[0].link, 2, DISPATCH_LOST), "E"));
 	CU_ASSERT(k.said[0].status == 502);
 	/* What the worker itself answers is final. */
-	ask(&k, (struct ask){ .query = 2, .nodes = { 11, 12 }, .nodes_len = 2,
-			      .is_idempotent = true });
+	ask(&k, (struct ask){ .query = 2, .nodes = { 11, 12 }, .nodes_len = 2, .is_idempotent = true });
 	CU_ASSERT(did(&k, run_failed(k.said[0].link, 3, DISPATCH_ANSWERED), "E"));
 	CU_ASSERT(k.said[0].is_final && strcmp(k.said[0].text, "it broke") == 0);
 	desk_close(&k);
@@ -341,8 +322,7 @@ test_after_first_byte(void)
 	struct desk k;
 
 	desk_open(&k);
-	ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12 }, .nodes_len = 2,
-			      .is_idempotent = true });
+	ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12 }, .nodes_len = 2, .is_idempotent = true });
 	CU_ASSERT(did(&k, run_data(k.said[0].link, 1, "x", false), "HD"));
 	step(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 11 });
 	if (k.len == 0)
@@ -362,23 +342,19 @@ test_receiver_go(void)
 	/* Not idempotent: the worker waits for GO, its slot is reserved. */
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5, .query = 9, .hops = 1 }), "T") == 0);
 	CU_ASSERT(k.said[0].link == 5 && k.said[0].query == 9);
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_GO, .link = 5,
-						   .query = 9 }, "o"));
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_GO, .link = 5,
-						   .query = 9 }, ""));
+	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_GO, .link = 5, .query = 9 }, "o"));
+	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_GO, .link = 5, .query = 9 }, ""));
 	CU_ASSERT(did(&k, run_data(0, 1, "", true), "HD") && k.said[0].link == 5);
 	ask(&k, (struct ask){ .link = 5, .query = 10, .hops = 1 });
 	k.now += DISPATCH_GO_MS;
 	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_TICK }, "E"));
 	CU_ASSERT(k.said[0].status == 503 && !k.said[0].is_taken);
 	/* Idempotent: at once. A second hop: never. */
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5, .query = 11, .hops = 1,
-					       .is_idempotent = true }), "To") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5, .query = 11, .hops = 1, .is_idempotent = true }), "To") == 0);
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5, .query = 12, .hops = 2 }),
 			 "E") == 0);
 	/* Its asker is gone: the worker is told. */
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN,
-						   .link = 5 }, "x"));
+	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 5 }, "x"));
 	CU_ASSERT(did(&k, run_failed(0, 3, DISPATCH_ANSWERED), ""));
 	desk_close(&k);
 }
@@ -402,8 +378,7 @@ test_returned(void)
 	/* The last worker goes: nothing waits for it. */
 	e.run = 2;
 	step(&k, e);
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE,
-						   .worker_id = 1 }, "E"));
+	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE, .worker_id = 1 }, "E"));
 	CU_ASSERT(k.said[0].status == 503 && strstr(k.said[0].text, "is gone") != NULL);
 	desk_close(&k);
 }
@@ -418,13 +393,11 @@ test_worker_gone(void)
 	ask(&k, (struct ask){ .query = 1, .is_here = true });
 	ask(&k, (struct ask){ .query = 2, .is_here = true, .is_idempotent = true });
 	worker(&k, 2, 1, NULL); /* takes 2 */
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE,
-						   .worker_id = 1 }, "E"));
+	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE, .worker_id = 1 }, "E"));
 	CU_ASSERT(k.said[0].query == 1 && k.said[0].status == 502);
 	CU_ASSERT(strstr(k.said[0].text, "worker w1") != NULL);
 	worker(&k, 3, 1, NULL);
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE,
-						   .worker_id = 2 }, "To"));
+	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE, .worker_id = 2 }, "To"));
 	CU_ASSERT(k.said[1].worker == 3 && k.said[1].attempt == 1);
 	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_BUS_DOWN }, "E"));
 	CU_ASSERT(k.said[0].status == 502);
@@ -434,8 +407,7 @@ test_worker_gone(void)
 static struct dispatch_event
 body(uint64_t query, const char *data, size_t len, bool is_last)
 {
-	return (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_BODY, .query = query,
-					.data = bytes_of(data, len), .is_last = is_last };
+	return (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_BODY, .query = query, .data = bytes_of(data, len), .is_last = is_last };
 }
 
 static void
@@ -445,8 +417,7 @@ test_body(void)
 	struct desk k;
 
 	desk_open(&k);
-	ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12 }, .nodes_len = 2,
-			      .body_len = -1 });
+	ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12 }, .nodes_len = 2, .body_len = -1 });
 	for (int i = 0; i < LIMIT_PARTS_WINDOW; i++)
 		CU_ASSERT(did(&k, body(1, "part", 4, false), "bW") && k.said[1].parts == 1);
 	/* The run has no credit left: one more window waits here, and no more is asked for. */
@@ -466,8 +437,7 @@ test_body(void)
 	/* It goes elsewhere, and all of the body with it. */
 	CU_ASSERT(did(&k, run_failed(credit.link, 1, DISPATCH_NOT_TAKEN),
 		      "obbbbbbbbbbbbbbbb"));
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CANCEL,
-						   .query = 1 }, "x"));
+	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CANCEL, .query = 1 }, "x"));
 	desk_close(&k);
 }
 
@@ -525,13 +495,10 @@ test_memory(void)
 	ask(&k, (struct ask){ .query = 1, .is_here = true, .body_len = 0 });
 	/* 4 MiB hold four windows of 960 KiB; a fifth body has no room. */
 	for (uint64_t q = 2; q <= 5; q++)
-		ask(&k, (struct ask){ .query = q, .nodes = { 11 }, .nodes_len = 1,
-				      .body_len = -1 });
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 6, .nodes = { 11 }, .nodes_len = 1,
-					       .body_len = -1 }), "E") == 0);
+		ask(&k, (struct ask){ .query = q, .nodes = { 11 }, .nodes_len = 1, .body_len = -1 });
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 6, .nodes = { 11 }, .nodes_len = 1, .body_len = -1 }), "E") == 0);
 	CU_ASSERT(k.said[0].status == 503 && strstr(k.said[0].text, "memory") != NULL);
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 7, .nodes = { 11 },
-					       .nodes_len = 1 }), "o") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 7, .nodes = { 11 }, .nodes_len = 1 }), "o") == 0);
 	step(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 11 });
 	step(&k, run_data(0, 1, "", true));
 	desk_close(&k);

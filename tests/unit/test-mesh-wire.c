@@ -206,8 +206,7 @@ static void
 test_query_frames(void)
 {
 	char id[] = "r1", service[] = "wc", method[] = "POST", path[] = "/a?b=c";
-	struct query_head head = { .request_id = id, .service = service, .method = method,
-				   .path = path, .body_len = -1, .timeout_ms = 5000 };
+	struct query_head head = { .request_id = id, .service = service, .method = method, .path = path, .body_len = -1, .timeout_ms = 5000 };
 	struct query_error e = { 0 };
 	struct reply_head reply = { .status = 201 };
 	struct buf b = BUF_INIT;
