@@ -26,7 +26,8 @@ enum {
 
 /* `given`, or the host's name up to its first dot. A name that cannot be one ends the
  * program with a usage error. */
-void founding_name(const struct cli *cli, const char *given, char ret_name[FOUNDING_NAME_SIZE]);
+void founding_name(const struct cli *cli, const char *given,
+		   char ret_name[FOUNDING_NAME_SIZE]);
 /* Find the places, become their owner, check the file system, the socket's path. Returns an
  * exit status; on EXIT_SUCCESS the caller has places_fini() to call. */
 int founding_places(const struct cli *cli, struct places *ret_places);

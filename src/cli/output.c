@@ -143,7 +143,9 @@ output_table(const struct cli *cli, const json_t *array, const struct column *co
 			abort(); /* no memory */
 	}
 	json_array_foreach((json_t *)array, i, element)
+	{
 		output_row(table, element, columns);
+	}
 	rc = scols_print_table(table);
 	scols_unref_table(table);
 	return rc == 0 ? EXIT_SUCCESS

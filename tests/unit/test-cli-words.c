@@ -14,9 +14,9 @@ test_distance_counts_single_mistakes(void)
 	CU_ASSERT_EQUAL(nearest_distance("nodes", "nodes"), 0);
 	CU_ASSERT_EQUAL(nearest_distance("", "abc"), 3);
 	CU_ASSERT_EQUAL(nearest_distance("abc", ""), 3);
-	CU_ASSERT_EQUAL(nearest_distance("ndoes", "nodes"), 1); /* swapped */
+	CU_ASSERT_EQUAL(nearest_distance("nodse", "nodes"), 1); /* swapped */
 	CU_ASSERT_EQUAL(nearest_distance("stats", "status"), 1);
-	CU_ASSERT_EQUAL(nearest_distance("querry", "query"), 1);
+	CU_ASSERT_EQUAL(nearest_distance("quuery", "query"), 1);
 	CU_ASSERT_EQUAL(nearest_distance("kitten", "sitting"), 3);
 	CU_ASSERT_EQUAL(nearest_distance("a", "123456789012345678901234567890123456789"
 					      "01234567890123456789012345"),
