@@ -50,8 +50,8 @@ access_read_line(struct access *a, char *line, const char *path, int number,
 	if (colon == NULL || colon == line || colon - line > ACCESS_TOKEN_NAME_BYTES_MAX)
 		return error_set(
 			err, -OCF_EMALFORMED,
-			"%s:%d: not NAME:SHA256 with a name of at most %d bytes; "
-			"`ocf token add NAME` writes such a line",
+			"%s:%d: not NAME:SHA256 (of the token, in hex) with a name of at "
+			"most %d bytes",
 			path, number, ACCESS_TOKEN_NAME_BYTES_MAX);
 	*colon = '\0';
 	hash = colon + 1;
@@ -143,8 +143,7 @@ access_check_listen(const struct access *a, const char *address, struct errmsg *
 	return error_set(
 		err, -EPERM,
 		"http.listen %s is not a loopback address, and anyone who reaches it "
-		"could use this node: name an http.token_file (`ocf token add NAME` "
-		"makes one), or set http.public = yes",
+		"could use this node: name an http.token_file, or set http.public = yes",
 		address);
 }
 
@@ -256,8 +255,8 @@ access_check_token(const struct access *a, enum access_way way,
 		return 0;
 	if (value == NULL || strncasecmp(value, "bearer ", 7) != 0) {
 		error_set(err, 0,
-			  "a bearer token is needed; `ocf token add NAME` on the node "
-			  "makes one");
+			  "a bearer token is needed: one whose SHA-256 stands in the node's "
+			  "http.token_file");
 		return 401;
 	}
 	value += 7;

@@ -46,6 +46,7 @@ struct post_list {
 };
 
 struct loop_signal {
+	int signo;
 	struct event *event;
 	void (*fn)(void *arg);
 	void *arg;
@@ -228,6 +229,8 @@ loop_free(struct loop *loop)
 	}
 	LL_FOREACH_SAFE(loop->signals, signal_item, next) {
 		event_free(signal_item->event);
+		/* One that comes while its program tidies up must not end it half-way. */
+		signal(signal_item->signo, SIG_IGN);
 		free(signal_item);
 	}
 	event_free(loop->turn_limit);
@@ -437,6 +440,8 @@ int
 loop_signal(struct loop *loop, int signo, void (*fn)(void *arg), void *arg)
 {
 	struct loop_signal *item = mem_calloc(1, sizeof(*item));
+
+	item->signo = signo;
 
 	item->fn = fn;
 	item->arg = arg;

@@ -44,7 +44,8 @@ struct loop_watch *loop_watch_new(struct loop *loop, int fd,
 void loop_watch_free(struct loop_watch *watch); /* NULL is allowed */
 void loop_watch_set(struct loop_watch *watch, int interest);
 
-/* Call `fn` on the loop for each delivery of `signo`; for the life of the loop. */
+/* Call `fn` on the loop for each delivery of `signo`; for the life of the loop. Afterwards
+ * the signal is ignored. */
 int loop_signal(struct loop *loop, int signo, void (*fn)(void *arg), void *arg);
 
 /* From any thread: run fn(arg) on the loop, in order of posting. */

@@ -50,7 +50,7 @@ like "--version" "$out" '^ocfd \(ocf\) [0-9]'
 
 wrong_listen() { refused "$@" --peer.listen=127.0.0.1:0 --bus.listen=127.0.0.1:0; }
 wrong_listen "HTTP for everybody without tokens" 78 'http\.token_file|http\.public' --http.listen=0.0.0.0:0
-refused "no nats-server" 78 'nats-server.*(install|bus\.)' "${CLUSTER_LISTEN[@]}" --bus.server="$TMP/none/nats-server"
+refused "no nats-server" 78 'bus\.server.*nats-server' "${CLUSTER_LISTEN[@]}" --bus.server="$TMP/none/nats-server"
 
 # A node that was never made.
 node_folder n9

@@ -19,7 +19,7 @@ is "n1 lists the services by name" "$(jq -c '[.[].name] | sort' <<<"$out")" \
 	'["echo","fails","rev","wc"]'
 is "with their nodes, workers and slots" \
 	"$(jq -c '.[] | select(.name == "rev") | [.match, .nodes, .workers, .slots]' <<<"$out")" \
-	'[["size=small"],1,1,2]'
+	'["size=small",1,1,2]'
 
 run at n1 ocf query wc --data 'how many words are these'
 is "a query sent to n1 is answered by n2's worker" "$status ${out//[[:space:]]/}" "0 5"

@@ -282,7 +282,7 @@ test_failures(void)
 	CU_ASSERT(send_query(&f, "w", 1, "fail\n") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[1].errors, 1));
 	CU_ASSERT_STRING_EQUAL(c[1].error, "the command exited with status 3\noops\n");
-	CU_ASSERT(c[1].error_status == 502 && c[1].outcome == BUS_FAILED && c[1].is_taken);
+	CU_ASSERT(c[1].error_status == 502 && c[1].outcome == BUS_ANSWERED && c[1].is_taken);
 	CU_ASSERT(send_query(&f, "w", 2, "die\n") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[2].errors, 1));
 	CU_ASSERT_STRING_EQUAL(c[2].error, "the command was killed by signal 9 (Killed)");
@@ -364,7 +364,7 @@ test_killed_worker_leaves_nothing(void)
 	CU_ASSERT(clock_mono_ms() - at < 1000);
 	tap_note("a killed worker was missed after %lld ms", (long long)(clock_mono_ms() - at));
 	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].errors, 1));
-	CU_ASSERT(f.calls[1].outcome == BUS_FAILED && f.calls[1].error_status == 502);
+	CU_ASSERT(f.calls[1].outcome == BUS_LOST && f.calls[1].error_status == 502);
 	CU_ASSERT(bus_fixture_until_true(&f, is_gone, &family[0]));
 	CU_ASSERT(bus_fixture_until_true(&f, is_gone, &family[1]));
 	bus_fixture_close(&f);
