@@ -12,9 +12,8 @@
 
 static const char codec_signed_prefix[] = "ocf-row-1"; /* its NUL is signed too */
 
-_Static_assert(CODEC_ROW_BYTES_MAX ==
-		       1 + ROW_VERSIONS_MAX *
-				       (99 + 16 * ROW_CONTEXT_MAX + LIMIT_VALUE_BYTES_MAX),
+_Static_assert(CODEC_ROW_BYTES_MAX == 1 + ROW_VERSIONS_MAX * (99 + 16 * ROW_CONTEXT_MAX +
+							      LIMIT_VALUE_BYTES_MAX),
 	       "the largest row");
 
 void
@@ -171,8 +170,9 @@ codec_row_is_canonical(const struct row *row)
 	for (int i = 0; i < row->len; i++) {
 		const struct version *v = &row->versions[i];
 
-		if (i > 0 && (v->dot.actor < v[-1].dot.actor ||
-			      (v->dot.actor == v[-1].dot.actor && v->dot.seq <= v[-1].dot.seq)))
+		if (i > 0 &&
+		    (v->dot.actor < v[-1].dot.actor ||
+		     (v->dot.actor == v[-1].dot.actor && v->dot.seq <= v[-1].dot.seq)))
 			return false;
 		for (int j = 0; j < row->len; j++)
 			if (j != i && version_covers(&row->versions[j], v->dot))

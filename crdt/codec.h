@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bytes of keys, versions and row states: canonical (one state, one encoding), so that
- * equal states have equal digests, and the same in the store, on the wire and under a
- * signature. Integers are big-endian.
+/* The bytes of keys, versions and row states: canonical (one state, one encoding), so
+ * that equal states have equal digests, and the same in the store, on the wire and under
+ * a signature. Integers are big-endian.
  *
  *   key      owner 16 | kind u8 | name_len u8 | name
  *   version  actor u64 | seq u64 | stamp u64 | own u64 | others u8 | value_len u16 |
@@ -12,8 +12,8 @@
  *
  * With one actor that is 18 + 1 + 99 = 118 bytes beside name and value, and 16 for each
  * further actor. What is signed is
- *   "ocf-row-1" 0x00 | cluster 16 | key | actor | seq | stamp | own | others u8 | others… |
- *   is_removed u8 | SHA-256 of the value 32
+ *   "ocf-row-1" 0x00 | cluster 16 | key | actor | seq | stamp | own | others u8 |
+ *   others… | is_removed u8 | SHA-256 of the value 32
  *
  * Decoding checks every bound before it believes a length, and refuses whatever encoding
  * would not have produced. */
@@ -42,7 +42,8 @@ int codec_read_key(struct reader *r, struct row_key *ret_key);
 int codec_read_row(struct reader *r, row_sha256_fn *sha256, struct row *ret_row);
 
 /* The bytes that the owner signs (appended to `out`). */
-void codec_put_signed(struct buf *out, const struct id *cluster, const struct row_key *key,
-		      const struct version *v, row_sha256_fn *sha256);
+void codec_put_signed(struct buf *out, const struct id *cluster,
+		      const struct row_key *key, const struct version *v,
+		      row_sha256_fn *sha256);
 
 #endif

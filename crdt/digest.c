@@ -10,7 +10,8 @@
 static const char digest_prefix[] = "ocf-table-1"; /* without its NUL */
 
 void
-table_key_derive(const struct id *cluster, row_sha256_fn *sha256, struct table_key *ret_key)
+table_key_derive(const struct id *cluster, row_sha256_fn *sha256,
+		 struct table_key *ret_key)
 {
 	enum { PREFIX = sizeof(digest_prefix) - 1 };
 	uint8_t input[PREFIX + ID_BYTES + 1];

@@ -14,3 +14,13 @@ if !FUZZING
 TESTS += tests/fuzz/fuzz-codec
 endif
 EXTRA_DIST += tests/fuzz/corpus/codec
+
+if HAVE_CUNIT
+check_PROGRAMS += tests/unit/test-crdt-codec tests/unit/test-crdt-row
+TESTS += tests/unit/test-crdt-codec tests/unit/test-crdt-row
+tests_unit_test_crdt_codec_SOURCES = tests/unit/test-crdt-codec.c tests/lib/sha256.c tests/lib/sha256.h
+tests_unit_test_crdt_codec_LDADD = $(TEST_LIBS) $(CRDT_LIBS) $(OPENSSL_LIBS)
+tests_unit_test_crdt_row_SOURCES = tests/unit/test-crdt-row.c tests/lib/model.c tests/lib/model.h \
+	tests/lib/sha256.c tests/lib/sha256.h
+tests_unit_test_crdt_row_LDADD = $(TEST_LIBS) $(CRDT_LIBS) $(OPENSSL_LIBS)
+endif

@@ -183,14 +183,14 @@ row_equal(const struct row *a, const struct row *b)
 
 /* A version that may be in the merged row, and whose it is. */
 struct row_pick {
-	struct version *mine;	      /* moved when picked; NULL: the other's */
+	struct version *mine; /* moved when picked; NULL: the other's */
 	const struct version *v;
 };
 
 enum { ROW_PICKS_MAX = 2 * ROW_VERSIONS_MAX };
 
-/* Both sides' versions, each dot once: of two versions of one dot (an owner that broke the
- * rules) the one with the larger hash, which is the same choice everywhere. */
+/* Both sides' versions, each dot once: of two versions of one dot (an owner that broke
+ * the rules) the one with the larger hash, which is the same choice everywhere. */
 static int
 row_merge_collect(struct row *into, const struct row *other, struct row_pick *picks)
 {
@@ -220,7 +220,8 @@ row_merge_uncovered(struct row_pick *picks, int n)
 
 	for (int i = 0; i < n; i++)
 		for (int j = 0; j < n && !is_covered[i]; j++)
-			is_covered[i] = j != i && version_covers(picks[j].v, picks[i].v->dot);
+			is_covered[i] =
+				j != i && version_covers(picks[j].v, picks[i].v->dot);
 	for (int i = 0; i < n; i++)
 		if (!is_covered[i])
 			picks[kept++] = picks[i];

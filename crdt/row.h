@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The row of the Distributed Node Table: an observed-remove set of signed versions.
  *
- * A row is keyed (owner, kind, name) and holds a set of versions. A version is one write by
- * the row's owner: a dot that names it, the context of earlier dots that it replaces, a
- * stamp, a value (or none: a remove) and the owner's signature over all of that. Merging
- * two states keeps every version of either that no other version's context covers
- * (Almeida, Shoker, Baquero: "Delta state replicated data types", 2018; the causal context
- * is kept per row, since one for the whole table is what implementations get wrong and
- * lose rows by). An add that a remove did not see survives it: add wins.
+ * A row is keyed (owner, kind, name) and holds a set of versions. A version is one write
+ * by the row's owner: a dot that names it, the context of earlier dots that it replaces,
+ * a stamp, a value (or none: a remove) and the owner's signature over all of that.
+ * Merging two states keeps every version of either that no other version's context covers
+ * (Almeida, Shoker, Baquero: "Delta state replicated data types", 2018; the causal
+ * context is kept per row, since one for the whole table is what implementations get
+ * wrong and lose rows by). An add that a remove did not see survives it: add wins.
  *
- * The laws, tested as properties: merge is commutative, associative and idempotent; an add
- * that no later context covers stays; a covered version never returns. Two things that only
- * an owner out of order brings about are commutative and idempotent, but which versions are
- * left may depend on the order of arrival until the owner's next version covers them all:
- * two versions of one dot with different contexts, and more than ROW_VERSIONS_MAX at once.
+ * The laws, tested as properties: merge is commutative, associative and idempotent; an
+ * add that no later context covers stays; a covered version never returns. Two things
+ * that only an owner out of order brings about are commutative and idempotent, but which
+ * versions are left may depend on the order of arrival until the owner's next version
+ * covers them all: two versions of one dot with different contexts, and more than
+ * ROW_VERSIONS_MAX at once.
  *
  * Pure: no I/O, no clock, no allocation failure (base/mem.h). Not thread-safe by itself;
  * values are immutable and may be read from any thread. */
@@ -28,15 +29,15 @@
 
 enum row_kind {
 	ROW_NODE = 1,	/* name empty; owned by the node */
-	ROW_WORKER = 2, /* name = a number in decimal, below the cluster's rows per node */
+	ROW_WORKER = 2, /* name = a number below the cluster's rows per node */
 	ROW_BAN = 3,	/* name = 32 hex digits of the node; owned by the cluster's CA */
 	ROW_FORGET = 4, /* likewise */
 };
 
 enum {
 	ROW_NAME_BYTES_MAX = 32,
-	ROW_VERSIONS_MAX = 8,  /* uncovered versions kept: highest (stamp, actor, hash) */
-	ROW_CONTEXT_MAX = 16,  /* actors in one version's context, its own included */
+	ROW_VERSIONS_MAX = 8,	  /* uncovered versions kept: highest (stamp, actor, hash) */
+	ROW_CONTEXT_MAX = 16,	  /* actors in one version's context, its own included */
 	ROW_SIGNATURE_BYTES = 64, /* Ed25519, RFC 8032 */
 	ROW_HASH_BYTES = 32,	  /* SHA-256 */
 };
@@ -48,8 +49,8 @@ struct row_key {
 	char name[ROW_NAME_BYTES_MAX + 1]; /* NUL-terminated for convenience */
 };
 
-/* The highest sequence number seen of an actor. Actors are random 64-bit numbers made with
- * a store; a sequence number is at least 1. */
+/* The highest sequence number seen of an actor. Actors are random 64-bit numbers made
+ * with a store; a sequence number is at least 1. */
 struct dot {
 	uint64_t actor;
 	uint64_t seq;
@@ -60,11 +61,12 @@ struct version {
 	uint64_t stamp; /* ms since 1970 UTC, the owner's clock made monotone */
 	uint8_t context_len;
 	struct dot context[ROW_CONTEXT_MAX]; /* ascending actors, each once */
-	bool is_removed;     /* a version without a value */
-	struct bytes value;  /* owned; empty when removed */
+	bool is_removed;		     /* a version without a value */
+	struct bytes value;		     /* owned; empty when removed */
 	uint8_t signature[ROW_SIGNATURE_BYTES];
-	uint8_t hash[ROW_HASH_BYTES]; /* SHA-256 of the encoded version, signature included:
-				       * breaks ties between versions of one dot */
+	/* SHA-256 of the encoded version, signature included: breaks ties between
+	 * versions of one dot. */
+	uint8_t hash[ROW_HASH_BYTES];
 };
 
 /* A row state. Versions ascend by dot (actor, then seq), each dot once, none covered by
@@ -77,8 +79,8 @@ struct row {
 
 #define ROW_INIT ((struct row){ .len = 0 })
 
-/* A stamp above this is malformed: exact in JSON and in a double, and so far ahead that the
- * owner's clock can always count on. */
+/* A stamp above this is malformed: exact in JSON and in a double, and so far ahead that
+ * the owner's clock can always count on. */
 #define ROW_STAMP_MAX UINT64_C(0x1fffffffffffff)
 
 /* SHA-256 is the caller's (OpenSSL's, through src/ident): this folder stays pure. */
@@ -107,11 +109,12 @@ uint64_t row_stamp(const struct row *row);
 /* The highest seq of `actor` in any dot or context; 0 when never seen. */
 uint64_t row_seen(const struct row *row, uint64_t actor);
 
-/* Start the owner's next version of a row: its context covers everything that `seen` (may be
- * empty) shows. `value` NULL makes a remove; it is copied. Signature and hash are left for
- * version_seal(). -OCF_ELIMIT when more than ROW_CONTEXT_MAX actors wrote this row or the
- * value is longer than LIMIT_VALUE_BYTES_MAX; -EINVAL when `seen` shows this dot or a later
- * one of its actor (the caller takes a new actor) or the stamp is above ROW_STAMP_MAX. */
+/* Start the owner's next version of a row: its context covers everything that `seen` (may
+ * be empty) shows. `value` NULL makes a remove; it is copied. Signature and hash are left
+ * for version_seal(). -OCF_ELIMIT when more than ROW_CONTEXT_MAX actors wrote this row or
+ * the value is longer than LIMIT_VALUE_BYTES_MAX; -EINVAL when `seen` shows this dot or a
+ * later one of its actor (the caller takes a new actor) or the stamp is above
+ * ROW_STAMP_MAX. */
 int version_next(const struct row *seen, struct dot dot, uint64_t stamp,
 		 const struct bytes *value, struct version *ret_version);
 /* Set the signature and compute the hash. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stamps: the owner's wall clock made monotone. A stamp never absorbs another node's clock
- * (so one bad clock cannot push all others ahead) and never decides causality: dots and
- * contexts do. It tells versions apart and gives them an age. */
+/* Stamps: the owner's wall clock made monotone. A stamp never absorbs another node's
+ * clock (so one bad clock cannot push all others ahead) and never decides causality: dots
+ * and contexts do. It tells versions apart and gives them an age. */
 #ifndef OCF_CRDT_STAMP_H
 #define OCF_CRDT_STAMP_H
 

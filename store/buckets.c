@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Merkle digests, flat and additive: bucket i holds the sum (mod 2^128) of the item
- * digests of the rows whose K begins with the `bits` bits of i, and their count. A node of
- * the tree above, at any fan-out, is a sum over a run of buckets, computed when asked
+ * digests of the rows whose K begins with the `bits` bits of i, and their count. A node
+ * of the tree above, at any fan-out, is a sum over a run of buckets, computed when asked
  * (Meyer: "Range-Based Set Reconciliation", 2022; that sums may stand in for hashes of
  * hashes is safe because the item digest is keyed). Same rows, same sums, whatever the
  * order of arrival and whatever `bits`, which is local and grows with the table. */
@@ -172,8 +172,8 @@ buckets_grow(struct store *store, MDB_txn *txn, struct root *root)
 
 /* The children as sums of buckets: `shift` bits of a bucket's number lie below them. */
 static int
-buckets_children_flat(struct store *store, MDB_txn *txn, uint64_t first, int bits, int shift,
-		      struct store_digest *children)
+buckets_children_flat(struct store *store, MDB_txn *txn, uint64_t first, int bits,
+		      int shift, struct store_digest *children)
 {
 	uint64_t n = (uint64_t)1 << (bits + shift);
 	struct store_digest slots[BUCKET_SLOTS];
@@ -185,8 +185,8 @@ buckets_children_flat(struct store *store, MDB_txn *txn, uint64_t first, int bit
 		const struct store_digest *slot = &slots[bucket % BUCKET_SLOTS];
 
 		if (bucket / BUCKET_SLOTS != loaded) {
-			int rc = buckets_read(store, txn, (uint32_t)(bucket / BUCKET_SLOTS),
-					      slots);
+			int rc = buckets_read(store, txn,
+					      (uint32_t)(bucket / BUCKET_SLOTS), slots);
 
 			if (rc != 0)
 				return rc;
@@ -200,8 +200,8 @@ buckets_children_flat(struct store *store, MDB_txn *txn, uint64_t first, int bit
 
 /* The children as sums of rows. */
 static int
-buckets_children_rows(struct store *store, MDB_txn *txn, uint64_t node, int depth, int bits,
-		      struct store_digest *children)
+buckets_children_rows(struct store *store, MDB_txn *txn, uint64_t node, int depth,
+		      int bits, struct store_digest *children)
 {
 	uint8_t from[STORE_K_BYTES] = { 0 };
 	MDB_val key = { sizeof(from), from }, value;
@@ -227,8 +227,8 @@ buckets_children_rows(struct store *store, MDB_txn *txn, uint64_t node, int dept
 }
 
 int
-store_digests(struct store *store, const uint8_t prefix[STORE_K_BYTES], int depth, int bits,
-	      struct store_digest *ret_children)
+store_digests(struct store *store, const uint8_t prefix[STORE_K_BYTES], int depth,
+	      int bits, struct store_digest *ret_children)
 {
 	struct store_digest children[1 << STORE_CHILD_BITS_MAX] = { { .count = 0 } };
 	uint64_t node = bucket_prefix(prefix, depth);
@@ -236,7 +236,8 @@ store_digests(struct store *store, const uint8_t prefix[STORE_K_BYTES], int dept
 	MDB_txn *txn;
 	int rc;
 
-	assert(depth >= 0 && bits >= 0 && bits <= STORE_CHILD_BITS_MAX && depth + bits <= 64);
+	assert(depth >= 0 && bits >= 0 && bits <= STORE_CHILD_BITS_MAX &&
+	       depth + bits <= 64);
 	rc = env_read_begin(store, &txn);
 	if (rc != 0)
 		return rc;

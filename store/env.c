@@ -2,8 +2,9 @@
 /* The LMDB environment: opening it with care, error codes, short read transactions, write
  * transactions that make room for themselves.
  *
- * The data file is always extended (as a hole) to the size of the map. A file shorter than
- * its last page is therefore a truncated one, which LMDB itself would meet as a SIGBUS. */
+ * The data file is always extended (as a hole) to the size of the map. A file shorter
+ * than its last page is therefore a truncated one, which LMDB itself would meet as a
+ * SIGBUS. */
 #include "config.h"
 
 #include <assert.h>
@@ -64,10 +65,11 @@ env_check_length(MDB_env *env, const char *path, struct errmsg *err)
 		return error_set(err, -EIO, "%s cannot be examined", path);
 	need = ((uint64_t)info.me_last_pgno + 1) * mst.ms_psize;
 	if ((uint64_t)st.st_size < need)
-		return error_set(err, -OCF_ECORRUPT,
-				 "%s is damaged: it has %lld bytes and needs %llu; restore a "
-				 "backup, or move it away and join again",
-				 path, (long long)st.st_size, (unsigned long long)need);
+		return error_set(
+			err, -OCF_ECORRUPT,
+			"%s is damaged: it has %lld bytes and needs %llu; restore a "
+			"backup, or move it away and join again",
+			path, (long long)st.st_size, (unsigned long long)need);
 	return 0;
 }
 
@@ -102,10 +104,11 @@ env_open_with(MDB_env *env, const char *dir, const char *path, unsigned flags,
 	if (rc == 0)
 		rc = mdb_env_open(env, dir, flags | MDB_NOTLS, 0600);
 	if (env_code(rc) == -OCF_ECORRUPT)
-		return error_set(err, -OCF_ECORRUPT,
-				 "%s is damaged: %s; restore a backup, or move it away and "
-				 "join again",
-				 path, mdb_strerror(rc));
+		return error_set(
+			err, -OCF_ECORRUPT,
+			"%s is damaged: %s; restore a backup, or move it away and "
+			"join again",
+			path, mdb_strerror(rc));
 	if (rc != 0)
 		return error_set(err, env_code(rc), "%s cannot be opened: %s", path,
 				 mdb_strerror(rc));
@@ -113,7 +116,8 @@ env_open_with(MDB_env *env, const char *dir, const char *path, unsigned flags,
 	if (rc == 0) {
 		rc = env_extend(env, size);
 		if (rc != 0)
-			error_set(err, rc, "%s cannot be extended: %s", path, error_text(rc));
+			error_set(err, rc, "%s cannot be extended: %s", path,
+				  error_text(rc));
 	}
 	return rc;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Readers of many rows. A scan walks one database (rows by K, or owners by encoded key) with
- * the pending rows laid over it, copies records until it has enough, and closes its
- * transaction before the first callback: so a reader may take its time, call the store, or
- * stop. What follows is the next scan's. */
+/* Readers of many rows. A scan walks one database (rows by K, or owners by encoded key)
+ * with the pending rows laid over it, copies records until it has enough, and closes its
+ * transaction before the first callback: so a reader may take its time, call the store,
+ * or stop. What follows is the next scan's. */
 #include "config.h"
 
 #include <assert.h>
@@ -24,8 +24,9 @@ struct found {
 
 struct scan {
 	struct store *store;
-	const struct id *owner; /* NULL: in the order of K; else this one's, by encoded key */
-	struct buf from;	/* the first key wanted */
+	const struct id
+		*owner;	 /* NULL: in the order of K; else this one's, by encoded key */
+	struct buf from; /* the first key wanted */
 	int max_rows;
 	size_t max_bytes;
 	struct buf data;
@@ -54,7 +55,8 @@ scan_by_owner(const void *a, const void *b)
 	const struct record *x = (*(struct pending *const *)a)->record;
 	const struct record *y = (*(struct pending *const *)b)->record;
 
-	return bytes_compare(bytes_of(x->data, x->key_len), bytes_of(y->data, y->key_len));
+	return bytes_compare(bytes_of(x->data, x->key_len),
+			     bytes_of(y->data, y->key_len));
 }
 
 static int
@@ -72,10 +74,11 @@ scan_pending(const struct scan *s, int *ret_n)
 	struct pending **list = mem_calloc(max, sizeof(struct pending *)), *p, *next;
 	int n = 0;
 
-	HASH_ITER(hh, s->store->pending, p, next) {
+	HASH_ITER (hh, s->store->pending, p, next) {
 		struct bytes key = scan_pending_key(s, p);
 
-		if (bytes_compare(key, buf_bytes(&s->from)) >= 0 && !scan_is_past_owner(s, key))
+		if (bytes_compare(key, buf_bytes(&s->from)) >= 0 &&
+		    !scan_is_past_owner(s, key))
 			list[n++] = p;
 	}
 	if (n > 1)
@@ -90,7 +93,8 @@ static bool
 scan_add(struct scan *s, const uint8_t k[STORE_K_BYTES], struct bytes key,
 	 struct bytes record)
 {
-	if (s->n == s->max_rows || (s->n > 0 && s->data.len + record.len > s->max_bytes)) {
+	if (s->n == s->max_rows ||
+	    (s->n > 0 && s->data.len + record.len > s->max_bytes)) {
 		buf_clear(&s->from);
 		buf_put_bytes(&s->from, key);
 		s->has_more = true;
@@ -121,7 +125,8 @@ scan_disk_record(struct scan *s, MDB_txn *txn, MDB_val key, MDB_val value,
 	if (s->owner == NULL)
 		*ret_record = env_bytes(value);
 	else
-		rc = env_get(txn, s->store->rows, bytes_of(ret_k, STORE_K_BYTES), ret_record);
+		rc = env_get(txn, s->store->rows, bytes_of(ret_k, STORE_K_BYTES),
+			     ret_record);
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
@@ -165,7 +170,7 @@ scan_walk(struct scan *s, MDB_txn *txn, MDB_cursor *cursor, struct pending **lis
 	}
 }
 
-/* Fill the page. The lock is held throughout, so that no row is between memory and disk. */
+/* Fill the page, under the lock, so that no row is between memory and disk. */
 static int
 scan_run(struct scan *s)
 {
@@ -185,7 +190,8 @@ scan_run(struct scan *s)
 		return rc;
 	}
 	list = scan_pending(s, &n);
-	rc = mdb_cursor_open(txn, s->owner != NULL ? store->owners : store->rows, &cursor);
+	rc = mdb_cursor_open(txn, s->owner != NULL ? store->owners : store->rows,
+			     &cursor);
 	if (rc == 0) {
 		rc = scan_walk(s, txn, cursor, list, n);
 		mdb_cursor_close(cursor);
@@ -196,7 +202,8 @@ scan_run(struct scan *s)
 	return env_code(rc);
 }
 
-/* Give what was found to fn. Returns the number given; fewer than found: fn wants no more. */
+/* Give what was found to fn. Returns the number given; fewer than found: fn wants no
+ * more. */
 static int
 scan_give(struct scan *s, store_row_fn *fn, void *arg)
 {
@@ -206,8 +213,8 @@ scan_give(struct scan *s, store_row_fn *fn, void *arg)
 		struct row row;
 		bool go_on;
 
-		if (rows_decode(s->store, f->k, bytes_of(s->data.data + f->at, f->len), &key,
-				&row) != 0) {
+		if (rows_decode(s->store, f->k, bytes_of(s->data.data + f->at, f->len),
+				&key, &row) != 0) {
 			rows_report_damage(s->store, f->k);
 			continue;
 		}
@@ -222,7 +229,9 @@ scan_give(struct scan *s, store_row_fn *fn, void *arg)
 static void
 scan_init(struct scan *s, struct store *store, int max_rows, size_t max_bytes)
 {
-	*s = (struct scan){ .store = store, .max_rows = max_rows, .max_bytes = max_bytes };
+	*s = (struct scan){ .store = store,
+			    .max_rows = max_rows,
+			    .max_bytes = max_bytes };
 	s->found = mem_calloc((size_t)max_rows, sizeof(s->found[0]));
 }
 

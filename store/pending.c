@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is changed in memory and not yet on disk. A row is here from its merge until the
  * commit that holds its newest state; rows wait on a list in the order of their first
- * uncommitted change, so that "all changes up to n are durable" is a look at its head. A row
- * that changes while its older state is being written goes back to the end of the list. */
+ * uncommitted change, so that "all changes up to n are durable" is a look at its head. A
+ * row that changes while its older state is being written goes back to the end of the
+ * list. */
 #include "config.h"
 
 #include <assert.h>
@@ -124,7 +125,7 @@ pending_durable(struct store *store)
 
 	if (store->dirty != NULL)
 		durable = store->dirty->since - 1;
-	DL_FOREACH(store->metas, m)
+	DL_FOREACH (store->metas, m)
 		if (m->since - 1 < durable)
 			durable = m->since - 1;
 	return durable;
@@ -136,12 +137,12 @@ pending_free_all(struct store *store)
 	struct pending *p, *next;
 	struct pending_meta *m, *m_next;
 
-	HASH_ITER(hh, store->pending, p, next) {
+	HASH_ITER (hh, store->pending, p, next) {
 		HASH_DEL(store->pending, p);
 		free(p->record);
 		free(p);
 	}
-	DL_FOREACH_SAFE(store->metas, m, m_next) {
+	DL_FOREACH_SAFE (store->metas, m, m_next) {
 		buf_fini(&m->value);
 		free(m);
 	}
@@ -179,8 +180,8 @@ store_get_k(struct store *store, const uint8_t k[STORE_K_BYTES], struct row *ret
 	pthread_mutex_lock(&store->lock);
 	p = pending_find(store, k);
 	if (p != NULL && p->record->len > p->record->key_len) {
-		rc = rows_decode(store, k, bytes_of(p->record->data, p->record->len), &key,
-				 ret_row);
+		rc = rows_decode(store, k, bytes_of(p->record->data, p->record->len),
+				 &key, ret_row);
 		assert(rc == 0); /* we encoded it */
 	}
 	pthread_mutex_unlock(&store->lock);
@@ -197,8 +198,8 @@ store_get(struct store *store, const struct row_key *key, struct row *ret_row)
 }
 
 static int
-store_put_k(struct store *store, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
-	    const struct row *row)
+store_put_k(struct store *store, const uint8_t k[STORE_K_BYTES],
+	    const struct row_key *key, const struct row *row)
 {
 	struct record *record = record_new(k, key, row);
 	int rc;
@@ -258,7 +259,7 @@ pending_meta_find(struct store *store, const char *name)
 {
 	struct pending_meta *m;
 
-	DL_FOREACH(store->metas, m)
+	DL_FOREACH (store->metas, m)
 		if (strcmp(m->name, name) == 0)
 			return m;
 	return NULL;

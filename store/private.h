@@ -29,9 +29,9 @@
 
 enum {
 	META_NAME_BYTES_MAX = STORE_META_NAME_BYTES_MAX + 2,
-	ROOT_BYTES = 25, /* sum 16 | count u64 | bucket bits u8 */
+	ROOT_BYTES = 25,     /* sum 16 | count u64 | bucket bits u8 */
 	ACTOR_BLOCK = 65536, /* sequence numbers reserved at a time */
-	DAMAGED_MAX = 256, /* damaged rows named once each; further ones are only counted */
+	DAMAGED_MAX = 256,   /* damaged rows that are named */
 };
 
 /* What is written for one row: its key, and its state or, to delete it, nothing. */
@@ -45,11 +45,11 @@ struct record {
 /* A row changed in memory and not yet, or just now being, committed. */
 struct pending {
 	uint8_t k[STORE_K_BYTES];
-	struct record *record;	/* the newest state */
-	struct record *flying;	/* in the transaction under way, or NULL */
-	uint64_t since;		/* number of the first change not in a transaction yet */
+	struct record *record; /* the newest state */
+	struct record *flying; /* in the transaction under way, or NULL */
+	uint64_t since;	       /* number of the first change not in a transaction yet */
 	uint64_t flying_since;
-	bool is_dirty;		/* on the list */
+	bool is_dirty; /* on the list */
 	struct pending *prev, *next;
 	UT_hash_handle hh;
 };
@@ -88,19 +88,19 @@ struct store {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool is_stopping;
-	int error;		  /* of the last commit */
-	struct pending *pending;  /* hash by K */
-	struct pending *dirty;	  /* list, ascending by `since` */
+	int error;		 /* of the last commit */
+	struct pending *pending; /* hash by K */
+	struct pending *dirty;	 /* list, ascending by `since` */
 	struct pending_meta *metas;
-	struct waiter *waiters;	  /* list, ascending by number */
-	uint64_t changes;	  /* number of the last change */
+	struct waiter *waiters; /* list, ascending by number */
+	uint64_t changes;	/* number of the last change */
 	uint64_t pending_bytes;
-	struct root root;	  /* durable */
-	uint64_t *actors;	  /* the last one is current */
+	struct root root; /* durable */
+	uint64_t *actors; /* the last one is current */
 	int n_actors;
 	uint64_t next_seq;
-	uint64_t reserved;	  /* durable: numbers up to this may be given out */
-	uint64_t reserve;	  /* wanted */
+	uint64_t reserved; /* durable: numbers up to this may be given out */
+	uint64_t reserve;  /* wanted */
 	uint64_t commits, committed_rows, n_damaged;
 	uint8_t damaged[DAMAGED_MAX][STORE_K_BYTES];
 };
@@ -148,17 +148,18 @@ int rows_apply(struct store *store, MDB_txn *txn, const struct record *record,
 /* The length of the encoded key at the front of a record; 0 when it is too short. */
 size_t rows_key_len(struct bytes record);
 /* The keys that the index function gives, each as u16 length | bytes. */
-void rows_index_keys(struct store *store, const struct row_key *key, const struct row *row,
-		     struct buf *out);
+void rows_index_keys(struct store *store, const struct row_key *key,
+		     const struct row *row, struct buf *out);
 int rows_index_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
 		      struct bytes old_keys, struct bytes new_keys);
 
 /* buckets.c */
 enum {
-	BUCKET_SLOTS = 64, /* to a record: 1,280 bytes, below LMDB's 2 KB for staying inline */
+	/* To a record: 1,280 bytes; LMDB keeps values up to 2 KB inline. */
+	BUCKET_SLOTS = 64,
 	BUCKET_SLOT_BYTES = 20,
 	BUCKET_RECORD_BYTES = BUCKET_SLOTS * BUCKET_SLOT_BYTES,
-	BUCKET_BITS_MIN = 6,   /* one record */
+	BUCKET_BITS_MIN = 6, /* one record */
 	BUCKET_BITS_MAX = 24,
 	BUCKET_ROWS_MEAN_MAX = 50,
 };
@@ -169,8 +170,8 @@ struct bucket_change {
 int buckets_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
 		   const struct bucket_change *change, struct root *root);
 /* Slots for 2^bits buckets summed up from the rows; free(3) them. */
-int buckets_sum(struct store *store, MDB_txn *txn, int bits, struct store_digest **ret_slots,
-		struct store_digest *ret_root);
+int buckets_sum(struct store *store, MDB_txn *txn, int bits,
+		struct store_digest **ret_slots, struct store_digest *ret_root);
 /* Write the digests anew with root->bits bits. */
 int buckets_rebuild(struct store *store, MDB_txn *txn, struct root *root);
 /* Rebuild with more buckets when the mean is too large. */
@@ -184,8 +185,8 @@ uint64_t bucket_prefix(const uint8_t k[STORE_K_BYTES], int bits);
 
 /* pending.c */
 struct pending *pending_find(struct store *store, const uint8_t k[STORE_K_BYTES]);
-/* Move up to a transaction's worth from the dirty list; later one of _done and _undo. With
- * `lock` held. */
+/* Move up to a transaction's worth from the dirty list; later one of _done and _undo.
+ * With `lock` held. */
 int pending_take(struct store *store, struct pending **items, int max, size_t max_bytes);
 void pending_done(struct store *store, struct pending **items, int n);
 void pending_undo(struct store *store, struct pending **items, int n);

@@ -11,7 +11,8 @@
 #include "crdt/codec.h"
 #include "store/private.h"
 
-enum { ROWS_KEY_LEN_AT = 17, ROWS_KEY_BYTES_MIN = 18 }; /* crdt/codec.h: key */
+enum { ROWS_KEY_LEN_AT = 17,
+       ROWS_KEY_BYTES_MIN = 18 }; /* crdt/codec.h: key */
 
 size_t
 rows_key_len(struct bytes record)
@@ -25,7 +26,8 @@ rows_key_len(struct bytes record)
 }
 
 struct record *
-record_new(const uint8_t k[STORE_K_BYTES], const struct row_key *key, const struct row *row)
+record_new(const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+	   const struct row *row)
 {
 	struct record *record;
 	struct buf out = BUF_INIT;
@@ -83,10 +85,11 @@ rows_report_damage(struct store *store, const uint8_t k[STORE_K_BYTES])
 		memcpy(store->damaged[store->n_damaged++], k, STORE_K_BYTES);
 	pthread_mutex_unlock(&store->lock);
 	if (is_new)
-		store_report(store, -OCF_ECORRUPT,
-			     "the row stored at %s is damaged; `ocf-sync verify --repair` "
-			     "drops it and the other nodes bring it back",
-			     hex_encode(k, STORE_K_BYTES, text));
+		store_report(
+			store, -OCF_ECORRUPT,
+			"the row stored at %s is damaged; `ocf-sync verify --repair` "
+			"drops it and the other nodes bring it back",
+			hex_encode(k, STORE_K_BYTES, text));
 }
 
 static void
@@ -103,8 +106,8 @@ rows_index_keys(struct store *store, const struct row_key *key, const struct row
 		struct buf *out)
 {
 	if (store->config.index != NULL && row->len > 0)
-		store->config.index(store->config.index_arg, key, row, rows_index_keys_put,
-				    out);
+		store->config.index(store->config.index_arg, key, row,
+				    rows_index_keys_put, out);
 }
 
 int

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making, opening and closing a store; its constants, its actor and its sequence numbers. */
+/* Making, opening and closing a store; its constants, actor and sequence numbers. */
 #include "config.h"
 
 #include <assert.h>
@@ -139,13 +139,13 @@ store_lock(const char *dir, int *ret_fd, struct errmsg *err)
 		rc = error_set(err, -errno, "%s: %s", path, error_text(-errno));
 	} else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
-		if (rc == -EBUSY && pread(fd, pid, sizeof(pid) - 1, 0) > 0 && atoi(pid) > 0)
-			error_set(err, rc, "the store in %s is open in process %d", dir,
-				  atoi(pid));
+		if (rc != -EBUSY)
+			error_set(err, rc, "%s cannot be locked: %s", path, error_text(rc));
+		else if (pread(fd, pid, sizeof(pid) - 1, 0) > 0 && strtol(pid, NULL, 10) > 0)
+			error_set(err, rc, "the store in %s is open in process %ld", dir,
+				  strtol(pid, NULL, 10));
 		else
-			error_set(err, rc, "the store in %s cannot be locked: %s", dir,
-				  rc == -EBUSY ? "another process has it open"
-					       : error_text(rc));
+			error_set(err, rc, "the store in %s is open in another process", dir);
 		close(fd);
 	} else {
 		/* For the sentence above only: a failure to write it changes nothing. */
@@ -372,15 +372,17 @@ store_open_load(struct store *store, struct errmsg *err)
 	int rc = env_write(store, store_load, &format);
 
 	if (rc == -OCF_EVERSION)
-		return error_set(err, rc,
-				 "the store in %s has format %llu, made by a newer version of "
-				 "this program; this one knows formats up to %d",
-				 dir, (unsigned long long)format, STORE_FORMAT);
+		return error_set(
+			err, rc,
+			"the store in %s has format %llu, made by a newer version of "
+			"this program; this one knows formats up to %d",
+			dir, (unsigned long long)format, STORE_FORMAT);
 	if (rc == -OCF_ECORRUPT)
-		return error_set(err, rc,
-				 "the store in %s is damaged or was never finished; restore a "
-				 "backup, or move it away and join again",
-				 dir);
+		return error_set(
+			err, rc,
+			"the store in %s is damaged or was never finished; restore a "
+			"backup, or move it away and join again",
+			dir);
 	if (rc != 0)
 		return error_set(err, rc, "the store in %s cannot be opened: %s", dir,
 				 error_text(rc));
@@ -398,7 +400,8 @@ store_open_look(const char *dir, struct errmsg *err)
 	if (stat(path, &st) != 0)
 		rc = errno == ENOENT
 			     ? error_set(err, -ENOENT,
-					 "there is no store in %s; `ocf init` makes a cluster, "
+					 "there is no store in %s; `ocf init` makes a "
+					 "cluster, "
 					 "`ocf join` enters one",
 					 dir)
 			     : error_set(err, -errno, "%s: %s", path, error_text(-errno));
@@ -412,7 +415,8 @@ store_open_look(const char *dir, struct errmsg *err)
 }
 
 int
-store_open(const struct store_config *config, struct store **ret_store, struct errmsg *err)
+store_open(const struct store_config *config, struct store **ret_store,
+	   struct errmsg *err)
 {
 	struct store *store;
 	int rc = store_open_look(config->dir, err);
@@ -428,7 +432,8 @@ store_open(const struct store_config *config, struct store **ret_store, struct e
 	if (rc == 0) {
 		rc = writer_start(store);
 		if (rc != 0)
-			error_set(err, rc, "a thread cannot be started: %s", error_text(rc));
+			error_set(err, rc, "a thread cannot be started: %s",
+				  error_text(rc));
 	}
 	if (rc != 0)
 		store_free(store);
@@ -511,8 +516,9 @@ store_actor_renew(struct store *store)
 		pthread_mutex_unlock(&store->write_lock);
 		return -OCF_ELIMIT;
 	}
-	new.actors = mem_calloc((size_t)new.n, sizeof(new.actors[0]));
-	memcpy(new.actors, store->actors, (size_t)store->n_actors * sizeof(new.actors[0]));
+	new.actors = mem_calloc((size_t) new.n, sizeof(new.actors[0]));
+	memcpy(new.actors, store->actors,
+	       (size_t)store->n_actors * sizeof(new.actors[0]));
 	new.actors[new.n - 1] = store_random();
 	rc = env_write(store, store_renew_write, &new);
 	if (rc == 0) {

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the table lives: rows by the hash of their key, the secondary indexes, the flat
- * Merkle digests and the root, in one LMDB environment, changed in one transaction, so that
- * they never disagree.
+ * Merkle digests and the root, in one LMDB environment, changed in one transaction, so
+ * that they never disagree.
  *
  * Threads. One thread (the daemon's loop) makes all changes: store_merge, store_replace,
- * store_next_dot, store_actor_renew, store_meta_set, store_sync. Changes land in memory at
- * once and are committed in groups by the store's own writer thread, so that no caller waits
- * for a disk; what is merged and not yet committed is *pending*, and a reader sees it first.
- * Reads may come from any thread. Callbacks of readers are made with no lock held and no
- * transaction open, and may call the store.
+ * store_next_dot, store_actor_renew, store_meta_set, store_sync. Changes land in memory
+ * at once and are committed in groups by the store's own writer thread, so that no caller
+ * waits for a disk; what is merged and not yet committed is *pending*, and a reader sees
+ * it first. Reads may come from any thread. Callbacks of readers are made with no lock
+ * held and no transaction open, and may call the store.
  *
- * When the disk is full or fails, pending rows stay in memory and are retried every second,
- * reads go on, waiting store_sync calls are answered with the error, and after
+ * When the disk is full or fails, pending rows stay in memory and are retried every
+ * second, reads go on, waiting store_sync calls are answered with the error, and after
  * STORE_PENDING_ROWS_MAX or STORE_PENDING_BYTES_MAX changes are refused with -EAGAIN. A
- * change from a peer may then be dropped (reconciliation brings it back), one of our own must
- * be reported to its client.
+ * change from a peer may then be dropped (reconciliation brings it back), one of our own
+ * must be reported to its client.
  *
- * A row on disk that does not decode, or does not hash to its place, is -OCF_ECORRUPT and is
- * named to `report`; it is never taken for an absent row. store_repair() drops it. */
+ * A row on disk that does not decode, or does not hash to its place, is -OCF_ECORRUPT and
+ * is named to `report`; it is never taken for an absent row. store_repair() drops it. */
 #ifndef OCF_STORE_STORE_H
 #define OCF_STORE_STORE_H
 
@@ -43,7 +43,7 @@ enum {
 	STORE_META_NAME_BYTES_MAX = 64,
 	STORE_META_VALUE_BYTES_MAX = 64 * 1024, /* seeds, incarnation, horizon: small */
 	STORE_PAGE_ROWS_MAX = 4096,
-	STORE_ACTORS_MAX = 4096, /* this store ever had: one per renewal */
+	STORE_ACTORS_MAX = 4096,  /* this store ever had: one per renewal */
 	STORE_CHILD_BITS_MAX = 8, /* of store_digests: 256 children */
 };
 
@@ -62,12 +62,13 @@ typedef void store_index_fn(void *arg, const struct row_key *key, const struct r
 			    store_index_put *put, void *put_arg);
 
 struct store_config {
-	const char *dir;	 /* of its own, made by store_create */
+	const char *dir; /* of its own, made by store_create */
 	row_sha256_fn *sha256;
-	store_index_fn *index;	 /* or NULL: no index is kept */
+	store_index_fn *index; /* or NULL: no index is kept */
 	void *index_arg;
-	/* Told of trouble: a negative code and a sentence, once per new trouble, and 0 when
-	 * commits work again. On any thread; must not call the store. NULL is allowed. */
+	/* Told of trouble: a negative code and a sentence, once per new trouble, and 0
+	 * when commits work again. On any thread; must not call the store. NULL is
+	 * allowed. */
 	void (*report)(void *arg, int rc, const char *text);
 	void *report_arg;
 };
@@ -75,12 +76,12 @@ struct store_config {
 /* Make a store. -EEXIST when there is one already. */
 int store_create(const char *dir, const struct store_constants *constants,
 		 struct errmsg *err);
-/* Open it, for one process at a time (-EBUSY). -ENOENT: there is none; -OCF_EVERSION: a newer
- * program made it; -OCF_ECORRUPT: damaged. Starts the writer thread. */
+/* Open it, for one process at a time (-EBUSY). -ENOENT: there is none; -OCF_EVERSION: a
+ * newer program made it; -OCF_ECORRUPT: damaged. Starts the writer thread. */
 int store_open(const struct store_config *config, struct store **ret_store,
 	       struct errmsg *err);
-/* Commit what is pending, answer every store_sync, end the thread, free. Returns the error
- * when something could not be committed. NULL is allowed. */
+/* Commit what is pending, answer every store_sync, end the thread, free. Returns the
+ * error when something could not be committed. NULL is allowed. */
 int store_close(struct store *store);
 
 const struct store_constants *store_constants(const struct store *store);
@@ -92,30 +93,32 @@ uint64_t store_actor(struct store *store);
 bool store_actor_is_ours(struct store *store, uint64_t actor);
 /* Take a new one, for a rolled-back or cloned store; waits for the disk. */
 int store_actor_renew(struct store *store);
-/* A dot that was never given out and never will be again, even after a power cut: sequence
- * numbers are reserved on disk before they are used, and each opening starts beyond the
- * reserved ones. -EAGAIN (or the disk's error) when the next block is not yet reserved. */
+/* A dot that was never given out and never will be again, even after a power cut:
+ * sequence numbers are reserved on disk before they are used, and each opening starts
+ * beyond the reserved ones. -EAGAIN (or the disk's error) when the next block is not yet
+ * reserved. */
 int store_next_dot(struct store *store, struct dot *ret_dot);
 
-/* Small things that must survive: seeds, incarnation, horizon. Pending like rows; an empty
- * value removes. -OCF_ELIMIT for a name or value too long. */
+/* Small things that must survive: seeds, incarnation, horizon. Pending like rows; an
+ * empty value removes. -OCF_ELIMIT for a name or value too long. */
 int store_meta_set(struct store *store, const char *name, struct bytes value);
 /* Append the value to `out`; -ENOENT when there is none. */
 int store_meta_get(struct store *store, const char *name, struct buf *out);
 
 /* The row's state (row_fini it), pending or durable; -ENOENT when none is held. */
 int store_get(struct store *store, const struct row_key *key, struct row *ret_row);
-/* Merge a state into the row's. `ret_merged` may be NULL; else row_fini it. The signature is
- * the caller's to verify. -OCF_EMALFORMED: the key is none of this cluster's; -EAGAIN: see
- * above. On success *ret_changed says whether there was anything new; nothing is written
- * when there was not. */
-int store_merge(struct store *store, const struct row_key *key, const struct row *incoming,
-		bool *ret_changed, struct row *ret_merged);
-/* Set the state without merging; an empty one deletes the row and leaves no trace. Only for
- * the sweep, which is a function of the horizon and so the same everywhere. */
+/* Merge a state into the row's. `ret_merged` may be NULL; else row_fini it. The signature
+ * is the caller's to verify. -OCF_EMALFORMED: the key is none of this cluster's; -EAGAIN:
+ * see above. On success *ret_changed says whether there was anything new; nothing is
+ * written when there was not. */
+int store_merge(struct store *store, const struct row_key *key,
+		const struct row *incoming, bool *ret_changed, struct row *ret_merged);
+/* Set the state without merging; an empty one deletes the row and leaves no trace. Only
+ * for the sweep, which is a function of the horizon and so the same everywhere. */
 int store_replace(struct store *store, const struct row_key *key, const struct row *row);
-/* Call fn(arg, rc) on the writer thread once every change made before this call is durable
- * (rc 0), or could not be made so just now (rc < 0; it stays pending and is retried). */
+/* Call fn(arg, rc) on the writer thread once every change made before this call is
+ * durable (rc 0), or could not be made so just now (rc < 0; it stays pending and is
+ * retried). */
 void store_sync(struct store *store, void (*fn)(void *arg, int rc), void *arg);
 
 /* A row found by a reader: valid during the call. Return false to stop. */
@@ -123,9 +126,9 @@ typedef bool store_row_fn(void *arg, const uint8_t k[STORE_K_BYTES],
 			  const struct row_key *key, const struct row *row);
 
 /* Up to `max_rows` rows in the order of K from `from` on, pending ones included, of about
- * `max_bytes` encoded (at least one row). *ret_more tells whether there may be rows behind
- * the last one given, and `ret_next` where they begin; a snapshot is a series of pages, each
- * of them consistent. A damaged row is reported and left out. */
+ * `max_bytes` encoded (at least one row). *ret_more tells whether there may be rows
+ * behind the last one given, and `ret_next` where they begin; a snapshot is a series of
+ * pages, each of them consistent. A damaged row is reported and left out. */
 int store_page(struct store *store, const uint8_t from[STORE_K_BYTES], int max_rows,
 	       size_t max_bytes, store_row_fn *fn, void *arg,
 	       uint8_t ret_next[STORE_K_BYTES], bool *ret_more);
@@ -147,33 +150,33 @@ struct store_digest {
 /* Of the whole table, as of the last commit. No disk. */
 struct store_digest store_root(struct store *store);
 /* Of the 2^bits children (bits <= STORE_CHILD_BITS_MAX) of the node at `depth` bits (the
- * first `depth` bits of `prefix`; depth + bits <= 64), in order, as of the last commit and of
- * one moment. Sums over the flat table down to its own depth, a scan of rows below it. */
+ * first `depth` bits of `prefix`; depth + bits <= 64), in order, as of the last commit
+ * and of one moment. Sums over the flat table down to its own depth, a scan of rows below
+ * it. */
 int store_digests(struct store *store, const uint8_t prefix[STORE_K_BYTES], int depth,
 		  int bits, struct store_digest *ret_children);
 
 struct store_stats {
-	uint64_t rows;		/* as of the last commit */
+	uint64_t rows; /* as of the last commit */
 	uint64_t pending_rows;
 	uint64_t pending_bytes;
 	uint64_t commits;
 	uint64_t committed_rows;
-	uint64_t damaged;	/* rows found damaged since the start */
-	uint64_t map_bytes;	/* the file's size on paper; it is sparse */
+	uint64_t damaged;   /* rows found damaged since the start */
+	uint64_t map_bytes; /* the file's size on paper; it is sparse */
 	int bucket_bits;
-	int error;		/* of the last commit; 0 when it went well */
+	int error; /* of the last commit; 0 when it went well */
 };
 void store_stats(struct store *store, struct store_stats *ret_stats);
 
 /* Recompute every digest, count and index entry from the rows and compare, as of the last
  * commit. `fn(arg, sentence)` is called for each difference (the first thousand) and must
- * not call the store. Takes a second or two for a
- * million rows; from any thread. Returns 0, -OCF_ECORRUPT when there were differences, or an
- * error. */
+ * not call the store. Takes about five seconds for a million rows; from any thread. Returns
+ * 0, -OCF_ECORRUPT when there were differences, or an error. */
 int store_verify(struct store *store, void (*fn)(void *arg, const char *text), void *arg,
 		 uint64_t *ret_differences);
-/* Drop damaged rows (named to fn) and rebuild digests, counts and indexes from the others.
- * Waits for the disk. */
+/* Drop damaged rows (named to fn) and rebuild digests, counts and indexes from the
+ * others. Waits for the disk. */
 int store_repair(struct store *store, void (*fn)(void *arg, const char *text), void *arg,
 		 uint64_t *ret_dropped);
 

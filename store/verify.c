@@ -24,8 +24,8 @@ struct verify {
 	uint64_t owners, index; /* entries that there should be */
 };
 
-static void
-verify_tell(struct verify *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void verify_tell(struct verify *v, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void
 verify_tell(struct verify *v, const char *fmt, ...)
@@ -94,8 +94,8 @@ verify_row(struct verify *v, struct bytes k, struct bytes record)
 		return 0;
 	}
 	v->owners++;
-	rc = env_get(v->txn, v->store->owners, bytes_of(record.data, rows_key_len(record)),
-		     &owned);
+	rc = env_get(v->txn, v->store->owners,
+		     bytes_of(record.data, rows_key_len(record)), &owned);
 	if (rc == MDB_NOTFOUND || (rc == 0 && !bytes_equal(owned, k))) {
 		verify_tell(v, "row %s is missing among its owner's", name);
 		rc = 0;
@@ -133,7 +133,8 @@ verify_rows(struct verify *v)
 	if (rc == 0 && v->store->config.index != NULL) {
 		rc = mdb_stat(v->txn, v->store->index, &st);
 		if (rc == 0 && st.ms_entries != v->index)
-			verify_tell(v, "the index has %zu entries, the rows make %" PRIu64,
+			verify_tell(v,
+				    "the index has %zu entries, the rows make %" PRIu64,
 				    st.ms_entries, v->index);
 	}
 	return rc;
@@ -148,8 +149,8 @@ verify_slots(struct verify *v, const struct store_digest *slots, int bits)
 		const struct store_digest *is = &stored[i % BUCKET_SLOTS];
 
 		if (i % BUCKET_SLOTS == 0) {
-			int rc = buckets_read(v->store, v->txn, (uint32_t)(i / BUCKET_SLOTS),
-					      stored);
+			int rc = buckets_read(v->store, v->txn,
+					      (uint32_t)(i / BUCKET_SLOTS), stored);
 
 			if (rc == -OCF_ECORRUPT) {
 				verify_tell(v, "digest record %" PRIu64 " is damaged",
@@ -162,7 +163,8 @@ verify_slots(struct verify *v, const struct store_digest *slots, int bits)
 		}
 		if (!u128_equal(is->sum, slots[i].sum) || is->count != slots[i].count)
 			verify_tell(v,
-				    "bucket %" PRIu64 " of %" PRIu64 " has a digest over %" PRIu64
+				    "bucket %" PRIu64 " of %" PRIu64
+				    " has a digest over %" PRIu64
 				    " rows that its %" PRIu64 " rows do not have",
 				    i, (uint64_t)1 << bits, is->count, slots[i].count);
 	}
@@ -185,8 +187,10 @@ verify_digests(struct verify *v)
 	if (rc != 0)
 		return rc;
 	if (!u128_equal(sum.sum, root.digest.sum) || sum.count != root.digest.count)
-		verify_tell(v, "the root stands for %" PRIu64 " rows and is not the sum of the %"
-			    PRIu64 " there are", root.digest.count, sum.count);
+		verify_tell(v,
+			    "the root stands for %" PRIu64
+			    " rows and is not the sum of the %" PRIu64 " there are",
+			    root.digest.count, sum.count);
 	rc = verify_slots(v, slots, root.bits);
 	free(slots);
 	return rc;
@@ -242,7 +246,8 @@ repair_row(struct repair *repair, struct bytes k, struct bytes record, bool *ret
 		     bytes_of(record.data, rows_key_len(record)), k);
 	rows_index_keys(v->store, &key, &row, &keys);
 	if (rc == 0)
-		rc = rows_index_change(v->store, v->txn, own_k, BYTES_NONE, buf_bytes(&keys));
+		rc = rows_index_change(v->store, v->txn, own_k, BYTES_NONE,
+				       buf_bytes(&keys));
 	buf_fini(&keys);
 	row_fini(&row);
 	return rc;

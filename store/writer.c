@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The writer thread: takes what is pending, commits it in one transaction, tells who waits.
- * While one commit syncs the next group gathers, so a group is as large as the disk is slow.
- * After a failure everything is pending again, and the next attempt comes in a second. */
+/* The writer thread: takes what is pending, commits it in one transaction, tells who
+ * waits. While one commit syncs the next group gathers, so a group is as large as the
+ * disk is slow. After a failure everything is pending again, and the next attempt comes
+ * in a second. */
 #include "config.h"
 
 #include <assert.h>
@@ -37,7 +38,7 @@ batch_take(struct store *store, struct batch *b)
 
 	b->n_rows = pending_take(store, b->rows, WRITER_ROWS_MAX, WRITER_BYTES_MAX);
 	b->metas = NULL;
-	DL_FOREACH(store->metas, m) {
+	DL_FOREACH (store->metas, m) {
 		struct pending_meta *copy = mem_dup(m, sizeof(*m));
 
 		copy->value = BUF_INIT;
@@ -51,7 +52,7 @@ batch_fini(struct batch *b)
 {
 	struct pending_meta *m, *next;
 
-	DL_FOREACH_SAFE(b->metas, m, next) {
+	DL_FOREACH_SAFE (b->metas, m, next) {
 		buf_fini(&m->value);
 		free(m);
 	}
@@ -74,7 +75,7 @@ batch_write(struct store *store, MDB_txn *txn, void *arg)
 	pthread_mutex_unlock(&store->lock);
 	for (int i = 0; i < b->n_rows && rc == 0; i++)
 		rc = rows_apply(store, txn, b->rows[i]->flying, &b->root);
-	DL_FOREACH(b->metas, m) {
+	DL_FOREACH (b->metas, m) {
 		struct bytes name = bytes_text(m->name);
 
 		if (rc == 0)
@@ -98,8 +99,8 @@ batch_done(struct store *store, struct batch *b)
 	struct pending_meta *copy, *m, *next;
 
 	pending_done(store, b->rows, b->n_rows);
-	DL_FOREACH(b->metas, copy) {
-		DL_FOREACH_SAFE(store->metas, m, next) {
+	DL_FOREACH (b->metas, copy) {
+		DL_FOREACH_SAFE (store->metas, m, next) {
 			if (strcmp(m->name, copy->name) != 0)
 				continue;
 			m->since = m->number;
@@ -135,9 +136,15 @@ writer_commit(struct store *store, struct batch *b)
 	pthread_mutex_unlock(&store->lock);
 	pthread_mutex_unlock(&store->write_lock);
 	batch_fini(b);
-	if (rc != before)
-		store_report(store, rc, "%s: %s", store->config.dir,
-			     rc != 0 ? error_text(rc) : "changes are being written again");
+	if (rc != before && rc == 0)
+		store_report(store, 0, "changes are being written to %s again",
+			     store->config.dir);
+	else if (rc != before)
+		store_report(store, rc,
+			     "changes cannot be written to %s: %s; they are kept in "
+			     "memory and "
+			     "tried again",
+			     store->config.dir, error_text(rc));
 	pthread_mutex_lock(&store->lock);
 	return rc;
 }
@@ -149,9 +156,8 @@ writer_answer(struct store *store, int rc)
 {
 	uint64_t durable = pending_durable(store), upto = store->changes;
 
-	while (store->waiters != NULL &&
-	       (store->waiters->number <= durable ||
-		(rc != 0 && store->waiters->number <= upto))) {
+	while (store->waiters != NULL && (store->waiters->number <= durable ||
+					  (rc != 0 && store->waiters->number <= upto))) {
 		struct waiter *w = store->waiters;
 
 		DL_DELETE(store->waiters, w);
@@ -203,7 +209,8 @@ writer_run(void *arg)
 		if (store->is_stopping && (rc != 0 || !writer_has_work(store)) &&
 		    store->waiters == NULL)
 			break;
-		if (!writer_has_work(store) && store->waiters == NULL && !store->is_stopping)
+		if (!writer_has_work(store) && store->waiters == NULL &&
+		    !store->is_stopping)
 			pthread_cond_wait(&store->wake, &store->lock);
 	}
 	pthread_mutex_unlock(&store->lock);

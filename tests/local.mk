@@ -14,6 +14,7 @@ dist_check_SCRIPTS += \
 	%D%/system/bus.sh \
 	%D%/system/configuration.sh \
 	%D%/system/crash.sh \
+	%D%/system/disk.sh \
 	%D%/system/http.sh \
 	%D%/system/invitation.sh \
 	%D%/system/query.sh
@@ -30,3 +31,18 @@ lint:
 	$(AM_V_at)bash $(top_srcdir)/tests/lint/lint.sh
 format:
 	$(AM_V_at)cd $(top_srcdir) && find crdt store src tests -name '*.[ch]' -exec clang-format -i {} +
+
+# What takes too long for every change: the unit tests with other seeds at full length, then
+# under valgrind (not in sanitized builds, which valgrind cannot run).
+SLOW_SEEDS = 1 2 3 4 5 6 7 8
+.PHONY: check-slow
+check-slow: all
+	$(AM_V_at)units=; for test in $(TESTS); do \
+		case $$test in tests/unit/*) units="$$units $$test" ;; esac; \
+	done; \
+	for seed in $(SLOW_SEEDS); do \
+		OCF_TEST_SEED=$$seed OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=3600 \
+			$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units" || exit 1; \
+	done; \
+	OCF_TEST_VALGRIND=yes OCF_TEST_LEVEL=quick OCF_TEST_SECONDS=3600 \
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units"

@@ -14,8 +14,13 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/rng.c %D%/rng.h
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-base-places
-TESTS += tests/unit/test-base-places
+check_PROGRAMS += tests/unit/test-base-bytes tests/unit/test-base-places \
+	tests/unit/test-base-query
+TESTS += tests/unit/test-base-bytes tests/unit/test-base-places tests/unit/test-base-query
+tests_unit_test_base_bytes_SOURCES = tests/unit/test-base-bytes.c
+tests_unit_test_base_bytes_LDADD = $(TEST_LIBS) $(BASE_LIBS)
 tests_unit_test_base_places_SOURCES = tests/unit/test-base-places.c
 tests_unit_test_base_places_LDADD = $(TEST_LIBS) $(BASE_LIBS)
+tests_unit_test_base_query_SOURCES = tests/unit/test-base-query.c
+tests_unit_test_base_query_LDADD = $(TEST_LIBS) $(BASE_LIBS)
 endif

@@ -74,7 +74,9 @@ enum bus_state {
 enum bus_outcome {
 	BUS_NOT_TAKEN, /* no worker had it: it may go to another, whatever it is */
 	BUS_RETURNED,  /* its worker gave it back (429, 503); the slot rests retry_after_s */
-	BUS_FAILED,    /* a worker had it: again only if idempotent and nothing was sent on */
+	BUS_ANSWERED,  /* its worker says that it failed: another would say the same */
+	BUS_LOST,      /* a worker had it and is gone, silent or broken: again only if
+			* idempotent and nothing was sent on */
 };
 
 struct bus_handler {

@@ -182,7 +182,7 @@ call_error(struct bus_calls *calls, struct bus_call *call, struct query_error *e
 {
 	uint64_t token = call->token;
 
-	error->is_taken = outcome == BUS_FAILED;
+	error->is_taken = outcome == BUS_ANSWERED || outcome == BUS_LOST;
 	error->node = calls->config.node_id;
 	error->worker = mem_strdup(call->w->pub.id);
 	call_free(calls, call);
@@ -198,7 +198,7 @@ call_broken(struct bus_calls *calls, struct bus_call *call, const char *what)
 
 	query_error_set(&error, 502, "worker %s: %s", call->w->pub.id, what);
 	calls_control(calls, call, "cancel", 0);
-	call_error(calls, call, &error, BUS_FAILED);
+	call_error(calls, call, &error, BUS_LOST);
 }
 
 void
@@ -215,7 +215,7 @@ bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w, const 
 		else
 			query_error_set(&error, 502, "worker %s went away: %s", w->pub.id,
 					reason);
-		call_error(calls, call, &error, is_not_taken ? BUS_NOT_TAKEN : BUS_FAILED);
+		call_error(calls, call, &error, is_not_taken ? BUS_NOT_TAKEN : BUS_LOST);
 	}
 }
 
@@ -239,7 +239,7 @@ calls_on_kick(void *arg)
 					"worker %s takes no slots and therefore no parts: "
 					"at most %d bytes",
 					call->w->pub.id, BUS_SINGLE_BYTES_MAX);
-			call_error(calls, call, &error, BUS_FAILED);
+			call_error(calls, call, &error, BUS_ANSWERED);
 			was_found = true;
 			break;
 		}
@@ -584,7 +584,7 @@ call_on_error(struct bus_calls *calls, struct bus_call *call, struct bus_msg *ms
 	query_error_set(&error, (int)status, "%.1900s%s%.*s", text, tail.len > 0 ? "\n" : "",
 			(int)tail.len, tail.len > 0 ? (const char *)tail.data : "");
 	error.retry_after_s = (int)after;
-	call_error(calls, call, &error, is_returned ? BUS_RETURNED : BUS_FAILED);
+	call_error(calls, call, &error, is_returned ? BUS_RETURNED : BUS_ANSWERED);
 }
 
 static void

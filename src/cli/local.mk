@@ -1,0 +1,26 @@
+# The parts that hold no command are an archive, so that tests can link them one by one.
+noinst_LIBRARIES += %D%/libcli.a
+%C%_libcli_a_SOURCES = \
+	%D%/format.c %D%/format.h \
+	%D%/nearest.c %D%/nearest.h
+
+bin_PROGRAMS += %D%/ocf
+%C%_ocf_SOURCES = \
+	%D%/client.c %D%/client.h \
+	%D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-join.c %D%/cmd-nodes.c %D%/cmd-peers.c \
+	%D%/cmd-query.c %D%/cmd-services.c %D%/cmd-status.c %D%/cmd-workers.c \
+	%D%/command.c %D%/command.h \
+	%D%/explain.c %D%/explain.h \
+	%D%/founding.c %D%/founding.h \
+	%D%/main.c \
+	%D%/names.c %D%/names.h \
+	%D%/output.c %D%/output.h
+%C%_ocf_LDADD = %D%/libcli.a src/table/libtable.a store/libstore.a crdt/libcrdt.a \
+	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(SMARTCOLS_LIBS) $(CURL_LIBS)
+
+if HAVE_CUNIT
+check_PROGRAMS += tests/unit/test-cli-words
+TESTS += tests/unit/test-cli-words
+tests_unit_test_cli_words_SOURCES = tests/unit/test-cli-words.c
+tests_unit_test_cli_words_LDADD = $(TEST_LIBS) %D%/libcli.a $(BASE_LIBS)
+endif

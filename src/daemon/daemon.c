@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Start and stop. Parts are opened in the order in which they need each other and closed the
- * other way round; a part that cannot be opened ends the start with one sentence that says
- * what to do. The HTTP side opens last: who is answered finds everything there. */
+/* Start and stop. Parts are opened in the order in which they need each other and closed
+ * the other way round; a part that cannot be opened ends the start with one sentence that
+ * says what to do. The HTTP side opens last: who is answered finds everything there. */
 #include "config.h"
 
 #include "daemon/daemon.h"
@@ -22,7 +22,7 @@ enum {
 	DAEMON_SOCKET_MODE = 0660,
 	DAEMON_FOLDER_MODE = 0750,
 	DAEMON_BUS_MS = 10 * MS_SECOND, /* the start waits for the bus no longer */
-	DAEMON_GOODBYE_MS = 200, /* for goodbyes and last replies to leave */
+	DAEMON_GOODBYE_MS = 200,	/* for goodbyes and last replies to leave */
 };
 
 /* ---- run.json ---- */
@@ -41,8 +41,8 @@ daemon_write_run_file(struct daemon *d)
 	struct errmsg err = { "" };
 	json_t *run = json_pack("{s:i, s:s, s:s, s:s, s:s}", "pid", (int)getpid(), "http",
 				http != NULL ? http : "", "peer",
-				listener_address(d->peer_listener), "bus", d->bus_url, "socket",
-				d->places->socket);
+				listener_address(d->peer_listener), "bus", d->bus_url,
+				"socket", d->places->socket);
 
 	text = json_dumps(run, JSON_COMPACT);
 	if (file_write(path, bytes_text(text), 0644, &err) != 0)
@@ -107,7 +107,8 @@ daemon_open_store(struct daemon *d, struct errmsg *err)
 	free(dir);
 	if (rc == -EBUSY)
 		return error_set(err, rc, "another ocfd runs on %s", d->places->data);
-	if (rc == 0 && !id_equal(&store_constants(d->store)->cluster, &d->identity->cluster_id))
+	if (rc == 0 &&
+	    !id_equal(&store_constants(d->store)->cluster, &d->identity->cluster_id))
 		return error_set(err, -OCF_EFOREIGN,
 				 "the store in %s is of another cluster than its keys",
 				 d->places->data);
@@ -118,10 +119,11 @@ static int
 daemon_open_identity(struct daemon *d, struct errmsg *err)
 {
 	if (!identity_exists(d->places->data))
-		return error_set(err, -ENOENT,
-				 "there is no node in %s yet; make a cluster with 'ocf init' or "
-				 "join one with 'ocf join TOKEN'",
-				 d->places->data);
+		return error_set(
+			err, -ENOENT,
+			"there is no node in %s yet; make a cluster with 'ocf init' or "
+			"join one with 'ocf join TOKEN'",
+			d->places->data);
 	return identity_load(d->places->data, &d->identity, err);
 }
 
@@ -150,13 +152,15 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		.body_max = d->config->http.max_body,
 	};
 	char *socket = mem_printf("unix:%s", d->places->socket);
-	char *folder = mem_dup(d->places->socket,
-			       (size_t)(strrchr(d->places->socket, '/') - d->places->socket));
+	char *folder =
+		mem_dup(d->places->socket,
+			(size_t)(strrchr(d->places->socket, '/') - d->places->socket));
 	int rc;
 
-	config.host = (struct api_host){ .arg = d, .read = views_read, .ready = views_ready,
-					 .admin = invite_admin };
-	queries_fill_host(d->queries, &config.host);
+	config.host = (struct api_host){
+		.arg = d, .read = views_read, .ready = views_ready, .admin = invite_admin
+	};
+	queries_fill_host(&config.host);
 	daemon_fill_access(d, &config.access);
 	rc = file_make_dirs(folder, DAEMON_FOLDER_MODE, err);
 	if (rc == 0)
@@ -165,8 +169,12 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		rc = api_listen(d->api, socket, NULL, DAEMON_SOCKET_MODE, err);
 	if (rc == 0 && strcmp(d->config->http.listen, "none") != 0) {
 		rc = api_listen(d->api, d->config->http.listen, NULL, 0, err);
+		/* -EPERM: the rules for addresses, which a person mends in the options.
+		 */
+		if (rc == -EPERM)
+			rc = -EINVAL;
 		if (rc != 0)
-			error_prefix(err, rc, "http.listen %s", d->config->http.listen);
+			error_prefix(err, rc, "http.listen");
 	}
 	free(folder);
 	free(socket);
@@ -184,7 +192,8 @@ daemon_on_signal(void *arg)
 
 /* ---- the lease ---- */
 
-/* Half the retention, less or more a tenth of it, so that nodes do not refresh together. */
+/* Half the retention, less or more a tenth of it, so that nodes do not refresh together.
+ */
 static ms_t
 daemon_refresh_wait(struct daemon *d)
 {
@@ -276,12 +285,15 @@ daemon_close(struct daemon *d)
 		loop_timer_free(d->refresh_timer);
 		loop_timer_free(d->stop_timer);
 	}
+	if (d->fatal != NULL)
+		log_error("node", "%s", d->fatal);
 	if (d->store != NULL && store_close(d->store) != 0 && d->status == 0)
 		d->status = EXIT_STATUS_IO;
 	catalog_free(d->catalog);
 	metrics_free(d->metrics);
 	identity_free(d->identity);
 	loop_free(d->loop);
+	free(d->fatal);
 }
 
 static void

@@ -62,22 +62,23 @@ struct daemon {
 	struct invite_book *invites;
 	struct rng rng;
 
-	char *name;	       /* of this node */
+	char *name; /* of this node */
 	uint64_t incarnation;
-	int addresses_len;     /* advertised to other nodes */
+	int addresses_len; /* advertised to other nodes */
 	char *addresses[DAEMON_ADDRESSES_MAX];
-	ms_t started_ms;       /* monotonic */
+	ms_t started_ms; /* monotonic */
 	ms_t started_wall_ms;
 	enum bus_state bus_state;
 	bool bus_is_embedded;
-	char *bus_url;	       /* where workers connect; "" while not known */
-	bool is_ready;	       /* run.json is written */
-	bool is_bus_late;      /* the start goes on without the bus */
+	char *bus_url;	  /* where workers connect; "" while not known */
+	bool is_ready;	  /* run.json is written */
+	bool is_bus_late; /* the start goes on without the bus */
 	bool is_stopping;
 	struct loop_timer *ready_timer;
 	struct loop_timer *stop_timer;
 	struct loop_timer *refresh_timer;
-	int status;	       /* of the process */
+	char *fatal; /* why the node stops by itself: its last line; or NULL */
+	int status;  /* of the process */
 };
 
 /* Run a node until it is told to stop; returns the exit status. What fails is logged. */
@@ -92,10 +93,11 @@ void daemon_check_ready(struct daemon *d);
 /* Name, addresses and incarnation, from configuration, store and machine. */
 int self_open(struct daemon *d, struct errmsg *err);
 void self_close(struct daemon *d);
-/* Write this node's row: at start, when what it says has changed, and to renew its lease. */
+/* Write this node's row: at start, when what it says has changed, and to renew its lease.
+ */
 void self_announce(struct daemon *d);
-/* Addresses to dial beside those in the table: configured, and those given at the join (in
- * the store as "seeds", a JSON array). Texts are the caller's to free. */
+/* Addresses to dial beside those in the table: configured, and those given at the join
+ * (in the store as "seeds", a JSON array). Texts are the caller's to free. */
 int self_seeds(struct daemon *d, char *ret_seeds[], int max);
 
 /* ---- rows.c ---- */
@@ -156,7 +158,8 @@ void workers_check_row(struct workers *workers, const struct row_key *key);
 
 int queries_open(struct daemon *d);
 void queries_close(struct queries *queries); /* NULL is allowed */
-void queries_fill_host(struct queries *queries, struct api_host *host);
+/* The host's `arg` is the daemon. */
+void queries_fill_host(struct api_host *host);
 void queries_worker(struct queries *queries, uint64_t number,
 		    const struct bus_worker *worker);
 void queries_worker_gone(struct queries *queries, uint64_t number);
@@ -166,10 +169,12 @@ void queries_link_down(struct queries *queries, uint64_t link);
 struct wire_frame;
 int queries_frame(struct queries *queries, uint64_t link, const struct wire_frame *frame);
 /* The bus's words about runs. */
-void queries_run_head(struct queries *queries, uint64_t run, const struct reply_head *head);
-void queries_run_data(struct queries *queries, uint64_t run, struct bytes data, bool is_last);
-void queries_run_error(struct queries *queries, uint64_t run, const struct query_error *error,
-		       enum bus_outcome outcome);
+void queries_run_head(struct queries *queries, uint64_t run,
+		      const struct reply_head *head);
+void queries_run_data(struct queries *queries, uint64_t run, struct bytes data,
+		      bool is_last);
+void queries_run_error(struct queries *queries, uint64_t run,
+		       const struct query_error *error, enum bus_outcome outcome);
 void queries_run_credit(struct queries *queries, uint64_t run, int parts);
 json_t *queries_status_json(const struct queries *queries);
 int queries_running(const struct queries *queries);

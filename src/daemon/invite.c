@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invitations: `ocf invite` asks for a token by POST /v1/admin/invite, and whoever shows it
- * gets a certificate and the cluster's constants over ocf-join/1. */
+/* Invitations: `ocf invite` asks for a token by POST /v1/admin/invite, and whoever shows
+ * it gets a certificate and the cluster's constants over ocf-join/1. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -27,8 +27,8 @@ struct invite_book {
 
 /* What a joiner must know of the cluster: constants, and whom to dial. */
 static int
-invite_on_welcome(void *arg, const struct id *node, const char *name, struct buf *constants,
-		  struct errmsg *err)
+invite_on_welcome(void *arg, const struct id *node, const char *name,
+		  struct buf *constants, struct errmsg *err)
 {
 	struct daemon *d = arg;
 	const struct store_constants *c = store_constants(d->store);
@@ -39,8 +39,9 @@ invite_on_welcome(void *arg, const struct id *node, const char *name, struct buf
 	(void)name;
 	for (int i = 0; i < d->addresses_len; i++)
 		json_array_append_new(seeds, json_string(d->addresses[i]));
-	welcome = json_pack("{s:I, s:I, s:o}", "retention_ms", (json_int_t)c->retention_ms,
-			    "rows_per_node", (json_int_t)c->rows_per_node, "seeds", seeds);
+	welcome =
+		json_pack("{s:I, s:I, s:o}", "retention_ms", (json_int_t)c->retention_ms,
+			  "rows_per_node", (json_int_t)c->rows_per_node, "seeds", seeds);
 	text = json_dumps(welcome, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(welcome);
 	if (text == NULL)
@@ -51,14 +52,15 @@ invite_on_welcome(void *arg, const struct id *node, const char *name, struct buf
 }
 
 static void
-invite_on_report(void *arg, int code, const struct id *node, const char *name, const char *peer,
-		 const char *why)
+invite_on_report(void *arg, int code, const struct id *node, const char *name,
+		 const char *peer, const char *why)
 {
 	struct daemon *d = arg;
 	char id[ID_TEXT_SIZE];
 
 	if (code == 0)
-		log_info("join", "node %s (%s) joined from %s", name, id_text(node, id), peer);
+		log_info("join", "node %s (%s) joined from %s", name, id_text(node, id),
+			 peer);
 	else if (log_limit_pass(&d->invites->limit, "join"))
 		log_warn("join", "a joining node at %s was refused: %s", peer, why);
 }
@@ -114,14 +116,16 @@ invite_read_body(const json_t *body, json_int_t *ret_ttl_s, json_int_t *ret_uses
 	*ret_ttl_s = INVITE_TTL_S_DEFAULT;
 	*ret_uses = 1;
 	*ret_is_admin = 0;
-	if (json_unpack_ex((json_t *)body, &error, JSON_STRICT, "{s?I, s?I, s?b}", "ttl_s",
-			   ret_ttl_s, "uses", ret_uses, "admin", ret_is_admin) != 0)
+	if (json_unpack_ex((json_t *)body, &error, JSON_STRICT, "{s?I, s?I, s?b}",
+			   "ttl_s", ret_ttl_s, "uses", ret_uses, "admin",
+			   ret_is_admin) != 0)
 		return error_set(err, -EINVAL, "%s", error.text);
 	if (*ret_ttl_s < 1 || *ret_ttl_s > INVITE_TTL_S_MAX)
 		return error_set(err, -EINVAL, "ttl_s is not from 1 to %d (30 days)",
 				 INVITE_TTL_S_MAX);
 	if (*ret_uses < 1 || *ret_uses > INVITES_USES_MAX)
-		return error_set(err, -EINVAL, "uses is not from 1 to %d", INVITES_USES_MAX);
+		return error_set(err, -EINVAL, "uses is not from 1 to %d",
+				 INVITES_USES_MAX);
 	return 0;
 }
 
@@ -130,7 +134,8 @@ invite_make(struct daemon *d, json_int_t ttl_s, json_int_t uses, bool is_admin,
 	    json_t **ret_reply, struct errmsg *err)
 {
 	ms_t now = clock_wall_ms();
-	struct token token = { .expires_ms = now + ttl_s * MS_SECOND, .is_admin = is_admin };
+	struct token token = { .expires_ms = now + ttl_s * MS_SECOND,
+			       .is_admin = is_admin };
 	struct buf word = BUF_INIT;
 	json_t *addresses = json_array();
 	char expires[CLOCK_TEXT_SIZE];
@@ -145,10 +150,10 @@ invite_make(struct daemon *d, json_int_t ttl_s, json_int_t uses, bool is_admin,
 			 is_admin, now, err);
 	if (rc == 0) {
 		token_encode(&token, &word);
-		*ret_reply = json_pack("{s:s, s:O, s:s, s:I, s:b}", "token", buf_text(&word),
-				       "addresses", addresses, "expires",
-				       clock_text(token.expires_ms, expires), "uses", uses,
-				       "admin", is_admin);
+		*ret_reply = json_pack("{s:s, s:O, s:s, s:I, s:b}", "token",
+				       buf_text(&word), "addresses", addresses, "expires",
+				       clock_text(token.expires_ms, expires), "uses",
+				       uses, "admin", is_admin);
 	}
 	json_decref(addresses);
 	ident_wipe(&token, sizeof(token));
@@ -172,13 +177,16 @@ invite_admin(void *daemon, const char *name, const json_t *body, json_t **ret_re
 		return 400;
 	if (d->identity->ca_key == NULL) {
 		error_set(err, -EPERM,
-			  "this node does not hold the cluster's CA key, so it cannot invite; run "
-			  "'ocf invite' on the node where 'ocf init' was run, or on one invited "
+			  "this node does not hold the cluster's CA key, so it cannot "
+			  "invite; run "
+			  "'ocf invite' on the node where 'ocf init' was run, or on one "
+			  "invited "
 			  "with --admin");
 		return 403;
 	}
 	if (d->addresses_len == 0) {
-		error_set(err, -EINVAL, "this node has no address that others can dial; set "
+		error_set(err, -EINVAL,
+			  "this node has no address that others can dial; set "
 			  "peer.advertise");
 		return 409;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Drives the mesh core over TLS streams: events in, actions out. A link has a queue of
- * frames for each class of urgency; what is in the stream's own buffer cannot be overtaken
- * any more, so little is put there at a time. A peer that takes nothing while a queue grows
- * over its cap loses the link, never memory of ours. */
+ * frames for each class of urgency; what is in the stream's own buffer cannot be
+ * overtaken any more, so little is put there at a time. A peer that takes nothing while a
+ * queue grows over its cap loses the link, never memory of ours. */
 #include "config.h"
 
 #include <assert.h>
@@ -33,7 +33,8 @@ static const size_t links_queue_caps[QUEUES] = {
 	[QUEUE_BULK] = 256 * 1024 * 1024,
 };
 
-/* The first frame of a queue goes out next; `queues` hold whole frames one after another. */
+/* The first frame of a queue goes out next; `queues` hold whole frames one after another.
+ */
 struct link {
 	uint64_t number;
 	struct links *links;
@@ -42,7 +43,8 @@ struct link {
 	size_t sent[QUEUES]; /* bytes at the front of a queue that are out already */
 	uint64_t sent_bytes;
 	uint8_t read_cursor[MESH_CURSOR_BYTES];
-	bool is_read_wanted; /* a page of the table, from read_cursor, once there is room */
+	bool is_read_wanted; /* a page of the table, from read_cursor, once there is room
+			      */
 	bool is_accepted;
 	bool is_open;
 	UT_hash_handle hh;
@@ -71,8 +73,7 @@ static void links_step(struct links *links, struct mesh_event *event);
 
 /* ---- output ---- */
 
-static enum links_queue
-links_queue_of(enum wire_class class)
+static enum links_queue links_queue_of(enum wire_class class)
 {
 	switch (class) {
 	case WIRE_CLASS_ROWS:
@@ -151,7 +152,8 @@ links_find(const struct links *links, uint64_t number)
 }
 
 static void
-links_send(struct links *links, uint64_t number, enum wire_class class, struct bytes frames)
+links_send(struct links *links, uint64_t number, enum wire_class class,
+	   struct bytes frames)
 {
 	struct link *l = links_find(links, number);
 	enum links_queue q = links_queue_of(class);
@@ -197,7 +199,8 @@ static size_t
 link_on_data(void *arg, struct bytes data)
 {
 	struct link *l = arg;
-	struct mesh_event event = { .type = MESH_EVENT_LINK_DATA, .link = l->number,
+	struct mesh_event event = { .type = MESH_EVENT_LINK_DATA,
+				    .link = l->number,
 				    .data = data };
 
 	links_step(l->links, &event);
@@ -239,7 +242,8 @@ link_on_close(void *arg, int reason, const char *why)
 	struct link *l = arg;
 	struct links *links = l->links;
 	char text[MESH_WHY_SIZE];
-	struct mesh_event event = { .type = MESH_EVENT_LINK_CLOSED, .link = l->number,
+	struct mesh_event event = { .type = MESH_EVENT_LINK_CLOSED,
+				    .link = l->number,
 				    .why = text };
 
 	(void)reason;
@@ -357,16 +361,18 @@ links_show_node(struct links *links, const struct mesh_action *a)
 	char id[ID_TEXT_SIZE];
 
 	catalog_set_state(links->d->catalog, &a->node, states[a->state]);
-	if (catalog_node(links->d->catalog, &a->node, &node))
-		log_info("mesh", "node %s (%s) is %s", node.row->name, id_text(&a->node, id),
-			 catalog_state_text(states[a->state]));
+	if (!links->d->is_stopping && catalog_node(links->d->catalog, &a->node, &node))
+		log_info("mesh", "node %s (%s) is %s", node.row->name,
+			 id_text(&a->node, id), catalog_state_text(states[a->state]));
 }
 
 static void
-links_log_up(const struct mesh_action *a, bool is_up)
+links_log_up(const struct links *links, const struct mesh_action *a, bool is_up)
 {
 	char id[ID_TEXT_SIZE];
 
+	if (links->d->is_stopping)
+		return;
 	if (is_up)
 		log_info("mesh", "linked to node %s", id_text(&a->node, id));
 	else
@@ -390,10 +396,10 @@ links_do(struct links *links, const struct mesh_action *a)
 		links_do_close(links, a);
 		break;
 	case MESH_ACTION_LINK_UP:
-		links_log_up(a, true);
+		links_log_up(links, a, true);
 		break;
 	case MESH_ACTION_LINK_DOWN:
-		links_log_up(a, false);
+		links_log_up(links, a, false);
 		links_note_seen(links, &a->node);
 		if (d->queries != NULL)
 			queries_link_down(d->queries, a->link);
@@ -413,7 +419,8 @@ links_do(struct links *links, const struct mesh_action *a)
 			  (unsigned long long)a->link);
 		break;
 	case MESH_ACTION_QUERY:
-		if (d->queries != NULL && queries_frame(d->queries, a->link, &a->frame) != 0)
+		if (d->queries != NULL &&
+		    queries_frame(d->queries, a->link, &a->frame) != 0)
 			links_reject(links, a->link, "a query frame that cannot be read");
 		break;
 	case MESH_ACTION_INCARNATION:
@@ -458,7 +465,8 @@ links_on_timer(void *arg)
 void
 links_rows_changed(struct links *links, uint64_t link, struct bytes rows)
 {
-	struct mesh_event event = { .type = MESH_EVENT_ROWS_CHANGED, .link = link,
+	struct mesh_event event = { .type = MESH_EVENT_ROWS_CHANGED,
+				    .link = link,
 				    .rows = rows };
 
 	links_step(links, &event);
@@ -500,7 +508,9 @@ links_node_changed(struct links *links, const struct id *id)
 void
 links_reject(struct links *links, uint64_t link, const char *why)
 {
-	struct mesh_event event = { .type = MESH_EVENT_LINK_REJECT, .link = link, .why = why };
+	struct mesh_event event = { .type = MESH_EVENT_LINK_REJECT,
+				    .link = link,
+				    .why = why };
 
 	links_step(links, &event);
 }
@@ -534,19 +544,21 @@ links_peers_json(const struct links *links)
 
 		json_array_append_new(
 			list,
-			json_pack("{s:o, s:s?, s:s, s:s, s:s, s:o, s:I, s:I, s:i, s:o, s:b}",
-				  "node",
-				  id_is_zero(&p->node) ? json_null()
-						       : json_string(id_text(&p->node, id)),
-				  "name", is_known ? node.row->name : NULL, "address",
-				  p->address, "direction", p->is_inbound ? "in" : "out",
-				  "state", p->state, "rtt_ms",
-				  p->rtt_ms < 0 ? json_null() : json_integer(p->rtt_ms),
-				  "sent_bytes", (json_int_t)(l != NULL ? l->sent_bytes : 0),
-				  "received_bytes", (json_int_t)p->received_bytes, "protocol",
-				  p->protocol, "since_s",
-				  json_integer((now - p->since_ms) / MS_SECOND), "rowless",
-				  p->is_rowless));
+			json_pack(
+				"{s:o, s:s?, s:s, s:s, s:s, s:o, s:I, s:I, s:i, s:o, "
+				"s:b}",
+				"node",
+				id_is_zero(&p->node) ? json_null()
+						     : json_string(id_text(&p->node, id)),
+				"name", is_known ? node.row->name : NULL, "address",
+				p->address, "direction", p->is_inbound ? "in" : "out",
+				"state", p->state, "rtt_ms",
+				p->rtt_ms < 0 ? json_null() : json_integer(p->rtt_ms),
+				"sent_bytes", (json_int_t)(l != NULL ? l->sent_bytes : 0),
+				"received_bytes", (json_int_t)p->received_bytes,
+				"protocol", p->protocol, "since_s",
+				json_integer((now - p->since_ms) / MS_SECOND), "rowless",
+				p->is_rowless));
 	}
 	free(peers);
 	return list;
@@ -621,17 +633,19 @@ links_add_metrics(struct links *links)
 	struct metrics *m = links->d->metrics;
 
 	for (int c = 0; c < WIRE_CLASSES; c++) {
-		char *labels = metrics_labels("class", wire_class_name((enum wire_class)c), NULL);
+		char *labels = metrics_labels("class",
+					      wire_class_name((enum wire_class)c), NULL);
 
-		links->sent_bytes[c] = metrics_counter(
-			m, "ocf_peer_sent_bytes_total",
-			"Bytes of frames sent to other nodes, headers included, before TLS.",
-			labels);
+		links->sent_bytes[c] =
+			metrics_counter(m, "ocf_peer_sent_bytes_total",
+					"Bytes of frames sent to other nodes, headers "
+					"included, before TLS.",
+					labels);
 		received[c] = (struct links_received){ links, (enum wire_class)c };
 		metrics_counter_read(
 			m, "ocf_peer_received_bytes_total",
-			"Bytes of frames received from other nodes, headers included.", labels,
-			links_read_received, &received[c]);
+			"Bytes of frames received from other nodes, headers included.",
+			labels, links_read_received, &received[c]);
 		free(labels);
 	}
 	metrics_gauge_read(m, "ocf_peer_links", "Links to other nodes that are up.", NULL,
@@ -643,8 +657,8 @@ links_add_metrics(struct links *links)
 static int
 links_listen(struct daemon *d, struct errmsg *err)
 {
-	int rc = listener_open(d->loop, d->config->peer.listen, d->tls, 0, links_on_accept, d,
-			       &d->peer_listener, err);
+	int rc = listener_open(d->loop, d->config->peer.listen, d->tls, 0,
+			       links_on_accept, d, &d->peer_listener, err);
 
 	if (rc != 0)
 		return error_prefix(err, rc, "peer.listen %s", d->config->peer.listen);
@@ -715,10 +729,10 @@ links_close(struct links *links)
 	if (links == NULL)
 		return;
 	links->is_closing = true;
-	HASH_ITER(hh, links->by_number, l, next) {
+	HASH_ITER (hh, links->by_number, l, next) {
 		link_free(l);
 	}
-	HASH_ITER(hh, links->seen, s, next_seen) {
+	HASH_ITER (hh, links->seen, s, next_seen) {
 		HASH_DEL(links->seen, s);
 		free(s);
 	}

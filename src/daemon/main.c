@@ -49,11 +49,9 @@ main_version(void)
 }
 
 static void
-main_wrong_usage(const char *fmt, const char *what)
+main_wrong_usage(const char *what, const char *argument)
 {
-	fprintf(stderr, "ocfd: ");
-	fprintf(stderr, fmt, what);
-	fprintf(stderr, "\nTry 'ocfd --help'.\n");
+	fprintf(stderr, "ocfd: %s '%s'\nTry 'ocfd --help'.\n", what, argument);
 	exit(EXIT_STATUS_USAGE);
 }
 
@@ -70,7 +68,7 @@ main_value(const char *name, int argc, char **argv, int *i)
 	if (argv[*i][len] != '\0')
 		return NULL;
 	if (*i + 1 == argc)
-		main_wrong_usage("%s needs a value", name);
+		main_wrong_usage("a value is missing after", name);
 	return argv[++*i];
 }
 
@@ -95,9 +93,9 @@ main_parse(int argc, char **argv)
 		} else if ((value = main_value("--config", argc, argv, &i)) != NULL) {
 			args.config_file = value;
 		} else if (strncmp(argv[i], "--", 2) != 0) {
-			main_wrong_usage("unexpected argument '%s'", argv[i]);
+			main_wrong_usage("unexpected argument", argv[i]);
 		} else if (strchr(argv[i], '.') == NULL) {
-			main_wrong_usage("unknown option '%s'", argv[i]);
+			main_wrong_usage("unknown option", argv[i]);
 		}
 	}
 	return args;
@@ -108,7 +106,8 @@ static int
 main_configure(const struct arguments *args, int argc, char **argv,
 	       const struct places *places, struct config *config, struct errmsg *err)
 {
-	const char *file = args->config_file != NULL ? args->config_file : places->config_file;
+	const char *file =
+		args->config_file != NULL ? args->config_file : places->config_file;
 	int rc;
 
 	config_init(config);
@@ -119,7 +118,8 @@ main_configure(const struct arguments *args, int argc, char **argv,
 		if (strcmp(argv[i], "--data") == 0 || strcmp(argv[i], "--config") == 0)
 			i++;
 		else if (strncmp(argv[i], "--data=", 7) != 0 &&
-			 strncmp(argv[i], "--config=", 9) != 0 && strchr(argv[i], '.') != NULL)
+			 strncmp(argv[i], "--config=", 9) != 0 &&
+			 strchr(argv[i], '.') != NULL)
 			rc = config_read_argument(config, argv[i] + 2, err);
 	}
 	return rc == 0 ? config_check(config, err) : rc;

@@ -40,6 +40,7 @@ struct option {
 #define AT(field) offsetof(struct config, field)
 
 /* Every option of this version. All apply after a restart. */
+/* clang-format off: a table */
 static const struct option options[] = {
 	{ "node", "name", OPTION_TEXT, AT(node.name), "", 0, 0, NULL,
 	  "the node's name for people; the one given at init or join by default" },
@@ -53,8 +54,8 @@ static const struct option options[] = {
 	  "addresses told to others instead of this machine's own" },
 	{ "peer", "seeds", OPTION_LIST, AT(peer.seeds), "", 0, 0, NULL,
 	  "addresses of nodes to dial beside those in the table" },
-	{ "http", "listen", OPTION_ADDRESS, AT(http.listen), "127.0.0.1:8092", 0, 0, "none",
-	  "the HTTP API; none leaves the unix socket alone" },
+	{ "http", "listen", OPTION_ADDRESS, AT(http.listen), "127.0.0.1:8092", 0, 0,
+	  "none", "the HTTP API; none leaves the unix socket alone" },
 	{ "http", "token_file", OPTION_TEXT, AT(http.token_file), "", 0, 0, NULL,
 	  "bearer tokens, one name:sha256 a line, readable by the owner only" },
 	{ "http", "local_tokens", OPTION_BOOL, AT(http.local_tokens), "no", 0, 0, NULL,
@@ -63,8 +64,8 @@ static const struct option options[] = {
 	  "serve other addresses than loopback without tokens" },
 	{ "http", "names", OPTION_LIST, AT(http.names), "", 0, 0, NULL,
 	  "host names that requests may ask for beside loopback's" },
-	{ "http", "max_body", OPTION_SIZE, AT(http.max_body), "64M", 1024, (int64_t)16 << 30,
-	  NULL, "the largest request body" },
+	{ "http", "max_body", OPTION_SIZE, AT(http.max_body), "64M", 1024,
+	  (int64_t)16 << 30, NULL, "the largest request body" },
 	{ "bus", "url", OPTION_TEXT, AT(bus.url), "", 0, 0, NULL,
 	  "a NATS server of your own instead of the embedded one" },
 	{ "bus", "listen", OPTION_ADDRESS, AT(bus.listen), "127.0.0.1:8094", 0, 0, NULL,
@@ -74,20 +75,22 @@ static const struct option options[] = {
 	{ "bus", "credentials", OPTION_TEXT, AT(bus.credentials), "", 0, 0, NULL,
 	  "a NATS credentials file for bus.url" },
 	{ "mesh", "dead_grace", OPTION_SPAN, AT(mesh.dead_grace), "24h", MS_MINUTE,
-	  (int64_t)365 * MS_DAY, NULL, "how long a dead node stays in the list of nodes" },
-	{ "dispatch", "policy", OPTION_TEXT, AT(dispatch.policy), "random", 0, 0, "random",
-	  "how a node is chosen among those that offer a service" },
-	{ "dispatch", "queue_max", OPTION_NUMBER, AT(dispatch.queue_max), "1024", 1, 1000000,
-	  NULL, "queries waiting for a worker here, of one service" },
+	  (int64_t)365 * MS_DAY, NULL,
+	  "how long a dead node stays in the list of nodes" },
+	{ "dispatch", "policy", OPTION_TEXT, AT(dispatch.policy), "random", 0, 0,
+	  "random", "how a node is chosen among those that offer a service" },
+	{ "dispatch", "queue_max", OPTION_NUMBER, AT(dispatch.queue_max), "1024", 1,
+	  1000000, NULL, "queries waiting for a worker here, of one service" },
 	{ "dispatch", "timeout", OPTION_SPAN, AT(dispatch.timeout), "600s", MS_SECOND,
 	  MS_DAY, NULL, "deadline of a query that names none" },
 	{ "dispatch", "retries", OPTION_NUMBER, AT(dispatch.retries), "3", 0, 100, NULL,
 	  "how often a query is tried elsewhere" },
-	{ "log", "level", OPTION_TEXT, AT(log.level), "info", 0, 0, "error warn info debug",
-	  "the least important lines that are written" },
+	{ "log", "level", OPTION_TEXT, AT(log.level), "info", 0, 0,
+	  "error warn info debug", "the least important lines that are written" },
 	{ "log", "format", OPTION_TEXT, AT(log.format), "text", 0, 0, "text json",
 	  "plain lines, or an object a line" },
 };
+/* clang-format on */
 
 enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
@@ -128,7 +131,8 @@ config_add_items(struct config_list *list, const char *value, struct errmsg *err
 		while (end > start && isspace((unsigned char)end[-1]))
 			end--;
 		if (end > start && list->len == CONFIG_LIST_MAX)
-			return error_set(err, -OCF_ELIMIT, "more than %d items", CONFIG_LIST_MAX);
+			return error_set(err, -OCF_ELIMIT, "more than %d items",
+					 CONFIG_LIST_MAX);
 		if (end > start)
 			list->items[list->len++] = mem_dup(start, (size_t)(end - start));
 		value += n + (value[n] == ',');
@@ -158,13 +162,17 @@ config_parse_number(const struct option *o, const char *value, int64_t *ret,
 	errno = 0;
 	n = strtoll(value, &end, 10);
 	if (o->type == OPTION_SIZE && *end != '\0' && end[1] == '\0')
-		unit = *end == 'K' ? 1 << 10 : *end == 'M' ? 1 << 20 : *end == 'G' ? 1 << 30 : 0;
+		unit = *end == 'K'   ? 1 << 10
+		       : *end == 'M' ? 1 << 20
+		       : *end == 'G' ? 1 << 30
+				     : 0;
 	else if (*end != '\0')
 		unit = 0;
 	if (errno != 0 || end == value || unit == 0)
 		return error_set(err, -EINVAL, "'%s' is not a %s", value,
-				 o->type == OPTION_SIZE ? "size (bytes, or with K, M or G)"
-							: "number");
+				 o->type == OPTION_SIZE
+					 ? "size (bytes, or with K, M or G)"
+					 : "number");
 	if (n < o->min / unit || n > o->max / unit)
 		return error_set(err, -EINVAL, "%s is not from %lld to %lld", value,
 				 (long long)o->min, (long long)o->max);
@@ -173,13 +181,14 @@ config_parse_number(const struct option *o, const char *value, int64_t *ret,
 }
 
 static int
-config_parse_span(const struct option *o, const char *value, ms_t *ret, struct errmsg *err)
+config_parse_span(const struct option *o, const char *value, ms_t *ret,
+		  struct errmsg *err)
 {
 	ms_t ms;
 
 	if (clock_parse_span(value, &ms) != 0)
-		return error_set(err, -EINVAL, "'%s' is not a time span such as 30s, 10m or 7d",
-				 value);
+		return error_set(err, -EINVAL,
+				 "'%s' is not a time span such as 30s, 10m or 7d", value);
 	if (ms < o->min || ms > o->max)
 		return error_set(err, -EINVAL, "%s is not from %llds to %llds", value,
 				 (long long)o->min / 1000, (long long)o->max / 1000);
@@ -188,7 +197,8 @@ config_parse_span(const struct option *o, const char *value, ms_t *ret, struct e
 }
 
 static int
-config_parse_text(const struct option *o, const char *value, char **ret, struct errmsg *err)
+config_parse_text(const struct option *o, const char *value, char **ret,
+		  struct errmsg *err)
 {
 	char host[STREAM_ADDRESS_SIZE];
 	bool is_choice = config_is_choice(o->choices, value);
@@ -198,15 +208,16 @@ config_parse_text(const struct option *o, const char *value, char **ret, struct 
 		return error_set(err, -EINVAL, "'%s' is none of: %s", value, o->choices);
 	if (o->type == OPTION_ADDRESS && !is_choice &&
 	    address_split(value, host, sizeof(host), &port) != 0)
-		return error_set(err, -EINVAL, "'%s' is not an address such as 127.0.0.1:8092",
-				 value);
+		return error_set(err, -EINVAL,
+				 "'%s' is not an address such as 127.0.0.1:8092", value);
 	free(*ret);
 	*ret = mem_strdup(value);
 	return 0;
 }
 
 static int
-config_set(struct config *c, const struct option *o, const char *value, struct errmsg *err)
+config_set(struct config *c, const struct option *o, const char *value,
+	   struct errmsg *err)
 {
 	void *field = (char *)c + o->offset;
 
@@ -244,7 +255,8 @@ config_fini(struct config *c)
 
 		if (options[i].type == OPTION_LIST)
 			config_list_fini(field);
-		else if (options[i].type == OPTION_TEXT || options[i].type == OPTION_ADDRESS)
+		else if (options[i].type == OPTION_TEXT ||
+			 options[i].type == OPTION_ADDRESS)
 			free(*(char **)field);
 	}
 	*c = (struct config){ 0 };
@@ -321,7 +333,8 @@ struct config_source {
 	FILE *file;
 	const char *path;
 	int line;
-	bool has_list[OPTIONS]; /* lists that this file has begun: it replaces earlier ones */
+	bool has_list[OPTIONS]; /* lists that this file has begun: it replaces earlier
+				   ones */
 	struct errmsg *err;
 	int rc;
 };
@@ -397,8 +410,8 @@ config_read_file(struct config *c, const char *path, bool must_exist, struct err
 	fclose(s.file);
 	if (s.rc == 0 && bad_line != 0)
 		return error_set(err, -EINVAL,
-				 "%s:%d: neither [section], key = value nor ; comment", path,
-				 bad_line);
+				 "%s:%d: neither [section], key = value nor ; comment",
+				 path, bad_line);
 	return s.rc;
 }
 
@@ -443,7 +456,8 @@ config_read_pair(struct config *c, const struct option *o, const char *where,
 	return rc == 0 ? 0 : error_prefix(err, rc, "%s", where);
 }
 
-/* "OCF_HTTP_MAX_BODY" is http.max_body: the first underscore after OCF_ ends the section. */
+/* "OCF_HTTP_MAX_BODY" is http.max_body: the first underscore after OCF_ ends the section.
+ */
 static int
 config_read_variable(struct config *c, const char *name, const char *value,
 		     struct errmsg *err)
@@ -500,7 +514,8 @@ config_read_argument(struct config *c, const char *text, struct errmsg *err)
 	int rc;
 
 	if (text[equals] == '\0' || dot > equals)
-		return error_set(err, -EINVAL, "--%s: not of the form --section.key=value", text);
+		return error_set(err, -EINVAL,
+				 "--%s: not of the form --section.key=value", text);
 	section = mem_dup(text, dot);
 	key = mem_dup(text + dot + 1, equals - dot - 1);
 	o = config_find(section, key);
@@ -521,16 +536,18 @@ int
 config_check(const struct config *c, struct errmsg *err)
 {
 	if (c->bus.url[0] != '\0' && strcmp(c->bus.server, "auto") != 0)
-		return error_set(err, -EINVAL,
-				 "bus.url and bus.server exclude each other: with a bus of your "
-				 "own no server is started");
+		return error_set(
+			err, -EINVAL,
+			"bus.url and bus.server exclude each other: with a bus of your "
+			"own no server is started");
 	if (c->bus.credentials[0] != '\0' && c->bus.url[0] == '\0')
 		return error_set(err, -EINVAL, "bus.credentials needs bus.url");
 	if (!address_is_loopback(c->bus.listen))
-		return error_set(err, -EINVAL,
-				 "bus.listen: the embedded bus serves this machine only; '%s' is "
-				 "not a loopback address (set bus.url for a bus elsewhere)",
-				 c->bus.listen);
+		return error_set(
+			err, -EINVAL,
+			"bus.listen: the embedded bus serves this machine only; '%s' is "
+			"not a loopback address (set bus.url for a bus elsewhere)",
+			c->bus.listen);
 	for (int i = 0; i < c->node.labels.len; i++)
 		if (strchr(c->node.labels.items[i], '=') == NULL)
 			return error_set(err, -EINVAL, "node.labels: '%s' is not k=v",
@@ -546,7 +563,8 @@ config_print_options(void)
 
 		printf("  --%s.%s=%s\n        %s%s%s%s\n", o->section, o->key,
 		       o->text[0] != '\0' ? o->text : "…", o->help,
-		       o->choices != NULL ? " (" : "", o->choices != NULL ? o->choices : "",
+		       o->choices != NULL ? " (" : "",
+		       o->choices != NULL ? o->choices : "",
 		       o->choices != NULL ? ")" : "");
 	}
 }

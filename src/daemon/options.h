@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration of ocfd: one table of options, filled in this order, later wins: the
- * defaults, ocf.conf, the *.conf files of ocf.conf.d by name, OCF_SECTION_KEY variables, and
+ * defaults, ocf.conf, the *.conf files of ocf.conf.d by name, OCF_SECTION_KEY variables,
+ * and
  * --section.key=value arguments. INI is read by inih.
  *
  * Nothing is guessed: an unknown section, key or variable, a value out of its range and a
@@ -16,7 +17,7 @@
 #include "base/error.h"
 
 enum {
-	CONFIG_LIST_MAX = 32,	    /* items of one list */
+	CONFIG_LIST_MAX = 32,	     /* items of one list */
 	CONFIG_LINE_BYTES_MAX = 199, /* inih's own buffer; it would split longer lines */
 };
 
@@ -68,9 +69,9 @@ struct config {
 /* All defaults. */
 void config_init(struct config *c);
 void config_fini(struct config *c);
-/* Read `path`, and then the *.conf files of the folder `path`.d; a missing file is an error
- * only if `must_exist`. All config_… calls that fail return a negative code with the place
- * and the reason in `err`. */
+/* Read `path`, and then the *.conf files of the folder `path`.d; a missing file is an
+ * error only if `must_exist`. All config_… calls that fail return a negative code with
+ * the place and the reason in `err`. */
 int config_read(struct config *c, const char *path, bool must_exist, struct errmsg *err);
 /* The process's OCF_… variables. */
 int config_read_environment(struct config *c, char **environment, struct errmsg *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Drives the dispatch core: clients (http/api) and other nodes (links) ask on one side,
- * workers (bus) and other nodes answer on the other. This file only translates; what happens
- * to a query is decided in src/dispatch. */
+ * workers (bus) and other nodes answer on the other. This file only translates; what
+ * happens to a query is decided in src/dispatch. */
 #include "config.h"
 
 #include <assert.h>
@@ -96,7 +96,8 @@ client_do(struct queries *qs, const struct dispatch_action *a)
 		if (!a->is_last)
 			break;
 		metric_observe(qs->seconds,
-			       (double)(loop_now(qs->d->loop) - c->started_ms) / MS_SECOND);
+			       (double)(loop_now(qs->d->loop) - c->started_ms) /
+				       MS_SECOND);
 		(*qs->answered)++;
 		api_reply_end(c->reply);
 		client_free(c);
@@ -184,8 +185,10 @@ queries_run_failed(struct queries *qs, uint64_t run, enum dispatch_failure failu
 		   const char *text)
 {
 	struct query_error error;
-	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_FAILED, .run = run,
-					.failure = failure, .error = &error };
+	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_FAILED,
+					.run = run,
+					.failure = failure,
+					.error = &error };
 
 	query_error_set(&error, failure == DISPATCH_NOT_TAKEN ? 503 : 502, "%s", text);
 	queries_step(qs, &event);
@@ -248,8 +251,8 @@ worker_cancel(struct queries *qs, const struct dispatch_action *a)
 		opening_free(qs, o);
 	else if (qs->d->bus != NULL)
 		bus_cancel(qs->d->bus, a->run);
-	/* The bus forgets a cancelled query at once; what its worker still has to tidy up it
-	 * does before it takes the next one. */
+	/* The bus forgets a cancelled query at once; what its worker still has to tidy up
+	 * it does before it takes the next one. */
 	queries_run_failed(qs, a->run, DISPATCH_ANSWERED, "cancelled");
 }
 
@@ -269,8 +272,9 @@ worker_do(struct queries *qs, const struct dispatch_action *a)
 			opening_send(qs, o, a->data, a->is_last);
 			break;
 		}
-		rc = qs->d->bus != NULL ? bus_body(qs->d->bus, a->run, a->data, a->is_last)
-					: -ENOTCONN;
+		rc = qs->d->bus != NULL
+			     ? bus_body(qs->d->bus, a->run, a->data, a->is_last)
+			     : -ENOTCONN;
 		if (rc != 0 && rc != -OCF_EUNKNOWN)
 			queries_run_failed(qs, a->run, DISPATCH_LOST, error_text(rc));
 		break;
@@ -333,8 +337,8 @@ queries_on_timer(void *arg)
 
 /* The answer to a query that no node can be asked. */
 static void
-queries_explain(struct queries *qs, const struct query_head *head, enum catalog_answer answer,
-		struct query_error *ret_error)
+queries_explain(struct queries *qs, const struct query_head *head,
+		enum catalog_answer answer, struct query_error *ret_error)
 {
 	const struct catalog *catalog = qs->d->catalog;
 	struct buf list = BUF_INIT;
@@ -343,21 +347,25 @@ queries_explain(struct queries *qs, const struct query_head *head, enum catalog_
 	case CATALOG_NO_SERVICE:
 		catalog_offers(catalog, QUERIES_OFFERS_MAX, &list);
 		query_error_set(ret_error, 404, "No node offers the service %s. %s%s.",
-				head->service, list.len > 0 ? "Offered are: " : "Nothing is offered",
+				head->service,
+				list.len > 0 ? "Offered are: " : "Nothing is offered",
 				buf_text(&list));
 		break;
 	case CATALOG_NO_MATCH:
 		catalog_matches(catalog, head->service, QUERIES_OFFERS_MAX, &list);
-		query_error_set(ret_error, 404, "The service %s is not offered for %s, but for: %s.",
+		query_error_set(ret_error, 404,
+				"The service %s is not offered for %s, but for: %s.",
 				head->service, head->selector, buf_text(&list));
 		break;
 	case CATALOG_NO_NODE:
-		query_error_set(ret_error, 404, "The node asked for does not offer the service %s.",
+		query_error_set(ret_error, 404,
+				"The node asked for does not offer the service %s.",
 				head->service);
 		break;
 	default:
 		query_error_set(ret_error, 503,
-				"The service %s is known, but none of its nodes can be reached now.",
+				"The service %s is known, but none of its nodes can be "
+				"reached now.",
 				head->service);
 		ret_error->retry_after_s = 5;
 	}
@@ -393,9 +401,9 @@ queries_candidates(struct queries *qs, struct dispatch_candidate *ret)
 }
 
 static void *
-queries_on_open(void *arg, struct api_query *reply, const struct query_head *head)
+queries_on_open(void *daemon, struct api_query *reply, const struct query_head *head)
 {
-	struct queries *qs = arg;
+	struct queries *qs = ((struct daemon *)daemon)->queries;
 	struct dispatch_candidate candidates[DISPATCH_CANDIDATES_MAX];
 	struct client *c = mem_calloc(1, sizeof(*c));
 	struct query_error error = { 0 };
@@ -430,7 +438,8 @@ queries_on_body(void *token, struct bytes part, bool is_last)
 {
 	struct client *c = token;
 	struct dispatch_event event = { .type = DISPATCH_EVENT_QUERY_BODY,
-					.query = c->number, .data = part,
+					.query = c->number,
+					.data = part,
 					.is_last = is_last };
 
 	queries_step(c->queries, &event);
@@ -441,7 +450,8 @@ queries_on_consumed(void *token, int parts)
 {
 	struct client *c = token;
 	struct dispatch_event event = { .type = DISPATCH_EVENT_QUERY_CREDIT,
-					.query = c->number, .parts = parts };
+					.query = c->number,
+					.parts = parts };
 
 	queries_step(c->queries, &event);
 }
@@ -459,9 +469,8 @@ queries_on_cancel(void *token)
 }
 
 void
-queries_fill_host(struct queries *qs, struct api_host *host)
+queries_fill_host(struct api_host *host)
 {
-	(void)qs;
 	host->query_open = queries_on_open;
 	host->query_body = queries_on_body;
 	host->query_consumed = queries_on_consumed;
@@ -472,13 +481,14 @@ queries_fill_host(struct queries *qs, struct api_host *host)
 
 /* An error that a node reports about a run of ours. */
 static void
-queries_on_run_error(struct queries *qs, struct dispatch_event *event, const struct wire_query *q)
+queries_on_run_error(struct queries *qs, struct dispatch_event *event,
+		     const struct wire_query *q)
 {
 	event->type = DISPATCH_EVENT_RUN_FAILED;
 	event->error = &q->error;
-	event->failure = q->is_final		? DISPATCH_ANSWERED
+	event->failure = q->is_final	     ? DISPATCH_ANSWERED
 			 : q->error.is_taken ? DISPATCH_LOST
-						: DISPATCH_NOT_TAKEN;
+					     : DISPATCH_NOT_TAKEN;
 	queries_step(qs, event);
 }
 
@@ -595,7 +605,8 @@ queries_bus_down(struct queries *qs)
 void
 queries_run_head(struct queries *qs, uint64_t run, const struct reply_head *head)
 {
-	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_HEAD, .run = run,
+	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_HEAD,
+					.run = run,
 					.reply = head };
 
 	queries_step(qs, &event);
@@ -604,8 +615,10 @@ queries_run_head(struct queries *qs, uint64_t run, const struct reply_head *head
 void
 queries_run_data(struct queries *qs, uint64_t run, struct bytes data, bool is_last)
 {
-	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_DATA, .run = run,
-					.data = data, .is_last = is_last };
+	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_DATA,
+					.run = run,
+					.data = data,
+					.is_last = is_last };
 
 	queries_step(qs, &event);
 }
@@ -614,16 +627,17 @@ void
 queries_run_error(struct queries *qs, uint64_t run, const struct query_error *error,
 		  enum bus_outcome outcome)
 {
-	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_FAILED, .run = run,
+	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_FAILED,
+					.run = run,
 					.error = error };
 
 	if (outcome == BUS_RETURNED) {
 		event.type = DISPATCH_EVENT_RUN_RETURNED;
 		event.retry_after_s = error->retry_after_s;
-	} else if (outcome == BUS_NOT_TAKEN) {
-		event.failure = DISPATCH_NOT_TAKEN;
 	} else {
-		event.failure = DISPATCH_LOST;
+		event.failure = outcome == BUS_NOT_TAKEN  ? DISPATCH_NOT_TAKEN
+				: outcome == BUS_ANSWERED ? DISPATCH_ANSWERED
+							  : DISPATCH_LOST;
 	}
 	queries_step(qs, &event);
 }
@@ -631,7 +645,8 @@ queries_run_error(struct queries *qs, uint64_t run, const struct query_error *er
 void
 queries_run_credit(struct queries *qs, uint64_t run, int parts)
 {
-	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_CREDIT, .run = run,
+	struct dispatch_event event = { .type = DISPATCH_EVENT_RUN_CREDIT,
+					.run = run,
 					.parts = parts };
 
 	queries_step(qs, &event);
@@ -645,8 +660,8 @@ queries_status_json(const struct queries *qs)
 	struct dispatch_stats stats;
 
 	dispatch_stats(qs->dispatch, &stats);
-	return json_pack("{s:i, s:i, s:i}", "queued", stats.queued, "running", stats.running,
-			 "forwarded", stats.forwarded);
+	return json_pack("{s:i, s:i, s:i}", "queued", stats.queued, "running",
+			 stats.running, "forwarded", stats.forwarded);
 }
 
 int
@@ -694,18 +709,18 @@ queries_add_metrics(struct queries *qs)
 	struct metrics *m = qs->d->metrics;
 
 	qs->seconds = metrics_histogram(m, "ocf_query_duration_seconds",
-					"From a client's query to the end of its reply.", NULL,
-					NULL, 0);
+					"From a client's query to the end of its reply.",
+					NULL, NULL, 0);
 	qs->answered = metrics_counter(m, "ocf_queries_total", "Queries of clients here.",
 				       "outcome=\"answered\"");
 	qs->failed = metrics_counter(m, "ocf_queries_total", "Queries of clients here.",
 				     "outcome=\"failed\"");
-	metrics_gauge_read(m, "ocf_queue_length", "Queries waiting here for a worker.", NULL,
-			   queries_read_queued, qs);
-	metrics_gauge_read(m, "ocf_slots_busy", "Slots of workers here that are in use.", NULL,
-			   queries_read_running, qs);
-	metrics_gauge_read(m, "ocf_query_buffered_bytes", "Bytes of bodies held here.", NULL,
-			   queries_read_buffered, qs);
+	metrics_gauge_read(m, "ocf_queue_length", "Queries waiting here for a worker.",
+			   NULL, queries_read_queued, qs);
+	metrics_gauge_read(m, "ocf_slots_busy", "Slots of workers here that are in use.",
+			   NULL, queries_read_running, qs);
+	metrics_gauge_read(m, "ocf_query_buffered_bytes", "Bytes of bodies held here.",
+			   NULL, queries_read_buffered, qs);
 }
 
 int
@@ -738,10 +753,10 @@ queries_close(struct queries *qs)
 	if (qs == NULL)
 		return;
 	qs->is_closing = true;
-	HASH_ITER(hh, qs->openings, o, next_o) {
+	HASH_ITER (hh, qs->openings, o, next_o) {
 		opening_free(qs, o);
 	}
-	HASH_ITER(hh, qs->clients, c, next_c) {
+	HASH_ITER (hh, qs->clients, c, next_c) {
 		client_free(c);
 	}
 	loop_timer_free(qs->timer);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon's hand on the table. A row from a link: decode → (already held? drop) → check
- * its signatures (verify.c) → merge in memory → hand on → commit. A row of our own: next
- * version → sign → merge → commit → hand on, so that nothing of ours is known elsewhere that
- * a power cut could take back here.
+/* The daemon's hand on the table. A row from a link: decode → (already held? drop) →
+ * check its signatures (verify.c) → merge in memory → hand on → commit. A row of our own:
+ * next version → sign → merge → commit → hand on, so that nothing of ours is known
+ * elsewhere that a power cut could take back here.
  *
- * A row whose owner's node row is not held is put aside, up to a bound, and tried again when
- * a node row arrives; what is dropped comes with the next comparison of tables. */
+ * A row whose owner's node row is not held is put aside, up to a bound, and tried again
+ * when a node row arrives; what is dropped comes with the next comparison of tables. */
 #include "config.h"
 
 #include <assert.h>
@@ -120,7 +120,8 @@ rows_show(struct rows *rows, const struct row_key *key, const struct row *row)
 	struct errmsg err = { "" };
 
 	if (catalog_apply(rows->d->catalog, key, row, &err) != 0)
-		log_warn("table", "row %u/%s of node %s cannot be read and is not shown: %s",
+		log_warn("table",
+			 "row %u/%s of node %s cannot be read and is not shown: %s",
 			 key->kind, key->name, id_text(&key->owner, owner), err.text);
 	if (key->kind == ROW_NODE)
 		links_node_changed(rows->d->links, &key->owner);
@@ -148,10 +149,12 @@ rows_write_version(struct rows *rows, const struct row_key *key, const struct ro
 
 	if (rc != 0)
 		return rc;
-	rc = version_next(held, dot, stamp_next(&rows->stamps, clock_wall_ms()), value, &v);
+	rc = version_next(held, dot, stamp_next(&rows->stamps, clock_wall_ms()), value,
+			  &v);
 	if (rc != 0)
 		return rc;
-	codec_put_signed(&text, &store_constants(d->store)->cluster, key, &v, ident_sha256);
+	codec_put_signed(&text, &store_constants(d->store)->cluster, key, &v,
+			 ident_sha256);
 	ident_sign(d->identity->node_key, buf_bytes(&text), signature);
 	buf_fini(&text);
 	version_seal(&v, signature, ident_sha256);
@@ -171,8 +174,8 @@ rows_says(const struct row *held, const struct bytes *value)
 }
 
 int
-rows_put(struct rows *rows, enum row_kind kind, const char *name, const struct bytes *value,
-	 bool is_forced)
+rows_put(struct rows *rows, enum row_kind kind, const char *name,
+	 const struct bytes *value, bool is_forced)
 {
 	struct daemon *d = rows->d;
 	struct row held = ROW_INIT, next = ROW_INIT, merged = ROW_INIT;
@@ -228,7 +231,7 @@ rows_take_from_aside(struct rows *rows, const struct id *owner)
 {
 	struct rows_aside *a, *next;
 
-	DL_FOREACH_SAFE(rows->aside, a, next) {
+	DL_FOREACH_SAFE (rows->aside, a, next) {
 		struct verify_job *job;
 
 		if (!id_equal(&a->key.owner, owner))
@@ -250,7 +253,8 @@ rows_refuse(struct rows *rows, uint64_t link, const struct row_key *key)
 	rows->refused++;
 	if (log_limit_pass(&rows->refused_limit, "table"))
 		log_warn("table",
-			 "row %u/%s said to be of node %s is not signed by it; the link that "
+			 "row %u/%s said to be of node %s is not signed by it; the link "
+			 "that "
 			 "sent it is closed",
 			 key->kind, key->name, id_text(&key->owner, owner));
 	links_reject(rows->d->links, link, "a row is not signed by its owner");
@@ -262,7 +266,8 @@ rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
 {
 	struct row merged = ROW_INIT;
 	bool has_changed = false;
-	int rc = store_merge(rows->d->store, &item->key, &item->row, &has_changed, &merged);
+	int rc = store_merge(rows->d->store, &item->key, &item->row, &has_changed,
+			     &merged);
 
 	if (rc == 0 && has_changed) {
 		rows_encode(changed, &item->key, &merged);
@@ -341,15 +346,17 @@ rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded)
 	if (job->len == 0)
 		verify_job_free(job);
 	else if (verify_submit(rows->verify, job) != 0)
-		log_warn("table", "too many rows at once; some wait for the next comparison");
+		log_warn("table",
+			 "too many rows at once; some wait for the next comparison");
 	return 0;
 }
 
 /* ---- pages of the whole table ---- */
 
-/* Where a page begins: the store's place K, rounded up to an even one, and in its last bit
- * which pass this is. K is a 128-bit hash, so that two rows one apart, of which the second
- * could be left out, do not occur; if they did, the next comparison would find it. */
+/* Where a page begins: the store's place K, rounded up to an even one, and in its last
+ * bit which pass this is. K is a 128-bit hash, so that two rows one apart, of which the
+ * second could be left out, do not occur; if they did, the next comparison would find it.
+ */
 struct rows_reading {
 	struct buf *out;
 	bool is_second; /* the pass over all rows but those of nodes */
@@ -390,8 +397,8 @@ rows_read_page(struct rows *rows, const uint8_t cursor[16], struct buf *out,
 
 	memcpy(from, cursor, sizeof(from));
 	from[15] &= 0xfe;
-	rc = store_page(rows->d->store, from, ROWS_READ_MAX, ROWS_PAGE_BYTES, rows_on_read,
-			&reading, next, &has_more);
+	rc = store_page(rows->d->store, from, ROWS_READ_MAX, ROWS_PAGE_BYTES,
+			rows_on_read, &reading, next, &has_more);
 	if (rc != 0) {
 		log_warn("table", "a page could not be read: %s", error_text(rc));
 		has_more = false;
@@ -442,7 +449,8 @@ rows_load(struct rows *rows)
 	int rc = store_each(rows->d->store, rows_on_loaded, rows);
 
 	if (rc != 0)
-		log_error("table", "the table could not be read whole: %s", error_text(rc));
+		log_error("table", "the table could not be read whole: %s",
+			  error_text(rc));
 }
 
 void
@@ -456,7 +464,7 @@ rows_close(struct rows *rows)
 	verify_close(rows->verify);
 	while (rows->is_syncing)
 		loop_turn(rows->d->loop, 100);
-	DL_FOREACH_SAFE(rows->aside, a, next) {
+	DL_FOREACH_SAFE (rows->aside, a, next) {
 		row_fini(&a->row);
 		free(a);
 	}

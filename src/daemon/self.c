@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this node says of itself: its name, where it is reached, what it has. The answer is
- * its node row, written anew at every start (so that an earlier life's row is replaced) and
- * every half retention, which renews the lease of all its rows. */
+/* What this node says of itself: its name, where it is reached, what it has. The answer
+ * is its node row, written anew at every start (so that an earlier life's row is
+ * replaced) and every half retention, which renews the lease of all its rows. */
 #include "config.h"
 
 #include <ifaddrs.h>
@@ -104,7 +104,8 @@ self_interface_address(const struct ifaddrs *i, int port, bool is_loopback)
 		if (IN6_IS_ADDR_LINKLOCAL(&sin6.sin6_addr))
 			return NULL;
 	}
-	if (getnameinfo(i->ifa_addr, len, host, sizeof(host), NULL, 0, NI_NUMERICHOST) != 0)
+	if (getnameinfo(i->ifa_addr, len, host, sizeof(host), NULL, 0, NI_NUMERICHOST) !=
+	    0)
 		return NULL;
 	return mem_printf(family == AF_INET6 ? "[%s]:%d" : "%s:%d", host, port);
 }
@@ -150,7 +151,8 @@ self_find_addresses(struct daemon *d, struct errmsg *err)
 		return 0;
 	}
 	self_add_interfaces(d, port, host[0] == '0', false);
-	if (d->addresses_len == 0) /* a machine without a network: nodes beside each other */
+	if (d->addresses_len ==
+	    0) /* a machine without a network: nodes beside each other */
 		self_add_interfaces(d, port, host[0] == '0', true);
 	return 0;
 }
@@ -159,14 +161,16 @@ int
 self_seeds(struct daemon *d, char *ret_seeds[], int max)
 {
 	char *text = self_meta(d, "seeds");
-	json_t *list = text != NULL ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	json_t *list =
+		text != NULL ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
 	json_t *item;
 	size_t i;
 	int n = 0;
 
 	for (int j = 0; j < d->config->peer.seeds.len && n < max; j++)
 		ret_seeds[n++] = mem_strdup(d->config->peer.seeds.items[j]);
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		if (json_is_string(item) && n < max)
 			ret_seeds[n++] = mem_strdup(json_string_value(item));
 	}
@@ -186,7 +190,8 @@ self_describe_hardware(struct table_hardware *ret)
 	ret->cpus = hw->cpus;
 	ret->memory = (int64_t)hw->memory;
 	for (int i = 0; i < hw->gpus_len; i++)
-		table_hardware_add_gpu(ret, hw->gpus[i].name, (int64_t)hw->gpus[i].memory);
+		table_hardware_add_gpu(ret, hw->gpus[i].name,
+				       (int64_t)hw->gpus[i].memory);
 	free(hw);
 }
 
@@ -232,7 +237,8 @@ self_open(struct daemon *d, struct errmsg *err)
 	self_find_name(d);
 	rc = self_count_start(d);
 	if (rc != 0)
-		return error_set(err, rc, "the store cannot be written: %s", error_text(rc));
+		return error_set(err, rc, "the store cannot be written: %s",
+				 error_text(rc));
 	return self_find_addresses(d, err);
 }
 

@@ -51,7 +51,8 @@ verify_job_add(struct verify_job *job, const struct row_key *key, struct row *ro
 {
 	if (job->len == job->cap) {
 		job->cap = job->cap > 0 ? 2 * job->cap : 8;
-		job->items = mem_realloc(job->items, (size_t)job->cap, sizeof(job->items[0]));
+		job->items =
+			mem_realloc(job->items, (size_t)job->cap, sizeof(job->items[0]));
 	}
 	job->items[job->len++] = (struct verify_item){ .key = *key, .row = *row };
 	*row = ROW_INIT;
@@ -71,7 +72,8 @@ verify_job_free(struct verify_job *job)
 /* ---- checking ---- */
 
 static bool
-verify_owner_key(struct verify *v, const struct id *owner, uint8_t ret_pub[KEY_PUBLIC_BYTES])
+verify_owner_key(struct verify *v, const struct id *owner,
+		 uint8_t ret_pub[KEY_PUBLIC_BYTES])
 {
 	struct verify_owner *o;
 
@@ -149,7 +151,8 @@ verify_item(struct verify *v, const struct verify_item *item)
 		const struct version *version = &item->row.versions[i];
 		struct buf text = BUF_INIT;
 
-		codec_put_signed(&text, &v->identity->cluster_id, &item->key, version, ident_sha256);
+		codec_put_signed(&text, &v->identity->cluster_id, &item->key, version,
+				 ident_sha256);
 		if (!ident_verify(pub, buf_bytes(&text), version->signature))
 			rc = -OCF_ESIGNATURE;
 		buf_fini(&text);
@@ -246,7 +249,7 @@ verify_close(struct verify *v)
 	}
 	while (v->in_flight > 0)
 		loop_turn(v->loop, 0);
-	HASH_ITER(hh, v->owners, o, next) {
+	HASH_ITER (hh, v->owners, o, next) {
 		HASH_DEL(v->owners, o);
 		free(o);
 	}

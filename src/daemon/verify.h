@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signatures are checked on a thread of their own: an Ed25519 check takes about 0.1 ms, and
- * a joining node has thousands before it. Jobs come back in the order they were given, so
- * rows of a link stay in order.
+/* Signatures are checked on a thread of their own: an Ed25519 check takes about 0.1 ms,
+ * and a joining node has thousands before it. Jobs come back in the order they were
+ * given, so rows of a link stay in order.
  *
  * A node row proves itself: the certificate in its value chains to the cluster's CA and
- * hashes to the row's owner, and its key signed every version. The keys of owners met so are
- * kept, and later rows of theirs are checked against them. Ban and forget rows are signed
- * with the CA's key. */
+ * hashes to the row's owner, and its key signed every version. The keys of owners met so
+ * are kept, and later rows of theirs are checked against them. Ban and forget rows are
+ * signed with the CA's key. */
 #ifndef OCF_DAEMON_VERIFY_H
 #define OCF_DAEMON_VERIFY_H
 
@@ -21,14 +21,15 @@
 struct verify;
 
 enum {
-	VERIFY_ITEMS_MAX = 65536, /* under way; further rows are dropped, and come again with
-				   * the next comparison of tables */
+	VERIFY_ITEMS_MAX = 65536, /* under way; further rows are dropped, and come again
+				   * with the next comparison of tables */
 };
 
 struct verify_item {
 	struct row_key key;
 	struct row row; /* owned */
-	int rc; /* 0; -OCF_ESIGNATURE; -OCF_EUNKNOWN: the owner's node row was not met yet */
+	int rc; /* 0; -OCF_ESIGNATURE; -OCF_EUNKNOWN: the owner's node row was not met yet
+		 */
 };
 
 struct verify_job {

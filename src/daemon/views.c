@@ -60,17 +60,18 @@ views_status(struct daemon *d)
 	struct catalog_counts counts;
 
 	catalog_counts(d->catalog, &counts);
-	return json_pack(
-		"{s:{s:o, s:s, s:s, s:I, s:o}, s:{s:o, s:i, s:i}, s:o, s:{s:s, s:s, s:b}, "
-		"s:o}",
-		"node", "id", views_id(&d->identity->node_id), "name", d->name, "version",
-		PACKAGE_VERSION, "uptime_s",
-		(json_int_t)((clock_mono_ms() - d->started_ms) / MS_SECOND), "actor",
-		views_u64(store_actor(d->store)), "cluster", "id",
-		views_id(&d->identity->cluster_id), "nodes", counts.nodes, "alive",
-		counts.alive, "table", views_table_json(d, &counts), "bus", "state",
-		views_bus_state(d), "url", d->bus_url, "embedded", d->bus_is_embedded, "queue",
-		queries_status_json(d->queries));
+	return json_pack("{s:{s:o, s:s, s:s, s:I, s:o}, s:{s:o, s:i, s:i}, s:o, s:{s:s, "
+			 "s:s, s:b}, "
+			 "s:o}",
+			 "node", "id", views_id(&d->identity->node_id), "name", d->name,
+			 "version", PACKAGE_VERSION, "uptime_s",
+			 (json_int_t)((clock_mono_ms() - d->started_ms) / MS_SECOND),
+			 "actor", views_u64(store_actor(d->store)), "cluster", "id",
+			 views_id(&d->identity->cluster_id), "nodes", counts.nodes,
+			 "alive", counts.alive, "table", views_table_json(d, &counts),
+			 "bus", "state", views_bus_state(d), "url", d->bus_url,
+			 "embedded", d->bus_is_embedded, "queue",
+			 queries_status_json(d->queries));
 }
 
 static struct catalog_contact
@@ -214,20 +215,21 @@ views_add_metrics(struct daemon *d)
 	struct metrics *m = d->metrics;
 	char *labels = metrics_labels("version", PACKAGE_VERSION, NULL);
 
-	*metrics_gauge(m, "ocf_build_info", "Always 1; the version is in the label.", labels) =
-		1;
+	*metrics_gauge(m, "ocf_build_info", "Always 1; the version is in the label.",
+		       labels) = 1;
 	free(labels);
 	metrics_gauge_read(m, "ocf_table_rows", "Rows of the table, on disk.", NULL,
 			   views_rows, d);
 	metrics_gauge_read(m, "ocf_store_pending_rows", "Rows not yet on disk.", NULL,
 			   views_pending, d);
-	metrics_counter_read(m, "ocf_store_damaged_total", "Rows found damaged on disk.", NULL,
-			     views_damaged, d);
+	metrics_counter_read(m, "ocf_store_damaged_total", "Rows found damaged on disk.",
+			     NULL, views_damaged, d);
 	metrics_counter_read(m, "ocf_rows_refused_total",
-			     "Rows from other nodes that their owner had not signed.", NULL,
-			     views_refused, d);
-	metrics_gauge_read(m, "ocf_nodes_alive", "Nodes that are alive, this one included.",
-			   NULL, views_nodes_alive, d);
+			     "Rows from other nodes that their owner had not signed.",
+			     NULL, views_refused, d);
+	metrics_gauge_read(m, "ocf_nodes_alive",
+			   "Nodes that are alive, this one included.", NULL,
+			   views_nodes_alive, d);
 	metrics_gauge_read(m, "ocf_workers", "Workers attached to this node.", NULL,
 			   views_workers, d);
 	metrics_counter_read(m, "ocf_bus_announcements_bad_total",

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bus's workers become rows of the table and slots of the dispatcher.
  *
- * A worker's row has the lowest free number as its name and the worker's id in its value, so
- * that a worker that returns finds its row again and an unchanged announcement writes
- * nothing. After a start the rows of the former life are kept until the bus has been up for
- * three heartbeats; what nobody has claimed by then is removed. */
+ * A worker's row has the lowest free number as its name and the worker's id in its value,
+ * so that a worker that returns finds its row again and an unchanged announcement writes
+ * nothing. After a start the rows of the former life are kept until the bus has been up
+ * for three heartbeats; what nobody has claimed by then is removed. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 struct worker {
 	uint64_t number; /* as dispatch knows it; new each time the bus comes up */
 	char *id;
-	int row; /* its number in the table; -1 when it got none */
+	int row;		/* its number in the table; -1 when it got none */
 	struct bus_worker said; /* what it announced; texts are owned */
 	struct bus_service *services;
 	UT_hash_handle by_id;
@@ -65,7 +65,8 @@ worker_remember(struct worker *w, const struct bus_worker *said)
 
 		w->services[i].name = mem_strdup(from->name);
 		w->services[i].match_len = from->match_len;
-		w->services[i].match = mem_calloc((size_t)from->match_len, sizeof(char *));
+		w->services[i].match =
+			mem_calloc((size_t)from->match_len, sizeof(char *));
 		for (int j = 0; j < from->match_len; j++)
 			w->services[i].match[j] = mem_strdup(from->match[j]);
 	}
@@ -125,9 +126,10 @@ worker_write_row(struct workers *ws, struct worker *w)
 		w->row = catalog_free_row(d->catalog, self,
 					  store_constants(d->store)->rows_per_node);
 	if (w->row < 0) {
-		log_warn("workers", "worker %s is not offered: this node has all the %u rows "
-			 "that the cluster allows a node", w->id,
-			 store_constants(d->store)->rows_per_node);
+		log_warn("workers",
+			 "worker %s is not offered: this node has all the %u rows "
+			 "that the cluster allows a node",
+			 w->id, store_constants(d->store)->rows_per_node);
 	} else if (worker_encode(w, &value, &err) != 0) {
 		log_warn("workers", "worker %s is not offered: %s", w->id, err.text);
 	} else {
@@ -201,11 +203,12 @@ static void
 workers_remove_unclaimed(struct workers *ws)
 {
 	struct workers_unclaimed u = { .ws = ws };
-	int rc = store_owner_each(ws->d->store, &ws->d->identity->node_id, workers_on_own_row,
-				  &u);
+	int rc = store_owner_each(ws->d->store, &ws->d->identity->node_id,
+				  workers_on_own_row, &u);
 
 	if (rc != 0)
-		log_error("workers", "this node's rows cannot be read: %s", error_text(rc));
+		log_error("workers", "this node's rows cannot be read: %s",
+			  error_text(rc));
 	for (int i = 0; i < u.len; i++)
 		rows_put(ws->d->rows, ROW_WORKER, u.keys[i].name, NULL, false);
 	if (u.len > 0)
@@ -286,14 +289,14 @@ workers_on_down(void *arg, const char *id, const char *reason)
 	queries_worker_gone(ws->d->queries, number);
 }
 
-/* While the bus is down no worker can be reached; once it is up those that are still known
- * can. */
+/* While the bus is down no worker can be reached; once it is up those that are still
+ * known can. */
 static void
 workers_renumber(struct workers *ws)
 {
 	struct worker *w, *next;
 
-	HASH_ITER(by_id, ws->by_id, w, next) {
+	HASH_ITER (by_id, ws->by_id, w, next) {
 		HASH_DELETE(by_number, ws->by_number, w);
 		w->number = ++ws->last_number;
 		HASH_ADD(by_number, ws->by_number, number, sizeof(w->number), w);
@@ -315,7 +318,8 @@ workers_on_state(void *arg, enum bus_state state, const char *url, bool is_embed
 	if (ws->is_closing)
 		return;
 	if (state == BUS_DOWN && old != BUS_DOWN) {
-		log_warn("bus", "the bus is down; its workers cannot be reached until it is back");
+		log_warn("bus", "the bus is down; its workers cannot be reached until it "
+				"is back");
 		queries_bus_down(d->queries);
 	}
 	if (state != BUS_DOWN && old == BUS_DOWN) {
@@ -343,7 +347,8 @@ workers_on_fatal(void *arg, const char *text)
 {
 	struct workers *ws = arg;
 
-	log_error("bus", "%s", text);
+	if (ws->d->fatal == NULL)
+		ws->d->fatal = mem_strdup(text);
 	daemon_stop(ws->d, EXIT_STATUS_CONFIG);
 }
 
@@ -451,7 +456,7 @@ workers_close(struct workers *ws)
 	ws->is_closing = true;
 	bus_close(ws->d->bus);
 	ws->d->bus = NULL;
-	HASH_ITER(by_id, ws->by_id, w, next) {
+	HASH_ITER (by_id, ws->by_id, w, next) {
 		worker_free(ws, w);
 	}
 	free(ws->d->bus_url);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may ask (design.md §10): the unix socket is guarded by its file mode; loopback TCP is
- * open to local users unless `local_tokens`; any other address needs bearer tokens unless
- * `public`. Against web pages that make a browser ask for them: a Host that is neither
- * loopback, an address nor a configured name is 421 (DNS rebinding), and a foreign Origin
- * on anything but GET and HEAD is 403.
+/* Who may ask (design.md §10): the unix socket is guarded by its file mode; loopback TCP
+ * is open to local users unless `local_tokens`; any other address needs bearer tokens
+ * unless `public`. Against web pages that make a browser ask for them: a Host that is
+ * neither loopback, an address nor a configured name is 421 (DNS rebinding), and a
+ * foreign Origin on anything but GET and HEAD is 403.
  *
  * The token file has lines `name:sha256hex` (more fields after a further colon are for
  * later use), `#` comments, and mode 0600. Only hashes are kept. */
@@ -27,9 +27,12 @@ enum {
 };
 
 /* How a request came in. */
-enum access_way { ACCESS_SOCKET, ACCESS_LOOPBACK, ACCESS_NETWORK };
+enum access_way { ACCESS_SOCKET,
+		  ACCESS_LOOPBACK,
+		  ACCESS_NETWORK };
 
-typedef void access_sha256_fn(const void *data, size_t len, uint8_t out[ACCESS_HASH_BYTES]);
+typedef void access_sha256_fn(const void *data, size_t len,
+			      uint8_t out[ACCESS_HASH_BYTES]);
 
 struct access_config {
 	bool local_tokens;	  /* http.local_tokens */
@@ -48,12 +51,14 @@ int access_new(const struct access_config *config, struct access **ret_access,
 	       struct errmsg *err);
 void access_free(struct access *a); /* NULL is allowed */
 /* May we listen on this address ("host:port")? -EPERM with the remedy when it is not
- * loopback and there are neither tokens nor `is_public`, or when local_tokens has no file. */
+ * loopback and there are neither tokens nor `is_public`, or when local_tokens has no
+ * file. */
 int access_check_listen(const struct access *a, const char *address, struct errmsg *err);
 /* 0, or the HTTP status to refuse with (421, 403) and the reason. */
-int access_check_site(const struct access *a, enum access_way way, const struct http_head *head,
-		      struct errmsg *err);
-/* 0, or 401 and the reason. `ret_name`: the token's name, or NULL where none is needed. */
+int access_check_site(const struct access *a, enum access_way way,
+		      const struct http_head *head, struct errmsg *err);
+/* 0, or 401 and the reason. `ret_name`: the token's name, or NULL where none is
+ * needed. */
 int access_check_token(const struct access *a, enum access_way way,
 		       const struct http_head *head, const char **ret_name,
 		       struct errmsg *err);

@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HTTP interface of a node (interfaces.md: HTTP): one const table of routes, served on
- * TCP and on the unix socket, admin routes on the socket only. Here are routing, access,
- * the reading and writing of HTTP; data and queries are the daemon's, reached through
- * `struct api_host`.
+/* The HTTP interface of a node (interfaces.md: HTTP): one const table of routes, served
+ * on TCP and on the unix socket, admin routes on the socket only. Here are routing,
+ * access, the reading and writing of HTTP; data and queries are the daemon's, reached
+ * through `struct api_host`.
  *
  * A query, seen from the daemon:
  *
- *	query_open(arg, q, head)      a head has come; returns the daemon's token. A JSON body
- *	                              that may name the model was looked at before.
- *	query_body(token, part, last) parts of at most LIMIT_PART_BYTES_MAX, the last one marked
- *	                              (it may be empty); LIMIT_PARTS_WINDOW of them, empty ones
- *	                              too, then only as many as api_reply_want() allows
- *	query_consumed(token, n)      n parts of api_reply_data() were taken by the client; at
- *	                              most LIMIT_PARTS_WINDOW may be under way
- *	query_cancel(token)           the client left; the daemon drops the query
- *	api_reply_head(q, …)          once, before any data
- *	api_reply_data(q, …)          one part
- *	api_reply_end(q)              the reply is whole
- *	api_reply_error(q, …)         instead of a head; later it cuts the connection, so that
- *	                              the client sees that the reply is not whole
+ *	query_open(arg, q, head)   a head has come; returns the daemon's token. A JSON
+ *	                           body that may name the model was looked at before.
+ *	query_body(token, part, last)
+ *	                           parts of at most LIMIT_PART_BYTES_MAX, the last one
+ *	                           marked (it may be empty); LIMIT_PARTS_WINDOW of them,
+ *	                           empty ones too, then as many as api_reply_want() allows
+ *	query_consumed(token, n)   n parts of api_reply_data() were taken by the client;
+ *	                           at most LIMIT_PARTS_WINDOW may be under way
+ *	query_cancel(token)        the client left; the daemon drops the query
+ *	api_reply_head(q, …)       once, before any data
+ *	api_reply_data(q, …)       one part
+ *	api_reply_end(q)           the reply is whole
+ *	api_reply_error(q, …)      instead of a head; later it cuts the connection, so
+ *	                           that the client sees that the reply is not whole
  *
- * After query_cancel, api_reply_end or api_reply_error neither side uses the other's pointer
- * again. The daemon may answer from inside query_open (its return value is then not used)
- * and query_body. No callback is made from inside an api_ call. Loop's thread only. */
+ * After query_cancel, api_reply_end or api_reply_error neither side uses the other's
+ * pointer again. The daemon may answer from inside query_open (its return value is then
+ * not used) and query_body. No callback is made from inside an api_ call. Loop's thread
+ * only. */
 #ifndef OCF_HTTP_API_H
 #define OCF_HTTP_API_H
 
@@ -48,21 +50,28 @@ enum {
 	API_ADMIN_BODY_BYTES_MAX = 64 * 1024,
 };
 
-enum api_view { API_VIEW_STATUS, API_VIEW_NODES, API_VIEW_WORKERS, API_VIEW_SERVICES,
-		API_VIEW_PEERS };
+enum api_view {
+	API_VIEW_STATUS,
+	API_VIEW_NODES,
+	API_VIEW_WORKERS,
+	API_VIEW_SERVICES,
+	API_VIEW_PEERS
+};
 
 struct api_host {
 	void *arg;
-	/* What `ocf status`, `ocf nodes`, … show. `params`: the URL's, decoded ("all" → "1").
-	 * A new reference; NULL: not to be had now (503). */
-	json_t *(*read)(void *arg, enum api_view view, const struct query_headers *params);
-	/* POST /v1/admin/NAME. `body`: its JSON, an object; empty without a body. Returns 200
-	 * with a new reference, or another status with the reason. */
+	/* What `ocf status`, `ocf nodes`, … show. `params`: the URL's, decoded ("all" is
+	 * "1"). A new reference; NULL: not to be had now (503). */
+	json_t *(*read)(void *arg, enum api_view view,
+			const struct query_headers *params);
+	/* POST /v1/admin/NAME. `body`: its JSON, an object; empty without a body. Returns
+	 * 200 with a new reference, or another status with the reason. */
 	int (*admin)(void *arg, const char *name, const json_t *body, json_t **ret_reply,
 		     struct errmsg *err);
 	/* Is this node able to serve? */
 	bool (*ready)(void *arg, struct errmsg *why);
-	void *(*query_open)(void *arg, struct api_query *q, const struct query_head *head);
+	void *(*query_open)(void *arg, struct api_query *q,
+			    const struct query_head *head);
 	void (*query_body)(void *token, struct bytes part, bool is_last);
 	void (*query_consumed)(void *token, int parts);
 	void (*query_cancel)(void *token);
@@ -82,8 +91,8 @@ struct api_config {
 int api_new(const struct api_config *config, struct api **ret_api, struct errmsg *err);
 /* Drops all connections; the host's query_cancel is called for each running query. */
 void api_free(struct api *api); /* NULL is allowed */
-/* Listen on "host:port" (port 0 picks one) or "unix:/path" (`mode`: 0660). -EPERM when the
- * access rules do not allow the address, with the remedy (exit 78); else as
+/* Listen on "host:port" (port 0 picks one) or "unix:/path" (`mode`: 0660). -EPERM when
+ * the access rules do not allow the address, with the remedy (exit 78); else as
  * listener_open(). `tls` NULL for plain. */
 int api_listen(struct api *api, const char *address, struct tls *tls, unsigned mode,
 	       struct errmsg *err);
@@ -106,9 +115,11 @@ void api_reply_error(struct api_query *q, const struct query_error *error);
 /* `parts` more parts of the request body may come. */
 void api_reply_want(struct api_query *q, int parts);
 
-/* The table of routes, for the test that compares it with openapi.yaml: method ("ANY",
- * "GET", "POST"), path pattern, and whether it is on the socket only. False past the end. */
-bool api_route_at(int i, const char **ret_method, const char **ret_path, bool *ret_is_admin);
+/* The table of routes, for the test that compares it with openapi.yaml: method
+ * ("ANY", "GET", "POST"), path pattern, and whether it is on the socket only. False
+ * past the end. */
+bool api_route_at(int i, const char **ret_method, const char **ret_path,
+		  bool *ret_is_admin);
 /* openapi.yaml, as served. */
 extern const char openapi_yaml[];
 

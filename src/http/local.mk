@@ -1,10 +1,45 @@
 noinst_LIBRARIES += %D%/libhttp.a
 %C%_libhttp_a_SOURCES = \
-	%D%/parse.c %D%/parse.h
+	%D%/access.c %D%/access.h \
+	%D%/api.c %D%/api.h \
+	%D%/exchange.c %D%/exchange.h \
+	%D%/metrics.c %D%/metrics.h \
+	%D%/parse.c %D%/parse.h \
+	%D%/problem.c %D%/problem.h \
+	%D%/request.c %D%/request.h \
+	%D%/routes.h \
+	%D%/server.c %D%/server.h \
+	%D%/service.c
+nodist_%C%_libhttp_a_SOURCES = %D%/openapi.c
+
+# The document is served from the program itself.
+%D%/openapi.c: %D%/openapi.yaml %D%/embed.awk
+	$(AM_V_GEN)$(MKDIR_P) $(@D)
+	$(AM_V_at)$(AWK) -v name=openapi_yaml -v header=http/api.h \
+		-f $(srcdir)/src/http/embed.awk $(srcdir)/src/http/openapi.yaml >$@.new
+	$(AM_V_at)mv $@.new $@
+EXTRA_DIST += %D%/openapi.yaml %D%/embed.awk
+CLEANFILES += %D%/openapi.c
+
+# The fuzz target of the parser; without --enable-fuzzing it replays its corpus.
+check_PROGRAMS += tests/fuzz/fuzz-http
+tests_fuzz_fuzz_http_SOURCES = tests/fuzz/fuzz-http.c tests/fuzz/replay.c
+tests_fuzz_fuzz_http_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_http_LDADD = %D%/libhttp.a $(BASE_LIBS)
+if !FUZZING
+TESTS += tests/fuzz/fuzz-http
+endif
+EXTRA_DIST += tests/fuzz/corpus/http
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-http-parse
-TESTS += tests/unit/test-http-parse
+check_PROGRAMS += tests/unit/test-http-api tests/unit/test-http-parse tests/unit/test-http-server
+TESTS += tests/unit/test-http-api tests/unit/test-http-parse tests/unit/test-http-server
+tests_unit_test_http_api_SOURCES = tests/unit/test-http-api.c \
+	tests/unit/http-raw.c tests/unit/http-raw.h
+tests_unit_test_http_api_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 tests_unit_test_http_parse_SOURCES = tests/unit/test-http-parse.c
 tests_unit_test_http_parse_LDADD = $(TEST_LIBS) %D%/libhttp.a $(BASE_LIBS)
+tests_unit_test_http_server_SOURCES = tests/unit/test-http-server.c \
+	tests/unit/http-raw.c tests/unit/http-raw.h
+tests_unit_test_http_server_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Metrics in Prometheus' text format (version 0.0.4). A metric is a name (`ocf_…`, base
  * units, counters end in `_total`), a sentence of help, and labels: text such as
- * `class="hello"` (made safely by metrics_labels()), or NULL. Asking twice for the same name
- * and labels gives the same metric. A metric lives as long as the registry; the number of
- * them is bounded, and beyond the bound one shared metric, which is not shown, takes the
- * counts, so that no caller has to care. Not thread-safe: all on the loop's thread. */
+ * `class="hello"` (made safely by metrics_labels()), or NULL. Asking twice for the same
+ * name and labels gives the same metric. A metric lives as long as the registry; the
+ * number of them is bounded, and beyond the bound one shared metric, which is not shown,
+ * takes the counts, so that no caller has to care. Not thread-safe: all on the loop's
+ * thread. */
 #ifndef OCF_HTTP_METRICS_H
 #define OCF_HTTP_METRICS_H
 

@@ -14,7 +14,7 @@
 enum parser_state {
 	STATE_START, /* before or inside the request line */
 	STATE_HEADERS,
-	STATE_BODY,	  /* `left` bytes */
+	STATE_BODY, /* `left` bytes */
 	STATE_CHUNK_SIZE,
 	STATE_CHUNK_DATA, /* `left` bytes */
 	STATE_CHUNK_LF,	  /* the CR LF behind a chunk */
@@ -25,7 +25,7 @@ enum parser_state {
 };
 
 enum {
-	HTTP_CHUNK_DIGITS_MAX = 15, /* below 2^60: sums stay in 64 bits */
+	HTTP_CHUNK_DIGITS_MAX = 15,  /* below 2^60: sums stay in 64 bits */
 	HTTP_LENGTH_DIGITS_MAX = 18, /* below 10^18 */
 	HTTP_PORT_DIGITS_MAX = 5,
 };
@@ -58,7 +58,8 @@ char_is_token(uint8_t c)
 	return char_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-/* RFC 3986's characters of path and query, and the brackets that browsers send in a query. */
+/* RFC 3986's characters of path and query, and the brackets that browsers send in a
+ * query. */
 static bool
 char_is_target(uint8_t c)
 {
@@ -123,14 +124,16 @@ host_is_valid(struct bytes v)
 
 	if (v.len > 0 && v.data[0] == '[') {
 		for (i = 1; i < v.len && v.data[i] != ']'; i++)
-			if (char_hex(v.data[i]) < 0 && v.data[i] != ':' && v.data[i] != '.')
+			if (char_hex(v.data[i]) < 0 && v.data[i] != ':' &&
+			    v.data[i] != '.')
 				return false;
 		if (i < 3 || i == v.len)
 			return false;
 		i++;
 	} else {
-		while (i < v.len && (char_is_alnum(v.data[i]) ||
-				     (v.data[i] != '\0' && strchr("-._~", v.data[i]) != NULL)))
+		while (i < v.len &&
+		       (char_is_alnum(v.data[i]) ||
+			(v.data[i] != '\0' && strchr("-._~", v.data[i]) != NULL)))
 			i++;
 	}
 	name_len = i;
@@ -196,8 +199,9 @@ parser_target_absolute(struct http_parser *p, struct bytes v)
 	else if (v.len > 8 && strncasecmp((const char *)v.data, "https://", 8) == 0)
 		scheme = 8;
 	else
-		return parser_fail(p, 400, "the request target is neither a path nor an "
-					   "http URL");
+		return parser_fail(p, 400,
+				   "the request target is neither a path nor an "
+				   "http URL");
 	for (end = scheme; end < v.len && v.data[end] != '/' && v.data[end] != '?';)
 		end++;
 	authority = bytes_of(v.data + scheme, end - scheme);
@@ -223,8 +227,9 @@ parser_target(struct http_parser *p, struct bytes method, struct bytes v)
 		return 0;
 	}
 	if (v.len == 0 || !target_is_valid(v))
-		return parser_fail(p, 400, "the request target has a character that must be "
-					   "percent-encoded, or a broken percent-encoding");
+		return parser_fail(p, 400,
+				   "the request target has a character that must be "
+				   "percent-encoded, or a broken percent-encoding");
 	if (v.data[0] != '/')
 		return parser_target_absolute(p, v);
 	p->target = parser_keep(p, v);
@@ -240,7 +245,8 @@ parser_request_line(struct http_parser *p, struct bytes line)
 	first = memchr(line.data, ' ', line.len);
 	second = first != NULL ? memchr(first + 1, ' ', (size_t)(end - first - 1)) : NULL;
 	if (second == NULL)
-		return parser_fail(p, 400, "the request line is not METHOD TARGET HTTP/1.1");
+		return parser_fail(p, 400,
+				   "the request line is not METHOD TARGET HTTP/1.1");
 	method = bytes_of(line.data, (size_t)(first - line.data));
 	target = bytes_of(first + 1, (size_t)(second - first - 1));
 	version = bytes_of(second + 1, (size_t)(end - second - 1));
@@ -269,7 +275,8 @@ parser_field(struct http_parser *p, struct bytes line, struct bytes *ret_name,
 	struct bytes name, value;
 
 	if (line.data[0] == ' ' || line.data[0] == '\t')
-		return parser_fail(p, 400, "a header line is folded or begins with a blank");
+		return parser_fail(p, 400,
+				   "a header line is folded or begins with a blank");
 	if (colon == NULL)
 		return parser_fail(p, 400, "a header line has no colon");
 	name = bytes_of(line.data, (size_t)(colon - line.data));
@@ -505,7 +512,8 @@ parser_line_too_long(struct http_parser *p)
 	case STATE_START:
 		return parser_fail(p, 414, "the request line is longer than 8 KiB");
 	case STATE_CHUNK_SIZE:
-		return parser_fail(p, 400, "a chunk's size line is longer than 256 bytes");
+		return parser_fail(p, 400,
+				   "a chunk's size line is longer than 256 bytes");
 	case STATE_CHUNK_LF:
 		return parser_fail(p, 400, "a chunk is longer than its size says");
 	default:
@@ -517,9 +525,9 @@ parser_line_too_long(struct http_parser *p)
 static int
 parser_line(struct http_parser *p, struct bytes *in)
 {
-	size_t max = p->state == STATE_CHUNK_SIZE ? HTTP_CHUNK_LINE_BYTES_MAX :
-		     p->state == STATE_CHUNK_LF	  ? 2 :
-						    HTTP_LINE_BYTES_MAX;
+	size_t max = p->state == STATE_CHUNK_SIZE ? HTTP_CHUNK_LINE_BYTES_MAX
+		     : p->state == STATE_CHUNK_LF ? 2
+						  : HTTP_LINE_BYTES_MAX;
 	const uint8_t *lf = in->len > 0 ? memchr(in->data, '\n', in->len) : NULL;
 	size_t n = lf != NULL ? (size_t)(lf - in->data) + 1 : in->len;
 	struct bytes line = bytes_of(in->data, n);
@@ -641,7 +649,8 @@ http_list_has(const char *value, const char *token)
 		size_t n = strcspn(value, ",");
 		struct bytes item = bytes_trim(bytes_of(value, n));
 
-		if (item.len == len && strncasecmp((const char *)item.data, token, len) == 0)
+		if (item.len == len &&
+		    strncasecmp((const char *)item.data, token, len) == 0)
 			return true;
 		value += n + (value[n] == ',');
 	}

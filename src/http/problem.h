@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Errors as clients read them: RFC 9457 problem objects, and the names of the statuses. */
+/* Errors as clients read them: RFC 9457 problem objects, and the names of the
+ * statuses. */
 #ifndef OCF_HTTP_PROBLEM_H
 #define OCF_HTTP_PROBLEM_H
 

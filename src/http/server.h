@@ -5,12 +5,13 @@
  *
  * An exchange is one request and its reply. It begins with on_request(), which must set a
  * handler; it ends, for both sides, with http_reply_end(), http_reply_full(),
- * http_reply_abort(), or with the handler's on_abort(). The handler may answer from inside
- * on_request() and on_body(). What the server refuses by itself (a malformed request, 408,
- * 413, 431) it answers with a problem object, and closes.
+ * http_reply_abort(), or with the handler's on_abort(). The handler may answer from
+ * inside on_request() and on_body(). What the server refuses by itself (a malformed
+ * request, 408, 413, 431) it answers with a problem object, and closes.
  *
- * A client that shuts its side down has left: its request is aborted. All calls belong to
- * the loop's thread, and no callback is made from inside an http_ call. */
+ * A reply that ends before its request's body does ends the connection, too. A client
+ * that shuts its side down has left: its request is aborted. All calls belong to the
+ * loop's thread, and no callback is made from inside an http_ call. */
 #ifndef OCF_HTTP_SERVER_H
 #define OCF_HTTP_SERVER_H
 
@@ -34,19 +35,24 @@ enum {
 	HTTP_CONNECTIONS_MAX = 1024,
 	/* Unix sockets have a cap of their own, so that an operator always gets in. */
 	HTTP_SOCKET_CONNECTIONS_MAX = 128,
-	HTTP_HEAD_TIMEOUT_MS = 30 * MS_SECOND, /* from a head's first byte to its last */
-	HTTP_BODY_TIMEOUT_MS = 30 * MS_SECOND, /* without a byte of a body that we want */
+	HTTP_HEAD_TIMEOUT_MS = 30 * MS_SECOND,	/* from a head's first byte to its last */
+	HTTP_BODY_TIMEOUT_MS = 30 * MS_SECOND,	/* without a byte of a wanted body */
 	HTTP_WRITE_TIMEOUT_MS = 60 * MS_SECOND, /* without a byte of a reply taken */
-	HTTP_IDLE_TIMEOUT_MS = 75 * MS_SECOND, /* between requests */
-	/* After an early reply the rest of the request is read and dropped for this long, so
-	 * that a reset does not destroy the reply on its way (RFC 9112 §9.6). */
+	HTTP_IDLE_TIMEOUT_MS = 75 * MS_SECOND,	/* between requests */
+	/* After the last reply of a connection, what still comes is read and dropped for
+	 * this long, so that a reset does not destroy the reply on its way (RFC 9112
+	 * §9.6). */
 	HTTP_LINGER_MS = 2 * MS_SECOND,
+	/* Timeouts are looked at this often, or at a quarter of the shortest. */
+	HTTP_TICK_MS_MAX = 5 * MS_SECOND,
 };
 
 struct http_server_config {
 	struct loop *loop;
-	/* A head has come; `tag` is the listener's. The head lives as long as the exchange. */
-	void (*on_request)(void *arg, struct http_exchange *x, const struct http_head *head);
+	/* A head has come; `tag` is the listener's. The head lives as long as the
+	 * exchange. */
+	void (*on_request)(void *arg, struct http_exchange *x,
+			   const struct http_head *head);
 	/* A request was refused by the server itself; for metrics. May be NULL. */
 	void (*on_refused)(void *arg, int status);
 	void *arg;
@@ -54,28 +60,30 @@ struct http_server_config {
 	int64_t body_max;    /* bytes of a request body; beyond it 413 */
 	int connections_max; /* the rest: 0 takes the constants above */
 	int socket_connections_max;
-	ms_t head_timeout_ms, body_timeout_ms, write_timeout_ms, idle_timeout_ms, linger_ms;
+	ms_t head_timeout_ms, body_timeout_ms, write_timeout_ms, idle_timeout_ms,
+		linger_ms;
 };
 
 struct http_handler {
-	/* The next bytes of the request body. `is_last` comes once per request, with an empty
-	 * `data` where there is no body. */
+	/* The next bytes of the request body. `is_last` comes once per request, with an
+	 * empty `data` where there is no body. */
 	void (*on_body)(void *arg, struct bytes data, bool is_last);
-	/* The reply has drained after http_reply_data() returned more than
-	 * STREAM_OUTPUT_LOW_BYTES. */
+	/* Output was written and at most STREAM_OUTPUT_LOW_BYTES of it wait; comes after
+	 * each such write, so also when nobody waited for it. */
 	void (*on_drain)(void *arg);
 	/* The client left, timed out or broke the protocol; the exchange is gone. */
 	void (*on_abort)(void *arg);
 };
 
 struct http_server *http_server_new(const struct http_server_config *config);
-/* Drops all connections; running exchanges get on_abort(). */
+/* Drops all connections; running exchanges get on_abort(). Not from inside a callback. */
 void http_server_free(struct http_server *server);
 /* "host:port" or "unix:/path" (made with `mode`). `tls` NULL for plain. `tag` is told by
  * http_exchange_tag(). */
 int http_server_listen(struct http_server *server, const char *address, struct tls *tls,
 		       unsigned mode, int tag, struct errmsg *err);
-/* The bound address of the first listener with this tag, with its real port; NULL without. */
+/* The bound address of the first listener with this tag, with its real port; NULL
+ * without. */
 const char *http_server_address(const struct http_server *server, int tag);
 /* Accept no more, close idle connections, close each other one after its reply. */
 void http_server_stop(struct http_server *server);
@@ -85,24 +93,27 @@ int http_server_exchanges(const struct http_server *server); /* running now */
 int http_exchange_tag(const struct http_exchange *x);
 const struct http_head *http_exchange_head(const struct http_exchange *x);
 const char *http_exchange_peer(const struct http_exchange *x);
-void http_exchange_set_handler(struct http_exchange *x, const struct http_handler *h, void *arg);
+void http_exchange_set_handler(struct http_exchange *x, const struct http_handler *h,
+			       void *arg);
 /* Stop and go on taking the request body. */
 void http_body_pause(struct http_exchange *x);
 void http_body_resume(struct http_exchange *x);
 
-/* Status line and headers; Date, Server, Connection and the body's framing are added, and
- * must not be in `headers` (NULL for none). `body_len` -1: not known, sent in chunks. A
- * reply to HEAD and one of 204 or 304 has no body: its data is dropped.
- * -EINVAL, and nothing was sent, when a header is not valid. */
-int http_reply_begin(struct http_exchange *x, int status, const struct query_headers *headers,
-		     int64_t body_len);
+/* Status line and headers (NULL for none). Date, Server, Connection and the body's
+ * framing are added; Connection, Content-Length and Transfer-Encoding among `headers` are
+ * left out. `body_len` -1: not known, sent in chunks. A reply to HEAD and one of 204 or
+ * 304 has no body: its data is dropped. -EINVAL, and nothing was sent, when a header is
+ * not valid. */
+int http_reply_begin(struct http_exchange *x, int status,
+		     const struct query_headers *headers, int64_t body_len);
 bool http_reply_has_begun(const struct http_exchange *x);
 /* Returns the bytes waiting in the output. */
 size_t http_reply_data(struct http_exchange *x, struct bytes data);
+size_t http_reply_pending(const struct http_exchange *x);
 void http_reply_end(struct http_exchange *x);
-/* Begin, data and end in one. -EINVAL as http_reply_begin; the exchange then goes on. */
-int http_reply_full(struct http_exchange *x, int status, const struct query_headers *headers,
-		    struct bytes body);
+/* Begin, data and end in one, with headers of our own making. */
+void http_reply_full(struct http_exchange *x, int status,
+		     const struct query_headers *headers, struct bytes body);
 /* A problem object as the whole reply. */
 void http_reply_problem(struct http_exchange *x, int status, const char *detail);
 /* Cut the connection, so that the client sees that its reply is not whole. */

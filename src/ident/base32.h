@@ -6,8 +6,8 @@
 #include "base/bytes.h"
 
 void base32_encode(struct bytes v, struct buf *out);
-/* White space is skipped. -OCF_EMALFORMED for any other foreign character, and for a length
- * or last bits that no encoder makes, so that each value has one text. */
+/* White space is skipped. -OCF_EMALFORMED for any other foreign character, and for a
+ * length or last bits that no encoder makes, so that each value has one text. */
 int base32_decode(struct bytes text, struct buf *out);
 
 #endif

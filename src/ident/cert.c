@@ -36,8 +36,8 @@ cert_set_serial(X509 *x)
 	ident_random(bytes, sizeof(bytes));
 	bytes[0] = (uint8_t)((bytes[0] & 0x7f) | 0x40); /* positive, full length */
 	number = BN_bin2bn(bytes, sizeof(bytes), NULL);
-	crypto_require(number != NULL &&
-			       BN_to_ASN1_INTEGER(number, X509_get_serialNumber(x)) != NULL,
+	crypto_require(number != NULL, "a serial number");
+	crypto_require(BN_to_ASN1_INTEGER(number, X509_get_serialNumber(x)) != NULL,
 		       "a serial number");
 	BN_free(number);
 }
@@ -45,7 +45,8 @@ cert_set_serial(X509 *x)
 static void
 cert_set_time(ASN1_TIME *time, ms_t at_ms)
 {
-	crypto_require(ASN1_TIME_set(time, (time_t)(at_ms / MS_SECOND)) != NULL, "a date");
+	crypto_require(ASN1_TIME_set(time, (time_t)(at_ms / MS_SECOND)) != NULL,
+		       "a date");
 }
 
 static void
@@ -61,12 +62,14 @@ cert_add_extension(X509 *x, int nid, const char *value)
 {
 	X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
 
-	crypto_require(extension != NULL && X509_add_ext(x, extension, -1), "an extension");
+	crypto_require(extension != NULL && X509_add_ext(x, extension, -1),
+		       "an extension");
 	X509_EXTENSION_free(extension);
 }
 
 static X509 *
-cert_new(const uint8_t public_key[KEY_PUBLIC_BYTES], const char *cn, ms_t now_ms, int years)
+cert_new(const uint8_t public_key[KEY_PUBLIC_BYTES], const char *cn, ms_t now_ms,
+	 int years)
 {
 	X509 *x = X509_new();
 	EVP_PKEY *pkey = crypto_public_key(public_key);
@@ -227,12 +230,13 @@ cert_check_dates(const X509 *x, ms_t now_ms, const char *what, struct errmsg *er
 	if (now_ms == CERT_AT_ANY_TIME)
 		return 0;
 	if (ASN1_TIME_cmp_time_t(X509_get0_notBefore(x), now) > 0)
-		return error_set(err, -OCF_EEXPIRED,
-				 "the %s is not valid yet; check the clock of this machine",
-				 what);
+		return error_set(
+			err, -OCF_EEXPIRED,
+			"the %s is not valid yet; check the clock of this machine", what);
 	if (ASN1_TIME_cmp_time_t(X509_get0_notAfter(x), now) < 0)
 		return error_set(err, -OCF_EEXPIRED,
-				 "the %s has expired; check the clock of this machine", what);
+				 "the %s has expired; check the clock of this machine",
+				 what);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cluster's X.509 certificates (RFC 5280, RFC 8410), always DER in memory. The CA's is
- * self-signed, CN "ocf <cluster id>"; a node's is signed by the CA, CN = its node id. One
- * level, Ed25519 only, nothing else is accepted: what is not exactly of this kind is
+/* The cluster's X.509 certificates (RFC 5280, RFC 8410), always DER in memory. The CA's
+ * is self-signed, CN "ocf <cluster id>"; a node's is signed by the CA, CN = its node id.
+ * One level, Ed25519 only, nothing else is accepted: what is not exactly of this kind is
  * refused whether or not it chains.
  *
  * All input may come from the network. Safe from any thread. */
@@ -17,8 +17,8 @@ enum {
 	CERT_NODE_YEARS = 10,
 	/* Certificates begin this much before they are made: joiners' clocks lag. */
 	CERT_BACKDATED_MS = MS_DAY,
-	/* As `now_ms`: do not look at the dates. For rows of the table, whose validity must
-	 * not depend on anybody's clock. */
+	/* As `now_ms`: do not look at the dates. For rows of the table, whose validity
+	 * must not depend on anybody's clock. */
 	CERT_AT_ANY_TIME = -1,
 };
 
@@ -33,9 +33,9 @@ int cert_request_check(struct bytes csr, uint8_t ret_public[KEY_PUBLIC_BYTES],
 void cert_issue(const struct key *ca, const uint8_t public_key[KEY_PUBLIC_BYTES],
 		ms_t now_ms, struct buf *out);
 
-/* Is it a CA certificate of an OCF cluster, signed by itself? Gives the cluster's id (`owner`
- * of ban and forget rows) and key. -OCF_EMALFORMED, -OCF_ESIGNATURE, -OCF_EEXPIRED.
- * The outputs may be NULL. */
+/* Is it a CA certificate of an OCF cluster, signed by itself? Gives the cluster's id
+ * (`owner` of ban and forget rows) and key. -OCF_EMALFORMED, -OCF_ESIGNATURE,
+ * -OCF_EEXPIRED. The outputs may be NULL. */
 int cert_check_ca(struct bytes ca_cert, ms_t now_ms, struct id *ret_cluster,
 		  uint8_t ret_public[KEY_PUBLIC_BYTES], struct errmsg *err);
 /* Is it a node certificate signed by this CA (whose own certificate was checked before),

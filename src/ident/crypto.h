@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of ident/ share of OpenSSL. Private to ident/. */
+/* What ident/ and net/tls.c, the only code that sees OpenSSL, share of it. */
 #ifndef OCF_IDENT_CRYPTO_H
 #define OCF_IDENT_CRYPTO_H
 

@@ -14,7 +14,8 @@
 
 enum { IDENTITY_CERT_FILE_BYTES_MAX = 2 * CERT_DER_BYTES_MAX };
 
-static const char *const identity_files[] = { "node.crt", "node.key", "ca.crt", "ca.key" };
+static const char *const identity_files[] = { "node.crt", "node.key", "ca.crt",
+					      "ca.key" };
 
 static char *
 identity_path(const char *data_dir, const char *name)

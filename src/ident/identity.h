@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who this node is: its key and certificate, its cluster's CA certificate, and the CA's key
- * on the nodes that may invite. In files: <data>/keys/{node.key,node.crt,ca.crt,ca.key}, the
- * keys 0600, the folder 0700. Does not change once made; readable from any thread. */
+/* Who this node is: its key and certificate, its cluster's CA certificate, and the CA's
+ * key on the nodes that may invite. In files:
+ * <data>/keys/{node.key,node.crt,ca.crt,ca.key}, the keys 0600, the folder 0700. Does not
+ * change once made; readable from any thread. */
 #ifndef OCF_IDENT_IDENTITY_H
 #define OCF_IDENT_IDENTITY_H
 
@@ -25,12 +26,12 @@ struct identity {
 
 /* Does <data>/keys hold an identity (or part of one)? */
 bool identity_exists(const char *data_dir);
-/* For `ocf init`: a new cluster and its first node, written to the files. Refuses (-EEXIST)
- * to touch an existing one. */
+/* For `ocf init`: a new cluster and its first node, written to the files. Refuses
+ * (-EEXIST) to touch an existing one. */
 int identity_create(const char *data_dir, struct identity **ret_identity,
 		    struct errmsg *err);
-/* Read and check everything; each failure names the file and what to do. -ENOENT when there
- * is none. */
+/* Read and check everything; each failure names the file and what to do. -ENOENT when
+ * there is none. */
 int identity_load(const char *data_dir, struct identity **ret_identity,
 		  struct errmsg *err);
 /* What a joiner received, checked against its own key (which is shared, not taken over).

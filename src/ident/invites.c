@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A line: SHA-256 of the secret in hex, expiry in ms, uses left, "member" or "admin", then
- * the ids of the nodes that took it. */
+/* A line: SHA-256 of the secret in hex, expiry in ms, uses left, "member" or "admin",
+ * then the ids of the nodes that took it. */
 #include "config.h"
 
 #include "ident/invites.h"
@@ -19,9 +19,9 @@ enum {
 	INVITES_EXPIRY_DIGITS_MAX = 15, /* beyond the year 30000 */
 };
 
-static const char invites_head[] =
-	"# Invitations of this node: SHA-256 of the secret, expiry in ms since 1970, uses\n"
-	"# left, kind, ids of the nodes that came.\n";
+static const char invites_head[] = "# Invitations of this node: SHA-256 of the secret, "
+				   "expiry in ms since 1970, uses\n"
+				   "# left, kind, ids of the nodes that came.\n";
 
 struct invite {
 	uint8_t hash[IDENT_SHA256_BYTES];
@@ -48,7 +48,8 @@ book_fini(struct book *book)
 static struct invite *
 book_append(struct book *book)
 {
-	book->invites = mem_realloc(book->invites, book->len + 1, sizeof(book->invites[0]));
+	book->invites =
+		mem_realloc(book->invites, book->len + 1, sizeof(book->invites[0]));
 	memset(&book->invites[book->len], 0, sizeof(book->invites[0]));
 	return &book->invites[book->len++];
 }
@@ -119,8 +120,8 @@ book_read(const char *path, struct book *ret_book, struct errmsg *err)
 		return rc;
 	}
 	buf_put_u8(&text, '\0');
-	for (char *line = strtok_r((char *)text.data, "\n", &rest); rc == 0 && line != NULL;
-	     line = strtok_r(NULL, "\n", &rest)) {
+	for (char *line = strtok_r((char *)text.data, "\n", &rest);
+	     rc == 0 && line != NULL; line = strtok_r(NULL, "\n", &rest)) {
 		if (line[0] != '#')
 			rc = book_parse_line(&book, line);
 	}
@@ -190,9 +191,11 @@ book_make_room(struct book *book, ms_t now_ms, struct errmsg *err)
 				oldest = invite;
 		}
 		if (oldest == NULL)
-			return error_set(err, -OCF_ELIMIT,
-					 "%d invitations are open already; wait until some "
-					 "expire", INVITES_MAX);
+			return error_set(
+				err, -OCF_ELIMIT,
+				"%d invitations are open already; wait until some "
+				"expire",
+				INVITES_MAX);
 		free(oldest->takers);
 		*oldest = book->invites[--book->len];
 	}
@@ -209,7 +212,8 @@ invites_add(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES], ms_t exp
 
 	if (uses < 1 || uses > INVITES_USES_MAX)
 		return error_set(err, -OCF_ELIMIT,
-				 "an invitation can be used 1 to %d times", INVITES_USES_MAX);
+				 "an invitation can be used 1 to %d times",
+				 INVITES_USES_MAX);
 	rc = book_read(path, &book, err);
 	if (rc != 0)
 		return rc;
@@ -258,8 +262,9 @@ invite_take(struct invite *invite, const struct id *taker, ms_t now_ms, bool *re
 	char text[CLOCK_TEXT_SIZE];
 
 	if (invite == NULL)
-		return error_set(err, -OCF_EUNKNOWN,
-				 "this node does not know the invitation; ask for a new one");
+		return error_set(
+			err, -OCF_EUNKNOWN,
+			"this node does not know the invitation; ask for a new one");
 	if (now_ms >= invite->expires_ms)
 		return error_set(err, -OCF_EEXPIRED,
 				 "the invitation expired at %s; ask for a new one",
@@ -292,6 +297,21 @@ invites_take(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
 		rc = book_write(path, &book, now_ms, err);
 	if (rc == 0)
 		*ret_is_admin = invite->is_admin;
+	book_fini(&book);
+	return rc;
+}
+
+int
+invites_check(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
+	      const struct id *taker, ms_t now_ms, struct errmsg *err)
+{
+	struct book book;
+	bool is_new;
+	int rc = book_read(path, &book, err);
+
+	if (rc != 0)
+		return rc;
+	rc = invite_take(book_find(&book, secret), taker, now_ms, &is_new, err);
 	book_fini(&book);
 	return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The book of open invitations: <data>/invites, 0600, one text line each, rewritten as a
- * whole and atomically at every change. It holds the SHA-256 of each secret, so that reading
- * it lets nobody in. One process (the daemon) writes it; calls block on the disk.
+ * whole and atomically at every change. It holds the SHA-256 of each secret, so that
+ * reading it lets nobody in. One process (the daemon) writes it; calls block on the disk.
  *
  * A node that takes an invitation is written down: when its answer was lost, the same key
  * may take the same invitation again without using it up further. */
@@ -26,11 +26,14 @@ enum {
 int invites_add(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
 		ms_t expires_ms, unsigned uses, bool is_admin, ms_t now_ms,
 		struct errmsg *err);
-/* Use it once for `taker`. -OCF_EUNKNOWN (no such secret), -OCF_EEXPIRED, -OCF_ELIMIT (used
- * up), each with its sentence; or an error of the file. */
+/* Use it once for `taker`. -OCF_EUNKNOWN (no such secret), -OCF_EEXPIRED, -OCF_ELIMIT
+ * (used up), each with its sentence; or an error of the file. */
 int invites_take(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
 		 const struct id *taker, ms_t now_ms, bool *ret_is_admin,
 		 struct errmsg *err);
+/* As invites_take(), but only looks whether it could be taken. */
+int invites_check(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
+		  const struct id *taker, ms_t now_ms, struct errmsg *err);
 /* Invitations that can still be used. */
 int invites_count(const char *path, ms_t now_ms, unsigned *ret_count, struct errmsg *err);
 

@@ -204,12 +204,12 @@ ident_sign(const struct key *key, struct bytes message, uint8_t out[KEY_SIGNATUR
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	size_t len = KEY_SIGNATURE_BYTES;
 
-	crypto_require(ctx != NULL &&
-			       EVP_DigestSignInit(ctx, NULL, NULL, NULL, key->pkey) == 1 &&
-			       EVP_DigestSign(ctx, out, &len, message.data,
-					      message.len) == 1 &&
-			       len == KEY_SIGNATURE_BYTES,
-		       "signing");
+	crypto_require(
+		ctx != NULL &&
+			EVP_DigestSignInit(ctx, NULL, NULL, NULL, key->pkey) == 1 &&
+			EVP_DigestSign(ctx, out, &len, message.data, message.len) == 1 &&
+			len == KEY_SIGNATURE_BYTES,
+		"signing");
 	EVP_MD_CTX_free(ctx);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ed25519 keys (RFC 8032): a node's, and the cluster CA's. A node's id is the first half of
- * the SHA-256 of its public key, so that an id proves itself by a signature; a cluster's id
- * is the same of its CA's key.
+/* Ed25519 keys (RFC 8032): a node's, and the cluster CA's. A node's id is the first half
+ * of the SHA-256 of its public key, so that an id proves itself by a signature; a
+ * cluster's id is the same of its CA's key.
  *
  * A key does not change once made: signing and verifying are safe from any thread. */
 #ifndef OCF_IDENT_KEY_H

@@ -20,7 +20,8 @@ ident_sha256(const void *data, size_t len, uint8_t out[IDENT_SHA256_BYTES])
 void
 ident_random(void *out, size_t len)
 {
-	crypto_require(len <= INT_MAX && RAND_priv_bytes(out, (int)len) == 1, "random bytes");
+	crypto_require(len <= INT_MAX && RAND_priv_bytes(out, (int)len) == 1,
+		       "random bytes");
 }
 
 bool

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An invitation as one word that survives a chat window: "ocf1-" and lower-case base32 (RFC
- * 4648, no padding) of
+/* An invitation as one word that survives a chat window: "ocf1-" and lower-case base32
+ * (RFC 4648, no padding) of
  *
  *	version u8 = 1 | flags u8 (1 = admin) | SHA-256 of the CA certificate, 32 bytes |
  *	secret, 16 bytes | expires, u64 ms since 1970 | n u8 | n * (length u8, address) |
  *	first 4 bytes of the SHA-256 of all before
  *
- * Whoever holds the word can join until it is used or expires: it is a password. White space
- * (wrapped lines) is skipped when reading; any other altered character is noticed. */
+ * Whoever holds the word can join until it is used or expires: it is a password. White
+ * space (wrapped lines) is skipped when reading; any other altered character is
+ * noticed. */
 #ifndef OCF_IDENT_TOKEN_H
 #define OCF_IDENT_TOKEN_H
 
@@ -36,8 +37,8 @@ struct token {
 
 /* Append the word, without a line end. */
 void token_encode(const struct token *token, struct buf *out);
-/* -OCF_EMALFORMED, -OCF_EVERSION; the sentence tells a wrong word from a mistyped and a cut
- * one. An expired token is decoded: see token_check_time(). */
+/* -OCF_EMALFORMED, -OCF_EVERSION; the sentence tells a wrong word from a mistyped and a
+ * cut one. An expired token is decoded: see token_check_time(). */
 int token_decode(struct bytes text, struct token *ret_token, struct errmsg *err);
 /* -OCF_EEXPIRED with a sentence. */
 int token_check_time(const struct token *token, ms_t now_ms, struct errmsg *err);

@@ -6,3 +6,22 @@ noinst_LIBRARIES += %D%/libmesh.a
 	%D%/mesh.c %D%/mesh.h \
 	%D%/wire.c %D%/wire.h \
 	%D%/wire-query.c
+
+# The fuzz target of the frames; without --enable-fuzzing it replays its corpus.
+check_PROGRAMS += tests/fuzz/fuzz-wire
+tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c tests/fuzz/replay.c
+tests_fuzz_fuzz_wire_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_wire_LDADD = $(MESH_LIBS)
+if !FUZZING
+TESTS += tests/fuzz/fuzz-wire
+endif
+EXTRA_DIST += tests/fuzz/corpus/wire
+
+if HAVE_CUNIT
+check_PROGRAMS += tests/unit/test-mesh-mesh tests/unit/test-mesh-wire
+TESTS += tests/unit/test-mesh-mesh tests/unit/test-mesh-wire
+tests_unit_test_mesh_mesh_SOURCES = tests/unit/test-mesh-mesh.c
+tests_unit_test_mesh_mesh_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_wire_SOURCES = tests/unit/test-mesh-wire.c
+tests_unit_test_mesh_wire_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+endif

@@ -29,10 +29,11 @@ address_unix_fill(const char *path, struct sockaddr_un *ret_sun, struct errmsg *
 	if (len == 0)
 		return error_set(err, -EINVAL, "a path is missing after 'unix:'");
 	if (len > ADDRESS_UNIX_PATH_BYTES_MAX)
-		return error_set(err, -EINVAL,
-				 "the socket path %s has %zu bytes, the kernel allows %d; "
-				 "choose a shorter folder", path, len,
-				 ADDRESS_UNIX_PATH_BYTES_MAX);
+		return error_set(
+			err, -EINVAL,
+			"the socket path %s has %zu bytes, the kernel allows %d; "
+			"choose a shorter folder",
+			path, len, ADDRESS_UNIX_PATH_BYTES_MAX);
 	memcpy(sun.sun_path, path, len);
 	*ret_sun = sun;
 	return 0;

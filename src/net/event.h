@@ -21,8 +21,8 @@ struct loop_orphan {
 void loop_orphan_add(struct loop *loop, struct loop_orphan *orphan);
 void loop_orphan_remove(struct loop *loop, struct loop_orphan *orphan);
 
-/* For a thread that may outlive the loop (a name look-up): keep the loop's letter box, and
- * post to it only if there still is a loop. Any thread. */
+/* For a thread that may outlive the loop (a name look-up): keep the loop's letter box,
+ * and post to it only if there still is a loop. Any thread. */
 void loop_hold(struct loop *loop);
 void loop_drop(struct loop *loop);
 bool loop_try_post(struct loop *loop, void (*fn)(void *arg), void *arg);

@@ -15,8 +15,9 @@
 #include "base/mem.h"
 #include "net/address.h"
 #include "net/event.h"
-#include "net/stream-accept.h"
+#include "net/stream-private.h"
 #include "net/stream.h"
+#include "net/tls-session.h"
 
 enum {
 	LISTENER_BACKLOG = 511,
@@ -75,6 +76,7 @@ listener_free(struct listener *l)
 	if (l->path != NULL && stat(l->path, &st) == 0 && st.st_dev == l->path_dev &&
 	    st.st_ino == l->path_ino)
 		unlink(l->path);
+	tls_free(l->tls);
 	free(l->path);
 	free(l);
 }
@@ -132,14 +134,17 @@ listener_refused(int code, const char *address, int port, struct errmsg *err)
 {
 	switch (-code) {
 	case EADDRINUSE:
-		return error_set(err, code,
-				 "%s is already in use; stop the program that listens "
-				 "there (ss -ltnp 'sport = :%d' names it) or choose another "
-				 "port (0 picks a free one)", address, port);
+		return error_set(
+			err, code,
+			"%s is already in use; stop the program that listens "
+			"there (ss -ltnp 'sport = :%d' names it) or choose another "
+			"port (0 picks a free one)",
+			address, port);
 	case EACCES:
-		return error_set(err, code,
-				 "%s is not allowed for this user; choose a port above 1023",
-				 address);
+		return error_set(
+			err, code,
+			"%s is not allowed for this user; choose a port above 1023",
+			address);
 	case EADDRNOTAVAIL:
 		return error_set(err, code,
 				 "%s is not an address of this machine; choose one that "
@@ -226,15 +231,17 @@ listener_clear_stale(const char *path, const struct sockaddr_un *sun, struct err
 	rc = connect(fd, (const void *)sun, sizeof(*sun)) == 0 ? 0 : -errno;
 	close(fd);
 	if (rc == -ECONNREFUSED && unlink(path) != 0)
-		return error_set(err, -errno, "cannot remove the stale socket %s: %s", path,
-				 error_text(-errno));
+		return error_set(err, -errno, "cannot remove the stale socket %s: %s",
+				 path, error_text(-errno));
 	if (rc == -ECONNREFUSED || rc == -ENOENT)
 		return 0;
 	if (rc == -EACCES || rc == -EPERM)
 		return error_set(err, rc, "%s belongs to another user's program", path);
-	return error_set(err, -EADDRINUSE,
-			 "%s is already in use; stop the program that listens there (fuser "
-			 "%s names it) or choose another path", path, path);
+	return error_set(
+		err, -EADDRINUSE,
+		"%s is already in use; stop the program that listens there (fuser "
+		"%s names it) or choose another path",
+		path, path);
 }
 
 static int
@@ -277,7 +284,7 @@ listener_open(struct loop *loop, const char *address, struct tls *tls, unsigned 
 	int rc;
 
 	l->loop = loop;
-	l->tls = tls;
+	l->tls = tls_hold(tls);
 	l->fd = -1;
 	l->on_accept = on_accept;
 	l->arg = arg;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loop is one libevent base. Time is CLOCK_MONOTONIC with libevent's precise timers:
- * its default reads the coarse clock, so that a timer may fire 4 ms before the moment that
- * loop_now() was asked for, and a protocol core woken too early only asks again.
+ * its default reads the coarse clock, so that a timer may fire 4 ms before the moment
+ * that loop_now() was asked for, and a protocol core woken too early only asks again.
  *
- * Other threads reach the loop through a letter box: an array under a mutex, and an eventfd
- * that is written when the array stops being empty. The loop takes the whole array at once
- * and runs it without the lock. The box outlives the loop while somebody holds it. */
+ * Other threads reach the loop through a letter box: an array under a mutex, and an
+ * eventfd that is written when the array stops being empty. The loop takes the whole
+ * array at once and runs it without the lock. The box outlives the loop while somebody
+ * holds it. */
 #include "config.h"
 
 #include "net/loop.h"
@@ -352,7 +353,8 @@ loop_timer_set(struct loop_timer *timer, ms_t delay_ms)
 {
 	struct timeval span = loop_span(delay_ms);
 
-	/* libevent counts from the start of the turn; the caller counted from loop_now(). */
+	/* libevent counts from the start of the turn; the caller counted from
+	 * loop_now(). */
 	event_base_update_cache_time(timer->loop->base);
 	event_add(timer->event, &span);
 }
@@ -367,7 +369,8 @@ static void
 loop_watch_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop_watch *watch = arg;
-	int ready = ((what & EV_READ) ? LOOP_READ : 0) | ((what & EV_WRITE) ? LOOP_WRITE : 0);
+	int ready =
+		((what & EV_READ) ? LOOP_READ : 0) | ((what & EV_WRITE) ? LOOP_WRITE : 0);
 
 	(void)fd;
 	ready &= watch->interest;

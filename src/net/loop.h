@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The event loop: one thread, timers, descriptors, signals, and the hand-off through which
- * other threads (the store's writer, nats.c's reconnect thread) reach it. The rest of the
- * project sees libevent only through this header and net/stream.h.
+/* The event loop: one thread, timers, descriptors, signals, and the hand-off through
+ * which other threads (the store's writer, nats.c's reconnect thread) reach it. The rest
+ * of the project sees libevent only through this header and net/stream.h.
  *
  * Every call but loop_post() belongs to the loop's thread. No callback is ever made from
  * inside a call that asks for it: it comes from loop_run(). */
@@ -36,7 +36,8 @@ void loop_timer_free(struct loop_timer *timer); /* NULL is allowed */
 void loop_timer_set(struct loop_timer *timer, ms_t delay_ms); /* re-arming replaces */
 void loop_timer_clear(struct loop_timer *timer);
 
-/* Call `fn` whenever `fd` is ready; level-triggered. The descriptor stays the caller's. */
+/* Call `fn` whenever `fd` is ready; level-triggered. The descriptor stays the
+ * caller's. */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 struct loop_watch *loop_watch_new(struct loop *loop, int fd,
 				  void (*fn)(void *arg, int ready), void *arg);

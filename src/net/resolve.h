@@ -12,7 +12,8 @@
 #include "net/loop.h"
 
 enum {
-	/* Look-ups at a time; a name server that does not answer holds one for some 10 s. */
+	/* Look-ups at a time; a name server that does not answer holds one for some 10
+	 * s. */
 	RESOLVE_THREADS_MAX = 8,
 };
 

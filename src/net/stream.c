@@ -2,10 +2,10 @@
 /* A stream is a socket, its output queue and the input that its owner has not consumed.
  *
  * Libevent's bufferevents are not used: they stop reading at their high mark and then do
- * not notice that the peer has gone, which is what a waiting query must know at once. Here
- * a paused stream goes on reading until its input is full, and a full one is asked every
- * STREAM_PEEK_MS whether the peer has closed (POLLRDHUP; libevent's EV_CLOSED alone spins
- * on a reset). Plain and TLS share this state machine and differ in five calls.
+ * not notice that the peer has gone, which is what a waiting query must know at once.
+ * Here a paused stream goes on reading until its input is full, and a full one is asked
+ * every STREAM_PEEK_MS whether the peer has closed (POLLRDHUP; libevent's EV_CLOSED alone
+ * spins on a reset). Plain and TLS share this state machine and differ in five calls.
  *
  * Owner's calls never do I/O and never call back: they note what is wanted and wake
  * stream_kicked(). Every callback is made between stream_enter() and stream_leave(), so
@@ -18,7 +18,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,65 +27,17 @@
 #include <event2/buffer.h>
 
 #include "base/mem.h"
-#include "net/address.h"
 #include "net/event.h"
 #include "net/io.h"
 #include "net/resolve.h"
-#include "net/stream-accept.h"
+#include "net/stream-private.h"
+#include "net/tls-session.h"
 
 enum {
 	STREAM_PEEK_MS = 250,
+	STREAM_RECORD_BYTES = 16 * 1024, /* the most that a TLS record holds */
 	/* Written to one socket before others get their turn. */
 	STREAM_WRITE_BYTES_PER_TURN = 256 * 1024,
-};
-
-enum stream_state {
-	STREAM_RESOLVING,
-	STREAM_CONNECTING,
-	STREAM_HANDSHAKE,
-	STREAM_OPEN,
-	STREAM_ENDED, /* failed: on_close was called, or there is no owner */
-};
-
-struct stream {
-	struct loop *loop;
-	const struct stream_handler *handler; /* NULL: nobody is told anything */
-	void *arg;
-	enum stream_state state;
-	int fd; /* -1 before a socket is there */
-	char peer[STREAM_ADDRESS_SIZE];
-	bool is_unix;
-
-	struct buf in; /* arrived, not consumed */
-	struct evbuffer *out;
-	ms_t idle_ms;
-	ms_t last_in;
-
-	bool is_paused;
-	bool is_eof;		/* the peer ended; writing may go on */
-	bool is_show_due;	/* stream_resume(): show the input again */
-	bool is_write_blocked;	/* wait until the socket takes more */
-	bool is_read_blocked;	/* ... for a read: TLS has something to say first */
-	bool is_finishing;	/* no owner: write out, then close */
-	bool is_fin_sent;	/* ... all written; the input is thrown away */
-	bool is_closed;		/* by its owner; freed at the outermost stream_leave() */
-	int depth;		/* of stream_enter() */
-	bool is_reading, is_writing; /* the events that are added */
-
-	struct event *kick;
-	struct event *read_event, *write_event;
-	struct event *limit; /* for connecting, the handshake, lingering */
-	struct event *idle;
-	struct event *peek;
-	struct loop_orphan orphan;
-
-	/* While dialling. */
-	char *host;
-	int port;
-	struct resolve *resolve;
-	struct addrinfo *addresses, *next_address;
-	struct sockaddr_un *unix_address;
-	int dial_code;
 };
 
 static void stream_update(struct stream *s);
@@ -99,7 +50,7 @@ stream_span(ms_t ms)
 }
 
 /* Only lingering counts once there is no owner. */
-static void
+void
 stream_set_limit(struct stream *s, ms_t ms)
 {
 	struct timeval span = stream_span(ms);
@@ -115,13 +66,14 @@ stream_event_free(struct event *event)
 		event_free(event);
 }
 
-static void
+void
 stream_close_socket(struct stream *s)
 {
 	stream_event_free(s->read_event);
 	stream_event_free(s->write_event);
 	s->read_event = s->write_event = NULL;
 	s->is_reading = s->is_writing = s->is_write_blocked = false;
+	s->is_input_hidden = false;
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
@@ -130,7 +82,12 @@ stream_close_socket(struct stream *s)
 static void
 stream_destroy(struct stream *s)
 {
+	if (s->session != NULL && s->state == STREAM_OPEN && stream_pending(s) == 0 &&
+	    !s->is_fin_sent)
+		tls_session_end(s->session);
 	stream_close_socket(s);
+	tls_session_free(s->session);
+	tls_free(s->tls);
 	stream_event_free(s->kick);
 	stream_event_free(s->limit);
 	stream_event_free(s->idle);
@@ -142,16 +99,17 @@ stream_destroy(struct stream *s)
 	buf_fini(&s->in);
 	free(s->unix_address);
 	free(s->host);
+	free(s->alpn);
 	free(s);
 }
 
-static void
+void
 stream_enter(struct stream *s)
 {
 	s->depth++;
 }
 
-static void
+void
 stream_leave(struct stream *s)
 {
 	assert(s->depth > 0);
@@ -170,7 +128,7 @@ stream_orphan_over(struct stream *s)
 }
 
 /* Between enter and leave. The stream is of no more use; tell its owner once. */
-static void
+void
 stream_fail(struct stream *s, int code, const char *why)
 {
 	struct errmsg text;
@@ -232,15 +190,15 @@ stream_ended_by_peer(struct stream *s)
 static enum io_status
 stream_read_some(struct stream *s, uint8_t *data, size_t size, struct io *io)
 {
-	return io_socket_read(s->fd, data, size, io);
-}
+	enum io_status status;
 
-/* Bytes that TLS has read from the socket and not yet given out. */
-static bool
-stream_has_hidden_input(const struct stream *s)
-{
-	(void)s;
-	return false;
+	/* After our last word the peer's are thrown away as they come. */
+	if (s->session != NULL && !s->is_fin_sent)
+		return tls_session_read(s->session, data, size, io);
+	status = io_socket_read(s->fd, data, size, io);
+	if (status == IO_DONE)
+		s->plain_received += io->len;
+	return status;
 }
 
 static bool
@@ -282,9 +240,10 @@ stream_pump_in(struct stream *s)
 		status = stream_read_some(s, scratch + len, size - len, &io);
 		if (status == IO_DONE)
 			len += io.len;
-		if (!stream_has_hidden_input(s))
+		if (s->session == NULL)
 			break;
 	}
+	s->is_input_hidden = s->session != NULL && status == IO_DONE;
 	if (len > 0)
 		stream_take(s, scratch, len);
 	if (s->is_closed || s->state != STREAM_OPEN)
@@ -298,12 +257,31 @@ stream_pump_in(struct stream *s)
 }
 
 static enum io_status
+stream_write_tls(struct stream *s, struct io *io)
+{
+	size_t len = stream_pending(s);
+	enum io_status status;
+
+	if (len > STREAM_RECORD_BYTES)
+		len = STREAM_RECORD_BYTES;
+	status = tls_session_write(s->session, evbuffer_pullup(s->out, (ssize_t)len), len,
+				   io);
+	if (status == IO_DONE)
+		evbuffer_drain(s->out, io->len);
+	return status == IO_END ? io_socket_failed(-EPIPE, io) : status;
+}
+
+static enum io_status
 stream_write_some(struct stream *s, struct io *io)
 {
-	int n = evbuffer_write_atmost(s->out, s->fd, STREAM_WRITE_BYTES_PER_TURN);
+	int n;
 
+	if (s->session != NULL)
+		return stream_write_tls(s, io);
+	n = evbuffer_write_atmost(s->out, s->fd, STREAM_WRITE_BYTES_PER_TURN);
 	if (n > 0) {
 		io->len = (size_t)n;
+		s->plain_sent += io->len;
 		return IO_DONE;
 	}
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
@@ -317,6 +295,8 @@ static void
 stream_send_fin(struct stream *s)
 {
 	s->is_fin_sent = true;
+	if (s->session != NULL)
+		tls_session_end(s->session);
 	shutdown(s->fd, SHUT_WR);
 	if (s->is_eof)
 		stream_orphan_over(s);
@@ -338,6 +318,9 @@ stream_pump_out(struct stream *s)
 		written += io.len;
 	}
 	if (status == IO_FAILED) {
+		/* What the peer said before it left tells more than that it left. */
+		evbuffer_drain(s->out, stream_pending(s));
+		stream_pump_in(s);
 		stream_fail(s, io.code, io.err.text);
 		return;
 	}
@@ -368,29 +351,41 @@ stream_opened(struct stream *s)
 }
 
 static void
-stream_connected(struct stream *s)
+stream_handshake(struct stream *s)
 {
-	s->is_write_blocked = false;
-	stream_opened(s);
+	struct io io = { .len = 0 };
+	enum io_status status = IO_DONE;
+
+	if (s->session != NULL)
+		status = tls_session_handshake(s->session, &io);
+	s->is_write_blocked = status == IO_WANT_WRITE;
+	if (status == IO_DONE) {
+		s->is_input_hidden = s->session != NULL;
+		stream_opened(s);
+	} else if (status == IO_END) {
+		stream_fail(s, -ECONNRESET, "the other side closed during the handshake");
+	} else if (status == IO_FAILED) {
+		stream_fail(s, io.code, io.err.text);
+	}
 }
 
-static void stream_connect_next(struct stream *s);
-
+/* A socket is there, dialled or accepted (`alpn` NULL); TLS begins. */
 static void
-stream_connect_done(struct stream *s)
+stream_start(struct stream *s, const char *alpn)
 {
-	int code = 0;
-	socklen_t len = sizeof(code);
-
-	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &code, &len) != 0)
-		code = errno;
-	if (code == 0) {
-		stream_connected(s);
+	s->state = STREAM_HANDSHAKE;
+	s->is_write_blocked = false;
+	if (s->tls == NULL)
 		return;
-	}
-	s->dial_code = -code;
-	stream_close_socket(s);
-	stream_connect_next(s);
+	s->session = tls_session_new(s->tls, s->fd, alpn);
+	stream_set_limit(s, TLS_HANDSHAKE_MS_MAX);
+}
+
+void
+stream_connected(struct stream *s)
+{
+	stream_start(s, s->alpn);
+	stream_handshake(s);
 }
 
 /* The socket can be read or written, or is broken. */
@@ -403,20 +398,20 @@ stream_ready(evutil_socket_t fd, short what, void *arg)
 	stream_enter(s);
 	if (s->state == STREAM_CONNECTING) {
 		stream_connect_done(s);
+	} else if (s->state == STREAM_HANDSHAKE) {
+		stream_handshake(s);
 	} else {
-		if (what & EV_WRITE) {
-			s->is_write_blocked = false;
-			stream_pump_out(s);
-		}
 		if ((what & EV_READ) || s->is_read_blocked)
 			stream_pump_in(s);
-		if (!s->is_closed && !s->is_write_blocked)
+		if (what & EV_WRITE)
+			s->is_write_blocked = false;
+		if (!s->is_write_blocked)
 			stream_pump_out(s);
 	}
 	stream_leave(s);
 }
 
-static void
+void
 stream_attach(struct stream *s, int fd)
 {
 	s->fd = fd;
@@ -424,123 +419,6 @@ stream_attach(struct stream *s, int fd)
 				  stream_ready, s);
 	s->write_event = event_new(loop_base(s->loop), fd, EV_WRITE | EV_PERSIST,
 				   stream_ready, s);
-}
-
-static void
-stream_set_options(int fd)
-{
-	int on = 1;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-}
-
-static void
-stream_dial_failed(struct stream *s)
-{
-	struct errmsg err;
-	int code = s->dial_code;
-
-	if (code == -ECONNREFUSED)
-		error_set(&err, code, "%s refused the connection: nothing listens there",
-			  s->peer);
-	else if (code == -ENOENT)
-		error_set(&err, code, "%s does not exist: nothing listens there", s->peer);
-	else
-		error_set(&err, code, "no connection to %s: %s", s->peer,
-			  error_text(code));
-	stream_fail(s, code, err.text);
-}
-
-/* One attempt; -EINPROGRESS when the answer comes later. */
-static int
-stream_connect(struct stream *s, const struct sockaddr *sa, socklen_t len)
-{
-	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int rc;
-
-	if (fd < 0)
-		return -errno;
-	if (sa->sa_family != AF_UNIX)
-		stream_set_options(fd);
-	rc = connect(fd, sa, len) == 0 ? 0 : -errno;
-	if (rc != 0 && rc != -EINPROGRESS) {
-		close(fd);
-		return rc;
-	}
-	stream_attach(s, fd);
-	return rc;
-}
-
-/* Try the addresses left, in the resolver's order. An attempt that hangs is given up when
- * there is another address, so that a broken IPv6 does not hide a working IPv4. */
-static void
-stream_connect_next(struct stream *s)
-{
-	int rc = -EADDRNOTAVAIL;
-
-	s->state = STREAM_CONNECTING;
-	while (s->fd < 0 && s->next_address != NULL) {
-		struct addrinfo *ai = s->next_address;
-
-		s->next_address = ai->ai_next;
-		address_format(ai->ai_addr, ai->ai_addrlen, s->peer);
-		rc = stream_connect(s, ai->ai_addr, ai->ai_addrlen);
-		if (s->fd < 0)
-			s->dial_code = rc;
-	}
-	if (s->fd < 0) {
-		stream_dial_failed(s);
-		return;
-	}
-	stream_set_limit(s, s->next_address != NULL ? STREAM_DIAL_NEXT_MS :
-						      STREAM_DIAL_MS_MAX);
-	if (rc == 0)
-		stream_connected(s);
-}
-
-static void
-stream_dial_unix(struct stream *s)
-{
-	int rc = stream_connect(s, (const void *)s->unix_address,
-				sizeof(*s->unix_address));
-
-	s->state = STREAM_CONNECTING;
-	if (rc == 0) {
-		stream_connected(s);
-		return;
-	}
-	/* A full backlog; unix sockets do not connect in the background. */
-	s->dial_code = rc == -EAGAIN ? -EBUSY : rc;
-	stream_dial_failed(s);
-}
-
-static void
-stream_resolved(void *arg, struct addrinfo *list, const char *why)
-{
-	struct stream *s = arg;
-
-	stream_enter(s);
-	s->resolve = NULL;
-	s->addresses = s->next_address = list;
-	if (list == NULL)
-		stream_fail(s, -EHOSTUNREACH, why);
-	else
-		stream_connect_next(s);
-	stream_leave(s);
-}
-
-static void
-stream_dial_start(struct stream *s)
-{
-	if (s->unix_address != NULL) {
-		stream_dial_unix(s);
-	} else if (s->addresses != NULL) {
-		stream_connect_next(s);
-	} else if (s->resolve == NULL) {
-		stream_set_limit(s, STREAM_DIAL_MS_MAX);
-		s->resolve = resolve_start(s->loop, s->host, s->port, stream_resolved, s);
-	}
 }
 
 /* What an owner's call has asked for, now from the loop. */
@@ -553,15 +431,15 @@ stream_kicked(evutil_socket_t fd, short what, void *arg)
 	stream_enter(s);
 	if (s->state == STREAM_RESOLVING)
 		stream_dial_start(s);
-	else if (s->state == STREAM_HANDSHAKE)
-		stream_opened(s); /* accepted */
+	else if (s->state == STREAM_HANDSHAKE && !s->is_write_blocked)
+		stream_handshake(s); /* accepted */
 	if (s->is_show_due && s->state == STREAM_OPEN && !s->is_paused && !s->is_closed) {
 		s->is_show_due = false;
 		if (s->in.len > 0 && !s->is_eof && !s->is_finishing)
 			stream_show(s, buf_bytes(&s->in));
-		if (!s->is_closed && stream_has_hidden_input(s))
-			stream_pump_in(s);
 	}
+	if (s->is_input_hidden)
+		stream_pump_in(s);
 	if (!s->is_write_blocked)
 		stream_pump_out(s);
 	stream_leave(s);
@@ -583,7 +461,9 @@ stream_limit_over(evutil_socket_t fd, short what, void *arg)
 		stream_close_socket(s);
 		stream_connect_next(s);
 	} else {
-		error_set(&err, -ETIMEDOUT, "%s did not answer in time", s->peer);
+		error_set(&err, -ETIMEDOUT, "%s did not %s in time", s->peer,
+			  s->state == STREAM_HANDSHAKE ? "finish the TLS handshake" :
+							 "answer");
 		stream_fail(s, -ETIMEDOUT, err.text);
 	}
 	stream_leave(s);
@@ -659,7 +539,11 @@ stream_update(struct stream *s)
 
 	if (s->is_finishing && s->in.cap > 0)
 		buf_fini(&s->in);
-	stream_set_event(s->read_event, &s->is_reading, stream_may_read(s));
+	stream_set_event(s->read_event, &s->is_reading,
+			 stream_may_read(s) ||
+				 (s->state == STREAM_HANDSHAKE && !s->is_write_blocked));
+	if (s->is_input_hidden && stream_may_read(s))
+		event_active(s->kick, 0, 0);
 	stream_set_event(s->write_event, &s->is_writing,
 			 s->state == STREAM_CONNECTING || s->is_write_blocked);
 	if (is_full && s->peek == NULL)
@@ -672,7 +556,16 @@ stream_update(struct stream *s)
 	}
 }
 
-static struct stream *
+void
+stream_set_options(int fd)
+{
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+struct stream *
 stream_new(struct loop *loop)
 {
 	struct stream *s = mem_calloc(1, sizeof(*s));
@@ -690,49 +583,13 @@ stream_accept(struct loop *loop, int fd, struct tls *tls, const char *peer, bool
 {
 	struct stream *s = stream_new(loop);
 
-	(void)tls;
+	s->tls = tls_hold(tls);
 	s->is_unix = is_unix;
 	snprintf(s->peer, sizeof(s->peer), "%s", peer);
 	if (!is_unix)
 		stream_set_options(fd);
 	stream_attach(s, fd);
-	s->state = STREAM_HANDSHAKE;
-	event_active(s->kick, 0, 0);
-	return s;
-}
-
-struct stream *
-stream_dial(struct loop *loop, const char *address, struct tls *tls, const char *alpn,
-	    const struct stream_handler *h, void *arg, struct errmsg *err)
-{
-	const char *path = address_unix_path(address);
-	struct sockaddr_un sun;
-	char host[ADDRESS_HOST_SIZE];
-	struct stream *s;
-	int port = 0;
-
-	(void)tls, (void)alpn;
-	if (path != NULL && address_unix_fill(path, &sun, err) != 0)
-		return NULL;
-	if (path == NULL &&
-	    (address_split(address, host, sizeof(host), &port) != 0 || port == 0)) {
-		error_set(err, -EINVAL,
-			  "'%.100s' is not an address; write host:port, [ipv6]:port or "
-			  "unix:/path", address);
-		return NULL;
-	}
-	s = stream_new(loop);
-	s->state = STREAM_RESOLVING;
-	snprintf(s->peer, sizeof(s->peer), "%.120s", address);
-	stream_set_handler(s, h, arg);
-	if (path != NULL) {
-		s->is_unix = true;
-		s->unix_address = mem_dup(&sun, sizeof(sun));
-	} else {
-		s->host = mem_strdup(host);
-		s->port = port;
-		s->addresses = s->next_address = address_numeric(host, port);
-	}
+	stream_start(s, NULL);
 	event_active(s->kick, 0, 0);
 	return s;
 }
@@ -861,20 +718,28 @@ stream_peer_uid(const struct stream *s)
 bool
 stream_peer_id(const struct stream *s, struct id *ret_id)
 {
-	(void)s, (void)ret_id;
-	return false;
+	return s->session != NULL && tls_session_peer_id(s->session, ret_id);
 }
 
 struct bytes
 stream_peer_cert(const struct stream *s)
 {
-	(void)s;
-	return BYTES_NONE;
+	return s->session != NULL ? tls_session_peer_cert(s->session) : BYTES_NONE;
+}
+
+void
+stream_wire_bytes(const struct stream *s, uint64_t *ret_received, uint64_t *ret_sent)
+{
+	uint64_t received = 0, sent = 0;
+
+	if (s->session != NULL)
+		tls_session_wire_bytes(s->session, &received, &sent);
+	*ret_received = s->plain_received + received;
+	*ret_sent = s->plain_sent + sent;
 }
 
 const char *
 stream_alpn(const struct stream *s)
 {
-	(void)s;
-	return "";
+	return s->session != NULL ? tls_session_alpn(s->session) : "";
 }

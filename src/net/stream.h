@@ -2,9 +2,9 @@
 /* Byte streams on the loop: TCP or unix sockets, plain or TLS, listening or dialled, with
  * back-pressure both ways. http/ speaks over plain ones, the mesh over TLS ones.
  *
- * A stream is owned by whoever got it; stream_close() ends it at any time, also from inside
- * one of its own callbacks, and no callback follows. After on_close the stream must still
- * be closed by its owner. All calls belong to the loop's thread. */
+ * A stream is owned by whoever got it; stream_close() ends it at any time, also from
+ * inside one of its own callbacks, and no callback follows. After on_close the stream
+ * must still be closed by its owner. All calls belong to the loop's thread. */
 #ifndef OCF_NET_STREAM_H
 #define OCF_NET_STREAM_H
 
@@ -23,20 +23,20 @@ enum { STREAM_ADDRESS_SIZE = 128 }; /* "1.2.3.4:5", "[::1]:5", "unix:/path" */
 
 /* Members may be NULL. */
 struct stream_handler {
-	/* Connected, and for TLS the handshake is done and the peer verified. Comes once, for
-	 * accepted streams too, before anything else but a failing on_close. */
+	/* Connected, and for TLS the handshake is done and the peer verified. Comes once,
+	 * for accepted streams too, before anything else but a failing on_close. */
 	void (*on_open)(void *arg);
-	/* All bytes that have arrived and are not yet consumed. Returns how many were used;
-	 * the rest is shown again with the next arrival, or by stream_resume(). */
+	/* All bytes that have arrived and are not yet consumed. Returns how many were
+	 * used; the rest is shown again with the next arrival, or by stream_resume(). */
 	size_t (*on_data)(void *arg, struct bytes data);
-	/* Output was written and what is left is at or below STREAM_OUTPUT_LOW_BYTES. Comes
-	 * after each such write, so also when nobody waited for it. */
+	/* Output was written and what is left is at or below STREAM_OUTPUT_LOW_BYTES.
+	 * Comes after each such write, so also when nobody waited for it. */
 	void (*on_drain)(void *arg);
-	/* Once. The other side ended (`reason` 0): what was written still goes out, and so
-	 * does stream_write(). Or the stream failed: a negative code, and a sentence in
-	 * `why` (valid during the call); nothing goes out any more. All input was shown
-	 * before, unless the stream is paused or its input is full: a peer that has gone is
-	 * reported at once, and what it left unread is lost. */
+	/* Once. The other side ended (`reason` 0): what was written still goes out, and
+	 * so does stream_write(). Or the stream failed: a negative code, and a sentence
+	 * in `why` (valid during the call); nothing goes out any more. All input was
+	 * shown before, unless the stream is paused or its input is full: a peer that has
+	 * gone is reported at once, and what it left unread is lost. */
 	void (*on_close)(void *arg, int reason, const char *why);
 };
 
@@ -51,8 +51,8 @@ enum {
 };
 
 void stream_set_handler(struct stream *s, const struct stream_handler *h, void *arg);
-/* Copy `data` to the output. Returns the bytes waiting there now; the owner should stop at
- * its own limit and go on at on_drain. Never blocks, never fails: a failure arrives as
+/* Copy `data` to the output. Returns the bytes waiting there now; the owner should stop
+ * at its own limit and go on at on_drain. Never blocks, never fails: a failure arrives as
  * on_close. */
 size_t stream_write(struct stream *s, struct bytes data);
 size_t stream_pending(const struct stream *s);
@@ -70,7 +70,8 @@ void stream_close(struct stream *s);
  * full because the owner does not consume does not count. */
 void stream_set_idle(struct stream *s, ms_t idle_ms);
 
-/* Text of the far address (a unix socket's path for both sides); as dialled until then. */
+/* Text of the far address (a unix socket's path for both sides); as dialled until
+ * then. */
 const char *stream_peer(const struct stream *s);
 bool stream_is_unix(const struct stream *s);
 /* The user id of a unix socket's peer; -1 otherwise. */
@@ -80,11 +81,14 @@ int stream_peer_uid(const struct stream *s);
 bool stream_peer_id(const struct stream *s, struct id *ret_id);
 struct bytes stream_peer_cert(const struct stream *s);
 const char *stream_alpn(const struct stream *s);
+/* Bytes moved over the socket so far; with TLS its records and handshake are counted. */
+void stream_wire_bytes(const struct stream *s, uint64_t *ret_received,
+		       uint64_t *ret_sent);
 
-/* "host:port", "[v6]:port" or "unix:/path". Port 0 picks one. Listening on [::] serves IPv4
- * too. `tls` NULL for plain. on_accept gets streams whose handler must be set at once; TLS
- * streams open later (on_open), within the handshake limit of net/tls.h.
- * A unix socket gets `mode`; a stale one (nobody listening) is replaced. */
+/* "host:port", "[v6]:port" or "unix:/path". Port 0 picks one. Listening on [::] serves
+ * IPv4 too. `tls` NULL for plain. on_accept gets streams whose handler must be set at
+ * once; TLS streams open later (on_open), within the handshake limit of net/tls.h. A unix
+ * socket gets `mode`; a stale one (nobody listening) is replaced. */
 int listener_open(struct loop *loop, const char *address, struct tls *tls, unsigned mode,
 		  void (*on_accept)(void *arg, struct stream *s), void *arg,
 		  struct listener **ret_listener, struct errmsg *err);
@@ -94,9 +98,9 @@ const char *listener_address(const struct listener *l);
 /* Stop and go on accepting (connection limits). */
 void listener_pause(struct listener *l, bool is_paused);
 
-/* Start to connect; the outcome is on_open or on_close. Names are resolved without blocking
- * the loop. `alpn` for TLS ("ocf/1"). Returns NULL only for an address that cannot be
- * parsed. */
+/* Start to connect; the outcome is on_open or on_close. Names are resolved without
+ * blocking the loop. `alpn` for TLS ("ocf/1"). Returns NULL only for an address that
+ * cannot be parsed. */
 struct stream *stream_dial(struct loop *loop, const char *address, struct tls *tls,
 			   const char *alpn, const struct stream_handler *h, void *arg,
 			   struct errmsg *err);

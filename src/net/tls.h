@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS 1.3 between nodes, by the cluster's own CA and nothing else: no system trust, no names,
- * no resumption, no tickets. Give a `struct tls` to listener_open() or stream_dial().
+/* TLS 1.3 between nodes, by the cluster's own CA and nothing else: no system trust, no
+ * names, no resumption, no tickets. Give a `struct tls` to listener_open() or
+ * stream_dial().
  *
- * TLS_ALPN_PEER ("ocf/1"): both sides show a certificate that ident's cert_check() accepts;
- * a stream that opens has a peer whose id stream_peer_id() tells.
- * TLS_ALPN_JOIN ("ocf-join/1"): the server shows its chain, pinned by the SHA-256 of the CA
- * certificate in the invitation; the client has no certificate yet, so stream_peer_id() is
- * false on the server's side. The listener's owner must hand such streams to net/join.h
- * and to nothing else.
- * A client that names neither is refused. In TLS 1.3 a client's stream opens before the
- * server has judged its certificate: a refusal arrives as its on_close. */
+ * TLS_ALPN_PEER ("ocf/1"): both sides show a certificate that ident's cert_check()
+ * accepts; a stream that opens has a peer whose id stream_peer_id() tells. TLS_ALPN_JOIN
+ * ("ocf-join/1"): the server shows its chain, pinned by the SHA-256 of the CA certificate
+ * in the invitation; the client has no certificate yet, so stream_peer_id() is false on
+ * the server's side. The listener's owner must hand such streams to net/join.h and to
+ * nothing else. A client that names neither is refused. In TLS 1.3 a client's stream
+ * opens before the server has judged its certificate: a refusal arrives as its
+ * on_close. */
 #ifndef OCF_NET_TLS_H
 #define OCF_NET_TLS_H
 

@@ -17,10 +17,14 @@ const char *
 catalog_state_text(enum catalog_state state)
 {
 	static const char *const texts[] = {
-		[CATALOG_ALIVE] = "alive",	   [CATALOG_SUSPECT] = "suspect",
-		[CATALOG_DRAINING] = "draining",   [CATALOG_UNREACHABLE] = "unreachable",
-		[CATALOG_DEAD] = "dead",	   [CATALOG_LEFT] = "left",
-		[CATALOG_FORGOTTEN] = "forgotten", [CATALOG_BANNED] = "banned",
+		[CATALOG_ALIVE] = "alive",
+		[CATALOG_SUSPECT] = "suspect",
+		[CATALOG_DRAINING] = "draining",
+		[CATALOG_UNREACHABLE] = "unreachable",
+		[CATALOG_DEAD] = "dead",
+		[CATALOG_LEFT] = "left",
+		[CATALOG_FORGOTTEN] = "forgotten",
+		[CATALOG_BANNED] = "banned",
 	};
 
 	assert((size_t)state < sizeof(texts) / sizeof(texts[0]));

@@ -13,3 +13,13 @@ tests_unit_test_table_rows_LDADD = $(TEST_LIBS) $(TABLE_LIBS)
 tests_unit_test_table_catalog_SOURCES = tests/unit/test-table-catalog.c
 tests_unit_test_table_catalog_LDADD = $(TEST_LIBS) $(TABLE_LIBS)
 endif
+
+# Without --enable-fuzzing it replays its corpus.
+check_PROGRAMS += tests/fuzz/fuzz-rows
+tests_fuzz_fuzz_rows_SOURCES = tests/fuzz/fuzz-rows.c tests/fuzz/replay.c
+tests_fuzz_fuzz_rows_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_rows_LDADD = $(TABLE_LIBS)
+if !FUZZING
+TESTS += tests/fuzz/fuzz-rows
+endif
+EXTRA_DIST += tests/fuzz/corpus/rows

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys and rows as they come from the disk and from peers: whatever decodes must encode to
- * the very bytes it was read from (canonical), and be a state that merging with itself
+/* Keys and rows as they come from the disk and from peers: whatever decodes must encode
+ * to the very bytes it was read from (canonical), and be a state that merging with itself
  * leaves alone. The first byte says which of the two the rest is. */
 #include "config.h"
 

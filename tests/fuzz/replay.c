@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a fuzz target is without libFuzzer: a test. Runs LLVMFuzzerTestOneInput on every file
- * of tests/fuzz/corpus/<input>/ (<input> from the program's name, fuzz-<input>), on every
- * prefix-shortened, bit-flipped, spliced variant that a fixed seed gives, and reports in TAP.
- * Inputs are given in memory of exactly their size, so that a sanitizer sees a read past
- * the end. When one kills the program, its file, round and seed are printed.
+/* What a fuzz target is without libFuzzer: a test. Runs LLVMFuzzerTestOneInput on every
+ * file of tests/fuzz/corpus/<input>/ (<input> from the program's name, fuzz-<input>), on
+ * every prefix-shortened, bit-flipped, spliced variant that a fixed seed gives, and
+ * reports in TAP. Inputs are given in memory of exactly their size, so that a sanitizer
+ * sees a read past the end. When one kills the program, its file, round and seed are
+ * printed.
  *
  * Arguments, if any, are files to run once each: fuzz-codec crash-1234.
  * OCF_TEST_SEED picks other variants, OCF_TEST_LEVEL=quick fewer. */
@@ -111,7 +112,8 @@ replay_variants(const char *path, struct bytes input, struct bytes other, uint64
 
 	for (int round = 0; round < rounds; round++) {
 		snprintf(replay_now, sizeof(replay_now),
-			 "# died on variant %d of %s, seed %" PRIu64 "\n", round, path, seed);
+			 "# died on variant %d of %s, seed %" PRIu64 "\n", round, path,
+			 seed);
 		rng_init(&rng, seed + (uint64_t)round);
 		buf_clear(&b);
 		buf_extend(&b, 1); /* so that data is never NULL */
@@ -148,8 +150,9 @@ replay_folder(const char *folder, int *ret_files, int *ret_variants)
 {
 	const char *level = getenv("OCF_TEST_LEVEL"), *text = getenv("OCF_TEST_SEED");
 	uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : 20231127;
-	int variants = level != NULL && strcmp(level, "quick") == 0 ? REPLAY_VARIANTS_QUICK
-								    : REPLAY_VARIANTS;
+	int variants = level != NULL && strcmp(level, "quick") == 0
+			       ? REPLAY_VARIANTS_QUICK
+			       : REPLAY_VARIANTS;
 	struct buf last = BUF_INIT;
 	struct dirent **entries = NULL;
 	int n = scandir(folder, &entries, replay_is_file, alphasort);
@@ -164,10 +167,9 @@ replay_folder(const char *folder, int *ret_files, int *ret_variants)
 
 		if (is_good && (is_good = replay_read(path, &content))) {
 			replay_one(buf_bytes(&content));
-			*ret_variants += replay_variants(path, buf_bytes(&content),
-							 buf_bytes(&last),
-							 seed + (uint64_t)i * 1000003,
-							 variants / n + 1);
+			*ret_variants += replay_variants(
+				path, buf_bytes(&content), buf_bytes(&last),
+				seed + (uint64_t)i * 1000003, variants / n + 1);
 			(*ret_files)++;
 		}
 		buf_fini(&last);
@@ -217,7 +219,8 @@ main(int argc, char **argv)
 		return replay_arguments(argc, argv);
 	if (strncmp(program, "fuzz-", 5) == 0)
 		program += 5;
-	folder = mem_printf("%s/tests/fuzz/corpus/%s", srcdir != NULL ? srcdir : ".", program);
+	folder = mem_printf("%s/tests/fuzz/corpus/%s", srcdir != NULL ? srcdir : ".",
+			    program);
 	printf("1..1\n");
 	is_good = replay_folder(folder, &files, &variants);
 	printf("%sok 1 - %s survives its corpus (%d files) and %d variants of it\n",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The OR-set as one would explain it, without a thought for size: every version ever written
- * is an event that is kept for ever, together with the set of events that its writer had
- * seen. A replica is a set of events. An event stands in a replica unless an event of the
- * replica saw it. What crdt/row.c keeps must be what stands, always.
+/* The OR-set as one would explain it, without a thought for size: every version ever
+ * written is an event that is kept for ever, together with the set of events that its
+ * writer had seen. A replica is a set of events. An event stands in a replica unless an
+ * event of the replica saw it. What crdt/row.c keeps must be what stands, always.
  *
  * The model knows nothing of contexts, sequence numbers or signatures, so a wrong use of
  * those cannot be wrong here in the same way. */
@@ -29,8 +29,8 @@ struct model {
 void model_init(struct model *m);
 void model_fini(struct model *m);
 /* The owner, as the actor, adds (value not NULL) or removes, having seen what the replica
- * `seen` (events) holds; its version is made by version_next() from `row`, the real state of
- * that replica. Returns the event's number, or -1 when version_next() refuses. */
+ * `seen` (events) holds; its version is made by version_next() from `row`, the real state
+ * of that replica. Returns the event's number, or -1 when version_next() refuses. */
 int model_write(struct model *m, uint64_t seen, const struct row *row, struct dot dot,
 		const char *value);
 /* The events that stand in a replica that holds these. */

@@ -42,12 +42,12 @@ skip() { # SENTENCE REASON
 
 # The command's success is the statement.
 ok() { # SENTENCE COMMAND ARG…
-	local sentence=$1
+	local ok_sentence=$1
 	shift
 	if "$@" >"$TMP/ok.out" 2>&1; then
-		pass "$sentence"
+		pass "$ok_sentence"
 	else
-		fail "$sentence"
+		fail "$ok_sentence"
 		diag "exit status not 0: $*"
 		diag <"$TMP/ok.out"
 		return 1
@@ -98,10 +98,10 @@ run() {
 # Ask until the command succeeds: 10 times a second, for at most that many seconds (three
 # times as many in sanitized or instrumented builds, see OCF_TEST_PATIENCE).
 wait_until() { # SECONDS COMMAND ARG…
-	local limit=$(($1 * ${OCF_TEST_PATIENCE:-1})) started=$SECONDS
+	local wait_limit=$(($1 * ${OCF_TEST_PATIENCE:-1})) wait_since=$SECONDS
 	shift
 	until "$@" >/dev/null 2>&1; do
-		[ $((SECONDS - started)) -le "$limit" ] || return 1
+		[ $((SECONDS - wait_since)) -le "$wait_limit" ] || return 1
 		sleep 0.1
 	done
 }

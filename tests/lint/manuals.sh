@@ -14,7 +14,7 @@ ok "ocfd --help lists options" test "$(wc -l <"$TMP/options")" -ge 10
 is "each option of ocfd stands in ocf.conf(5)" "$(comm -23 "$TMP/options" "$TMP/described")" ""
 is "ocf.conf(5) has no other" "$(comm -13 "$TMP/options" "$TMP/described")" ""
 
-"$OCF_TEST_BUILDDIR/src/cli/ocf" --help | grep -oE '^  +[a-z]+' | tr -d ' ' | sort >"$TMP/commands"
+"$OCF_TEST_BUILDDIR/src/cli/ocf" --help | grep -oE '^  [a-z]+' | tr -d ' ' | sort >"$TMP/commands"
 sed -nE 's/^\.It Cm ([a-z]+).*/\1/p' "$man/ocf.1" | sort >"$TMP/described"
 ok "ocf --help lists commands" test "$(wc -l <"$TMP/commands")" -ge 8
 is "each command of ocf stands in ocf(1)" "$(comm -23 "$TMP/commands" "$TMP/described")" ""

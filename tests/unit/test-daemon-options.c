@@ -47,8 +47,9 @@ test_later_sources_win(void)
 					    "[peer]\nseeds = a:1, b:2\nseeds = c:3\n"
 					    "[log]\nlevel = debug\n");
 	char *folder = mem_printf("%s.d", path);
-	char *drop_in, *environment[] = { (char *)"OCF_HTTP_MAX_BODY=3K", (char *)"HOME=/",
-					  (char *)"OCF_SOCKET=/x", (char *)"OCF_TEST_ANY=1", NULL };
+	char *drop_in, *environment[] = { (char *)"OCF_HTTP_MAX_BODY=3K",
+					  (char *)"HOME=/", (char *)"OCF_SOCKET=/x",
+					  (char *)"OCF_TEST_ANY=1", NULL };
 	struct errmsg err = { "" };
 	struct config c;
 
@@ -82,13 +83,16 @@ static const struct {
 	const char *text;
 	const char *says[3];
 } mistakes[] = {
-	{ "[http]\nlisen = 127.0.0.1:1\n", { "bad.conf:2", "http.lisen", "http.listen" } },
-	{ "[htp]\nlisten = 127.0.0.1:1\n", { "bad.conf:2", "htp.listen", "http.listen" } },
+	{ "[http]\nlisen = 127.0.0.1:1\n",
+	  { "bad.conf:2", "http.lisen", "http.listen" } },
+	{ "[htp]\nlisten = 127.0.0.1:1\n",
+	  { "bad.conf:2", "htp.listen", "http.listen" } },
 	{ "listen = 127.0.0.1:1\n", { "bad.conf:1", ".listen", "did you mean" } },
 	{ "[http]\n\nmax_body = big\n", { "bad.conf:3", "http.max_body", "size" } },
 	{ "[http]\nmax_body = 1\n", { "bad.conf:2", "http.max_body", "1024" } },
 	{ "[http]\npublic = perhaps\n", { "bad.conf:2", "http.public", "yes nor no" } },
-	{ "[dispatch]\ntimeout = 5 weeks\n", { "bad.conf:2", "dispatch.timeout", "30s" } },
+	{ "[dispatch]\ntimeout = 5 weeks\n",
+	  { "bad.conf:2", "dispatch.timeout", "30s" } },
 	{ "[dispatch]\npolicy = best\n", { "bad.conf:2", "dispatch.policy", "random" } },
 	{ "[peer]\nlisten = here\n", { "bad.conf:2", "peer.listen", "127.0.0.1" } },
 	{ "[log]\nnonsense\n", { "bad.conf:2", "neither", "comment" } },
@@ -176,7 +180,8 @@ static const struct tap_test tests[] = {
 	{ "file, drop-in, environment, argument: later wins", test_later_sources_win },
 	{ "a mistake is named with file, line, key and the nearest one",
 	  test_mistakes_are_named_with_their_place },
-	{ "a line too long for the parser is refused whole", test_a_long_line_is_refused_whole },
+	{ "a line too long for the parser is refused whole",
+	  test_a_long_line_is_refused_whole },
 	{ "unknown variables and arguments are errors",
 	  test_unknown_variables_and_arguments_are_errors },
 	{ "options that exclude each other are refused",

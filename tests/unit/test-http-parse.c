@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parser as a table: an input, and the trace of what it must become. Every input is cut
- * at every place, and fed byte by byte; the trace must stay the same. */
+/* The parser as a table: an input, and the trace of what it must become. Every input is
+ * cut at every place, and fed byte by byte; the trace must stay the same. */
 #include "config.h"
 
 #include <stdio.h>
@@ -35,9 +35,10 @@ trace_event(struct trace *t, const struct http_event *ev)
 	}
 	switch (ev->kind) {
 	case HTTP_HEAD:
-		buf_printf(&t->text, "%s %s %s/1.%d len=%lld%s%s", head->method, head->target,
-			   head->host, head->minor, (long long)head->body_len,
-			   head->keep_alive ? " ka" : "", head->expects_continue ? " 100" : "");
+		buf_printf(&t->text, "%s %s %s/1.%d len=%lld%s%s", head->method,
+			   head->target, head->host, head->minor,
+			   (long long)head->body_len, head->keep_alive ? " ka" : "",
+			   head->expects_continue ? " 100" : "");
 		for (int i = 0; i < head->headers_len; i++)
 			if (head->headers[i].name[0] == 'x')
 				buf_printf(&t->text, " %s=[%s]", head->headers[i].name,
@@ -168,18 +169,22 @@ test_valid_requests(void)
 		  "OPTIONS * [::1]:8092/1.1 len=0 ka|end|", 0 },
 		{ "GET http://Other:81/x?y HTTP/1.1\r\n" H "\r\n",
 		  "GET /x?y other:81/1.1 len=0 ka|end|", 0 },
-		{ "GET HTTPS://o?y HTTP/1.1\r\n" H "\r\n", "GET /?y o/1.1 len=0 ka|end|", 0 },
+		{ "GET HTTPS://o?y HTTP/1.1\r\n" H "\r\n", "GET /?y o/1.1 len=0 ka|end|",
+		  0 },
 		{ "GET http://o HTTP/1.1\r\n" H "\r\n", "GET / o/1.1 len=0 ka|end|", 0 },
 		{ "GET //o/ HTTP/1.1\r\n" H "\r\n", "GET //o/ a/1.1 len=0 ka|end|", 0 },
-		{ "M-SEARCH / HTTP/1.1\r\n" H "\r\n", "M-SEARCH / a/1.1 len=0 ka|end|", 0 },
+		{ "M-SEARCH / HTTP/1.1\r\n" H "\r\n", "M-SEARCH / a/1.1 len=0 ka|end|",
+		  0 },
 		{ "POST /p HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello",
 		  "POST /p a/1.1 len=5 ka|hello|end|", 0 },
 		{ "POST /p HTTP/1.1\r\n" H "Content-Length: 0005\r\nX-A:\r\n"
 		  "x-b: \"q\" \xc3\xa9\r\n\r\nhello",
 		  "POST /p a/1.1 len=5 ka x-a=[] x-b=[\"q\" \xc3\xa9]|hello|end|", 0 },
-		{ "PUT /p HTTP/1.1\r\n" H "Content-Length: 0\r\nExpect: 100-Continue\r\n\r\n",
+		{ "PUT /p HTTP/1.1\r\n" H
+		  "Content-Length: 0\r\nExpect: 100-Continue\r\n\r\n",
 		  "PUT /p a/1.1 len=0 ka|end|", 0 },
-		{ "PUT /p HTTP/1.1\r\n" H "Content-Length: 1\r\nExpect: 100-Continue\r\n\r\nx",
+		{ "PUT /p HTTP/1.1\r\n" H
+		  "Content-Length: 1\r\nExpect: 100-Continue\r\n\r\nx",
 		  "PUT /p a/1.1 len=1 ka 100|x|end|", 0 },
 		{ "POST /p HTTP/1.1\r\n" H "Transfer-Encoding: Chunked\r\n\r\n"
 		  "5\r\nhello\r\n00A;x=\"y\"; z\r\n, world!!!\r\n0\r\n\r\n",
@@ -188,9 +193,11 @@ test_valid_requests(void)
 			 "GET / HTTP/1.1\r\n" H "\r\n",
 		  HEAD "x|end|GET / a/1.1 len=0 ka|end|", 0 },
 		{ "POST /1 HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"
-		  "GET /2 HTTP/1.1\r\n" H "X-I: 2\r\n\r\n\r\nGET /3 HTTP/1.1\r\n" H "\r\n",
+		  "GET /2 HTTP/1.1\r\n" H "X-I: 2\r\n\r\n\r\nGET /3 HTTP/1.1\r\n" H
+		  "\r\n",
 		  "POST /1 a/1.1 len=3 ka|abc|end|GET /2 a/1.1 len=0 ka x-i=[2]|end|"
-		  "GET /3 a/1.1 len=0 ka|end|", 0 },
+		  "GET /3 a/1.1 len=0 ka|end|",
+		  0 },
 		{ "GET / HTTP/1.1\r\n" H "Con", "...", 0 },
 		{ "POST / HTTP/1.1\r\n" H "Content-Length: 9\r\n\r\nabc",
 		  "POST / a/1.1 len=9 ka|abc...", 0 },
@@ -227,7 +234,8 @@ test_bad_request_lines(void)
 		{ "\x16\x03\x01\x02\x01\x01\xfc\x03\x03\r\n", "!400", 0 },
 		{ "CONNECT a:80 HTTP/1.1\r\n" H "\r\n", "!501", 0 },
 		{ "TRACE / HTTP/1.1\r\n" H "\r\n", "!501", 0 },
-		{ "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\n" H "\r\n", "!501", 0 },
+		{ "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\n" H "\r\n", "!501",
+		  0 },
 		{ "GET * HTTP/1.1\r\n" H "\r\n", "!400", 0 },
 		{ "GET a HTTP/1.1\r\n" H "\r\n", "!400", 0 },
 		{ "GET /#f HTTP/1.1\r\n" H "\r\n", "!400", 0 },
@@ -284,7 +292,8 @@ test_bad_headers(void)
 		{ "GET / HTTP/1.1\r\n" H "X: a\x7f\r\n\r\n", "!400", 0 },
 		{ "GET / HTTP/1.1\r\n" H "X: a\0b\r\n\r\n", "!400", 35 },
 		{ "GET / HTTP/1.1\r\n" H "X\0Y: a\r\n\r\n", "!400", 35 },
-		{ "PUT / HTTP/1.1\r\n" H "Content-Length: 1\r\nExpect: x\r\n\r\n", "!417", 0 },
+		{ "PUT / HTTP/1.1\r\n" H "Content-Length: 1\r\nExpect: x\r\n\r\n", "!417",
+		  0 },
 	};
 
 	EXPECT_ALL(cases);
@@ -306,21 +315,27 @@ test_bad_framing(void)
 		{ POST "Content-Length: \"1\"\r\n\r\na", "!400", 0 },
 		{ POST "Content-Length: 18446744073709551617\r\n\r\na", "!413", 0 },
 		{ POST "Content-Length: 99999999999999999999999\r\n\r\na", "!413", 0 },
-		{ POST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "!400", 0 },
-		{ POST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n", "!400", 0 },
+		{ POST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "!400",
+		  0 },
+		{ POST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n", "!400",
+		  0 },
 		{ POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
 		  "!400", 0 },
-		{ POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n", "!400", 0 },
+		{ POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n",
+		  "!400", 0 },
 		{ POST "Transfer-Encoding: gzip, chunked\r\n\r\n", "!501", 0 },
 		{ POST "Transfer-Encoding: chunked, identity\r\n\r\n", "!400", 0 },
 		{ POST "Transfer-Encoding: identity\r\n\r\n", "!400", 0 },
 		{ POST "Transfer-Encoding: xchunked\r\n\r\n", "!400", 0 },
 		{ POST "Transfer-Encoding: \"chunked\"\r\n\r\n", "!400", 0 },
 		{ POST "Transfer-Encoding: chunked;q=1\r\n\r\n", "!400", 0 },
-		{ POST "Transfer-Encoding:\x0b" "chunked\r\n\r\n", "!400", 0 },
+		{ POST "Transfer-Encoding:\x0b"
+		       "chunked\r\n\r\n",
+		  "!400", 0 },
 		{ POST "Transfer-Encoding:\r\n\r\n", "!400", 0 },
 		{ POST "Transfer-Encoding : chunked\r\n\r\n", "!400", 0 },
-		{ "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "!400", 0 },
+		{ "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		  "!400", 0 },
 	};
 
 	EXPECT_ALL(cases);
@@ -382,7 +397,8 @@ test_limits_extensions(int chunks, const char *fate)
 	buf_put_text(&trace, HEAD);
 	memset(buf_extend(&trace, 1024), 'y', 1024);
 	buf_printf(&trace, "|%s", fate);
-	repeat(CHUNKS, "1;xxxxxxxxxxxxxxx\r\ny\r\n", chunks, "0\r\n\r\n", buf_text(&trace));
+	repeat(CHUNKS, "1;xxxxxxxxxxxxxxx\r\ny\r\n", chunks, "0\r\n\r\n",
+	       buf_text(&trace));
 	buf_fini(&trace);
 }
 
@@ -395,8 +411,10 @@ test_limits(void)
 	/* "GET /" and " HTTP/1.1\r\n" are 16 bytes, "Y: " and the CR LF 5. */
 	repeat("GET /", "a", HTTP_LINE_BYTES_MAX - 15, " HTTP/1.1\r\n" H "\r\n", "!414");
 	repeat("", "a", HTTP_LINE_BYTES_MAX, "", "!414");
-	repeat("GET / HTTP/1.1\r\n" H "Y: ", "a", HTTP_LINE_BYTES_MAX - 4, "\r\n\r\n", "!431");
-	repeat("GET / HTTP/1.1\r\n" H "Y: ", "a", HTTP_LINE_BYTES_MAX - 5, "\r\n\r\n", ok);
+	repeat("GET / HTTP/1.1\r\n" H "Y: ", "a", HTTP_LINE_BYTES_MAX - 4, "\r\n\r\n",
+	       "!431");
+	repeat("GET / HTTP/1.1\r\n" H "Y: ", "a", HTTP_LINE_BYTES_MAX - 5, "\r\n\r\n",
+	       ok);
 	repeat("GET / HTTP/1.1\r\n" H, "Y: 1\r\n", HTTP_HEADERS_MAX - 1, "\r\n", ok);
 	repeat("GET / HTTP/1.1\r\n" H, "Y: 1\r\n", HTTP_HEADERS_MAX, "\r\n", "!431");
 	memset(line, 'a', sizeof(line));
@@ -421,12 +439,15 @@ static void
 test_mutations(void)
 {
 	static const char *const seeds[] = {
-		"POST /p?q HTTP/1.1\r\nHost: a:1\r\nContent-Length: 5\r\nConnection: close\r\n"
+		"POST /p?q HTTP/1.1\r\nHost: a:1\r\nContent-Length: 5\r\nConnection: "
+		"close\r\n"
 		"\r\nhelloGET / HTTP/1.1\r\n" H "\r\n",
 		"POST http://x/p HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nExpect: "
-		"100-continue\r\n\r\n5;e=f\r\nhello\r\n0\r\nT: v\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+		"100-continue\r\n\r\n5;e=f\r\nhello\r\n0\r\nT: v\r\n\r\nGET / "
+		"HTTP/1.0\r\n\r\n",
 	};
-	static const char bytes[] = "\r\n\r\n \t:;,0123456789abcdefx/?%\"\x7f\x80\x00\x01HTTP";
+	static const char bytes[] =
+		"\r\n\r\n \t:;,0123456789abcdefx/?%\"\x7f\x80\x00\x01HTTP";
 	int rounds = tap_is_quick() ? 500 : 5000;
 	struct rng rng;
 
@@ -485,12 +506,14 @@ main(int argc, char **argv)
 {
 	static const struct tap_test tests[] = {
 		{ "valid requests are read, however they are cut", test_valid_requests },
-		{ "a bad request line is refused with its status", test_bad_request_lines },
+		{ "a bad request line is refused with its status",
+		  test_bad_request_lines },
 		{ "a bad header is refused", test_bad_headers },
 		{ "ambiguous lengths and codings are refused", test_bad_framing },
 		{ "bad chunks are refused", test_bad_chunks },
 		{ "every limit holds, and one less passes", test_limits },
-		{ "damaged requests give the same result however they are cut", test_mutations },
+		{ "damaged requests give the same result however they are cut",
+		  test_mutations },
 		{ "lists, names and values are judged rightly", test_lists_and_values },
 		{ "what the chunk encoder writes, the parser reads", test_chunk_encoder },
 	};

@@ -54,8 +54,8 @@ test_cert_good(void)
 	uint8_t public_key[KEY_PUBLIC_BYTES], ca_public[KEY_PUBLIC_BYTES];
 	struct errmsg err = { "" };
 
-	CU_ASSERT_EQUAL(cert_check_ca(buf_bytes(&c.ca_cert), now, &cluster, ca_public, &err),
-			0);
+	CU_ASSERT_EQUAL(
+		cert_check_ca(buf_bytes(&c.ca_cert), now, &cluster, ca_public, &err), 0);
 	CU_ASSERT(id_equal(&cluster, &expected_cluster));
 	CU_ASSERT_EQUAL(cert_check(buf_bytes(&c.cert), buf_bytes(&c.ca_cert), now, &id,
 				   public_key, &err), 0);
@@ -90,8 +90,9 @@ test_cert_foreign(void)
 	struct cluster c = cluster_new(), other = cluster_new();
 	struct errmsg err = { "" };
 
-	CU_ASSERT_EQUAL(cert_check(buf_bytes(&c.cert), buf_bytes(&other.ca_cert), now, NULL,
-				   NULL, &err), -OCF_EFOREIGN);
+	CU_ASSERT_EQUAL(cert_check(buf_bytes(&c.cert), buf_bytes(&other.ca_cert), now,
+				   NULL, NULL, &err),
+			-OCF_EFOREIGN);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "another cluster"));
 	cluster_free(&c);
 	cluster_free(&other);
@@ -112,8 +113,9 @@ test_cert_roles(void)
 	key_public(friend, public_key);
 	cert_issue(c.node, public_key, now, &forged);
 	CU_ASSERT_EQUAL(cluster_check(&c, buf_bytes(&forged), now), -OCF_EFOREIGN);
-	CU_ASSERT_EQUAL(cert_check(buf_bytes(&forged), buf_bytes(&c.cert), now, NULL, NULL,
-				   NULL), -OCF_EFOREIGN);
+	CU_ASSERT_EQUAL(
+		cert_check(buf_bytes(&forged), buf_bytes(&c.cert), now, NULL, NULL, NULL),
+		-OCF_EFOREIGN);
 	buf_fini(&forged);
 	key_free(friend);
 	cluster_free(&c);
@@ -163,8 +165,8 @@ test_request(void)
 		csr.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
 	}
 	for (size_t len = 0; len < csr.len; len++)
-		accepted += cert_request_check(bytes_of(csr.data, len), public_key, NULL) ==
-			    0;
+		accepted += cert_request_check(bytes_of(csr.data, len), public_key,
+					       NULL) == 0;
 	CU_ASSERT_EQUAL(accepted, 0);
 	buf_fini(&csr);
 	key_free(key);

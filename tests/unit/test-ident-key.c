@@ -33,7 +33,8 @@ test_sha256_known(void)
 static void
 test_verify_known(void)
 {
-	uint8_t public_key[KEY_PUBLIC_BYTES], signature[KEY_SIGNATURE_BYTES], message = 0x72;
+	uint8_t public_key[KEY_PUBLIC_BYTES], signature[KEY_SIGNATURE_BYTES],
+		message = 0x72;
 
 	hex_decode("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
 		   public_key, sizeof(public_key));
@@ -55,7 +56,8 @@ test_sign_flips_refused(void)
 
 	key_public(key, public_key);
 	ident_sign(key, bytes_of(message, sizeof(message)), signature);
-	CU_ASSERT(ident_verify(public_key, bytes_of(message, sizeof(message)), signature));
+	CU_ASSERT(
+		ident_verify(public_key, bytes_of(message, sizeof(message)), signature));
 	for (int bit = 0; bit < 8 * KEY_SIGNATURE_BYTES; bit++) {
 		signature[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		accepted += ident_verify(public_key, bytes_of(message, sizeof(message)),
@@ -71,7 +73,8 @@ test_sign_flips_refused(void)
 	accepted += ident_verify(public_key, bytes_of(message, sizeof(message) - 1),
 				 signature);
 	key_public(other, public_key);
-	accepted += ident_verify(public_key, bytes_of(message, sizeof(message)), signature);
+	accepted +=
+		ident_verify(public_key, bytes_of(message, sizeof(message)), signature);
 	CU_ASSERT_EQUAL(accepted, 0);
 	key_free(key);
 	key_free(other);
@@ -144,7 +147,9 @@ static void
 test_key_garbage_refused(void)
 {
 	static const char *const wrong[] = {
-		"", "hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+		"",
+		"hello",
+		"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
 		/* A P-256 key: a good key of the wrong kind. */
 		"-----BEGIN PRIVATE KEY-----\n"
 		"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\n"
@@ -162,7 +167,8 @@ test_key_garbage_refused(void)
 		CU_ASSERT_EQUAL(key_from_pem(bytes_text(wrong[i]), &key, &err),
 				-OCF_EMALFORMED);
 	}
-	CU_ASSERT_EQUAL(key_from_pem(bytes_of(large, 100000), &key, &err), -OCF_EMALFORMED);
+	CU_ASSERT_EQUAL(key_from_pem(bytes_of(large, 100000), &key, &err),
+			-OCF_EMALFORMED);
 	CU_ASSERT_PTR_NULL(key);
 	free(large);
 }

@@ -117,7 +117,8 @@ test_token_sentences(void)
 	CU_ASSERT_EQUAL(token_decode(bytes_text("hello"), &again, &err), -OCF_EMALFORMED);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "ocf1-"));
 	CU_ASSERT_EQUAL(token_decode(bytes_text(""), &again, &err), -OCF_EMALFORMED);
-	CU_ASSERT_EQUAL(token_decode(bytes_text("ocf2-aaaa"), &again, &err), -OCF_EVERSION);
+	CU_ASSERT_EQUAL(token_decode(bytes_text("ocf2-aaaa"), &again, &err),
+			-OCF_EVERSION);
 	token_encode(&token, &text);
 	CU_ASSERT_EQUAL(token_decode(bytes_of(text.data, text.len - 10), &again, &err),
 			-OCF_EMALFORMED);
@@ -179,7 +180,8 @@ test_invites_take(void)
 	unsigned count = 99;
 	bool is_admin = true;
 
-	CU_ASSERT_EQUAL(invites_take(path, secret, &a, now, &is_admin, &err), -OCF_EUNKNOWN);
+	CU_ASSERT_EQUAL(invites_take(path, secret, &a, now, &is_admin, &err),
+			-OCF_EUNKNOWN);
 	CU_ASSERT_EQUAL(invites_add(path, secret, now + 1000, 2, false, now, &err), 0);
 	CU_ASSERT_EQUAL(invites_add(path, admin, now + 1000, 1, true, now, &err), 0);
 	CU_ASSERT_EQUAL(stat(path, &st), 0);
@@ -193,7 +195,8 @@ test_invites_take(void)
 	/* The answer was lost: the same node again costs nothing. */
 	CU_ASSERT_EQUAL(invites_take(path, secret, &a, now, &is_admin, &err), 0);
 	CU_ASSERT_EQUAL(invites_take(path, secret, &b, now, &is_admin, &err), 0);
-	CU_ASSERT_EQUAL(invites_take(path, secret, &c, now, &is_admin, &err), -OCF_ELIMIT);
+	CU_ASSERT_EQUAL(invites_take(path, secret, &c, now, &is_admin, &err),
+			-OCF_ELIMIT);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "used"));
 	CU_ASSERT_EQUAL(invites_take(path, secret, &a, now, &is_admin, &err), 0);
 	CU_ASSERT_EQUAL(invites_take(path, secret, &a, now + 1000, &is_admin, &err),
@@ -252,14 +255,18 @@ static void
 test_invites_damaged(void)
 {
 	static const char *const lines[] = {
-		"x", "00 1 1 member",
+		"x",
+		"00 1 1 member",
 		"0000000000000000000000000000000000000000000000000000000000000000",
 		"0000000000000000000000000000000000000000000000000000000000000000 1 1",
-		"0000000000000000000000000000000000000000000000000000000000000000 1 -1 member",
+		"0000000000000000000000000000000000000000000000000000000000000000 1 -1 "
+		"member",
 		"0000000000000000000000000000000000000000000000000000000000000000 "
 		"9999999999999999999999 1 member",
-		"0000000000000000000000000000000000000000000000000000000000000000 1 1 root",
-		"0000000000000000000000000000000000000000000000000000000000000000 1 1 admin zz",
+		"0000000000000000000000000000000000000000000000000000000000000000 1 1 "
+		"root",
+		"0000000000000000000000000000000000000000000000000000000000000000 1 1 "
+		"admin zz",
 	};
 	char *path = book_path("damaged");
 	uint8_t secret[TOKEN_SECRET_BYTES] = { 0 };
@@ -290,7 +297,8 @@ static const struct tap_test tests[] = {
 	{ "unknown, used and expired invitations are told apart; one node costs one use",
 	  test_invites_take },
 	{ "the book does not hold the secret", test_invites_secret_absent },
-	{ "a full book makes room of used entries and else says so", test_invites_limits },
+	{ "a full book makes room of used entries and else says so",
+	  test_invites_limits },
 	{ "a damaged or readable book is refused and named", test_invites_damaged },
 };
 

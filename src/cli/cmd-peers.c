@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/command.h"
+#include "cli/output.h"
+
+int
+cmd_peers(struct cli *cli, int argc, char **argv)
+{
+	static const struct column columns[] = {
+		{ "NODE", "name", output_plain, false, false },
+		{ "ID", "node", output_short_id, false, false },
+		{ "ADDRESS", "address", output_plain, false, false },
+		{ "DIRECTION", "direction", output_plain, false, false },
+		{ "STATE", "state", output_plain, false, false },
+		{ "RTT", "rtt_ms", output_ms, true, false },
+		{ "SENT", "sent_bytes", output_bytes, true, false },
+		{ "RECEIVED", "received_bytes", output_bytes, true, false },
+		{ "UP", "since_s", output_seconds, true, false },
+		{ "PROTOCOL", "protocol", output_plain, true, false },
+		{ NULL, NULL, NULL, false, false },
+	};
+
+	while (cli_option(cli, argc, argv, "", NULL) != -1)
+		;
+	cli_arguments(cli, argc, argv, 0, 0);
+	return output_list_of(cli, "/v1/peers", columns, "this node has no links");
+}

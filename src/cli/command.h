@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands of `ocf` share: the table that drives dispatch and help, the options
+ * that all of them take, and words on standard error. A command is one file, cmd-NAME.c,
+ * with one function that returns the exit status. Data goes to standard output,
+ * everything said to a person to standard error. */
+#ifndef OCF_CLI_COMMAND_H
+#define OCF_CLI_COMMAND_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/places.h"
+
+/* What was said before the command's own options. Borrowed from argv and the environment.
+ */
+struct cli {
+	const struct command *command;
+	const char *socket; /* --socket */
+	const char *url;    /* --url */
+	const char *data;   /* --data */
+	bool is_json;	    /* --json: the route's reply as it is */
+	bool no_headings;   /* --no-headings */
+};
+
+enum command_flags {
+	COMMAND_ASKS = 1,  /* a daemon: --socket, --url */
+	COMMAND_LISTS = 2, /* --json, --no-headings */
+	COMMAND_LOCAL = 4, /* works on the data folder: --data */
+};
+
+struct command {
+	const char *name;
+	const char *usage;   /* what follows the name */
+	const char *summary; /* one line */
+	const char *help;    /* lines about its own options; may be "" */
+	int flags;
+	int (*run)(struct cli *cli, int argc, char **argv);
+};
+
+/* In the order in which help lists them; ends with a NULL name. */
+extern const struct command commands[];
+const struct command *command_find(const char *name);
+
+/* Options that a command has beside the common ones, as getopt_long(3) wants them; values
+ * below 256 are short options, listed in `shorts` too ("" without any). Returns the
+ * option's value, or -1 at the end, with optind at the first argument. The common ones
+ * are taken care of; a wrong one or --help ends the program. */
+int cli_option(struct cli *cli, int argc, char **argv, const char *shorts,
+	       const struct option *own);
+/* How many arguments are left. Ends the program with a usage error unless it is within
+ * [min, max]. */
+int cli_arguments(const struct cli *cli, int argc, char **argv, int min, int max);
+/* "ocf NAME: sentence" and where to find help; ends the program with status 2. */
+_Noreturn void cli_usage_error(const struct cli *cli, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* "ocf: sentence" on standard error; control characters become '?', line ends stay. */
+void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* As cli_say; returns `status`. */
+int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A whole number in [min, max], and nothing else. */
+bool cli_number(const char *text, int64_t min, int64_t max, int64_t *ret_number);
+/* The places that --data and the environment give; ends the program when there are none.
+ */
+void cli_places(const struct cli *cli, struct places *ret_places);
+
+int cmd_init(struct cli *cli, int argc, char **argv);
+int cmd_invite(struct cli *cli, int argc, char **argv);
+int cmd_join(struct cli *cli, int argc, char **argv);
+int cmd_nodes(struct cli *cli, int argc, char **argv);
+int cmd_peers(struct cli *cli, int argc, char **argv);
+int cmd_query(struct cli *cli, int argc, char **argv);
+int cmd_services(struct cli *cli, int argc, char **argv);
+int cmd_status(struct cli *cli, int argc, char **argv);
+int cmd_workers(struct cli *cli, int argc, char **argv);
+
+#endif

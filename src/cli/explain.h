@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which daemon is meant, and one sentence with an exit status for whatever keeps it from
+ * answering. For client.c; curl's codes stay between the two. */
+#ifndef OCF_CLI_EXPLAIN_H
+#define OCF_CLI_EXPLAIN_H
+
+#include <stdbool.h>
+
+#include "base/clock.h"
+#include "cli/command.h"
+
+struct client_reply;
+
+struct client_target {
+	char *socket; /* NULL: by URL */
+	char *url;    /* without a slash at its end; "http://localhost" beside a socket */
+	char *token;  /* or NULL */
+	char *data;   /* the data folder that goes with the socket */
+};
+
+/* --socket, --url, --data, $OCF_SOCKET, $OCF_URL, or the socket of base/places.h: the
+ * first that there is. Returns an exit status. `is_admin`: a URL will not do. */
+int explain_target(const struct cli *cli, bool is_admin,
+		   struct client_target *ret_target);
+void client_target_fini(struct client_target *t);
+
+/* A reply that is not 2xx: says why, returns the exit status. */
+int explain_reply(const struct client_target *t, const struct client_reply *reply);
+/* No whole reply: `code` and `text` are curl's. */
+int explain_failure(const struct client_target *t, const struct client_reply *reply,
+		    int code, const char *text, ms_t timeout_ms);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of the dispatch core; see dispatch/dispatch.h. dispatch.c: events in, actions out,
+ * timers. queries.c: the life of a query and where it goes next. runs.c: attempts. workers.c:
+ * workers, queues, and which waiting query a free slot gets. parts.c: bodies, replies and
+ * their credits.
+ *
+ * Rules that keep the lists safe to walk: a step first ends all that has expired, so that
+ * nothing expired is left to be started; starting a run never ends a query; ending a query
+ * ends no other. */
+#ifndef OCF_DISPATCH_CORE_H
+#define OCF_DISPATCH_CORE_H
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "base/rng.h"
+#include "dispatch/dispatch.h"
+
+struct query;
+struct run;
+struct worker;
+struct item;
+
+/* A moment in the heap; embedded in what it belongs to. */
+struct timer {
+	ms_t at;
+	int index; /* in the heap, from 1; 0 = not armed */
+	void (*fire)(struct dispatch *d, void *owner);
+	void *owner;
+};
+
+/* A part of a body, shared by the query that keeps it and the action that sends it. */
+struct part {
+	int refs;
+	bool is_last;
+	size_t len;
+	uint8_t data[];
+};
+
+/* The body of a query. Parts are counted from 0 over the whole body; those before `first`
+ * are released. */
+struct body {
+	struct part **parts; /* first … received - 1 */
+	int cap;
+	int64_t first;
+	int64_t received;
+	int64_t passed;	    /* the most that any run was sent */
+	int64_t granted;    /* that the asker may give, in all */
+	uint64_t bytes;	    /* received */
+	uint64_t held_bytes;
+	uint64_t reserved_bytes;
+	bool is_whole;	    /* the last part is there, or there is no body */
+	bool is_kept;	    /* sent parts stay, for another run */
+};
+
+struct query_key {
+	uint64_t link;
+	uint64_t query;
+};
+
+struct query {
+	struct query_key key;
+	UT_hash_handle hh;
+	struct query_head head;
+	struct dispatch_candidate *candidates; /* owned */
+	int candidates_len;
+	uint64_t tried; /* a bit for each candidate that is out */
+	int retries;	/* left */
+	int returns;
+	ms_t arrived;
+	bool has_reply; /* the head has gone out */
+	struct timer deadline;
+	struct body body;
+	struct query_error last; /* why the latest candidate failed; status 0 = none did */
+	struct service *service; /* waits in its queue; NULL = it does not */
+	uint64_t turn;		 /* order of arrival in queues */
+	struct query *prev, *next;
+	struct run *run; /* NULL while it waits */
+};
+
+struct service {
+	char *name;
+	UT_hash_handle hh;
+	struct query *queue; /* in order */
+	int len;
+	ms_t mean_ms; /* smoothed time that a worker takes */
+};
+
+struct worker_service {
+	char *name;
+	char **match;
+	int match_len;
+};
+
+struct worker {
+	uint64_t id;
+	UT_hash_handle hh;
+	char *name;
+	int slots;
+	int running; /* slots in use */
+	bool is_draining;
+	bool is_resting; /* it gave something back lately */
+	struct timer rest;
+	struct worker_service *services;
+	int services_len;
+};
+
+struct run {
+	uint64_t id;
+	UT_hash_handle hh;
+	struct query *query;	/* NULL: cancelled, holds its slot until the worker stops */
+	uint64_t link;		/* 0: a worker's */
+	struct worker *worker;	/* of link 0 */
+	struct id node;		/* who runs it */
+	int candidate;		/* index, or -1 */
+	bool is_taken;
+	bool is_open;		/* RUN_OPEN is out */
+	int64_t sent;		/* parts of the body */
+	int credit;		/* parts that may be sent */
+	int outstanding;	/* parts of the reply not yet consumed */
+	ms_t since;
+	struct timer timer;	/* for GO, or for the end of a cancelled one */
+};
+
+struct dispatch {
+	struct dispatch_config config;
+	struct rng rng;
+	ms_t now;
+	uint64_t next_run;
+	uint64_t next_turn;
+	struct query *queries;
+	struct run *runs;
+	struct worker *workers;
+	struct service *services;
+	struct timer **heap; /* [1 … heap_len] */
+	int heap_len, heap_cap;
+	uint64_t reserved_bytes;
+	struct dispatch_stats stats; /* the counters; buffered_bytes */
+	struct item *first, *last, *taken;
+};
+
+/* dispatch.c */
+void timer_set(struct dispatch *d, struct timer *t, ms_t at);
+void timer_clear(struct dispatch *d, struct timer *t);
+/* Queue an action; the pointers of `a` are copied, `part` is shared. */
+void dispatch_act(struct dispatch *d, const struct dispatch_action *a, struct part *part);
+void act_query(struct dispatch *d, enum dispatch_action_type type, const struct query *q,
+	       int parts);
+void act_run(struct dispatch *d, enum dispatch_action_type type, const struct run *run,
+	     int parts);
+
+/* queries.c */
+void query_new(struct dispatch *d, const struct dispatch_event *e);
+struct query *query_find(const struct dispatch *d, uint64_t link, uint64_t query);
+/* Take the next candidate, or end with the latest error. */
+void query_choose(struct dispatch *d, struct query *q);
+/* A candidate failed: `e` is taken over. Goes elsewhere if that is allowed, else ends. */
+void query_failed(struct dispatch *d, struct query *q, int candidate,
+		  enum dispatch_failure failure, struct query_error *e);
+/* End with an error, which is taken over. */
+void query_end_error(struct dispatch *d, struct query *q, struct query_error *e,
+		     bool is_final);
+/* End; whoever asked has been told or has left. Its run is cancelled. */
+void query_end(struct dispatch *d, struct query *q);
+void query_free(struct dispatch *d, struct query *q); /* without any action */
+void query_link_down(struct dispatch *d, uint64_t link);
+/* "worker w on node 1a2b3c4d", for texts; `out` is returned. */
+enum { WHO_SIZE = 128 };
+const char *run_who(const struct dispatch *d, const struct run *run, char out[WHO_SIZE]);
+
+/* runs.c */
+void run_start_worker(struct dispatch *d, struct query *q, struct worker *w);
+void run_start_node(struct dispatch *d, struct query *q, int candidate);
+/* The query lets go of it: the worker or node is told. */
+void run_cancel(struct dispatch *d, struct run *run);
+void run_free(struct dispatch *d, struct run *run); /* its slot becomes free */
+void run_go(struct dispatch *d, struct query *q);
+void run_event(struct dispatch *d, const struct dispatch_event *e);
+void run_link_down(struct dispatch *d, uint64_t link);
+/* All runs of a worker that is gone. */
+void run_worker_gone(struct dispatch *d, struct worker *w);
+
+/* workers.c */
+void worker_event(struct dispatch *d, const struct dispatch_worker *info);
+void worker_gone(struct dispatch *d, uint64_t id);
+void workers_gone(struct dispatch *d);
+void worker_free(struct dispatch *d, struct worker *w);
+void worker_rest(struct dispatch *d, struct worker *w, int seconds);
+/* Give its free slots to waiting queries. */
+void worker_bind(struct dispatch *d, struct worker *w);
+/* Start it here or let it wait; or fail this candidate. */
+void queue_put(struct dispatch *d, struct query *q, int candidate);
+void queue_put_back(struct dispatch *d, struct query *q); /* first in line */
+void queue_remove(struct query *q);
+bool queue_is_served(const struct dispatch *d, const struct query *q);
+void service_free(struct dispatch *d, struct service *s);
+void service_observe(struct dispatch *d, const char *name, ms_t took);
+
+/* parts.c */
+void part_release(struct part *part);
+/* False when there is no room for it. */
+bool body_init(struct dispatch *d, struct query *q);
+void body_fini(struct dispatch *d, struct query *q);
+void body_event(struct dispatch *d, struct query *q, const struct dispatch_event *e);
+/* Send the run what it may have. */
+void body_flush(struct dispatch *d, struct query *q);
+bool body_can_replay(const struct query *q);
+void body_forget_sent(struct dispatch *d, struct query *q);
+void reply_credit(struct dispatch *d, struct query *q, int parts);
+void reply_head_event(struct dispatch *d, struct run *run, const struct reply_head *head);
+void reply_data_event(struct dispatch *d, struct run *run, struct bytes data,
+		      bool is_last);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Events in, actions out, timers. */
+#include "config.h"
+
+#include "dispatch/dispatch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "dispatch/core.h"
+
+/* Timers: a binary heap, the earliest at [1]. */
+
+static void
+timer_place(struct dispatch *d, struct timer *t, int i)
+{
+	d->heap[i] = t;
+	t->index = i;
+}
+
+static void
+timer_sift(struct dispatch *d, struct timer *t, int i)
+{
+	while (i > 1 && d->heap[i / 2]->at > t->at) {
+		timer_place(d, d->heap[i / 2], i);
+		i /= 2;
+	}
+	while (2 * i <= d->heap_len) {
+		int child = 2 * i;
+
+		if (child < d->heap_len && d->heap[child + 1]->at < d->heap[child]->at)
+			child++;
+		if (d->heap[child]->at >= t->at)
+			break;
+		timer_place(d, d->heap[child], i);
+		i = child;
+	}
+	timer_place(d, t, i);
+}
+
+void
+timer_set(struct dispatch *d, struct timer *t, ms_t at)
+{
+	t->at = at;
+	if (t->index == 0) {
+		if (d->heap_len + 2 > d->heap_cap) {
+			d->heap_cap = d->heap_cap * 2 + 64;
+			d->heap = mem_realloc(d->heap, (size_t)d->heap_cap,
+					      sizeof(d->heap[0]));
+		}
+		t->index = ++d->heap_len;
+	}
+	timer_sift(d, t, t->index);
+}
+
+void
+timer_clear(struct dispatch *d, struct timer *t)
+{
+	int i = t->index;
+	struct timer *last;
+
+	if (i == 0)
+		return;
+	t->index = 0;
+	last = d->heap[d->heap_len--];
+	if (last != t)
+		timer_sift(d, last, i);
+}
+
+static void
+timers_fire(struct dispatch *d)
+{
+	while (d->heap_len > 0 && d->heap[1]->at <= d->now) {
+		struct timer *t = d->heap[1];
+
+		timer_clear(d, t);
+		t->fire(d, t->owner);
+	}
+}
+
+ms_t
+dispatch_due(const struct dispatch *d)
+{
+	return d->heap_len > 0 ? d->heap[1]->at : -1;
+}
+
+/* Actions. */
+
+struct item {
+	struct dispatch_action action;
+	struct query_head head;
+	struct reply_head reply;
+	struct query_error error;
+	struct part *part;
+	struct item *next;
+};
+
+static void
+item_free(struct item *item)
+{
+	if (item == NULL)
+		return;
+	query_head_fini(&item->head);
+	reply_head_fini(&item->reply);
+	query_error_fini(&item->error);
+	part_release(item->part);
+	free(item);
+}
+
+void
+dispatch_act(struct dispatch *d, const struct dispatch_action *a, struct part *part)
+{
+	struct item *item = mem_calloc(1, sizeof(*item));
+
+	item->action = *a;
+	if (a->head != NULL) {
+		query_head_copy(a->head, &item->head);
+		item->action.head = &item->head;
+	}
+	if (a->reply != NULL) {
+		reply_head_copy(a->reply, &item->reply);
+		item->action.reply = &item->reply;
+	}
+	if (a->error != NULL) {
+		query_error_copy(a->error, &item->error);
+		item->action.error = &item->error;
+	}
+	if (part != NULL) {
+		part->refs++;
+		item->part = part;
+		item->action.data = bytes_of(part->data, part->len);
+		item->action.is_last = part->is_last;
+	}
+	if (d->last != NULL)
+		d->last->next = item;
+	else
+		d->first = item;
+	d->last = item;
+}
+
+void
+act_query(struct dispatch *d, enum dispatch_action_type type, const struct query *q,
+	  int parts)
+{
+	struct dispatch_action a = {
+		.type = type,
+		.link = q->key.link,
+		.query = q->key.query,
+		.parts = parts,
+	};
+
+	dispatch_act(d, &a, NULL);
+}
+
+void
+act_run(struct dispatch *d, enum dispatch_action_type type, const struct run *run,
+	int parts)
+{
+	struct dispatch_action a = {
+		.type = type,
+		.run = run->id,
+		.link = run->link,
+		.worker_id = run->worker != NULL ? run->worker->id : 0,
+		.parts = parts,
+	};
+
+	dispatch_act(d, &a, NULL);
+}
+
+bool
+dispatch_next(struct dispatch *d, struct dispatch_action *ret_action)
+{
+	item_free(d->taken);
+	d->taken = d->first;
+	if (d->first == NULL)
+		return false;
+	d->first = d->first->next;
+	if (d->first == NULL)
+		d->last = NULL;
+	*ret_action = d->taken->action;
+	return true;
+}
+
+/* Life. */
+
+struct dispatch *
+dispatch_new(const struct dispatch_config *config)
+{
+	struct dispatch *d = mem_calloc(1, sizeof(*d));
+
+	assert(config->queue_max >= 1 && config->retries >= 0);
+	d->config = *config;
+	d->next_run = 1;
+	rng_init(&d->rng, config->seed);
+	return d;
+}
+
+void
+dispatch_free(struct dispatch *d)
+{
+	struct query *q, *q_next;
+	struct run *run, *run_next;
+	struct worker *w, *w_next;
+	struct service *s, *s_next;
+
+	if (d == NULL)
+		return;
+	HASH_ITER (hh, d->queries, q, q_next) {
+		if (q->run != NULL)
+			q->run->query = NULL;
+		q->run = NULL;
+		query_free(d, q);
+	}
+	HASH_ITER (hh, d->runs, run, run_next)
+		run_free(d, run);
+	HASH_ITER (hh, d->workers, w, w_next)
+		worker_free(d, w);
+	HASH_ITER (hh, d->services, s, s_next)
+		service_free(d, s);
+	item_free(d->taken);
+	while (d->first != NULL) {
+		struct item *item = d->first;
+
+		d->first = item->next;
+		item_free(item);
+	}
+	assert(d->stats.buffered_bytes == 0 && d->reserved_bytes == 0);
+	free(d->heap);
+	free(d);
+}
+
+/* Events. */
+
+static void
+dispatch_step_query(struct dispatch *d, const struct dispatch_event *e)
+{
+	struct query *q = query_find(d, e->link, e->query);
+
+	if (e->type == DISPATCH_EVENT_QUERY_NEW) {
+		if (q == NULL)
+			query_new(d, e);
+		return;
+	}
+	if (q == NULL)
+		return; /* it has ended meanwhile */
+	switch (e->type) {
+	case DISPATCH_EVENT_QUERY_BODY:
+		body_event(d, q, e);
+		break;
+	case DISPATCH_EVENT_QUERY_CREDIT:
+		reply_credit(d, q, e->parts);
+		break;
+	case DISPATCH_EVENT_QUERY_GO:
+		run_go(d, q);
+		break;
+	default:
+		d->stats.cancelled++;
+		query_end(d, q);
+		break;
+	}
+}
+
+void
+dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *e)
+{
+	assert(now >= d->now);
+	d->now = now;
+	timers_fire(d);
+	switch (e->type) {
+	case DISPATCH_EVENT_TICK:
+		break;
+	case DISPATCH_EVENT_QUERY_NEW:
+	case DISPATCH_EVENT_QUERY_BODY:
+	case DISPATCH_EVENT_QUERY_CREDIT:
+	case DISPATCH_EVENT_QUERY_GO:
+	case DISPATCH_EVENT_QUERY_CANCEL:
+		dispatch_step_query(d, e);
+		break;
+	case DISPATCH_EVENT_RUN_TAKEN:
+	case DISPATCH_EVENT_RUN_CREDIT:
+	case DISPATCH_EVENT_RUN_HEAD:
+	case DISPATCH_EVENT_RUN_DATA:
+	case DISPATCH_EVENT_RUN_FAILED:
+	case DISPATCH_EVENT_RUN_RETURNED:
+		run_event(d, e);
+		break;
+	case DISPATCH_EVENT_WORKER:
+		worker_event(d, e->worker);
+		break;
+	case DISPATCH_EVENT_WORKER_GONE:
+		worker_gone(d, e->worker_id);
+		break;
+	case DISPATCH_EVENT_BUS_DOWN:
+		workers_gone(d);
+		break;
+	case DISPATCH_EVENT_LINK_DOWN:
+		query_link_down(d, e->link);
+		run_link_down(d, e->link);
+		break;
+	}
+}
+
+void
+dispatch_stats(const struct dispatch *d, struct dispatch_stats *ret_stats)
+{
+	const struct service *s;
+	const struct worker *w;
+	const struct run *run;
+
+	*ret_stats = d->stats;
+	ret_stats->queries = (int)HASH_COUNT(d->queries);
+	ret_stats->queued = ret_stats->running = ret_stats->forwarded = ret_stats->slots = 0;
+	for (s = d->services; s != NULL; s = s->hh.next)
+		ret_stats->queued += s->len;
+	for (run = d->runs; run != NULL; run = run->hh.next)
+		ret_stats->forwarded += run->link != 0;
+	for (w = d->workers; w != NULL; w = w->hh.next) {
+		ret_stats->running += w->running;
+		ret_stats->slots += w->is_draining ? 0 : w->slots;
+	}
+}

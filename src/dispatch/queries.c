@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a query: accepted, brought to a candidate, brought to another, ended. */
+#include "config.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "dispatch/core.h"
+
+struct query *
+query_find(const struct dispatch *d, uint64_t link, uint64_t query)
+{
+	struct query_key key = { .link = link, .query = query };
+	struct query *q;
+
+	HASH_FIND(hh, d->queries, &key, sizeof(key), q);
+	return q;
+}
+
+static const char *
+node_short(const struct id *node, char out[9])
+{
+	char text[ID_TEXT_SIZE];
+
+	memcpy(out, id_text(node, text), 8);
+	out[8] = '\0';
+	return out;
+}
+
+const char *
+run_who(const struct dispatch *d, const struct run *run, char out[WHO_SIZE])
+{
+	char node[9];
+
+	node_short(run->link == 0 ? &d->config.self : &run->node, node);
+	if (run->worker != NULL)
+		snprintf(out, WHO_SIZE, "worker %s on node %s", run->worker->name, node);
+	else
+		snprintf(out, WHO_SIZE, "node %s", node);
+	return out;
+}
+
+/* Ends. */
+
+void
+query_free(struct dispatch *d, struct query *q)
+{
+	assert(q->run == NULL);
+	if (q->service != NULL)
+		queue_remove(q);
+	timer_clear(d, &q->deadline);
+	body_fini(d, q);
+	HASH_DEL(d->queries, q);
+	query_head_fini(&q->head);
+	query_error_fini(&q->last);
+	free(q->candidates);
+	free(q);
+}
+
+void
+query_end(struct dispatch *d, struct query *q)
+{
+	struct run *run = q->run;
+
+	q->run = NULL;
+	if (run != NULL)
+		run->query = NULL;
+	query_free(d, q);
+	if (run != NULL)
+		run_cancel(d, run);
+}
+
+static void
+query_tell_error(struct dispatch *d, uint64_t link, uint64_t query,
+		 const struct query_error *e, bool is_final)
+{
+	struct dispatch_action a = {
+		.type = DISPATCH_ACTION_ERROR,
+		.link = link,
+		.query = query,
+		.error = e,
+		.is_final = is_final,
+	};
+
+	d->stats.failed++;
+	dispatch_act(d, &a, NULL);
+}
+
+void
+query_end_error(struct dispatch *d, struct query *q, struct query_error *e, bool is_final)
+{
+	if (q->run != NULL) {
+		e->node = q->run->node;
+		if (q->run->worker != NULL) {
+			free(e->worker);
+			e->worker = mem_strdup(q->run->worker->name);
+		}
+	}
+	query_tell_error(d, q->key.link, q->key.query, e, is_final);
+	query_error_fini(e);
+	query_end(d, q);
+}
+
+static void
+query_expired(struct dispatch *d, void *owner)
+{
+	struct query *q = owner;
+	double seconds = (double)(d->now - q->arrived) / MS_SECOND;
+	struct query_error error;
+	char who[WHO_SIZE];
+
+	if (q->run != NULL && (q->run->is_taken || q->run->link == 0))
+		query_error_set(&error, 504, "%s did not finish within %.3g s",
+				run_who(d, q->run, who), seconds);
+	else
+		query_error_set(&error, 504,
+				"no worker of \"%s\" was free within %.3g s",
+				q->head.service, seconds);
+	error.is_taken = q->run != NULL && q->run->is_taken;
+	d->stats.expired++;
+	query_end_error(d, q, &error, true);
+}
+
+/* Where next. */
+
+void
+query_choose(struct dispatch *d, struct query *q)
+{
+	int open[DISPATCH_CANDIDATES_MAX], n = 0, pick;
+	struct query_error error;
+
+	for (int i = 0; i < q->candidates_len; i++)
+		if (!(q->tried & (UINT64_C(1) << i)))
+			open[n++] = i;
+	if (n > 0) {
+		pick = open[rng_below(&d->rng, (uint64_t)n)];
+		if (q->candidates[pick].link == 0)
+			queue_put(d, q, pick);
+		else
+			run_start_node(d, q, pick);
+		return;
+	}
+	if (q->last.status != 0) {
+		error = q->last;
+		q->last = (struct query_error){ 0 };
+	} else {
+		query_error_set(&error, 503, "no node that offers \"%s\" can be reached",
+				q->head.service);
+		error.retry_after_s = 1;
+	}
+	query_end_error(d, q, &error, false);
+}
+
+/* Keep the error for the end; among several that could not take it, the soonest
+ * Retry-After counts. */
+static void
+query_failed_note(struct query *q, struct query_error *e)
+{
+	int after = q->last.retry_after_s;
+
+	if (after > 0 && (e->retry_after_s == 0 || after < e->retry_after_s) &&
+	    e->status == 503)
+		e->retry_after_s = after;
+	query_error_fini(&q->last);
+	q->last = *e;
+	*e = (struct query_error){ 0 };
+}
+
+void
+query_failed(struct dispatch *d, struct query *q, int candidate,
+	     enum dispatch_failure failure, struct query_error *e)
+{
+	bool is_here = candidate < 0 || q->candidates[candidate].link == 0;
+	bool may_repeat = failure == DISPATCH_LOST && q->head.is_idempotent && q->retries > 0;
+
+	assert(q->run == NULL && q->service == NULL);
+	e->is_taken = failure != DISPATCH_NOT_TAKEN;
+	if (failure == DISPATCH_ANSWERED || q->has_reply || !body_can_replay(q) ||
+	    (failure == DISPATCH_LOST && !may_repeat)) {
+		query_end_error(d, q, e, failure == DISPATCH_ANSWERED);
+		return;
+	}
+	if (failure == DISPATCH_LOST)
+		q->retries--;
+	if (q->head.attempt < UINT8_MAX)
+		q->head.attempt++;
+	query_failed_note(q, e);
+	/* Another worker of this node may do it as well. */
+	if (is_here && failure == DISPATCH_LOST && queue_is_served(d, q)) {
+		if (candidate >= 0)
+			query_choose(d, q);
+		else
+			queue_put(d, q, candidate);
+		return;
+	}
+	if (candidate >= 0)
+		q->tried |= UINT64_C(1) << candidate;
+	query_choose(d, q);
+}
+
+/* New. */
+
+/* Does its encoding fit a frame? Drivers bound what they read, so that this is rare. */
+static bool
+query_new_fits(const struct query_head *head)
+{
+	struct buf b = BUF_INIT;
+	size_t len = strlen(head->path);
+	bool fits;
+
+	for (int i = 0; i < head->headers.len; i++)
+		len += strlen(head->headers.items[i].name) +
+		       strlen(head->headers.items[i].value);
+	if (head->headers.len > QUERY_HEADERS_MAX || len > QUERY_HEAD_BYTES_MAX)
+		return false;
+	query_head_put(&b, head);
+	fits = b.len <= QUERY_HEAD_BYTES_MAX;
+	buf_fini(&b);
+	return fits;
+}
+
+/* Why it cannot be accepted: `error` is set, true. */
+static bool
+query_new_refused(struct dispatch *d, const struct dispatch_event *e,
+		  struct query_error *error)
+{
+	const struct query_head *head = e->head;
+
+	if (e->error != NULL)
+		query_error_copy(e->error, error);
+	else if (!query_new_fits(head))
+		query_error_set(error, 431, "the headers of the query are too long");
+	else if (head->body_len > d->config.body_bytes_max)
+		query_error_set(error, 413,
+				"the body is longer than http.max_body allows (%lld bytes)",
+				(long long)d->config.body_bytes_max);
+	else if (head->timeout_ms <= 0)
+		query_error_set(error, 504, "the deadline had passed on arrival");
+	else if (e->link != 0 && head->hops > 1)
+		query_error_set(error, 503, "the query was forwarded more than once");
+	else if (e->link != 0 && !id_is_zero(&head->pin) &&
+		 !id_equal(&head->pin, &d->config.self))
+		query_error_set(error, 503, "the query is for another node");
+	else
+		return false;
+	return true;
+}
+
+static struct query *
+query_make(struct dispatch *d, const struct dispatch_event *e)
+{
+	struct query *q = mem_calloc(1, sizeof(*q));
+	ms_t timeout = e->head->timeout_ms;
+	int n = e->candidates_len;
+
+	q->key = (struct query_key){ .link = e->link, .query = e->query };
+	query_head_copy(e->head, &q->head);
+	q->arrived = d->now;
+	q->retries = d->config.retries - q->head.attempt;
+	assert(n <= DISPATCH_CANDIDATES_MAX);
+	if (e->link == 0 && n > 0) {
+		size_t size = (size_t)n * sizeof(q->candidates[0]);
+
+		q->candidates = mem_alloc(size);
+		memcpy(q->candidates, e->candidates, size);
+		q->candidates_len = n;
+	}
+	q->deadline = (struct timer){ .fire = query_expired, .owner = q };
+	if (timeout > DISPATCH_TIMEOUT_MS_MAX)
+		timeout = DISPATCH_TIMEOUT_MS_MAX;
+	timer_set(d, &q->deadline, d->now + timeout);
+	HASH_ADD(hh, d->queries, key, sizeof(q->key), q);
+	return q;
+}
+
+void
+query_new(struct dispatch *d, const struct dispatch_event *e)
+{
+	struct query_error error;
+	struct query *q;
+
+	if (query_new_refused(d, e, &error)) {
+		query_tell_error(d, e->link, e->query, &error, false);
+		query_error_fini(&error);
+		return;
+	}
+	q = query_make(d, e);
+	if (!body_init(d, q)) {
+		query_error_set(&error, 503,
+				"the bodies of waiting queries fill the memory set aside for "
+				"them on node %s",
+				node_short(&d->config.self, (char[9]){ 0 }));
+		error.retry_after_s = 1;
+		query_end_error(d, q, &error, false);
+		return;
+	}
+	if (e->link != 0)
+		queue_put(d, q, -1);
+	else
+		query_choose(d, q);
+}
+
+/* Links. */
+
+/* Nobody waits any more for what came by it, and nothing more is sent there. */
+void
+query_link_down(struct dispatch *d, uint64_t link)
+{
+	struct query *q, *next;
+
+	HASH_ITER (hh, d->queries, q, next) {
+		if (q->key.link == link && link != 0) {
+			d->stats.cancelled++;
+			query_end(d, q);
+			continue;
+		}
+		for (int i = 0; i < q->candidates_len; i++)
+			if (q->candidates[i].link == link && link != 0)
+				q->tried |= UINT64_C(1) << i;
+	}
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs: one attempt each, by a worker of this node or by another node. */
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "dispatch/core.h"
+
+static struct run *
+run_new(struct dispatch *d, struct query *q)
+{
+	struct run *run = mem_calloc(1, sizeof(*run));
+
+	assert(q->run == NULL && q->service == NULL && body_can_replay(q));
+	run->id = d->next_run++;
+	run->query = q;
+	run->candidate = -1;
+	run->credit = LIMIT_PARTS_WINDOW;
+	run->since = d->now;
+	run->timer.owner = run;
+	HASH_ADD(hh, d->runs, id, sizeof(run->id), run);
+	d->stats.retried += q->head.attempt > 0;
+	q->run = run;
+	return run;
+}
+
+void
+run_free(struct dispatch *d, struct run *run)
+{
+	struct worker *w = run->worker;
+
+	assert(run->query == NULL);
+	timer_clear(d, &run->timer);
+	HASH_DEL(d->runs, run);
+	free(run);
+	if (w != NULL) {
+		assert(w->running > 0);
+		w->running--;
+		worker_bind(d, w);
+	}
+}
+
+/* The query goes out, and of its body what there is. */
+static void
+run_open(struct dispatch *d, struct run *run)
+{
+	struct query *q = run->query;
+	struct query_head head = q->head; /* borrowed */
+	struct dispatch_action a = {
+		.type = DISPATCH_ACTION_RUN_OPEN,
+		.run = run->id,
+		.link = run->link,
+		.worker_id = run->worker != NULL ? run->worker->id : 0,
+		.head = &head,
+	};
+
+	head.timeout_ms = q->deadline.at - d->now;
+	if (run->link != 0)
+		head.hops++;
+	run->is_open = true;
+	dispatch_act(d, &a, NULL);
+	body_flush(d, q);
+}
+
+/* The asker never said GO: the slot is for others. */
+static void
+run_go_late(struct dispatch *d, void *owner)
+{
+	struct run *run = owner;
+	struct query_error error;
+
+	query_error_set(&error, 503,
+			"the node that asked did not confirm the query within %d s",
+			DISPATCH_GO_MS / MS_SECOND);
+	error.is_taken = false;
+	query_end_error(d, run->query, &error, false);
+}
+
+void
+run_start_worker(struct dispatch *d, struct query *q, struct worker *w)
+{
+	struct run *run = run_new(d, q);
+
+	assert(w->running < w->slots);
+	run->worker = w;
+	run->node = d->config.self;
+	for (int i = 0; i < q->candidates_len; i++)
+		if (q->candidates[i].link == 0)
+			run->candidate = i;
+	w->running++;
+	act_query(d, DISPATCH_ACTION_TAKEN, q, 0);
+	if (q->key.link != 0 && !q->head.is_idempotent) {
+		run->timer.fire = run_go_late;
+		timer_set(d, &run->timer, d->now + DISPATCH_GO_MS);
+		return;
+	}
+	run->is_taken = true;
+	d->stats.taken++;
+	run_open(d, run);
+}
+
+void
+run_go(struct dispatch *d, struct query *q)
+{
+	struct run *run = q->run;
+
+	if (run == NULL || run->worker == NULL || run->is_open)
+		return;
+	timer_clear(d, &run->timer);
+	run->is_taken = true;
+	run->since = d->now;
+	d->stats.taken++;
+	run_open(d, run);
+}
+
+void
+run_start_node(struct dispatch *d, struct query *q, int candidate)
+{
+	struct run *run = run_new(d, q);
+
+	run->candidate = candidate;
+	run->link = q->candidates[candidate].link;
+	run->node = q->candidates[candidate].node;
+	run_open(d, run);
+}
+
+/* A worker that never answers a cancel: it has its slot back. */
+static void
+run_cancel_late(struct dispatch *d, void *owner)
+{
+	run_free(d, owner);
+}
+
+void
+run_cancel(struct dispatch *d, struct run *run)
+{
+	assert(run->query == NULL);
+	timer_clear(d, &run->timer);
+	if (!run->is_open) {
+		run_free(d, run);
+		return;
+	}
+	act_run(d, DISPATCH_ACTION_RUN_CANCEL, run, 0);
+	if (run->link != 0) {
+		run_free(d, run);
+		return;
+	}
+	run->timer.fire = run_cancel_late;
+	timer_set(d, &run->timer, d->now + DISPATCH_CANCEL_MS);
+}
+
+/* Events. */
+
+static void
+run_taken(struct dispatch *d, struct run *run)
+{
+	struct query *q = run->query;
+
+	if (run->link == 0 || run->is_taken)
+		return;
+	run->is_taken = true;
+	d->stats.taken++;
+	act_query(d, DISPATCH_ACTION_TAKEN, q, 0);
+	if (!q->head.is_idempotent)
+		act_run(d, DISPATCH_ACTION_RUN_GO, run, 0);
+}
+
+/* The run is over, and the query goes elsewhere or ends. */
+static void
+run_failed(struct dispatch *d, struct run *run, enum dispatch_failure failure,
+	   struct query_error *e)
+{
+	struct query *q = run->query;
+	int candidate = run->candidate;
+	struct worker *w = run->worker;
+
+	if (id_is_zero(&e->node) || run->link != 0)
+		e->node = run->node;
+	if (w != NULL) {
+		free(e->worker);
+		e->worker = mem_strdup(w->name);
+	}
+	q->run = NULL;
+	run->query = NULL;
+	/* First the query, so that it cannot be bound to the same slot again at once when
+	 * it is to go elsewhere; then the slot. */
+	query_failed(d, q, candidate, failure, e);
+	run_free(d, run);
+}
+
+static void
+run_failed_event(struct dispatch *d, struct run *run, const struct dispatch_event *e)
+{
+	struct query_error error;
+	char who[WHO_SIZE];
+
+	if (e->error != NULL && e->error->text != NULL)
+		query_error_copy(e->error, &error);
+	else
+		query_error_set(&error, 502, "%s failed", run_who(d, run, who));
+	if (error.status < 400 || error.status > 599)
+		error.status = 502;
+	run_failed(d, run, e->failure, &error);
+}
+
+static void
+run_returned(struct dispatch *d, struct run *run, int retry_after_s)
+{
+	struct query *q = run->query;
+	struct worker *w = run->worker;
+	struct query_error error;
+	char who[WHO_SIZE];
+
+	if (w == NULL)
+		return;
+	d->stats.returned++;
+	worker_rest(d, w, retry_after_s);
+	if (q->has_reply || !body_can_replay(q) || !queue_is_served(d, q) ||
+	    ++q->returns > DISPATCH_RETURNS_MAX) {
+		query_error_set(&error, 503, "%s gave the query back: it is busy",
+				run_who(d, run, who));
+		error.retry_after_s = retry_after_s > 0 ? retry_after_s : 1;
+		run_failed(d, run, DISPATCH_NOT_TAKEN, &error);
+		return;
+	}
+	q->run = NULL;
+	run->query = NULL;
+	queue_put_back(d, q);
+	run_free(d, run);
+}
+
+/* Words about a run that was cancelled only tell when its slot is free. */
+static void
+run_event_cancelled(struct dispatch *d, struct run *run, const struct dispatch_event *e)
+{
+	bool is_end = e->type == DISPATCH_EVENT_RUN_FAILED ||
+		      e->type == DISPATCH_EVENT_RUN_RETURNED ||
+		      (e->type == DISPATCH_EVENT_RUN_DATA && e->is_last);
+
+	if (is_end)
+		run_free(d, run);
+}
+
+void
+run_event(struct dispatch *d, const struct dispatch_event *e)
+{
+	struct run *run;
+
+	HASH_FIND(hh, d->runs, &e->run, sizeof(e->run), run);
+	if (run == NULL || run->link != e->link || !run->is_open) {
+		d->stats.late++;
+		return;
+	}
+	if (run->query == NULL) {
+		run_event_cancelled(d, run, e);
+		return;
+	}
+	switch (e->type) {
+	case DISPATCH_EVENT_RUN_TAKEN:
+		run_taken(d, run);
+		break;
+	case DISPATCH_EVENT_RUN_CREDIT:
+		if (e->parts > 0 && e->parts <= LIMIT_PARTS_WINDOW - run->credit) {
+			run->credit += e->parts;
+			body_flush(d, run->query);
+		}
+		break;
+	case DISPATCH_EVENT_RUN_HEAD:
+		reply_head_event(d, run, e->reply);
+		break;
+	case DISPATCH_EVENT_RUN_DATA:
+		reply_data_event(d, run, e->data, e->is_last);
+		break;
+	case DISPATCH_EVENT_RUN_FAILED:
+		run_failed_event(d, run, e);
+		break;
+	default:
+		run_returned(d, run, e->retry_after_s);
+		break;
+	}
+}
+
+void
+run_link_down(struct dispatch *d, uint64_t link)
+{
+	struct run *run, *next;
+
+	HASH_ITER (hh, d->runs, run, next) {
+		struct query_error error;
+		char who[WHO_SIZE];
+
+		if (link == 0 || run->link != link)
+			continue;
+		query_error_set(&error, 502, "the link to %s was lost",
+				run_who(d, run, who));
+		error.retry_after_s = 1;
+		if (run->is_taken)
+			run_failed(d, run, DISPATCH_LOST, &error);
+		else
+			run_failed(d, run, DISPATCH_NOT_TAKEN, &error);
+	}
+}
+
+void
+run_worker_gone(struct dispatch *d, struct worker *w)
+{
+	struct run *run, *next;
+
+	HASH_ITER (hh, d->runs, run, next) {
+		struct query_error error;
+		char who[WHO_SIZE];
+
+		if (run->worker != w)
+			continue;
+		if (run->query == NULL) {
+			run_free(d, run);
+			continue;
+		}
+		query_error_set(&error, run->is_open ? 502 : 503, "%s is gone",
+				run_who(d, run, who));
+		run_failed(d, run, run->is_open ? DISPATCH_LOST : DISPATCH_NOT_TAKEN,
+			   &error);
+	}
+}

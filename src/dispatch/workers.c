@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Workers, queues, and which waiting query a free slot gets.
+ *
+ * A service has one queue, first come first served. A query goes to a worker only when that
+ * has a free slot (late binding), so that a fast worker gets what a slow one would have sat
+ * on; a selector that only one worker serves does not hold up those behind it. */
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "dispatch/core.h"
+
+/* Services. */
+
+static struct service *
+service_get(struct dispatch *d, const char *name)
+{
+	struct service *s;
+
+	HASH_FIND_STR(d->services, name, s);
+	if (s != NULL)
+		return s;
+	s = mem_calloc(1, sizeof(*s));
+	s->name = mem_strdup(name);
+	HASH_ADD_KEYPTR(hh, d->services, s->name, strlen(s->name), s);
+	return s;
+}
+
+void
+service_free(struct dispatch *d, struct service *s)
+{
+	assert(s->queue == NULL);
+	HASH_DEL(d->services, s);
+	free(s->name);
+	free(s);
+}
+
+void
+service_observe(struct dispatch *d, const char *name, ms_t took)
+{
+	struct service *s;
+
+	HASH_FIND_STR(d->services, name, s);
+	if (s != NULL)
+		s->mean_ms = s->mean_ms == 0 ? took + 1 : (7 * s->mean_ms + took + 4) / 8;
+}
+
+/* Workers. */
+
+static const struct worker_service *
+worker_serves(const struct worker *w, const struct query *q)
+{
+	for (int i = 0; i < w->services_len; i++) {
+		const struct worker_service *s = &w->services[i];
+
+		if (strcmp(s->name, q->head.service) == 0 &&
+		    query_match_serves(s->match, s->match_len, q->head.selector,
+				       q->head.fallback))
+			return s;
+	}
+	return NULL;
+}
+
+static bool
+worker_is_free(const struct worker *w)
+{
+	return !w->is_draining && !w->is_resting && w->running < w->slots;
+}
+
+/* The free one with the smallest share of its slots in use; any of several such. */
+static struct worker *
+worker_pick(struct dispatch *d, const struct query *q)
+{
+	struct worker *best = NULL, *w;
+	uint64_t ties = 0;
+
+	for (w = d->workers; w != NULL; w = w->hh.next) {
+		int64_t order;
+
+		if (!worker_is_free(w) || worker_serves(w, q) == NULL)
+			continue;
+		order = best == NULL ? -1
+				     : (int64_t)w->running * best->slots -
+					       (int64_t)best->running * w->slots;
+		if (order < 0) {
+			best = w;
+			ties = 1;
+		} else if (order == 0 && rng_below(&d->rng, ++ties) == 0) {
+			best = w;
+		}
+	}
+	return best;
+}
+
+static struct query *
+worker_bind_oldest(struct dispatch *d, const struct worker *w)
+{
+	struct query *oldest = NULL, *q;
+
+	for (int i = 0; i < w->services_len; i++) {
+		struct service *s;
+
+		HASH_FIND_STR(d->services, w->services[i].name, s);
+		if (s == NULL)
+			continue;
+		DL_FOREACH (s->queue, q) {
+			/* Expired work never reaches a worker. */
+			if (q->deadline.at <= d->now || worker_serves(w, q) == NULL)
+				continue;
+			if (oldest == NULL || q->turn < oldest->turn)
+				oldest = q;
+			break;
+		}
+	}
+	return oldest;
+}
+
+void
+worker_bind(struct dispatch *d, struct worker *w)
+{
+	struct query *q;
+
+	while (worker_is_free(w) && (q = worker_bind_oldest(d, w)) != NULL) {
+		queue_remove(q);
+		run_start_worker(d, q, w);
+	}
+}
+
+static void
+worker_rested(struct dispatch *d, void *owner)
+{
+	struct worker *w = owner;
+
+	w->is_resting = false;
+	worker_bind(d, w);
+}
+
+void
+worker_rest(struct dispatch *d, struct worker *w, int seconds)
+{
+	if (seconds < 1)
+		seconds = 1;
+	if (seconds > DISPATCH_RETRY_AFTER_S_MAX)
+		seconds = DISPATCH_RETRY_AFTER_S_MAX;
+	w->is_resting = true;
+	timer_set(d, &w->rest, d->now + (ms_t)seconds * MS_SECOND);
+}
+
+static void
+worker_services_fini(struct worker *w)
+{
+	for (int i = 0; i < w->services_len; i++) {
+		for (int k = 0; k < w->services[i].match_len; k++)
+			free(w->services[i].match[k]);
+		free(w->services[i].match);
+		free(w->services[i].name);
+	}
+	free(w->services);
+	w->services = NULL;
+	w->services_len = 0;
+}
+
+static void
+worker_services_set(struct dispatch *d, struct worker *w,
+		    const struct dispatch_worker *info)
+{
+	worker_services_fini(w);
+	w->services = mem_calloc((size_t)info->services_len, sizeof(w->services[0]));
+	w->services_len = info->services_len;
+	for (int i = 0; i < info->services_len; i++) {
+		const struct dispatch_service *from = &info->services[i];
+		struct worker_service *to = &w->services[i];
+
+		to->name = mem_strdup(from->name);
+		to->match = mem_calloc((size_t)from->match_len, sizeof(to->match[0]));
+		to->match_len = from->match_len;
+		for (int k = 0; k < from->match_len; k++)
+			to->match[k] = mem_strdup(from->match[k]);
+		service_get(d, to->name);
+	}
+}
+
+void
+worker_free(struct dispatch *d, struct worker *w)
+{
+	assert(w->running == 0);
+	timer_clear(d, &w->rest);
+	HASH_DEL(d->workers, w);
+	worker_services_fini(w);
+	free(w->name);
+	free(w);
+}
+
+static bool
+service_is_announced(const struct dispatch *d, const struct service *s)
+{
+	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
+		for (int i = 0; i < w->services_len; i++)
+			if (strcmp(w->services[i].name, s->name) == 0)
+				return true;
+	return false;
+}
+
+/* After a worker left or changed: what nobody here serves any more goes elsewhere, and a
+ * queue that nobody announces is gone. */
+static void
+queues_check(struct dispatch *d)
+{
+	struct service *s, *s_next;
+	struct query *q, *q_next;
+
+	HASH_ITER (hh, d->services, s, s_next) {
+		DL_FOREACH_SAFE (s->queue, q, q_next) {
+			struct query_error error;
+			int candidate = -1;
+
+			if (queue_is_served(d, q))
+				continue;
+			for (int i = 0; i < q->candidates_len; i++)
+				if (q->candidates[i].link == 0)
+					candidate = i;
+			queue_remove(q);
+			query_error_set(&error, 503,
+					"the last worker of \"%s\" that could take the query "
+					"is gone",
+					q->head.service);
+			error.node = d->config.self;
+			query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
+		}
+		if (s->queue == NULL && !service_is_announced(d, s))
+			service_free(d, s);
+	}
+}
+
+void
+worker_event(struct dispatch *d, const struct dispatch_worker *info)
+{
+	struct worker *w;
+
+	assert(info->slots >= 1 && info->slots <= LIMIT_SLOTS_MAX);
+	HASH_FIND(hh, d->workers, &info->worker, sizeof(info->worker), w);
+	if (w == NULL) {
+		w = mem_calloc(1, sizeof(*w));
+		w->id = info->worker;
+		w->rest = (struct timer){ .fire = worker_rested, .owner = w };
+		HASH_ADD(hh, d->workers, id, sizeof(w->id), w);
+	}
+	free(w->name);
+	w->name = mem_strdup(info->name);
+	w->slots = info->slots;
+	w->is_draining = info->is_draining;
+	worker_services_set(d, w, info);
+	queues_check(d);
+	worker_bind(d, w);
+}
+
+static void
+worker_gone_one(struct dispatch *d, struct worker *w)
+{
+	/* Nothing more is bound to it, and it counts no more as serving. */
+	w->is_draining = true;
+	run_worker_gone(d, w);
+	worker_free(d, w);
+}
+
+void
+worker_gone(struct dispatch *d, uint64_t id)
+{
+	struct worker *w;
+
+	HASH_FIND(hh, d->workers, &id, sizeof(id), w);
+	if (w == NULL)
+		return;
+	worker_gone_one(d, w);
+	queues_check(d);
+}
+
+void
+workers_gone(struct dispatch *d)
+{
+	struct worker *w, *next;
+
+	for (w = d->workers; w != NULL; w = w->hh.next)
+		w->is_draining = true;
+	HASH_ITER (hh, d->workers, w, next)
+		worker_gone_one(d, w);
+	queues_check(d);
+}
+
+/* Queues. */
+
+bool
+queue_is_served(const struct dispatch *d, const struct query *q)
+{
+	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
+		if (!w->is_draining && worker_serves(w, q) != NULL)
+			return true;
+	return false;
+}
+
+void
+queue_remove(struct query *q)
+{
+	DL_DELETE(q->service->queue, q);
+	q->service->len--;
+	q->service = NULL;
+}
+
+/* How long until this queue will have moved on, from what its workers took lately. */
+static int
+queue_retry_after(const struct dispatch *d, const struct service *s,
+		  const struct query *q)
+{
+	ms_t mean = s->mean_ms > 0 ? s->mean_ms : MS_SECOND;
+	int64_t slots = 0, seconds;
+
+	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
+		if (!w->is_draining && worker_serves(w, q) != NULL)
+			slots += w->slots;
+	if (slots == 0)
+		slots = 1;
+	seconds = (mean * (s->len + 1) / slots + MS_SECOND - 1) / MS_SECOND;
+	if (seconds < 1)
+		seconds = 1;
+	return seconds > DISPATCH_RETRY_AFTER_S_MAX ? DISPATCH_RETRY_AFTER_S_MAX
+						    : (int)seconds;
+}
+
+void
+queue_put(struct dispatch *d, struct query *q, int candidate)
+{
+	struct query_error error;
+	struct service *s;
+	struct worker *w;
+
+	if (!queue_is_served(d, q)) {
+		query_error_set(&error, 503, "no worker of \"%s\" here can take the query",
+				q->head.service);
+		error.node = d->config.self;
+		query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
+		return;
+	}
+	w = worker_pick(d, q);
+	if (w != NULL) {
+		run_start_worker(d, q, w);
+		return;
+	}
+	s = service_get(d, q->head.service);
+	if (s->len >= d->config.queue_max) {
+		query_error_set(&error, 503, "%d queries wait for \"%s\" already", s->len,
+				q->head.service);
+		error.node = d->config.self;
+		error.retry_after_s = queue_retry_after(d, s, q);
+		query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
+		return;
+	}
+	q->service = s;
+	q->turn = ++d->next_turn;
+	s->len++;
+	DL_APPEND(s->queue, q);
+}
+
+void
+queue_put_back(struct dispatch *d, struct query *q)
+{
+	struct service *s;
+	struct worker *w = worker_pick(d, q);
+
+	if (w != NULL) {
+		run_start_worker(d, q, w);
+		return;
+	}
+	s = service_get(d, q->head.service);
+	q->service = s;
+	/* Keeps its turn, or is as old as the oldest, if it never waited. */
+	if (s->queue != NULL && (q->turn == 0 || q->turn > s->queue->turn))
+		q->turn = s->queue->turn;
+	s->len++;
+	DL_PREPEND(s->queue, q);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The words of a query (base/query.h) out of an HTTP request, as interfaces.md maps
+ * them. */
+#ifndef OCF_HTTP_REQUEST_H
+#define OCF_HTTP_REQUEST_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/query.h"
+#include "base/rng.h"
+#include "http/parse.h"
+
+enum { REQUEST_PARAMS_MAX = 32 };
+
+/* Of a target "/v1/service/NAME/rest?query", `rest` beginning behind the slash that
+ * `prefix_len` counts. Everything that is passed on is checked; ids that are missing are
+ * made. Returns 0, or the HTTP status to refuse with and the reason; free the head with
+ * query_head_fini() on 0. */
+int request_query_head(const struct http_head *head, size_t prefix_len, struct rng *rng,
+		       struct query_head *ret_q, struct errmsg *err);
+/* The selector may stand in the body, and the whole body fits one part. */
+bool request_may_name_model(const struct http_head *head, const struct query_head *q);
+/* "model=NAME" of a JSON object, or NULL when it names none. free(3) it. */
+char *request_model(struct bytes body);
+/* The parameters of a target, decoded; a name alone has the value "". As above, 0
+ * or 400. */
+int request_params(const char *target, struct query_headers *ret_params,
+		   struct errmsg *err);
+/* May a header of a worker's reply reach the client? */
+bool request_reply_header_passes(const char *name);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes from another node. The first byte says how: 'f' reads frames and each payload by its
+ * type; whatever is read as a query must encode to what it was read from. Anything else
+ * feeds a mesh core in pieces (the first byte's size), greeted or not (its lowest bit). */
+#include "config.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "mesh/mesh.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static void
+fuzz_query(const struct wire_frame *f)
+{
+	struct wire_query q;
+	struct buf b = BUF_INIT;
+
+	if (wire_read_query(f, &q) < 0)
+		return;
+	switch (q.type) {
+	case WIRE_QUERY_OPEN:
+		assert(q.head.service != NULL && q.head.path != NULL);
+		break;
+	case WIRE_QUERY_BODY:
+		wire_put_query_body(&b, q.qid, q.data, q.is_last);
+		break;
+	case WIRE_REPLY_DATA:
+		wire_put_reply_data(&b, q.qid, q.data, q.is_last);
+		break;
+	case WIRE_QUERY_CREDIT:
+		wire_put_query_credit(&b, q.qid, q.parts, q.is_to_asker);
+		break;
+	default:
+		break;
+	}
+	if (b.len > 0)
+		assert(bytes_equal(bytes_of(b.data + WIRE_HEADER_BYTES,
+					    b.len - WIRE_HEADER_BYTES),
+				   f->payload));
+	buf_fini(&b);
+	wire_query_fini(&q);
+}
+
+static void
+fuzz_frames(struct bytes input)
+{
+	char text[WIRE_GOODBYE_BYTES_MAX + 1];
+	struct wire_hello hello;
+	struct wire_reader r;
+	struct wire_frame f;
+	uint8_t reason;
+
+	wire_reader_init(&r);
+	r.payload_max = WIRE_PAYLOAD_BYTES_MAX;
+	while (wire_reader_next(&r, &input, &f) == 1) {
+		if (wire_type_is_query(f.type))
+			fuzz_query(&f);
+		if (wire_read_hello(f.payload, &hello) == 0)
+			assert(memchr(hello.address, 0, sizeof(hello.address)) != NULL);
+		if (wire_read_goodbye(f.payload, &reason, text) == 0)
+			assert(strlen(text) <= WIRE_GOODBYE_BYTES_MAX);
+	}
+	wire_reader_fini(&r);
+}
+
+static void
+fuzz_drain(struct mesh *m)
+{
+	struct mesh_action a;
+
+	while (mesh_next(m, &a))
+		if (a.type == MESH_ACTION_SEND)
+			assert(a.data.len >= WIRE_HEADER_BYTES);
+}
+
+static void
+fuzz_greet(struct mesh *m, struct mesh_event *e, const struct id *node)
+{
+	struct wire_hello hello = { .protocol_min = 1, .protocol_max = 1, .node = *node,
+				    .life = 5, .format = 1 };
+	struct buf b = BUF_INIT;
+
+	wire_put_hello(&b, &hello);
+	e->data = buf_bytes(&b);
+	mesh_step(m, 2, e);
+	fuzz_drain(m);
+	buf_fini(&b);
+}
+
+static void
+fuzz_mesh(uint8_t how, struct bytes input)
+{
+	struct mesh_config config = { .seed = 1, .format = 1 };
+	struct mesh *m = mesh_new(&config, 1);
+	struct mesh_event e = { .type = MESH_EVENT_LINK_OPEN, .wall_ms = 1 };
+	size_t piece = 1 + (how >> 1);
+
+	e.link = mesh_link_new(m);
+	e.node.b[0] = 7;
+	mesh_step(m, 1, &e);
+	fuzz_drain(m);
+	e.type = MESH_EVENT_LINK_DATA;
+	if (how & 1)
+		fuzz_greet(m, &e, &e.node);
+	while (input.len > 0) {
+		e.data = bytes_of(input.data, input.len < piece ? input.len : piece);
+		input.data += e.data.len;
+		input.len -= e.data.len;
+		mesh_step(m, 3, &e);
+		fuzz_drain(m);
+	}
+	e.type = MESH_EVENT_TICK;
+	mesh_step(m, MS_MINUTE, &e);
+	fuzz_drain(m);
+	mesh_free(m);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	if (len == 0)
+		return 0;
+	if (data[0] == 'f')
+		fuzz_frames(bytes_of(data + 1, len - 1));
+	else
+		fuzz_mesh(data[0], bytes_of(data + 1, len - 1));
+	return 0;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "sim/sim.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+struct sim_event {
+	ms_t at;
+	uint64_t seq;
+	sim_fn *fn;
+	void *arg;
+	void *data;
+};
+
+void
+sim_init(struct sim *sim, uint64_t seed)
+{
+	*sim = (struct sim){ .now = MS_HOUR };
+	rng_init(&sim->rng, seed);
+}
+
+void
+sim_fini(struct sim *sim)
+{
+	for (int i = 1; i <= sim->len; i++)
+		free(sim->heap[i].data);
+	free(sim->heap);
+	*sim = (struct sim){ 0 };
+}
+
+static bool
+sim_is_earlier(const struct sim_event *a, const struct sim_event *b)
+{
+	return a->at != b->at ? a->at < b->at : a->seq < b->seq;
+}
+
+void
+sim_at(struct sim *sim, ms_t at, sim_fn *fn, void *arg, void *data)
+{
+	struct sim_event e = { at > sim->now ? at : sim->now, sim->next++, fn, arg, data };
+	int i;
+
+	if (sim->len + 2 > sim->cap) {
+		sim->cap = sim->cap * 2 + 64;
+		sim->heap = mem_realloc(sim->heap, (size_t)sim->cap, sizeof(sim->heap[0]));
+	}
+	i = ++sim->len;
+	while (i > 1 && sim_is_earlier(&e, &sim->heap[i / 2])) {
+		sim->heap[i] = sim->heap[i / 2];
+		i /= 2;
+	}
+	sim->heap[i] = e;
+}
+
+static struct sim_event
+sim_take(struct sim *sim)
+{
+	struct sim_event first = sim->heap[1], e = sim->heap[sim->len--];
+	int i = 1;
+
+	while (2 * i <= sim->len) {
+		int child = 2 * i;
+
+		if (child < sim->len &&
+		    sim_is_earlier(&sim->heap[child + 1], &sim->heap[child]))
+			child++;
+		if (!sim_is_earlier(&sim->heap[child], &e))
+			break;
+		sim->heap[i] = sim->heap[child];
+		i = child;
+	}
+	sim->heap[i] = e;
+	return first;
+}
+
+void
+sim_run(struct sim *sim, ms_t until)
+{
+	while (sim->len > 0 && sim->heap[1].at <= until) {
+		struct sim_event e = sim_take(sim);
+
+		assert(e.at >= sim->now);
+		sim->now = e.at;
+		sim->events++;
+		sim_note_u64(sim, (uint64_t)e.at);
+		e.fn(sim, e.arg, e.data);
+		free(e.data);
+	}
+	sim->now = until;
+}
+
+void
+sim_note(struct sim *sim, const void *data, size_t len)
+{
+	sim->trace = hash64(bytes_of(data, len), sim->trace);
+}
+
+void
+sim_note_u64(struct sim *sim, uint64_t v)
+{
+	sim_note(sim, &v, sizeof(v));
+}
+
+uint64_t
+sim_below(struct sim *sim, uint64_t n)
+{
+	return rng_below(&sim->rng, n);
+}
+
+bool
+sim_once_in(struct sim *sim, uint64_t n)
+{
+	return rng_below(&sim->rng, n) == 0;
+}

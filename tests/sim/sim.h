@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A world in virtual time for the sans-io cores: events in the order of (time, arrival), one
+ * source of randomness, and a running hash of everything that happened. A run is its seed:
+ * the same seed gives the same hash, or something depends on what it must not (pointers,
+ * hash order, memory that was never written). */
+#ifndef OCF_TESTS_SIM_SIM_H
+#define OCF_TESTS_SIM_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/rng.h"
+
+struct sim;
+struct sim_event;
+
+/* `data` is freed after the call. */
+typedef void sim_fn(struct sim *sim, void *arg, void *data);
+
+struct sim {
+	ms_t now;
+	uint64_t events; /* that have happened */
+	uint64_t trace;
+	struct rng rng;
+	uint64_t next;
+	struct sim_event *heap; /* [1 … len] */
+	int len, cap;
+};
+
+void sim_init(struct sim *sim, uint64_t seed);
+void sim_fini(struct sim *sim); /* frees the data of what has not happened */
+/* Call fn(arg, data) at that moment, after all that was asked for before for the same one.
+ * Takes `data` (from malloc; may be NULL). */
+void sim_at(struct sim *sim, ms_t at, sim_fn *fn, void *arg, void *data);
+/* Until nothing is left or the next event is later than `until`; then it is `until`. */
+void sim_run(struct sim *sim, ms_t until);
+/* Add to the trace. */
+void sim_note(struct sim *sim, const void *data, size_t len);
+void sim_note_u64(struct sim *sim, uint64_t v);
+/* A number in [0, n). */
+uint64_t sim_below(struct sim *sim, uint64_t n);
+/* True once in n times. */
+bool sim_once_in(struct sim *sim, uint64_t n);
+
+#endif

@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A full disk: the node says so, goes on serving what it has, and is whole again as soon as
+# there is room. The disk is a small tmpfs in a mount namespace of the test's own.
+if [ -z "${OCF_TEST_NAMESPACE:-}" ]; then
+	if unshare --map-root-user --mount true 2>/dev/null; then
+		OCF_TEST_NAMESPACE=1 exec unshare --map-root-user --mount bash "$0"
+	fi
+	# shellcheck source=tests/lib/tap.sh
+	. "$OCF_TEST_SRCDIR/tests/lib/tap.sh"
+	skip "a full disk" "no mount namespaces for ordinary users here"
+	tap_done
+fi
+# shellcheck source=tests/lib/cluster.sh
+. "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
+
+node_folder n1
+mount -t tmpfs -o size=24m none "$TMP/n1/state" || bail "cannot mount a tmpfs"
+node_init n1
+node_start n1
+worker_start n1 before --service wc -- wc -w
+
+disk_fill() {
+	local size
+	for size in 1M 64k 4k 1k; do
+		dd if=/dev/zero of="$TMP/n1/state/filler.$size" bs="$size" status=none 2>/dev/null
+	done
+}
+disk_fill
+ok "the disk is full" test "$(df --output=avail "$TMP/n1/state" | tail -n 1)" -lt 8
+
+at_background n1 "$TMP/worker-after.log" ocf-worker --id after --service rev -- rev
+WORKER_PID[after]=$!
+complained() { grep -qiE 'no space|disk is full' "$TMP/n1/log"; }
+ok "the node says that it cannot write" wait_until "$CLUSTER_SECONDS" complained ||
+	tail -n 20 "$TMP/n1/log" | diag
+ok "it goes on" at n1 ocf status
+ok "it knows the worker of before" sees_worker n1 before
+run at n1 ocf query wc --data 'a b c'
+is "and has it answer" "$status ${out//[[:space:]]/}" "0 3" || diag "$err"
+
+rm -f "$TMP"/n1/state/filler.*
+ok "with room again, the other worker's row is written" \
+	wait_until "$CLUSTER_SECONDS" sees_worker n1 after || tail -n 20 "$TMP/n1/log" | diag
+run at n1 ocf query rev --data abc
+is "and that answers" "$status ${out//[[:space:]]/}" "0 cba" || diag "$err"
+cluster_done

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The words of a query: encoded and decoded, cut, and matched with what workers offer. */
+#include "config.h"
+
+#include "lib/tap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/query.h"
+
+static void
+make_head(struct query_head *q)
+{
+	*q = (struct query_head){
+		.request_id = mem_strdup("r-1"),
+		.service = mem_strdup("llm"),
+		.selector = mem_strdup("model=x"),
+		.method = mem_strdup("POST"),
+		.path = mem_strdup("/v1?x=1"),
+		.fallback = 2,
+		.is_idempotent = true,
+		.hops = 1,
+		.attempt = 3,
+		.pin = { { 1, 2 } },
+		.body_len = -1,
+		.timeout_ms = 60000,
+	};
+	query_headers_add(&q->headers, "accept", "text/plain");
+	query_headers_add(&q->headers, "x-empty", "");
+}
+
+static void
+test_head(void)
+{
+	struct query_head q, copy, back;
+	struct buf out = BUF_INIT, again = BUF_INIT;
+	struct reader r;
+
+	make_head(&q);
+	query_head_copy(&q, &copy);
+	query_head_put(&out, &copy);
+	r = reader_of(buf_bytes(&out));
+	CU_ASSERT_FATAL(query_head_read(&r, &back) == 0 && reader_done(&r));
+	CU_ASSERT_STRING_EQUAL(back.service, "llm");
+	CU_ASSERT_STRING_EQUAL(back.selector, "model=x");
+	CU_ASSERT(back.content_type == NULL && back.traceparent == NULL);
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&back.headers, "Accept"), "text/plain");
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&back.headers, "x-empty"), "");
+	CU_ASSERT(query_headers_get(&back.headers, "none") == NULL);
+	CU_ASSERT(back.body_len == -1 && back.timeout_ms == 60000 && back.fallback == 2);
+	CU_ASSERT(back.is_idempotent && back.attempt == 3 && back.pin.b[1] == 2);
+	query_head_put(&again, &back);
+	CU_ASSERT(bytes_equal(buf_bytes(&out), buf_bytes(&again)));
+	query_head_fini(&q);
+	query_head_fini(&copy);
+	query_head_fini(&back);
+	buf_fini(&out);
+	buf_fini(&again);
+}
+
+static void
+test_head_cut(void)
+{
+	struct buf out = BUF_INIT;
+	struct query_head q, back;
+
+	make_head(&q);
+	query_head_put(&out, &q);
+	for (size_t len = 0; len < out.len; len++) {
+		uint8_t *cut = mem_alloc(len);
+		struct reader r = reader_of(bytes_of(cut, len));
+
+		memcpy(cut, out.data, len);
+		CU_ASSERT_FATAL(query_head_read(&r, &back) == -OCF_EMALFORMED &&
+				r.failed);
+		free(cut);
+	}
+	query_head_fini(&q);
+	buf_fini(&out);
+}
+
+static int
+read_changed(void (*change)(struct query_head *))
+{
+	struct buf out = BUF_INIT;
+	struct query_head q, back;
+	struct reader r;
+	int rc;
+
+	make_head(&q);
+	change(&q);
+	query_head_put(&out, &q);
+	r = reader_of(buf_bytes(&out));
+	rc = query_head_read(&r, &back);
+	if (rc == 0)
+		query_head_fini(&back);
+	query_head_fini(&q);
+	buf_fini(&out);
+	return rc;
+}
+
+static void
+change_nothing(struct query_head *q)
+{
+	(void)q;
+}
+
+static void
+change_fallback(struct query_head *q)
+{
+	q->fallback = 3;
+}
+
+static void
+change_body_len(struct query_head *q)
+{
+	q->body_len = -2;
+}
+
+static void
+change_timeout(struct query_head *q)
+{
+	q->timeout_ms = -1;
+}
+
+static void
+change_line_end(struct query_head *q)
+{
+	q->headers.items[0].value[2] = '\n';
+}
+
+static void
+change_service(struct query_head *q)
+{
+	q->service[1] = '\x01';
+}
+
+static void
+change_method(struct query_head *q)
+{
+	free(q->method);
+	q->method = NULL;
+}
+
+static void
+test_head_refused(void)
+{
+	CU_ASSERT(read_changed(change_nothing) == 0);
+	CU_ASSERT(read_changed(change_fallback) == -OCF_EMALFORMED);
+	CU_ASSERT(read_changed(change_body_len) == -OCF_EMALFORMED);
+	CU_ASSERT(read_changed(change_timeout) == -OCF_EMALFORMED);
+	CU_ASSERT(read_changed(change_line_end) == -OCF_EMALFORMED);
+	CU_ASSERT(read_changed(change_service) == -OCF_EMALFORMED);
+	CU_ASSERT(read_changed(change_method) == -OCF_EMALFORMED);
+}
+
+static void
+test_reply_and_error(void)
+{
+	struct reply_head reply = { .status = 200, .node = { { 9 } } }, reply_back;
+	struct query_error error = { 0 }, error_back;
+	struct buf out = BUF_INIT;
+	struct reader r;
+
+	reply.worker = mem_strdup("w");
+	query_headers_add(&reply.headers, "x-a", "1");
+	reply_head_put(&out, &reply);
+	for (size_t len = 0; len < out.len; len++) {
+		r = reader_of(bytes_of(out.data, len));
+		CU_ASSERT(reply_head_read(&r, &reply_back) == -OCF_EMALFORMED);
+	}
+	r = reader_of(buf_bytes(&out));
+	CU_ASSERT_FATAL(reply_head_read(&r, &reply_back) == 0 && reader_done(&r));
+	CU_ASSERT(reply_back.status == 200 && reply_back.headers.len == 1);
+	CU_ASSERT_STRING_EQUAL(reply_back.worker, "w");
+	reply_head_fini(&reply);
+	reply_head_fini(&reply_back);
+	buf_clear(&out);
+	query_error_set(&error, 502, "it %s:\n\tbadly", "failed");
+	error.retry_after_s = 7;
+	error.is_taken = true;
+	query_error_put(&out, &error);
+	for (size_t len = 0; len < out.len; len++) {
+		r = reader_of(bytes_of(out.data, len));
+		CU_ASSERT(query_error_read(&r, &error_back) == -OCF_EMALFORMED);
+	}
+	r = reader_of(buf_bytes(&out));
+	CU_ASSERT_FATAL(query_error_read(&r, &error_back) == 0 && reader_done(&r));
+	CU_ASSERT_STRING_EQUAL(error_back.text, "it failed:\n\tbadly");
+	CU_ASSERT(error_back.status == 502 && error_back.retry_after_s == 7);
+	CU_ASSERT(error_back.is_taken && error_back.worker == NULL);
+	query_error_fini(&error);
+	query_error_fini(&error_back);
+	buf_fini(&out);
+}
+
+static void
+test_service_names(void)
+{
+	static const struct {
+		const char *name;
+		bool is_plain, is_valid;
+	} cases[] = {
+		{ "wc", true, true },
+		{ "inference:llama-3.1", true, true },
+		{ "a.b.c", true, true },
+		{ "ocf2.x", true, true },
+		{ "", false, false },
+		{ "ocf", false, true },
+		{ "ocf.d.1", false, true },
+		{ "worker:status", false, true },
+		{ "$SYS", false, true },
+		{ "_INBOX.x", false, true },
+		{ "a..b", false, true },
+		{ ".a", false, true },
+		{ "a.", false, true },
+		{ "a*", false, true },
+		{ "a.>", false, true },
+		{ "a b", false, true },
+		{ "caf\xc3\xa9", false, true },
+		{ "a\nb", false, false },
+		{ "a\x7f", false, false },
+	};
+	char name[LIMIT_SERVICE_BYTES_MAX + 2];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (query_service_is_plain(cases[i].name) != cases[i].is_plain ||
+		    query_service_is_valid(cases[i].name) != cases[i].is_valid) {
+			tap_note("case %zu", i);
+			CU_FAIL("service name");
+		}
+	}
+	memset(name, 'a', sizeof(name));
+	name[LIMIT_SERVICE_BYTES_MAX + 1] = '\0';
+	CU_ASSERT_FALSE(query_service_is_plain(name));
+	name[LIMIT_SERVICE_BYTES_MAX] = '\0';
+	CU_ASSERT(query_service_is_plain(name) && query_service_is_valid(name));
+}
+
+static void
+test_matching(void)
+{
+	char a[] = "model=a", star[] = "model=*", all[] = "all", other[] = "size=*";
+	char *equal[] = { a }, *wide[] = { star }, *any[] = { all }, *off[] = { other };
+
+	CU_ASSERT(query_selector_is_valid("model=a") && query_selector_is_valid("k=v=w"));
+	CU_ASSERT_FALSE(query_selector_is_valid("model="));
+	CU_ASSERT_FALSE(query_selector_is_valid("=a"));
+	CU_ASSERT_FALSE(query_selector_is_valid("model"));
+	CU_ASSERT_FALSE(query_selector_is_valid("model=a\n"));
+	CU_ASSERT(query_match_serves(NULL, 0, "model=a", 0));
+	CU_ASSERT(query_match_serves(equal, 1, NULL, 0));
+	CU_ASSERT(query_match_serves(equal, 1, "model=a", 0));
+	CU_ASSERT_FALSE(query_match_serves(equal, 1, "model=b", 2));
+	CU_ASSERT_FALSE(query_match_serves(equal, 1, "model=ab", 2));
+	CU_ASSERT_FALSE(query_match_serves(wide, 1, "model=a", 0));
+	CU_ASSERT(query_match_serves(wide, 1, "model=a", 1));
+	CU_ASSERT_FALSE(query_match_serves(off, 1, "model=a", 2));
+	CU_ASSERT_FALSE(query_match_serves(any, 1, "model=a", 1));
+	CU_ASSERT(query_match_serves(any, 1, "model=a", 2));
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct tap_test tests[] = {
+		{ "a query's head encodes and decodes", test_head },
+		{ "a query's head cut at any byte is refused", test_head_cut },
+		{ "a query's head with nonsense is refused", test_head_refused },
+		{ "replies and errors encode, decode, and are refused when cut",
+		  test_reply_and_error },
+		{ "service names are sorted into plain, valid and neither",
+		  test_service_names },
+		{ "selectors match as the interface says", test_matching },
+	};
+
+	return TAP_MAIN(argc, argv, tests);
+}

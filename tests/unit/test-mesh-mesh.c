@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One mesh core against a scripted peer: what it refuses and says, whom it dials, when it
+ * takes a node for dead. Whole clusters are in tests/sim. */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/tap.h"
+#include "mesh/mesh.h"
+
+enum { WALL = 1700000000 };
+
+struct script {
+	struct mesh *mesh;
+	ms_t now;
+	struct id peer;
+	uint64_t link;
+	/* What was seen since the last step: */
+	char kinds[512]; /* a letter for each action */
+	char why[MESH_WHY_SIZE];
+	uint8_t types[64]; /* of the frames sent */
+	int types_len;
+	uint8_t goodbye;
+	uint64_t dialled;
+	char address[128];
+	enum mesh_state state;
+	uint64_t incarnation;
+	size_t delivered;
+};
+
+static void
+script_frames(struct script *s, struct bytes data)
+{
+	struct wire_reader r;
+	struct wire_frame f;
+
+	wire_reader_init(&r);
+	r.payload_max = WIRE_PAYLOAD_BYTES_MAX;
+	while (wire_reader_next(&r, &data, &f) == 1) {
+		s->types[s->types_len++] = f.type;
+		if (f.type == WIRE_GOODBYE)
+			s->goodbye = f.payload.data[0];
+	}
+	wire_reader_fini(&r);
+}
+
+static void
+script_do(struct script *s, const struct mesh_action *a)
+{
+	static const char letters[] = "DSCUWNRTEQI";
+	size_t n = strlen(s->kinds);
+
+	if (n + 1 < sizeof(s->kinds))
+		s->kinds[n] = letters[a->type];
+	if (a->type == MESH_ACTION_SEND)
+		script_frames(s, a->data);
+	if (a->type == MESH_ACTION_DIAL) {
+		s->dialled = a->link;
+		snprintf(s->address, sizeof(s->address), "%s", a->address);
+	}
+	if (a->why != NULL)
+		snprintf(s->why, sizeof(s->why), "%s", a->why);
+	if (a->type == MESH_ACTION_NODE_STATE)
+		s->state = a->state;
+	if (a->type == MESH_ACTION_INCARNATION)
+		s->incarnation = a->incarnation;
+	if (a->type == MESH_ACTION_DELIVER_ROWS)
+		s->delivered += a->rows.len;
+}
+
+static void
+script_step(struct script *s, struct mesh_event e)
+{
+	struct mesh_action a;
+
+	memset(s->kinds, 0, sizeof(s->kinds));
+	s->why[0] = '\0';
+	s->types_len = 0;
+	s->goodbye = 0;
+	s->delivered = 0;
+	e.wall_ms = WALL;
+	mesh_step(s->mesh, s->now, &e);
+	while (mesh_next(s->mesh, &a))
+		script_do(s, &a);
+}
+
+static void
+script_start(struct script *s)
+{
+	struct mesh_config config = { .seed = 1, .incarnation = 10, .retention_ms = MS_DAY,
+				      .rows_per_node = 100, .format = 1,
+				      .address = "127.0.0.1:1" };
+
+	*s = (struct script){ .now = 1000 };
+	memset(config.self.b, 5, ID_BYTES);
+	memset(s->peer.b, 9, ID_BYTES);
+	s->mesh = mesh_new(&config, s->now);
+}
+
+static void
+script_accept(struct script *s)
+{
+	s->link = mesh_link_new(s->mesh);
+	script_step(s, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN, .link = s->link,
+					    .node = s->peer });
+}
+
+static struct wire_hello
+script_hello(const struct script *s)
+{
+	struct wire_hello h = { .protocol_min = 1, .protocol_max = 1, .node = s->peer,
+				.life = 77, .incarnation = 3, .retention_ms = MS_DAY,
+				.rows_per_node = 100, .format = 1, .wall_ms = WALL,
+				.address = "10.0.0.9:1" };
+
+	return h;
+}
+
+static void
+script_data(struct script *s, const struct buf *b)
+{
+	script_step(s, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA, .link = s->link,
+					    .data = buf_bytes(b) });
+}
+
+static void
+script_greet(struct script *s, const struct wire_hello *h)
+{
+	struct buf b = BUF_INIT;
+
+	wire_put_hello(&b, h);
+	script_data(s, &b);
+	buf_fini(&b);
+}
+
+static void
+script_frame(struct script *s, uint8_t type, uint8_t flags, const char *payload, size_t len)
+{
+	struct buf b = BUF_INIT;
+
+	wire_put_frame(&b, type, flags, bytes_of(payload, len));
+	script_data(s, &b);
+	buf_fini(&b);
+}
+
+static void
+script_up(struct script *s)
+{
+	struct wire_hello h;
+
+	script_start(s);
+	script_accept(s);
+	CU_ASSERT(s->types_len == 1 && s->types[0] == WIRE_HELLO);
+	h = script_hello(s);
+	script_greet(s, &h);
+	CU_ASSERT(strchr(s->kinds, 'U') != NULL && s->state == MESH_NODE_ALIVE);
+	CU_ASSERT(mesh_link_of(s->mesh, &s->peer) == s->link);
+}
+
+static void
+script_end(struct script *s)
+{
+	mesh_free(s->mesh);
+}
+
+/* Tick until that moment. */
+static void
+script_wait(struct script *s, ms_t until)
+{
+	while (s->now < until) {
+		ms_t due = mesh_due(s->mesh);
+
+		s->now = due < until ? (due > s->now ? due : s->now + 1) : until;
+		script_step(s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+		if (strchr(s->kinds, 'C') != NULL || strchr(s->kinds, 'N') != NULL)
+			return;
+	}
+}
+
+static void
+refused(void (*change)(struct wire_hello *h), const char *says)
+{
+	struct wire_hello h;
+	struct script s;
+
+	script_start(&s);
+	script_accept(&s);
+	h = script_hello(&s);
+	change(&h);
+	script_greet(&s, &h);
+	CU_ASSERT(strcmp(s.kinds, "SC") == 0 && s.goodbye == WIRE_GOODBYE_REFUSED);
+	CU_ASSERT(strstr(s.why, says) != NULL);
+	CU_ASSERT(mesh_link_of(s.mesh, &s.peer) == 0);
+	script_end(&s);
+}
+
+static void
+change_cluster(struct wire_hello *h)
+{
+	h->cluster.b[0] = 1;
+}
+
+static void
+change_node(struct wire_hello *h)
+{
+	h->node.b[0] ^= 1;
+}
+
+static void
+change_version(struct wire_hello *h)
+{
+	h->protocol_min = h->protocol_max = 9;
+}
+
+static void
+change_constants(struct wire_hello *h)
+{
+	h->rows_per_node = 5;
+}
+
+static void
+test_refusals(void)
+{
+	refused(change_cluster, "belongs to cluster 01000000");
+	refused(change_node, "another node than its certificate");
+	refused(change_version, "speaks protocol 9 to 9");
+	refused(change_constants, "other cluster constants");
+}
+
+static void
+test_malformed(void)
+{
+	static const struct {
+		uint8_t type, flags;
+		size_t len;
+	} bad[] = {
+		{ WIRE_HEARTBEAT, 0, 3 },     { WIRE_PING, 0, 9 },
+		{ WIRE_ROWS, 0, 0 },	      { WIRE_ROWS_END, 0, 1 },
+		{ WIRE_HELLO, 0, 50 },	      { 99, WIRE_FLAG_MUST, 2 },
+		{ WIRE_GOODBYE, 0, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		static const char zeros[64];
+		struct script s;
+
+		script_up(&s);
+		script_frame(&s, bad[i].type, bad[i].flags, zeros, bad[i].len);
+		CU_ASSERT(strchr(s.kinds, 'C') != NULL && s.why[0] != '\0');
+		CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
+		CU_ASSERT(strchr(s.kinds, 'W') != NULL && s.state == MESH_NODE_SUSPECT);
+		script_end(&s);
+	}
+}
+
+static void
+test_skipped(void)
+{
+	struct mesh_stats stats;
+	struct script s;
+
+	script_up(&s);
+	script_frame(&s, 99, 0, "new", 3);
+	CU_ASSERT(s.kinds[0] == '\0');
+	mesh_stats(s.mesh, &stats);
+	CU_ASSERT(stats.skipped_frames == 1 && stats.links_up == 1);
+	script_end(&s);
+}
+
+static void
+test_hello_first(void)
+{
+	struct script s;
+
+	script_start(&s);
+	script_accept(&s);
+	script_frame(&s, WIRE_ROWS_ASK, 0, NULL, 0);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
+	CU_ASSERT(strstr(s.why, "no HELLO") != NULL);
+	script_accept(&s);
+	s.now += MESH_HELLO_MS;
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	CU_ASSERT(strchr(s.kinds, 'C') != NULL && strstr(s.why, "no HELLO within") != NULL);
+	script_end(&s);
+}
+
+static void
+test_silence(void)
+{
+	struct script s;
+	ms_t from;
+
+	script_up(&s);
+	script_frame(&s, WIRE_HEARTBEAT, 0, "\0\0\0\0\0\0\0\0", 8);
+	from = s.now;
+	script_wait(&s, from + MS_MINUTE);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_SILENT && s.now == from + MESH_SILENT_MS);
+	CU_ASSERT(s.state == MESH_NODE_SUSPECT);
+	script_wait(&s, from + MS_MINUTE);
+	CU_ASSERT(s.state == MESH_NODE_DEAD);
+	CU_ASSERT(s.now == from + MESH_SILENT_MS + MESH_DEAD_MS);
+	script_end(&s);
+}
+
+static void
+test_goodbye(void)
+{
+	struct buf b = BUF_INIT;
+	struct script s;
+
+	script_up(&s);
+	wire_put_goodbye(&b, WIRE_GOODBYE_LEAVING, "we stop");
+	script_data(&s, &b);
+	CU_ASSERT(s.state == MESH_NODE_DEAD && strstr(s.why, "we stop") != NULL);
+	buf_fini(&b);
+	script_end(&s);
+}
+
+static void
+test_clocks(void)
+{
+	struct wire_hello h;
+	struct script s;
+	struct mesh_peer peer;
+
+	script_start(&s);
+	script_accept(&s);
+	h = script_hello(&s);
+	h.wall_ms += MESH_CLOCK_SKEW_MS + 1;
+	h.root.hi = 4;
+	script_greet(&s, &h);
+	CU_ASSERT(strchr(s.kinds, 'U') != NULL && s.state == MESH_NODE_ALIVE);
+	for (int i = 0; i < s.types_len; i++)
+		CU_ASSERT(s.types[i] != WIRE_ROWS_ASK);
+	script_frame(&s, WIRE_ROWS, 0, "rows", 4);
+	CU_ASSERT(s.delivered == 0);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_ROWS_CHANGED,
+					     .rows = bytes_text("mine") });
+	CU_ASSERT(s.types_len == 0);
+	CU_ASSERT(mesh_peers(s.mesh, &peer, 1) == 1 && peer.is_rowless);
+	script_end(&s);
+}
+
+static void
+test_table(void)
+{
+	struct wire_hello h;
+	struct script s;
+
+	script_start(&s);
+	script_accept(&s);
+	h = script_hello(&s);
+	h.root.hi = 4;
+	script_greet(&s, &h);
+	CU_ASSERT(s.types[s.types_len - 1] == WIRE_ROWS_ASK);
+	script_frame(&s, WIRE_ROWS, WIRE_FLAG_MORE, "begin", 5);
+	CU_ASSERT(s.delivered == 0);
+	script_frame(&s, WIRE_HEARTBEAT, 0, "\0\0\0\0\0\0\0\4", 8);
+	script_frame(&s, WIRE_ROWS, 0, "end", 3);
+	CU_ASSERT(s.delivered == 8);
+	script_frame(&s, WIRE_ROWS_END, 0, "\0\0\0\0\0\0\0\1", 8);
+	CU_ASSERT(strcmp(s.kinds, "E") == 0);
+	script_frame(&s, WIRE_ROWS_ASK, 0, NULL, 0);
+	CU_ASSERT(strcmp(s.kinds, "T") == 0);
+	script_frame(&s, WIRE_ROWS_ASK, 0, NULL, 0);
+	CU_ASSERT(s.kinds[0] == '\0');
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TABLE_READ, .link = s.link,
+					     .rows = bytes_text("page"), .rows_len = 1 });
+	CU_ASSERT(strcmp(s.kinds, "ST") == 0 && s.types[0] == WIRE_ROWS);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TABLE_READ, .link = s.link,
+					     .is_last = true });
+	CU_ASSERT(strcmp(s.kinds, "S") == 0 && s.types[0] == WIRE_ROWS_END);
+	script_end(&s);
+}
+
+/* A row that never ends. */
+static void
+test_endless_row(void)
+{
+	static const char zeros[60000];
+	struct script s;
+
+	script_up(&s);
+	for (int i = 0; i < 4; i++)
+		script_frame(&s, WIRE_ROWS, WIRE_FLAG_MORE, zeros, sizeof(zeros));
+	CU_ASSERT(s.goodbye == 0);
+	script_frame(&s, WIRE_ROWS, WIRE_FLAG_MORE, zeros, sizeof(zeros));
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
+	script_end(&s);
+}
+
+static void
+test_pings(void)
+{
+	struct script s;
+
+	script_up(&s);
+	for (int i = 0; i < MESH_PINGS_MAX; i++) {
+		script_frame(&s, WIRE_PING, 0, "12345678", 8);
+		CU_ASSERT(s.types_len == 1 && s.types[0] == WIRE_PONG);
+	}
+	script_frame(&s, WIRE_PING, 0, "12345678", 8);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
+	script_end(&s);
+}
+
+static void
+test_restart(void)
+{
+	struct script s;
+	struct wire_hello h;
+	uint64_t first;
+
+	script_up(&s);
+	first = s.link;
+	script_accept(&s);
+	h = script_hello(&s);
+	h.life = 78;
+	h.held_status = WIRE_STATUS_DEAD;
+	h.held_incarnation = 10;
+	script_greet(&s, &h);
+	CU_ASSERT(mesh_link_of(s.mesh, &s.peer) == s.link && s.link != first);
+	CU_ASSERT(s.incarnation == 11 && mesh_incarnation(s.mesh) == 11);
+	CU_ASSERT(mesh_node_state(s.mesh, &s.peer) == MESH_NODE_ALIVE);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_DUPLICATE);
+	script_end(&s);
+}
+
+static void
+test_dials(void)
+{
+	const char *addresses[] = { "a:1", "b:1" };
+	ms_t longest = 0, last;
+	struct script s;
+
+	script_start(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE, .node = s.peer,
+					     .addresses = addresses, .addresses_len = 2 });
+	last = s.now;
+	for (int i = 0; i < 40; i++) {
+		s.dialled = 0;
+		while (s.dialled == 0 && s.now < 100 * MS_MINUTE) {
+			s.now = mesh_due(s.mesh) > s.now ? mesh_due(s.mesh) : s.now;
+			script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+		}
+		CU_ASSERT(strcmp(s.address, addresses[i % 2]) == 0);
+		if (s.now - last > longest)
+			longest = s.now - last;
+		last = s.now;
+		script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_CLOSED,
+						     .link = s.dialled, .why = "refused" });
+	}
+	CU_ASSERT(longest > 5 * MS_SECOND && longest <= MESH_DIAL_CAP_MS + 1);
+	script_end(&s);
+}
+
+static void
+test_seed_is_self(void)
+{
+	const char *seed[] = { "me:1" };
+	struct script s;
+	struct id self;
+
+	script_start(&s);
+	memset(self.b, 5, ID_BYTES);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_SEEDS, .addresses = seed,
+					     .addresses_len = 1 });
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	CU_ASSERT(s.dialled != 0);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN, .link = s.dialled,
+					     .node = self });
+	CU_ASSERT(strcmp(s.kinds, "C") == 0 && strstr(s.why, "itself") != NULL);
+	s.dialled = 0;
+	script_wait(&s, s.now + 9 * MS_MINUTE);
+	CU_ASSERT(s.dialled == 0);
+	script_end(&s);
+}
+
+static void
+test_gone(void)
+{
+	struct script s;
+
+	script_up(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE, .node = s.peer,
+					     .is_gone = true });
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_REFUSED);
+	script_accept(&s);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_REFUSED && s.types[0] == WIRE_GOODBYE);
+	script_end(&s);
+}
+
+static void
+test_stop(void)
+{
+	struct script s;
+
+	script_up(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_STOP });
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_LEAVING && strchr(s.kinds, 'C') != NULL);
+	script_accept(&s);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_LEAVING);
+	script_end(&s);
+}
+
+static void
+test_query_frame(void)
+{
+	struct script s;
+
+	script_up(&s);
+	script_frame(&s, WIRE_QUERY_CANCEL, WIRE_FLAG_MUST, "12345678", 8);
+	CU_ASSERT(strcmp(s.kinds, "Q") == 0);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_REJECT, .link = s.link,
+					     .why = "a bad signature" });
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
+	CU_ASSERT(strcmp(s.why, "a bad signature") == 0);
+	script_end(&s);
+}
+
+static const struct tap_test tests[] = {
+	{ "another cluster, node, version or constants are refused with a reason",
+	  test_refusals },
+	{ "a malformed frame closes the link with a reason", test_malformed },
+	{ "an unknown frame that need not be understood is skipped", test_skipped },
+	{ "a link begins with HELLO, within its time", test_hello_first },
+	{ "a silent link is closed after 8 s and its node dead 5 s later", test_silence },
+	{ "a node that says goodbye is dead at once", test_goodbye },
+	{ "with clocks too far apart a link carries no rows", test_clocks },
+	{ "a table is asked for when the roots differ, and sent page by page", test_table },
+	{ "a row that goes on for ever ends the link", test_endless_row },
+	{ "PINGs without end are not answered for ever", test_pings },
+	{ "a node that started again replaces its old link and is told of its death",
+	  test_restart },
+	{ "addresses are dialled in turn, ever later, 30 s at most", test_dials },
+	{ "a seed that leads to the node itself is left alone", test_seed_is_self },
+	{ "a node that is no member is refused", test_gone },
+	{ "a stop says goodbye and refuses what comes", test_stop },
+	{ "query frames go to dispatch; what it rejects ends the link", test_query_frame },
+};
+
+int
+main(int argc, char **argv)
+{
+	return TAP_MAIN(argc, argv, tests);
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames: what is written is read back the same, in any pieces; what is malformed is
+ * refused and never believed. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "lib/tap.h"
+#include "mesh/wire.h"
+
+static struct wire_hello
+hello_sample(void)
+{
+	struct wire_hello h = {
+		.protocol_min = 1,
+		.protocol_max = 3,
+		.life = 0x1122334455667788,
+		.incarnation = 5,
+		.retention_ms = 7 * (ms_t)MS_DAY,
+		.rows_per_node = 16384,
+		.format = 2,
+		.wall_ms = 1700000000000,
+		.horizon = 99,
+		.root = { 1, 2 },
+		.rows = 77,
+		.rings = 3,
+		.held_status = WIRE_STATUS_DEAD,
+		.held_incarnation = 4,
+		.address = "[2001:db8::1]:8093",
+	};
+
+	memset(h.cluster.b, 0xaa, ID_BYTES);
+	memset(h.node.b, 0xbb, ID_BYTES);
+	return h;
+}
+
+static struct wire_frame
+frame_of(const struct buf *b)
+{
+	struct wire_frame f = { .type = b->data[2], .flags = b->data[3] };
+
+	f.payload = bytes_of(b->data + WIRE_HEADER_BYTES, b->len - WIRE_HEADER_BYTES);
+	CU_ASSERT(get_be16(b->data) == f.payload.len);
+	return f;
+}
+
+static void
+test_hello(void)
+{
+	struct wire_hello h = hello_sample(), back;
+	struct buf b = BUF_INIT;
+	struct wire_frame f;
+
+	wire_put_hello(&b, &h);
+	buf_put_text(&b, "added by a later version");
+	f = frame_of(&(struct buf){ b.data, b.len - 24, 0 });
+	memset(&back, 0x55, sizeof(back));
+	CU_ASSERT(wire_read_hello(f.payload, &back) == 0);
+	CU_ASSERT(back.life == h.life && back.wall_ms == h.wall_ms);
+	CU_ASSERT(back.held_status == h.held_status && back.rows == 77);
+	CU_ASSERT(strcmp(back.address, h.address) == 0);
+	CU_ASSERT(id_equal(&back.node, &h.node) && u128_equal(back.root, h.root));
+	CU_ASSERT(wire_read_hello(bytes_of(f.payload.data, f.payload.len + 24), &back) == 0);
+	for (size_t len = 0; len < f.payload.len; len++)
+		CU_ASSERT(wire_read_hello(bytes_of(f.payload.data, len), &back) ==
+			  -OCF_EMALFORMED);
+	b.data[WIRE_HEADER_BYTES] ^= 1;
+	CU_ASSERT(wire_read_hello(f.payload, &back) == -OCF_EMALFORMED);
+	buf_fini(&b);
+}
+
+static void
+test_hello_address(void)
+{
+	struct wire_hello h = hello_sample(), back;
+	struct buf b = BUF_INIT;
+
+	h.address[2] = '\n';
+	wire_put_hello(&b, &h);
+	CU_ASSERT(wire_read_hello(frame_of(&b).payload, &back) == -OCF_EMALFORMED);
+	buf_clear(&b);
+	h = hello_sample();
+	h.protocol_min = 9;
+	wire_put_hello(&b, &h);
+	CU_ASSERT(wire_read_hello(frame_of(&b).payload, &back) == -OCF_EMALFORMED);
+	buf_fini(&b);
+}
+
+static void
+test_small_frames(void)
+{
+	struct buf b = BUF_INIT;
+	char text[WIRE_GOODBYE_BYTES_MAX + 1], longer[400];
+	uint8_t reason;
+	uint64_t v;
+
+	wire_put_heartbeat(&b, 0x0102030405060708, WIRE_STATUS_SUSPECT);
+	CU_ASSERT(b.len == WIRE_HEARTBEAT_BYTES);
+	CU_ASSERT((frame_of(&b).flags & WIRE_FLAGS_STATUS) == WIRE_STATUS_SUSPECT);
+	CU_ASSERT(wire_read_u64(frame_of(&b).payload, &v) == 0 && v == 0x0102030405060708);
+	CU_ASSERT(wire_read_u64(bytes_of(b.data, 7), &v) < 0);
+	CU_ASSERT(wire_read_u64(bytes_of(b.data, 9), &v) < 0);
+	buf_clear(&b);
+	memset(longer, 'x', sizeof(longer));
+	longer[3] = '\x1b';
+	longer[399] = '\0';
+	wire_put_goodbye(&b, WIRE_GOODBYE_BUSY, longer);
+	CU_ASSERT(wire_read_goodbye(frame_of(&b).payload, &reason, text) == 0);
+	CU_ASSERT(reason == WIRE_GOODBYE_BUSY && strlen(text) == WIRE_GOODBYE_BYTES_MAX);
+	CU_ASSERT(text[3] == '?');
+	CU_ASSERT(wire_read_goodbye(BYTES_NONE, &reason, text) < 0);
+	buf_fini(&b);
+}
+
+static void
+test_rows_continue(void)
+{
+	size_t len = 3 * WIRE_PAYLOAD_BYTES_MAX + 5;
+	uint8_t *rows = mem_calloc(1, len);
+	struct buf b = BUF_INIT;
+	struct wire_reader r;
+	struct wire_frame f;
+	struct bytes input;
+	size_t got = 0;
+	int frames = 0;
+
+	wire_put_rows(&b, bytes_of(rows, len));
+	input = buf_bytes(&b);
+	wire_reader_init(&r);
+	r.payload_max = WIRE_PAYLOAD_BYTES_MAX;
+	while (wire_reader_next(&r, &input, &f) == 1) {
+		got += f.payload.len;
+		frames++;
+		CU_ASSERT(!(f.flags & WIRE_FLAG_MORE) == (got == len));
+	}
+	CU_ASSERT(frames == 4 && got == len);
+	wire_reader_fini(&r);
+	buf_fini(&b);
+	free(rows);
+}
+
+static void
+test_pieces(void)
+{
+	static const uint8_t payload[60000] = { 1 };
+	struct buf b = BUF_INIT;
+	struct rng rng;
+
+	rng_init(&rng, tap_seed());
+	for (int i = 0; i < 300; i++)
+		wire_put_frame(&b, (uint8_t)i, (uint8_t)~i,
+			       bytes_of(payload, i % 50 == 0 ? sizeof(payload) : (size_t)i));
+	for (int round = 0; round < 50; round++) {
+		size_t at = 0, most = 1 + rng_below(&rng, round % 2 == 0 ? 9 : 100000);
+		struct wire_reader r;
+		struct wire_frame f;
+		int n = 0;
+
+		wire_reader_init(&r);
+		r.payload_max = WIRE_PAYLOAD_BYTES_MAX;
+		while (at < b.len) {
+			size_t len = 1 + rng_below(&rng, most);
+			struct bytes piece = bytes_of(b.data + at,
+						      len < b.len - at ? len : b.len - at);
+
+			at += piece.len;
+			while (wire_reader_next(&r, &piece, &f) == 1) {
+				CU_ASSERT(f.type == (uint8_t)n && f.flags == (uint8_t)~n);
+				CU_ASSERT(n % 50 == 0 || f.payload.len == (size_t)n);
+				n++;
+			}
+			CU_ASSERT(piece.len == 0);
+		}
+		CU_ASSERT(n == 300);
+		wire_reader_fini(&r);
+	}
+	buf_fini(&b);
+}
+
+static void
+test_too_long(void)
+{
+	static const uint8_t whole[] = { 0x10, 0x01, WIRE_HELLO, 0 };
+	struct wire_reader r;
+	struct wire_frame f;
+	struct bytes input = bytes_of(whole, sizeof(whole));
+
+	wire_reader_init(&r);
+	CU_ASSERT(wire_reader_next(&r, &input, &f) == -OCF_ELIMIT);
+	wire_reader_fini(&r);
+	wire_reader_init(&r);
+	for (int i = 0; i < 3; i++) {
+		input = bytes_of(whole + i, 1);
+		CU_ASSERT(wire_reader_next(&r, &input, &f) == 0);
+	}
+	input = bytes_of(whole + 3, 1);
+	CU_ASSERT(wire_reader_next(&r, &input, &f) == -OCF_ELIMIT);
+	wire_reader_fini(&r);
+}
+
+static void
+test_query_frames(void)
+{
+	char id[] = "r1", service[] = "wc", method[] = "POST", path[] = "/a?b=c";
+	struct query_head head = { .request_id = id, .service = service, .method = method,
+				   .path = path, .body_len = -1, .timeout_ms = 5000 };
+	struct query_error e = { 0 };
+	struct reply_head reply = { .status = 201 };
+	struct buf b = BUF_INIT;
+	struct wire_query q;
+	struct wire_frame f;
+
+	wire_put_query_open(&b, 42, &head);
+	f = frame_of(&b);
+	CU_ASSERT_FATAL(wire_read_query(&f, &q) == 0);
+	CU_ASSERT(q.qid == 42 && strcmp(q.head.path, path) == 0 && q.head.body_len == -1);
+	wire_query_fini(&q);
+	for (size_t len = 0; len < f.payload.len; len++) {
+		struct wire_frame cut = { f.type, f.flags, { f.payload.data, len } };
+
+		CU_ASSERT(wire_read_query(&cut, &q) == -OCF_EMALFORMED);
+	}
+	buf_clear(&b);
+	query_error_set(&e, 502, "line one\nline two");
+	wire_put_reply_error(&b, 43, &e, true);
+	f = frame_of(&b);
+	CU_ASSERT_FATAL(wire_read_query(&f, &q) == 0);
+	CU_ASSERT(q.is_final && q.error.status == 502);
+	CU_ASSERT(strcmp(q.error.text, "line one\nline two") == 0);
+	wire_query_fini(&q);
+	query_error_fini(&e);
+	buf_clear(&b);
+	wire_put_reply_head(&b, 44, &reply);
+	f = frame_of(&b);
+	CU_ASSERT(wire_read_query(&f, &q) == 0 && q.reply.status == 201);
+	wire_query_fini(&q);
+	buf_fini(&b);
+}
+
+static void
+test_query_parts(void)
+{
+	uint8_t part[LIMIT_PART_BYTES_MAX + 1] = { 1 };
+	struct buf b = BUF_INIT;
+	struct wire_query q;
+	struct wire_frame f;
+
+	wire_put_query_body(&b, 1, bytes_of(part, LIMIT_PART_BYTES_MAX), false);
+	CU_ASSERT(b.len <= LIMIT_FRAME_BYTES_MAX);
+	f = frame_of(&b);
+	CU_ASSERT(wire_read_query(&f, &q) == 0 && q.data.len == LIMIT_PART_BYTES_MAX);
+	CU_ASSERT(!q.is_last);
+	buf_clear(&b);
+	wire_put_reply_data(&b, 1, BYTES_NONE, true);
+	f = frame_of(&b);
+	CU_ASSERT(wire_read_query(&f, &q) == 0 && q.is_last && q.data.len == 0);
+	f.flags = 0; /* empty and not the last */
+	CU_ASSERT(wire_read_query(&f, &q) == -OCF_EMALFORMED);
+	buf_clear(&b);
+	wire_put_query_credit(&b, 1, LIMIT_PARTS_WINDOW, true);
+	f = frame_of(&b);
+	CU_ASSERT(wire_read_query(&f, &q) == 0 && q.parts == LIMIT_PARTS_WINDOW);
+	CU_ASSERT(q.is_to_asker);
+	b.data[b.len - 1] = LIMIT_PARTS_WINDOW + 1;
+	CU_ASSERT(wire_read_query(&f, &q) == -OCF_EMALFORMED);
+	b.data[b.len - 1] = 0;
+	CU_ASSERT(wire_read_query(&f, &q) == -OCF_EMALFORMED);
+	buf_fini(&b);
+}
+
+static void
+test_classes(void)
+{
+	CU_ASSERT(wire_class_of(WIRE_HELLO) == WIRE_CLASS_HELLO);
+	CU_ASSERT(wire_class_of(WIRE_PONG) == WIRE_CLASS_CONTROL);
+	CU_ASSERT(wire_class_of(WIRE_ROWS_END) == WIRE_CLASS_ROWS);
+	CU_ASSERT(wire_class_of(WIRE_REPLY_DATA) == WIRE_CLASS_QUERY);
+	CU_ASSERT(wire_class_of(200) == WIRE_CLASS_CONTROL);
+	for (int c = 0; c < WIRE_CLASSES; c++)
+		CU_ASSERT(wire_class_name((enum wire_class)c)[0] != '\0');
+	for (int reason = 0; reason < 10; reason++)
+		CU_ASSERT(wire_goodbye_text((uint8_t)reason)[0] != '\0');
+}
+
+static const struct tap_test tests[] = {
+	{ "HELLO is read back the same, cut short it is refused, longer it is accepted",
+	  test_hello },
+	{ "HELLO with an unprintable address or versions upside down is refused",
+	  test_hello_address },
+	{ "a heartbeat is 12 bytes; a goodbye's text is cut and made printable",
+	  test_small_frames },
+	{ "rows longer than a frame go on in the next", test_rows_continue },
+	{ "frames arrive whole from any pieces", test_pieces },
+	{ "a frame longer than allowed is refused by its header", test_too_long },
+	{ "query frames are read back the same and refused when cut", test_query_frames },
+	{ "parts and credits outside their bounds are refused", test_query_parts },
+	{ "every type has a class and every reason a text", test_classes },
+};
+
+int
+main(int argc, char **argv)
+{
+	return TAP_MAIN(argc, argv, tests);
+}
