@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "bus/protocol.h"
@@ -195,8 +196,11 @@ link_ready(void *arg, int ready)
 	struct bus_conn *conn = link->conn;
 
 	assert(conn != NULL && conn->link == link);
-	if ((ready & LOOP_WRITE) != 0)
+	/* nats.c takes a send(2) of no bytes for the end of the connection. */
+	if ((ready & LOOP_WRITE) != 0 && natsConnection_Buffered(link->nc) > 0)
 		natsConnection_ProcessWriteEvent(link->nc);
+	else if ((ready & LOOP_WRITE) != 0)
+		loop_watch_set(link->watch, LOOP_READ);
 	if ((ready & LOOP_READ) == 0)
 		return;
 	natsConnection_ProcessReadEvent(link->nc);
@@ -246,6 +250,7 @@ link_closed(void *arg)
 		const char *reason = NULL;
 
 		natsConnection_GetLastError(link->nc, &reason);
+		log_debug("bus", "connection lost: %s", reason != NULL ? reason : "");
 		conn_retry_later(conn);
 		conn->handler->down(conn->arg, reason != NULL && reason[0] != '\0'
 						       ? reason
@@ -293,6 +298,7 @@ link_connected(void *arg)
 		link->watch = loop_watch_new(link->loop, link->fd, link_ready, link);
 		loop_watch_set(link->watch, LOOP_READ | LOOP_WRITE);
 		natsConnection_GetClientID(link->nc, &client_id);
+		log_debug("bus", "connected as client %llu", (unsigned long long)client_id);
 		conn->handler->up(conn->arg, client_id);
 	}
 	link_unref(link);

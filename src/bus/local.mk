@@ -8,9 +8,14 @@ noinst_LIBRARIES += %D%/libbus.a
 	%D%/registry.c %D%/registry.h \
 	%D%/server.c %D%/server.h
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-bus-bus
-TESTS += tests/unit/test-bus-bus
+BUS_TESTS = tests/unit/test-bus-bus tests/unit/test-bus-protocol tests/unit/test-bus-registry
+check_PROGRAMS += $(BUS_TESTS)
+TESTS += $(BUS_TESTS)
 tests_unit_test_bus_bus_SOURCES = tests/unit/test-bus-bus.c tests/unit/bus-fixture.c \
 	tests/unit/bus-fixture.h
 tests_unit_test_bus_bus_LDADD = $(TEST_LIBS) $(BUS_LIBS)
+tests_unit_test_bus_protocol_SOURCES = tests/unit/test-bus-protocol.c
+tests_unit_test_bus_protocol_LDADD = $(TEST_LIBS) $(BUS_LIBS)
+tests_unit_test_bus_registry_SOURCES = tests/unit/test-bus-registry.c
+tests_unit_test_bus_registry_LDADD = $(TEST_LIBS) $(BUS_LIBS)
 endif

@@ -99,11 +99,15 @@ registry_len(const struct registry *reg)
 }
 
 static int
-registry_warn(struct registry *reg, ms_t now, const struct errmsg *err)
+registry_warn(struct registry *reg, ms_t now, struct errmsg *err)
 {
 	uint64_t hash = hash64(bytes_text(err->text), 0);
 	unsigned slot;
 
+	/* It quotes what the worker said of itself. */
+	for (char *p = err->text; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
 	for (slot = 0; slot < REGISTRY_WARNINGS_MAX; slot++) {
 		if (reg->warned[slot].hash != hash)
 			continue;

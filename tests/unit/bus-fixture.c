@@ -30,6 +30,8 @@ fixture_warning(void *arg, const char *text)
 	struct fixture *f = arg;
 
 	f->warnings++;
+	if (getenv("OCF_TEST_SAY") != NULL)
+		tap_note("warning: %s", text);
 	snprintf(f->warning, sizeof(f->warning), "%s", text);
 }
 

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "bus/protocol.h"
 #include "lib/tap.h"
@@ -99,6 +101,588 @@ test_whole_reply(void)
 	close_both(&f, &w);
 }
 
+
+static int
+send_named(struct fixture *f, uint64_t token, const char *service, const char *selector,
+	   const char *path, struct bytes first, bool is_last)
+{
+	struct query_head head = { .request_id = (char *)"same",
+				   .service = (char *)service,
+				   .selector = (char *)selector,
+				   .method = (char *)"POST",
+				   .path = (char *)path,
+				   .timeout_ms = 60000,
+				   .body_len = -1 };
+
+	return bus_send(f->bus, "w1", token, &head, first, is_last);
+}
+
+static void
+test_what_send_refuses(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+
+	open_with_worker(&f, &w, "refuses");
+	CU_ASSERT_EQUAL(bus_fixture_send(&f, "nobody", 1, "wc", BYTES_NONE), -OCF_EUNKNOWN);
+	CU_ASSERT_EQUAL(bus_fixture_send(&f, "w1", 1, "tr", BYTES_NONE), -OCF_EUNKNOWN);
+	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", "a=b\r\nPUB x", "/", BYTES_NONE, true), -EINVAL);
+	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", NULL, "/\nx", BYTES_NONE, true), -EINVAL);
+	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", NULL, "/", BYTES_NONE, true), 0);
+	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", NULL, "/", BYTES_NONE, true), -EEXIST);
+	CU_ASSERT_EQUAL(bus_body(f.bus, 1, BYTES_NONE, true), -OCF_ELIMIT);
+	CU_ASSERT_EQUAL(bus_body(f.bus, 2, BYTES_NONE, true), -OCF_EUNKNOWN);
+	bus_cancel(f.bus, 17);
+	bus_credit(f.bus, 17, 3);
+	CU_ASSERT(bus_fixture_until(&f, &w.works, 1));
+	bus_cancel(f.bus, 1);
+	CU_ASSERT(bus_fixture_until(&f, &w.controls, 1));
+	CU_ASSERT_STRING_EQUAL(w.last_control, "{\"op\":\"cancel\",\"id\":\"same\"}");
+	/* Its reply comes too late, and is counted. */
+	bus_fixture_reply(&w, bytes_text("late"), NULL);
+	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", NULL, "/", BYTES_NONE, true), 0);
+	CU_ASSERT(bus_fixture_until(&f, &w.works, 2));
+	bus_fixture_reply(&w, bytes_text("x"), NULL);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].ends, 1));
+	CU_ASSERT(bytes_equal_text(buf_bytes(&f.calls[1].data), "x"));
+	close_both(&f, &w);
+}
+
+static void
+test_parts_of_a_request(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+	uint8_t part[1000] = { 'x' };
+	int sent = 1;
+
+	open_with_worker(&f, &w, "request-parts");
+	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", NULL, "/", bytes_of(part, 1000), false), 0);
+	while (bus_body(f.bus, 1, bytes_of(part, 1000), false) == 0)
+		sent++;
+	CU_ASSERT_EQUAL(sent, 16);
+	CU_ASSERT(bus_fixture_until(&f, &w.works, 16));
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&w.part, BUS_H_PART), "15");
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&w.part, BUS_H_REQ_ID), "same");
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&w.headers, BUS_H_PART), "0");
+	bus_fixture_reply(&w, BYTES_NONE, BUS_H_CTL, "credit", NULL);
+	bus_fixture_reply(&w, BYTES_NONE, BUS_H_CTL, "credit", BUS_H_CREDIT, "2", NULL);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].credit, 3));
+	CU_ASSERT_EQUAL(bus_body(f.bus, 1, bytes_of(part, 1000), false), 0);
+	CU_ASSERT_EQUAL(bus_body(f.bus, 1, BYTES_NONE, true), 0);
+	CU_ASSERT(bus_fixture_until(&f, &w.works, 18));
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&w.part, BUS_H_PARTS), "18");
+	CU_ASSERT_EQUAL(w.body.len, 17000);
+	/* More credit than was sent is a lie. */
+	bus_fixture_reply(&w, BYTES_NONE, BUS_H_CTL, "credit", BUS_H_CREDIT, "16", NULL);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].errors, 1));
+	CU_ASSERT_EQUAL(f.calls[1].error_status, 502);
+	close_both(&f, &w);
+}
+
+static void
+test_streamed_reply(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+	struct fixture_call *c = &f.calls[4];
+	uint8_t *big = mem_calloc(1, 64 * 1024);
+
+	open_with_worker(&f, &w, "streamed");
+	CU_ASSERT(bus_fixture_send(&f, "w1", 4, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 1));
+	c->holds_credit = true;
+	bus_fixture_reply(&w, BYTES_NONE, BUS_H_CTL, "busy", NULL);
+	bus_fixture_reply(&w, bytes_text("ab"), BUS_H_SEQ, "0", BUS_H_STATUS, "201",
+			  "Content-Type", "text/x", "Http-X-Foo", "bar", NULL);
+	bus_fixture_reply(&w, bytes_of(big, 64 * 1024), BUS_H_SEQ, "1", NULL);
+	CU_ASSERT(bus_fixture_until(&f, &c->parts, 3));
+	CU_ASSERT(c->heads == 1 && c->status == 201);
+	CU_ASSERT_STRING_EQUAL(c->type, "text/x");
+	/* 64 KiB came in two pieces, and are one part of the worker's. */
+	bus_credit(f.bus, 4, 3);
+	CU_ASSERT(bus_fixture_until(&f, &w.controls, 1));
+	CU_ASSERT_STRING_EQUAL(w.last_control, "{\"op\":\"credit\",\"id\":\"req-1\",\"n\":2}");
+	bus_fixture_reply(&w, BYTES_NONE, BUS_H_END, "2", NULL);
+	CU_ASSERT(bus_fixture_until(&f, &c->ends, 1));
+	CU_ASSERT(c->data.len == 2 + 64 * 1024 && c->errors == 0);
+	free(big);
+	close_both(&f, &w);
+}
+
+static void
+test_broken_replies(void)
+{
+	static const struct {
+		const char *name[3], *value[3];
+		const char *body;
+	} table[] = {
+		{ { BUS_H_SEQ }, { "1" }, "x" },
+		{ { BUS_H_SEQ }, { "x" }, "x" },
+		{ { BUS_H_SEQ }, { "-1" }, "x" },
+		{ { BUS_H_END }, { "1" }, "" },
+		{ { BUS_H_END }, { "0" }, "body" },
+		{ { BUS_H_SEQ, BUS_H_STATUS }, { "0", "99" }, "x" },
+		{ { BUS_H_CTL, BUS_H_CREDIT }, { "credit", "5" }, "" },
+	};
+	struct fixture f;
+	struct fixture_worker w;
+
+	open_with_worker(&f, &w, "broken");
+	for (int i = 0; i < (int)(sizeof(table) / sizeof(table[0])); i++) {
+		CU_ASSERT(bus_fixture_send(&f, "w1", (uint64_t)i, "wc", BYTES_NONE) == 0);
+		CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, i + 1));
+		bus_fixture_reply(&w, bytes_text(table[i].body), table[i].name[0],
+				  table[i].value[0], table[i].name[1], table[i].value[1], NULL);
+		CU_ASSERT(bus_fixture_until(&f, &f.calls[i].errors, 1));
+		CU_ASSERT(f.calls[i].error_status == 502 && f.calls[i].outcome == BUS_FAILED);
+		CU_ASSERT(bus_fixture_until(&f, &w.controls, i + 1));
+		CU_ASSERT(strstr(w.last_control, "cancel") != NULL);
+	}
+	close_both(&f, &w);
+}
+
+static void
+test_errors_of_a_worker(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+	struct fixture_call *c = f.calls;
+
+	open_with_worker(&f, &w, "errors");
+	CU_ASSERT(bus_fixture_send(&f, "w1", 1, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 1));
+	bus_fixture_reply(&w, bytes_text("tail\n"), BUS_H_ERROR_CODE, "422", BUS_H_ERROR,
+			  "no such voice", NULL);
+	CU_ASSERT(bus_fixture_until(&f, &c[1].errors, 1));
+	CU_ASSERT_STRING_EQUAL(c[1].error, "no such voice\ntail\n");
+	CU_ASSERT(c[1].error_status == 422 && c[1].outcome == BUS_FAILED && c[1].is_taken);
+	CU_ASSERT(bus_fixture_send(&f, "w1", 2, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 2));
+	bus_fixture_reply(&w, BYTES_NONE, BUS_H_ERROR_CODE, "429", BUS_H_RETRY_AFTER, "7", NULL);
+	CU_ASSERT(bus_fixture_until(&f, &c[2].errors, 1));
+	CU_ASSERT(c[2].outcome == BUS_RETURNED && c[2].retry_after_s == 7 && !c[2].is_taken);
+	CU_ASSERT(bus_fixture_send(&f, "w1", 3, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 3));
+	bus_fixture_reply(&w, BYTES_NONE, BUS_H_ERROR_CODE, "what", BUS_H_ERROR, "x", NULL);
+	CU_ASSERT(bus_fixture_until(&f, &c[3].errors, 1));
+	CU_ASSERT(c[3].error_status == 502);
+	close_both(&f, &w);
+}
+
+/* A worker that is announced, but listens no longer: nobody had the query. */
+static void
+test_nobody_listens(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+
+	open_with_worker(&f, &w, "nobody");
+	bus_sub_free(w.work);
+	w.work = NULL;
+	bus_fixture_announce(&w, ANNOUNCE_WC, (unsigned long long)w.client_id);
+	bus_fixture_turn(&f, 50);
+	CU_ASSERT(bus_fixture_send(&f, "w1", 1, "wc", BYTES_NONE) == 0);
+	CU_ASSERT(bus_fixture_send(&f, "w1", 2, "wc", BYTES_NONE) == 0);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].errors, 1));
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[2].errors, 1));
+	CU_ASSERT(f.calls[2].outcome == BUS_NOT_TAKEN && !f.calls[2].is_taken);
+	CU_ASSERT(f.calls[2].error_status == 503);
+	CU_ASSERT(f.downs == 1);
+	close_both(&f, &w);
+}
+
+static void
+test_silence(void)
+{
+	struct bus_config config = { .stall_ms = 300 };
+	struct fixture f;
+	struct fixture_worker w;
+
+	bus_fixture_open(&f, "silence", &config);
+	bus_fixture_worker_open(&f, &w, "w1");
+	bus_fixture_announce(&w, ANNOUNCE_WC, (unsigned long long)w.client_id);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
+	CU_ASSERT(bus_fixture_send(&f, "w1", 1, "wc", BYTES_NONE) == 0);
+	CU_ASSERT(bus_fixture_send(&f, "w1", 2, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 2));
+	bus_fixture_reply(&w, BYTES_NONE, BUS_H_CTL, "busy", NULL);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[2].errors, 1));
+	CU_ASSERT(f.calls[2].error_status == 502);
+	/* Who never began may think for as long as the deadline allows. */
+	CU_ASSERT(f.calls[1].errors == 0);
+	close_both(&f, &w);
+}
+
+static void
+test_foreign_replies(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+	struct bus_stats stats;
+	char *last;
+
+	open_with_worker(&f, &w, "foreign");
+	CU_ASSERT(bus_fixture_send(&f, "w1", 1, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 1));
+	last = &w.reply[strlen(w.reply) - 1];
+	*last = *last == '0' ? '1' : '0';
+	bus_fixture_reply(&w, bytes_text("forged"), NULL);
+	*last = 'z';
+	bus_fixture_reply(&w, bytes_text("forged"), NULL);
+	CU_ASSERT(bus_fixture_send(&f, "w1", 2, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 2));
+	bus_fixture_reply(&w, bytes_text("x"), NULL);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[2].ends, 1));
+	CU_ASSERT(f.calls[1].heads == 0 && f.calls[1].errors == 0);
+	bus_get_stats(f.bus, &stats);
+	CU_ASSERT(stats.replies_foreign == 2 && stats.sent == 2 && stats.outstanding == 1);
+	close_both(&f, &w);
+}
+
+/* The 2023 protocol: no id, no slots, the queue group. */
+static void
+test_legacy_worker(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+	struct bytes big = { .data = mem_calloc(1, LIMIT_PART_BYTES_MAX),
+			     .len = LIMIT_PART_BYTES_MAX };
+
+	bus_fixture_open(&f, "legacy", NULL);
+	bus_fixture_worker_open(&f, &w, NULL);
+	w.work = bus_conn_subscribe(w.conn, "inference:m", "workers");
+	bus_fixture_announce(&w, "{\"service\":\"inference:m\",\"gpus\":[],\"client_id\":%llu,"
+				 "\"status\":\"connected\"}",
+			     (unsigned long long)w.client_id);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
+	CU_ASSERT(!f.is_direct && f.slots == 1);
+	CU_ASSERT(bus_fixture_send(&f, f.up, 1, "inference:m", bytes_text("{}")) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 1));
+	CU_ASSERT(bytes_equal_text(buf_bytes(&w.body), "{}"));
+	bus_fixture_reply(&w, bytes_text("{\"text\":1}"), NULL);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].ends, 1));
+	/* It knows no parts: one message, or 413. */
+	for (uint64_t token = 2; token <= 3; token++) {
+		struct query_head head = { .request_id = (char *)"r",
+					   .service = (char *)"inference:m",
+					   .method = (char *)"POST",
+					   .path = (char *)"/",
+					   .timeout_ms = 1000 };
+		int parts = token == 2 ? 8 : 9, rc;
+
+		CU_ASSERT(bus_send(f.bus, f.up, token, &head, big, false) == 0);
+		for (int i = 1; i < parts; i++)
+			rc = bus_body(f.bus, token, big, i == parts - 1);
+		CU_ASSERT_EQUAL(rc, token == 2 ? 0 : -OCF_ELIMIT);
+	}
+	CU_ASSERT(bus_fixture_until(&f, &w.works, 2));
+	CU_ASSERT_EQUAL(w.body.len, 2 + 8 * (size_t)LIMIT_PART_BYTES_MAX);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[3].errors, 1));
+	CU_ASSERT_EQUAL(f.calls[3].error_status, 413);
+	free((void *)(uintptr_t)big.data);
+	close_both(&f, &w);
+}
+
+/* A legacy worker announces once, perhaps when nobody listened: it is found by its
+ * subscription, at the latest when the bus has settled. */
+static void
+test_legacy_found(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+
+	bus_fixture_open(&f, "found", NULL);
+	bus_fixture_worker_open(&f, &w, NULL);
+	w.work = bus_conn_subscribe(w.conn, "inference:late", "workers");
+	bus_fixture_turn(&f, 100);
+	CU_ASSERT(f.ups == 0 && f.state == BUS_UP);
+	CU_ASSERT(bus_fixture_until(&f, &f.ups, 1));
+	CU_ASSERT_EQUAL(f.state, BUS_SETTLED);
+	CU_ASSERT_STRING_EQUAL(f.first_service, "inference:late");
+	close_both(&f, &w);
+}
+
+/* One by one, what a client without credentials may not. */
+static void
+test_permissions(void)
+{
+	static const struct {
+		bool is_publish, is_allowed;
+		const char *subject;
+	} table[] = {
+		{ false, false, "worker:status" },
+		{ false, false, "ocf.r.x.1.2" },
+		{ false, false, "ocf.r.>" },
+		{ false, false, "ocf.n.x" },
+		{ false, false, "ocf.node" },
+		{ false, false, "$JS.>" },
+		{ false, false, "$JS.API.INFO" },
+		{ false, false, "$SYS.>" },
+		{ false, false, "$SYS.ACCOUNT.OCF.DISCONNECT" },
+		{ false, true, "ocf.hello" },
+		{ false, true, "ocf.d.x" },
+		{ false, true, "inference:m" },
+		{ false, true, "svc.0123456789abcdef" },
+		{ false, true, "_INBOX.x.y" },
+		{ true, false, "ocf.hello" },
+		{ true, false, "ocf.d.x" },
+		{ true, false, "ocf.c.x" },
+		{ true, false, "ocf.n.x" },
+		{ true, false, "$JS.API.STREAM.CREATE.x" },
+		{ true, false, "$SYS.REQ.SERVER.PING" },
+		{ true, false, "inference:m" },
+		{ true, true, "worker:status" },
+		{ true, true, "ocf.node" },
+		{ true, true, "_INBOX.x.y" },
+		{ true, true, "ocf.r.x.1.2" },
+	};
+	struct fixture f;
+	struct fixture_worker w;
+
+	bus_fixture_open(&f, "permissions", NULL);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct bus_sub *sub = NULL, *fence;
+		struct bus_msg *msg;
+
+		bus_fixture_worker_open(&f, &w, NULL);
+		if (table[i].is_publish)
+			bus_conn_publish(w.conn, table[i].subject, NULL, NULL, BYTES_NONE);
+		else
+			sub = bus_conn_subscribe(w.conn, table[i].subject, NULL);
+		/* When our own message is back, the answer to the one before was there. */
+		fence = bus_conn_subscribe(w.conn, "_INBOX.fence", NULL);
+		bus_conn_publish(w.conn, "_INBOX.fence", NULL, NULL, BYTES_NONE);
+		for (int k = 0; k < 2000 && bus_sub_next(fence, &msg) != BUS_NEXT_MSG; k++)
+			loop_turn(f.loop, 5);
+		bus_msg_free(msg);
+		if (!table[i].is_allowed)
+			CU_ASSERT(bus_fixture_until(&f, &w.troubles, 1));
+		if (table[i].is_allowed != (w.troubles == 0))
+			tap_note("%s %s: %s", table[i].is_publish ? "publish" : "subscribe",
+				 table[i].subject, w.trouble);
+		CU_ASSERT_EQUAL(table[i].is_allowed, w.troubles == 0);
+		CU_ASSERT(table[i].is_allowed ||
+			  strstr(w.trouble, "ermissions Violation") != NULL);
+		bus_sub_free(sub);
+		bus_sub_free(fence);
+		bus_fixture_worker_close(&w);
+	}
+	bus_fixture_close(&f);
+}
+
+/* A wildcard is allowed, and does not get what is denied. */
+static void
+test_wildcards_do_not_listen_in(void)
+{
+	struct fixture f;
+	struct fixture_worker w, spy;
+
+	open_with_worker(&f, &w, "spy");
+	bus_fixture_worker_open(&f, &spy, NULL);
+	spy.work = bus_conn_subscribe(spy.conn, ">", NULL);
+	bus_fixture_turn(&f, 50);
+	bus_fixture_announce(&w, ANNOUNCE_WC, (unsigned long long)w.client_id);
+	CU_ASSERT(bus_fixture_send(&f, "w1", 1, "wc", bytes_text("q")) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 1));
+	bus_fixture_reply(&w, bytes_text("secret"), NULL);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].ends, 1));
+	CU_ASSERT(bus_fixture_until(&f, &spy.works, 1));
+	bus_fixture_turn(&f, 50);
+	CU_ASSERT(bytes_equal_text(buf_bytes(&spy.body), "q"));
+	bus_fixture_worker_close(&spy);
+	close_both(&f, &w);
+}
+
+static pid_t
+server_pid(const char *folder)
+{
+	char *path = mem_printf("%s/bus/nats-server.pid", folder);
+	struct buf text = BUF_INIT;
+	pid_t pid = 0;
+
+	if (file_read(path, 64, &text, NULL) == 0)
+		pid = (pid_t)atoi(buf_text(&text));
+	buf_fini(&text);
+	free(path);
+	return pid;
+}
+
+/* A server of an earlier life, by pid file: replaced. A pid that became another program's:
+ * left alone. */
+static void
+test_left_over_server(void)
+{
+	struct fixture f, g;
+	pid_t old, stranger, self = getpid();
+	char *path, *folder;
+	char text[16];
+
+	bus_fixture_open(&f, "left-over", NULL);
+	CU_ASSERT_FATAL(bus_fixture_until_up(&f));
+	old = server_pid(f.folder);
+	CU_ASSERT_FATAL(old > 1);
+	/* The second life starts beside the first, which thinks that its server died. */
+	bus_fixture_open(&g, "left-over", NULL);
+	CU_ASSERT(bus_fixture_until_up(&g));
+	CU_ASSERT(server_pid(g.folder) != old && server_pid(g.folder) > 1);
+	folder = mem_strdup(g.folder);
+	bus_fixture_close(&f);
+	bus_fixture_close(&g);
+	stranger = fork();
+	if (stranger == 0) {
+		while (getppid() == self)
+			usleep(10000);
+		_exit(0);
+	}
+	path = mem_printf("%s/bus/nats-server.pid", folder);
+	snprintf(text, sizeof(text), "%d\n", (int)stranger);
+	CU_ASSERT(file_write(path, bytes_text(text), 0600, NULL) == 0);
+	bus_fixture_open(&f, "left-over", NULL);
+	CU_ASSERT(bus_fixture_until_up(&f));
+	CU_ASSERT(kill(stranger, 0) == 0);
+	CU_ASSERT(waitpid(stranger, NULL, WNOHANG) == 0);
+	kill(stranger, SIGKILL);
+	waitpid(stranger, NULL, 0);
+	bus_fixture_close(&f);
+	free(path);
+	free(folder);
+}
+
+/* The server does not outlive us, however we end. */
+static void
+test_server_dies_with_us(void)
+{
+	struct buf folder = BUF_INIT;
+	struct fixture f;
+	pid_t child, server = 0;
+
+	buf_printf(&folder, "%s/orphan", tap_folder());
+	child = fork();
+	if (child == 0) {
+		bus_fixture_open(&f, "orphan", NULL);
+		bus_fixture_until_up(&f);
+		raise(SIGKILL);
+	}
+	waitpid(child, NULL, 0);
+	server = server_pid(buf_text(&folder));
+	CU_ASSERT_FATAL(server > 1);
+	for (int i = 0; i < 1000 && kill(server, 0) == 0; i++)
+		usleep(10000);
+	CU_ASSERT(kill(server, 0) < 0);
+	buf_fini(&folder);
+}
+
+static int
+open_error(struct bus_config *config, struct errmsg *err)
+{
+	static const struct bus_handler nothing = { 0 };
+	struct loop *loop = loop_new();
+	struct bus *bus = NULL;
+	int rc;
+
+	config->data = tap_folder();
+	config->node_name = "n";
+	rc = bus_open(loop, config, &nothing, NULL, &bus, err);
+	bus_close(bus);
+	loop_free(loop);
+	return rc;
+}
+
+static void
+test_what_a_person_must_mend(void)
+{
+	static const char *const listens[] = { "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
+					       "0.0.0.0:8094", "[::]:8094", "10.1.2.3:1",
+					       "example.org:1", ":8094" };
+	struct errmsg err = { "" };
+	char *path = mem_strdup(getenv("PATH"));
+
+	for (size_t i = 0; i < sizeof(listens) / sizeof(listens[0]); i++) {
+		struct bus_config config = { .listen = listens[i] };
+
+		CU_ASSERT_EQUAL(open_error(&config, &err), -EINVAL);
+		CU_ASSERT(strstr(err.text, "bus.listen") != NULL);
+	}
+	CU_ASSERT_EQUAL(open_error(&(struct bus_config){ .server = "/no/such" }, &err), -ENOENT);
+	CU_ASSERT(strstr(err.text, "bus.server") != NULL);
+	setenv("PATH", "/nowhere", 1);
+	if (access("/usr/sbin/nats-server", X_OK) != 0 &&
+	    access("/usr/local/sbin/nats-server", X_OK) != 0) {
+		CU_ASSERT_EQUAL(open_error(&(struct bus_config){ 0 }, &err), -ENOENT);
+		CU_ASSERT(strstr(err.text, "install the Debian package nats-server") != NULL);
+	}
+	setenv("PATH", path, 1);
+	CU_ASSERT_EQUAL(open_error(&(struct bus_config){ .server = "none" }, &err), 0);
+	free(path);
+}
+
+static void
+test_port_in_use(void)
+{
+	struct fixture f, g;
+	struct bus_config config = { .listen = f.url };
+
+	bus_fixture_open(&f, "port-a", NULL);
+	CU_ASSERT_FATAL(bus_fixture_until_up(&f));
+	bus_fixture_open(&g, "port-b", &config);
+	CU_ASSERT(bus_fixture_until(&g, &g.fatals, 1));
+	CU_ASSERT(strstr(g.fatal, f.url) != NULL && strstr(g.fatal, "in use") != NULL);
+	bus_fixture_close(&g);
+	bus_fixture_close(&f);
+}
+
+/* Somebody's NATS: the second node learns the name of the first. */
+static void
+test_bus_is_taken(void)
+{
+	struct fixture owner, first, second;
+	struct bus_config config = { .node_name = "first" };
+	char *conf, *text;
+	pid_t pid;
+	int port;
+
+	/* A plain server, whose port is found by letting one of ours pick and go. */
+	bus_fixture_open(&owner, "external", NULL);
+	CU_ASSERT_FATAL(bus_fixture_until_up(&owner));
+	port = atoi(strrchr(owner.url, ':') + 1);
+	conf = mem_printf("%s/plain.conf", tap_folder());
+	bus_fixture_close(&owner);
+	text = mem_printf("listen: \"127.0.0.1:%d\"\n", port);
+	CU_ASSERT(file_write(conf, bytes_text(text), 0600, NULL) == 0);
+	free(text);
+	pid = fork();
+	if (pid == 0) {
+		fclose(stderr);
+		execlp("nats-server", "nats-server", "-c", conf, (char *)NULL);
+		execl("/usr/sbin/nats-server", "nats-server", "-c", conf, (char *)NULL);
+		_exit(127);
+	}
+	text = mem_printf("nats://user:secret@127.0.0.1:%d", port);
+	config.url = text;
+	bus_fixture_open(&first, "first", &config);
+	CU_ASSERT_FATAL(bus_fixture_until_up(&first));
+	CU_ASSERT(strstr(first.url, "secret") == NULL);
+	config.node_name = "second";
+	config.node_id.b[0] = 3;
+	bus_fixture_open(&second, "second", &config);
+	while (second.fatals == 0 && second.state == BUS_DOWN) {
+		loop_turn(first.loop, 5);
+		loop_turn(second.loop, 5);
+	}
+	CU_ASSERT(second.fatals == 1 && second.state == BUS_DOWN);
+	CU_ASSERT(strstr(second.fatal, "taken by node first") != NULL);
+	CU_ASSERT(strstr(second.fatal, "secret") == NULL);
+	CU_ASSERT(first.fatals == 0 && first.state != BUS_DOWN);
+	bus_fixture_close(&second);
+	/* Here no one tells of connections: heartbeats alone, and no legacy workers. */
+	bus_fixture_close(&first);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	free(text);
+	free(conf);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -107,6 +691,29 @@ main(int argc, char **argv)
 		{ "a connection that ends takes its worker with it within a second",
 		  test_lost_connection_is_seen },
 		{ "one message is a whole reply", test_whole_reply },
+		{ "what cannot be sent is refused", test_what_send_refuses },
+		{ "a request goes in parts, with a window of 16", test_parts_of_a_request },
+		{ "a reply comes in parts, with credit", test_streamed_reply },
+		{ "a reply that breaks the protocol is a 502 and cancelled",
+		  test_broken_replies },
+		{ "a worker's error is told, and some give the query back",
+		  test_errors_of_a_worker },
+		{ "a query that nobody listened for was not taken", test_nobody_listens },
+		{ "who begins and falls silent has failed", test_silence },
+		{ "a forged reply is dropped and counted", test_foreign_replies },
+		{ "a legacy worker is served by its queue group", test_legacy_worker },
+		{ "a legacy worker that was missed is found by its subscription",
+		  test_legacy_found },
+		{ "permissions are enforced one by one", test_permissions },
+		{ "a wildcard does not listen in", test_wildcards_do_not_listen_in },
+		{ "a server left over is replaced, a stranger is not", test_left_over_server },
+		{ "the server dies with us", test_server_dies_with_us },
+		{ "what a person must mend is said in a sentence", test_what_a_person_must_mend },
+		{ "a port in use is fatal and named", test_port_in_use },
+		{ "a second node on a bus learns the first one's name", test_bus_is_taken },
 	};
+
+	if (getenv("OCF_TEST_SAY") != NULL)
+		log_configure(LOG_DEBUG, LOG_FORMAT_TEXT);
 	return TAP_MAIN(argc, argv, tests);
 }

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "lib/tap.h"
@@ -526,6 +527,8 @@ test_server_killed(void)
 		CU_ASSERT(f.calls[round].ends == 1 && data_is(&f, (int)round, "hello"));
 	}
 	bus_get_stats(f.bus, &stats);
+	tap_note("%llu restarts, %llu reconnects", (unsigned long long)stats.server_restarts,
+		 (unsigned long long)stats.reconnects);
 	CU_ASSERT(stats.server_restarts == 3 && stats.reconnects == 3);
 	end_worker(pid);
 	bus_fixture_close(&f);
@@ -636,5 +639,7 @@ main(int argc, char **argv)
 		  test_finds_the_local_daemon },
 		{ "bad usage has its exit status", test_bad_usage },
 	};
+	if (getenv("OCF_TEST_SAY") != NULL)
+		log_configure(LOG_DEBUG, LOG_FORMAT_TEXT);
 	return TAP_MAIN(argc, argv, tests);
 }

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry alone: what workers say of themselves, true or not. */
+#include "config.h"
+
+#include "bus/registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "lib/tap.h"
+
+struct seen {
+	int ups, changes, downs, warnings;
+	char warning[1024], down[80], reason[80], up[80];
+	int slots, services, matches;
+	bool is_direct, is_draining;
+	char hardware[4200], service[210];
+};
+
+static struct seen seen;
+
+static void
+take(const struct registry_worker *w)
+{
+	snprintf(seen.up, sizeof(seen.up), "%s", w->pub.id);
+	seen.slots = w->pub.slots;
+	seen.is_direct = w->pub.is_direct;
+	seen.is_draining = w->pub.is_draining;
+	seen.services = w->pub.services_len;
+	seen.matches = w->pub.services[0].match_len;
+	snprintf(seen.service, sizeof(seen.service), "%s", w->pub.services[0].name);
+	snprintf(seen.hardware, sizeof(seen.hardware), "%s", w->pub.hardware);
+}
+
+static void
+on_up(void *arg, struct registry_worker *w)
+{
+	(void)arg;
+	seen.ups++;
+	take(w);
+}
+
+static void
+on_changed(void *arg, struct registry_worker *w)
+{
+	(void)arg;
+	seen.changes++;
+	take(w);
+}
+
+static void
+on_down(void *arg, struct registry_worker *w, const char *reason)
+{
+	(void)arg;
+	seen.downs++;
+	snprintf(seen.down, sizeof(seen.down), "%s", w->pub.id);
+	snprintf(seen.reason, sizeof(seen.reason), "%s", reason);
+}
+
+static void
+on_warning(void *arg, const char *text)
+{
+	(void)arg;
+	seen.warnings++;
+	snprintf(seen.warning, sizeof(seen.warning), "%s", text);
+}
+
+static const struct registry_handler handler = {
+	.up = on_up,
+	.changed = on_changed,
+	.down = on_down,
+	.warning = on_warning,
+};
+
+static struct registry *
+start(int max)
+{
+	memset(&seen, 0, sizeof(seen));
+	return registry_new(&handler, NULL, max);
+}
+
+static int
+say(struct registry *reg, ms_t now, const char *text)
+{
+	return registry_announce(reg, now, bytes_text(text));
+}
+
+#define V1(id, more) "{\"v\":1,\"id\":\"" id "\",\"status\":\"connected\"" more "}"
+
+static void
+test_announcements(void)
+{
+	struct registry *reg = start(10);
+
+	CU_ASSERT(say(reg, 0,
+		      V1("a", ",\"slots\":4,\"client_id\":7,\"services\":[{\"name\":\"llm\","
+			      "\"match\":[\"model=x\",\"k=*\",\"all\"]},{\"name\":\"wc\"}]")) ==
+		  0);
+	CU_ASSERT(seen.ups == 1 && seen.slots == 4 && seen.is_direct);
+	CU_ASSERT(seen.services == 2 && seen.matches == 3);
+	/* The same, in another order of fields: nothing. */
+	CU_ASSERT(say(reg, 1,
+		      "{\"services\":[{\"match\":[\"model=x\",\"k=*\",\"all\"],\"name\":"
+		      "\"llm\"},{\"match\":[],\"name\":\"wc\"}],\"status\":\"connected\","
+		      "\"client_id\":7,\"slots\":4,\"id\":\"a\",\"v\":1,\"unknown\":[1]}") ==
+		  0);
+	CU_ASSERT(seen.changes == 0 && seen.ups == 1);
+	/* Several on one connection; a re-announcement replaces. */
+	CU_ASSERT(say(reg, 1, V1("b", ",\"service\":\"wc\",\"client_id\":7")) == 0);
+	CU_ASSERT(seen.ups == 2 && !seen.is_direct && seen.slots == 1);
+	CU_ASSERT(say(reg, 2, V1("b", ",\"service\":\"tr\",\"client_id\":7")) == 0);
+	CU_ASSERT(seen.changes == 1);
+	CU_ASSERT_STRING_EQUAL(seen.service, "tr");
+	CU_ASSERT(registry_len(reg) == 2);
+	/* Their connection ends. */
+	registry_client_ended(reg, 8);
+	CU_ASSERT(seen.downs == 0);
+	registry_client_ended(reg, 7);
+	CU_ASSERT(seen.downs == 2 && registry_len(reg) == 0);
+	/* Who left need not be known. */
+	CU_ASSERT(say(reg, 3, "{\"v\":1,\"id\":\"b\",\"status\":\"disconnected\"}") == 0);
+	CU_ASSERT(seen.downs == 2 && seen.warnings == 0);
+	registry_free(reg);
+}
+
+static void
+test_volatile_memory_is_not_news(void)
+{
+	struct registry *reg = start(10);
+
+	CU_ASSERT(say(reg, 0,
+		      V1("a", ",\"service\":\"s\",\"gpus\":[{\"name\":\"G\",\"memory\":10,"
+			      "\"memory_free\":9,\"memory_used\":1}]")) == 0);
+	CU_ASSERT_STRING_EQUAL(seen.hardware, "{\"gpus\":[{\"memory\":10,\"name\":\"G\"}]}");
+	CU_ASSERT(say(reg, 0,
+		      V1("a", ",\"service\":\"s\",\"gpus\":[{\"name\":\"G\",\"memory\":10,"
+			      "\"memory_free\":2,\"memory_used\":8}]")) == 0);
+	CU_ASSERT(seen.changes == 0);
+	registry_free(reg);
+}
+
+static void
+test_heartbeats(void)
+{
+	struct registry *reg = start(10);
+
+	say(reg, 1000, V1("a", ",\"service\":\"s\",\"hb_s\":2"));
+	say(reg, 1000, V1("b", ",\"service\":\"s\""));
+	registry_expire(reg, 7000);
+	CU_ASSERT(seen.downs == 0);
+	registry_expire(reg, 7001);
+	CU_ASSERT(seen.downs == 1);
+	CU_ASSERT_STRING_EQUAL(seen.down, "a");
+	CU_ASSERT_STRING_EQUAL(seen.reason, "it missed three heartbeats");
+	say(reg, 15000, V1("b", ",\"service\":\"s\""));
+	registry_expire(reg, 30000);
+	CU_ASSERT(seen.downs == 1);
+	/* A bus that was away is nobody's fault: the count starts again. */
+	registry_bus_up(reg, 60000);
+	registry_expire(reg, 75000);
+	CU_ASSERT(seen.downs == 1);
+	registry_expire(reg, 75001);
+	CU_ASSERT(seen.downs == 2);
+	registry_free(reg);
+}
+
+static void
+test_legacy(void)
+{
+	struct registry *reg = start(10);
+	const char *text = "{\"service\":\"inference:m/x-1.5\",\"gpus\":[],\"client_id\":12,"
+			   "\"status\":\"connected\",\"offering\":[]}";
+	uint64_t ids[] = { 3, 12 };
+
+	/* Without eyes for connections nothing would ever say that it left. */
+	CU_ASSERT(say(reg, 0, text) == -OCF_EMALFORMED && seen.ups == 0);
+	CU_ASSERT(strstr(seen.warning, "c12") != NULL);
+	registry_sees_connections(reg, true);
+	CU_ASSERT(say(reg, 0, text) == 0);
+	CU_ASSERT(seen.ups == 1 && !seen.is_direct && seen.slots == 1);
+	CU_ASSERT_STRING_EQUAL(seen.up, "c12");
+	CU_ASSERT_STRING_EQUAL(seen.service, "inference:m/x-1.5");
+	registry_expire(reg, (ms_t)1000 * MS_HOUR);
+	registry_keep_clients(reg, ids, 2);
+	CU_ASSERT(seen.downs == 0);
+	CU_ASSERT(say(reg, 0, "{\"service\":\"x\",\"client_id\":12,\"status\":\"busy\"}") == 0);
+	CU_ASSERT(seen.changes == 0);
+	registry_keep_clients(reg, ids, 1);
+	CU_ASSERT(seen.downs == 1);
+	CU_ASSERT(say(reg, 0, text) == 0);
+	CU_ASSERT(say(reg, 0, "{\"client_id\":12,\"status\":\"disconnected\"}") == 0);
+	CU_ASSERT(seen.downs == 2);
+	CU_ASSERT(say(reg, 0,
+		      "{\"service\":\"a b\",\"client_id\":12,\"status\":\"connected\"}") < 0);
+	registry_free(reg);
+}
+
+static void
+test_nonsense(void)
+{
+	struct registry *reg = start(100);
+	char *deep = mem_alloc(3000), *huge = mem_alloc(20000);
+	static const char *const table[] = {
+		"", "x", "[]", "null", "{}", "{\"v\":1}", "{\"v\":1,\"id\":\"n\"}",
+		"{\"v\":2,\"id\":\"n\",\"status\":\"connected\",\"service\":\"s\"}",
+		"{\"v\":\"1\",\"id\":\"n\",\"status\":\"connected\",\"service\":\"s\"}",
+		"{\"v\":1,\"id\":\"n\",\"status\":\"gone\",\"service\":\"s\"}",
+		"{\"v\":1,\"id\":7,\"status\":\"connected\",\"service\":\"s\"}",
+		"{\"v\":1,\"id\":\"n\",\"id\":\"m\",\"status\":\"connected\",\"service\":\"s\"}",
+		V1("", ",\"service\":\"s\""), V1("a b", ",\"service\":\"s\""),
+		V1(".n", ",\"service\":\"s\""), V1("n.", ",\"service\":\"s\""),
+		V1("n..m", ",\"service\":\"s\""), V1("n*", ",\"service\":\"s\""),
+		V1("n>", ",\"service\":\"s\""), V1("n\\r\\nPUB x", ",\"service\":\"s\""),
+		V1("n\\u0000", ",\"service\":\"s\""), V1("n\\u00e9", ",\"service\":\"s\""),
+		V1("01234567890123456789012345678901234567890123456789012345678901234",
+		   ",\"service\":\"s\""),
+		V1("n", ""), V1("n", ",\"service\":\"\""), V1("n", ",\"service\":5"),
+		V1("n", ",\"service\":\"a\\r\\nb\""), V1("n", ",\"service\":\"a\\tb\""),
+		V1("n", ",\"services\":[]"), V1("n", ",\"services\":{}"),
+		V1("n", ",\"services\":[7]"), V1("n", ",\"services\":[{}]"),
+		V1("n", ",\"services\":[{\"name\":\"s\"},{\"name\":\"s\"}]"),
+		V1("n", ",\"services\":[{\"name\":\"s\",\"match\":\"all\"}]"),
+		V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[7]}]"),
+		V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[\"model\"]}]"),
+		V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[\"=x\"]}]"),
+		V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[\"a=\\n\"]}]"),
+		V1("n", ",\"service\":\"s\",\"slots\":0"),
+		V1("n", ",\"service\":\"s\",\"slots\":-1"),
+		V1("n", ",\"service\":\"s\",\"slots\":4097"),
+		V1("n", ",\"service\":\"s\",\"slots\":1.5"),
+		V1("n", ",\"service\":\"s\",\"slots\":\"1\""),
+		V1("n", ",\"service\":\"s\",\"slots\":99999999999999999999"),
+		V1("n", ",\"service\":\"s\",\"hb_s\":0"),
+		V1("n", ",\"service\":\"s\",\"hb_s\":3601"),
+		V1("n", ",\"service\":\"s\",\"client_id\":-1"),
+		V1("n", ",\"service\":\"s\",\"metadata\":[]"),
+		V1("n", ",\"service\":\"s\",\"metadata\":\"x\""),
+		V1("n", ",\"service\":\"s\",\"hardware\":7"),
+		V1("n", ",\"service\":\"s\",\"gpus\":{}"),
+		"{\"service\":\"s\",\"status\":\"connected\"}",
+		"{\"service\":\"s\",\"status\":\"connected\",\"client_id\":0}",
+		"{\"service\":\"s\",\"status\":\"connected\",\"client_id\":\"5\"}",
+		"{\"v\":1,\"id\":\"\xff\",\"status\":\"connected\",\"service\":\"s\"}",
+	};
+
+	say(reg, 0, V1("ok", ",\"service\":\"s\""));
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		seen.warnings = 0;
+		if (say(reg, (ms_t)i * 100 * MS_SECOND, table[i]) != -OCF_EMALFORMED)
+			tap_note("was taken: %s", table[i]);
+		CU_ASSERT(seen.warnings == 1);
+		CU_ASSERT(strpbrk(seen.warning, "\r\n") == NULL);
+		CU_ASSERT(seen.ups == 1 && seen.changes == 0 && registry_len(reg) == 1);
+	}
+	memset(deep, '[', 2999);
+	deep[2999] = '\0';
+	CU_ASSERT(say(reg, 0, deep) < 0);
+	memset(huge, ' ', 19999);
+	huge[19999] = '\0';
+	memcpy(huge, "{}", 2);
+	CU_ASSERT(say(reg, 0, huge) < 0);
+	CU_ASSERT(strstr(seen.warning, "over the limit") != NULL);
+	CU_ASSERT(registry_len(reg) == 1);
+	free(deep);
+	free(huge);
+	registry_free(reg);
+}
+
+static void
+test_warnings_name_who_and_why_once(void)
+{
+	struct registry *reg = start(1);
+
+	say(reg, 0, V1("bad", ",\"service\":\"s\",\"slots\":0"));
+	CU_ASSERT_STRING_EQUAL(seen.warning, "worker `bad`: `slots` must be a whole number "
+					     "from 1 to 4096");
+	for (ms_t now = 5000; now < MS_MINUTE; now += 5000)
+		say(reg, now, V1("bad", ",\"service\":\"s\",\"slots\":0"));
+	CU_ASSERT(seen.warnings == 1);
+	say(reg, MS_MINUTE, V1("bad", ",\"service\":\"s\",\"slots\":0"));
+	CU_ASSERT(seen.warnings == 2);
+	say(reg, MS_MINUTE, "{\"service\":5,\"client_id\":9,\"status\":\"connected\"}");
+	CU_ASSERT(strstr(seen.warning, "connection 9") != NULL);
+	/* One more than may be. */
+	say(reg, 0, V1("a", ",\"service\":\"s\""));
+	CU_ASSERT(say(reg, 0, V1("b", ",\"service\":\"s\"")) < 0);
+	CU_ASSERT(strstr(seen.warning, "limit of 1 workers") != NULL);
+	registry_free(reg);
+}
+
+static void
+test_one_id_twice_is_told(void)
+{
+	struct registry *reg = start(10);
+
+	say(reg, 0, V1("a", ",\"service\":\"s\",\"client_id\":5"));
+	say(reg, 1, V1("a", ",\"service\":\"s\",\"client_id\":6"));
+	CU_ASSERT(seen.warnings == 0);
+	say(reg, 2, V1("a", ",\"service\":\"s\",\"client_id\":5"));
+	CU_ASSERT(seen.warnings == 1 && strstr(seen.warning, "an id of its own") != NULL);
+	/* The old connection's end does not take the new one's worker. */
+	registry_client_ended(reg, 6);
+	CU_ASSERT(seen.downs == 0);
+	registry_free(reg);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct tap_test tests[] = {
+		{ "workers appear, change and leave", test_announcements },
+		{ "free memory of a gpu is not news", test_volatile_memory_is_not_news },
+		{ "three missed heartbeats are the end", test_heartbeats },
+		{ "a legacy worker lives as long as its connection", test_legacy },
+		{ "nonsense changes nothing and gives one warning", test_nonsense },
+		{ "a warning names who and why, once a minute",
+		  test_warnings_name_who_and_why_once },
+		{ "one id on two connections is told", test_one_id_twice_is_told },
+	};
+	return TAP_MAIN(argc, argv, tests);
+}
