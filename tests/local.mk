@@ -17,6 +17,7 @@ dist_check_SCRIPTS += \
 	%D%/system/disk.sh \
 	%D%/system/http.sh \
 	%D%/system/invitation.sh \
+	%D%/system/missing.sh \
 	%D%/system/query.sh
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \

@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/clock.c %D%/clock.h \
 	%D%/error.c %D%/error.h \
 	%D%/file.c %D%/file.h \
+	%D%/fork.c %D%/fork.h \
 	%D%/hash.c %D%/hash.h \
 	%D%/hex.c %D%/hex.h %D%/id.h \
 	%D%/limits.h \

@@ -21,6 +21,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/fork.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -329,11 +330,7 @@ static void
 server_child(const struct bus_server *s, int log_fd, pid_t parent)
 {
 	char *const argv[] = { (char *)"nats-server", (char *)"-c", s->config_path, NULL };
-	sigset_t none;
 
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
 	/* Of its own group: an interrupt typed at us is not meant for it before we drained. */
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -344,6 +341,7 @@ server_child(const struct bus_server *s, int log_fd, pid_t parent)
 	dup2(log_fd, STDOUT_FILENO);
 	dup2(log_fd, STDERR_FILENO);
 	syscall(SYS_close_range, 3u, ~0u, 0u);
+	fork_unblock();
 	execv(s->program, argv);
 	static const char text[] = "nats-server: the program could not be run\n";
 	ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
@@ -366,7 +364,7 @@ server_spawn(struct bus_server *s, struct errmsg *err)
 		return error_set(err, -errno, "no pipe for nats-server: %s", strerror(errno));
 	/* Its end must block, or it would lose log lines. */
 	fcntl(fds[1], F_SETFL, 0);
-	pid = fork();
+	pid = fork_blocked();
 	if (pid == 0)
 		server_child(s, fds[1], parent);
 	close(fds[1]);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "base/fork.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
@@ -96,7 +97,6 @@ static void
 command_child(const struct command_config *config, const int theirs[PIPES], pid_t parent)
 {
 	static const char text[] = "the command could not be run\n";
-	sigset_t none;
 	ssize_t ignored;
 
 	setpgid(0, 0);
@@ -107,9 +107,7 @@ command_child(const struct command_config *config, const int theirs[PIPES], pid_
 	for (int i = 0; i < PIPES; i++)
 		dup2(theirs[i], i);
 	syscall(SYS_close_range, 3u, ~0u, 0u);
-	signal(SIGPIPE, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	fork_unblock();
 	execve(config->path, config->argv, config->environ);
 	ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
 	(void)ignored;
@@ -403,7 +401,7 @@ command_start(struct loop *loop, const struct command_config *config,
 
 	if (rc < 0)
 		return error_set(err, rc, "no pipes for the command: %s", strerror(-rc));
-	pid = fork();
+	pid = fork_blocked();
 	if (pid == 0)
 		command_child(config, theirs, parent);
 	pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;

@@ -192,13 +192,15 @@ cluster_leftovers() {
 }
 cluster_is_gone() { [ -z "$(cluster_leftovers)" ]; }
 
-# Stop every program that is left, workers first.
+# Stop every program that is left, workers first. One signal each: a second means «at once».
 cluster_stop() {
 	local name
 	for name in "${!WORKER_PID[@]}"; do kill -TERM "${WORKER_PID[$name]}" 2>/dev/null; done
-	for name in "${!WORKER_PID[@]}"; do worker_stop "$name"; done
+	for name in "${!WORKER_PID[@]}"; do program_wait "$name" "${WORKER_PID[$name]}"; done
 	for name in "${!NODE_PID[@]}"; do kill -TERM "${NODE_PID[$name]}" 2>/dev/null; done
-	for name in "${!NODE_PID[@]}"; do node_stop "$name"; done
+	for name in "${!NODE_PID[@]}"; do program_wait "$name" "${NODE_PID[$name]}"; done
+	WORKER_PID=()
+	NODE_PID=()
 }
 
 # What a sanitizer or an assertion wrote into any log.

@@ -8,6 +8,11 @@
 node_init n1
 file=$TMP/n1/config/ocf/ocf.conf
 
+# The line that says why: the last of level error, or the last of all.
+reason() {
+	grep -E '^[^ ]+ error ' <<<"$err" | tail -n 1 | grep . || tail -n 1 <<<"$err"
+}
+
 # ocfd must end by itself, with a status, and say one line that matches.
 refused() { # SENTENCE STATUS REGEX ARG… of ocfd
 	local sentence=$1 wanted=$2 regex=$3
@@ -15,7 +20,7 @@ refused() { # SENTENCE STATUS REGEX ARG… of ocfd
 	run timeout 30 env XDG_CONFIG_HOME="$TMP/n1/config" XDG_STATE_HOME="$TMP/n1/state" \
 		XDG_RUNTIME_DIR="$TMP/n1/run" ocfd "$@"
 	is "$sentence: exit $wanted" "$status" "$wanted" || diag "$err"
-	like "$sentence: the last line says it" "$(tail -n 1 <<<"$err")" "$regex"
+	like "$sentence: the reason is said" "$(reason)" "$regex"
 }
 # The same, for what is found before anything is started: nothing but that line.
 wrong() {
@@ -83,8 +88,8 @@ for option in http.listen peer.listen bus.listen; do
 	run timeout 30 env XDG_CONFIG_HOME="$TMP/n2/config" XDG_STATE_HOME="$TMP/n2/state" \
 		XDG_RUNTIME_DIR="$TMP/n2/run" ocfd "${CLUSTER_LISTEN[@]}" --"$option=$taken"
 	like "a taken port for $option: not a success, not a crash" "$status" '^(1|69|74|78)$' || diag "$err"
-	like "the last line names the address" "$(tail -n 1 <<<"$err")" "$taken"
-	like "and the option to change" "$(tail -n 1 <<<"$err")" "$option"
+	like "the reason names the address" "$(reason)" "$taken"
+	like "and the option to change" "$(reason)" "$option"
 done
 run at n2 ocf status
 is "without a daemon, ocf exits 69" "$status" 69

@@ -29,8 +29,9 @@ done
 . "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
 [ -z "$keep" ] || CLUSTER_DETACH=(setsid)
 
-page=$OCF_TEST_SRCDIR/tests/data/page.png
-page_text=$OCF_TEST_SRCDIR/tests/data/page.txt
+cd "$OCF_TEST_SRCDIR" || exit 1
+page=tests/data/page.png
+page_text=tests/data/page.txt
 export OMP_THREAD_LIMIT=1 # tesseract is fastest so on one page
 
 # ---- how it is told
@@ -75,7 +76,7 @@ words_right() {
 # Have node 1 get the page read; sets $answered to the worker that did it.
 read_page() {
 	local started right all
-	tell "node1\$ ocf query ocr --file tests/data/page.png --verbose"
+	tell "node1\$ ocf query ocr --file $page --verbose"
 	started=$(now_ms)
 	at node1 ocf query ocr --file "$page" --verbose >"$TMP/answer" 2>"$TMP/verbose" ||
 		cluster_fail "no answer: $(cat "$TMP/verbose")" "$TMP"/*/log "$TMP"/worker-*.log

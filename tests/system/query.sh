@@ -8,15 +8,16 @@
 cluster_start 3
 worker_start n2 counter --service wc -- wc -w
 worker_start n3 reverser --service rev --match size=small --slots 2 -- rev
-worker_start n3 failing --service fails -- sh -c 'echo first; echo the disk is on fire >&2; exit 3'
+worker_start n3 failing --service fails -- sh -c 'echo the disk is on fire >&2; exit 3'
+worker_start n3 breaking --service breaks -- sh -c 'echo first; exit 3'
 worker_start n2 echo --service echo -- cat
-for id in counter reverser failing echo; do
+for id in counter reverser failing breaking echo; do
 	ok "n1 is told of worker $id" wait_until "$CLUSTER_SECONDS" sees_worker n1 "$id"
 done
 
 run at n1 ocf services --json
 is "n1 lists the services by name" "$(jq -c '[.[].name] | sort' <<<"$out")" \
-	'["echo","fails","rev","wc"]'
+	'["breaks","echo","fails","rev","wc"]'
 is "with their nodes, workers and slots" \
 	"$(jq -c '.[] | select(.name == "rev") | [.match, .nodes, .workers, .slots]' <<<"$out")" \
 	'["size=small",1,1,2]'
@@ -43,11 +44,16 @@ like "that lists them" "$(cat "$TMP/body")" '"wc"'
 
 run at n1 ocf query fails --data x
 is "a command that fails makes the query fail" "$status" 1
-like "with its exit status" "$err" '3'
+like "with its exit status" "$err" 'status 3'
 like "and the tail of its stderr" "$err" 'the disk is on fire'
 run curl -s -o "$TMP/body" -w '%{http_code}' "$(node_url n1)/v1/service/fails" -d x
 is "over HTTP it is a 502" "$out" 502
 like "that says the same" "$(cat "$TMP/body")" 'the disk is on fire'
+
+run at n1 ocf query breaks --data x
+is "one that fails after its first byte makes it fail, too" "$status" 1
+is "what it had written is there" "$out" first
+like "and it is said that this is not all" "$err" 'broke off'
 
 # A body of many parts, there and back, byte for byte.
 head -c 3000000 /dev/urandom >"$TMP/big"
@@ -79,5 +85,4 @@ ok "a service whose only node is dead gives 503" wait_until "$CLUSTER_SECONDS" h
 like "with Retry-After" "$(cat "$TMP/headers")" '[Rr]etry-[Aa]fter: [1-9]'
 run at n1 ocf query wc --data x
 is "ocf says that trying later may help" "$status" 75
-kill "${WORKER_PID[counter]}" "${WORKER_PID[echo]}"
 cluster_done
