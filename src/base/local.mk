@@ -12,7 +12,8 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/mem.c %D%/mem.h \
 	%D%/places.c %D%/places.h \
 	%D%/query.c %D%/query.h \
-	%D%/rng.c %D%/rng.h
+	%D%/rng.c %D%/rng.h \
+	%D%/utf8.c %D%/utf8.h
 
 if HAVE_CUNIT
 check_PROGRAMS += tests/unit/test-base-bytes tests/unit/test-base-places \

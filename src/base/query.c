@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 static char *
 query_text_copy(const char *text)
@@ -341,7 +342,7 @@ query_service_is_valid(const char *name)
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
 			return false;
-	return true;
+	return utf8_is_valid(name);
 }
 
 bool
@@ -356,7 +357,7 @@ query_selector_is_valid(const char *text)
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return false;
-	return true;
+	return utf8_is_valid(text);
 }
 
 bool

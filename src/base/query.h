@@ -95,7 +95,7 @@ int query_error_read(struct reader *r, struct query_error *ret_e);
  * (between dots), the first token not `worker:status` or `ocf` and not beginning with `$`
  * or `_` (interfaces.md: names never reach a subject unchecked). */
 bool query_service_is_plain(const char *name);
-/* Any service name at all: 1–200 bytes without control characters, valid in JSON. */
+/* Any service name at all: 1–200 bytes of UTF-8 without control characters. */
 bool query_service_is_valid(const char *name);
 /* "k=v": something on both sides of the first `=`, printable, at most
  * LIMIT_MATCH_BYTES_MAX. */

@@ -118,13 +118,22 @@ daemon_open_store(struct daemon *d, struct errmsg *err)
 static int
 daemon_open_identity(struct daemon *d, struct errmsg *err)
 {
+	int rc;
+
 	if (!identity_exists(d->places->data))
 		return error_set(
 			err, -ENOENT,
 			"there is no node in %s yet; make a cluster with 'ocf init' or "
 			"join one with 'ocf join TOKEN'",
 			d->places->data);
-	return identity_load(d->places->data, &d->identity, err);
+	rc = identity_load(d->places->data, &d->identity, err);
+	/* Others would refuse an expired certificate; better to say it here. */
+	if (rc == 0)
+		rc = cert_check(buf_bytes(&d->identity->node_cert),
+				buf_bytes(&d->identity->ca_cert), clock_wall_ms(), NULL, NULL, err);
+	if (rc == -OCF_EEXPIRED)
+		error_prefix(err, rc, "this node's certificate, or this machine's clock");
+	return rc;
 }
 
 static void

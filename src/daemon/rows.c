@@ -46,7 +46,7 @@ struct rows {
 	bool is_syncing;
 	bool is_closing;
 	uint64_t refused;
-	struct log_limit refused_limit;
+	struct log_limit refused_limit, failed_limit;
 };
 
 /* ---- durability ---- */
@@ -136,6 +136,30 @@ rows_encode(struct buf *out, const struct row_key *key, const struct row *row)
 
 /* ---- rows of our own ---- */
 
+/* The owner's next version, unsigned. When the row shows later writes of this store's actor
+ * than the store knows of, an older copy of the data was put back, or runs elsewhere too:
+ * going on under a new actor, no dot is ever used twice. */
+static int
+rows_next_version(struct rows *rows, const struct row *held, const struct bytes *value,
+		  struct version *ret_version)
+{
+	struct store *store = rows->d->store;
+	uint64_t stamp = stamp_next(&rows->stamps, clock_wall_ms());
+	struct dot dot;
+	int rc = store_next_dot(store, &dot);
+
+	if (rc == 0)
+		rc = version_next(held, dot, stamp, value, ret_version);
+	if (rc != -EINVAL)
+		return rc;
+	log_warn("table", "the table holds later writes of this node than its store: was an "
+			  "older copy of it put back? Going on as a new actor");
+	rc = store_actor_renew(store);
+	if (rc == 0)
+		rc = store_next_dot(store, &dot);
+	return rc == 0 ? version_next(held, dot, stamp, value, ret_version) : rc;
+}
+
 static int
 rows_write_version(struct rows *rows, const struct row_key *key, const struct row *held,
 		   const struct bytes *value, struct row *ret_row)
@@ -144,13 +168,8 @@ rows_write_version(struct rows *rows, const struct row_key *key, const struct ro
 	uint8_t signature[ROW_SIGNATURE_BYTES];
 	struct buf text = BUF_INIT;
 	struct version v;
-	struct dot dot;
-	int rc = store_next_dot(d->store, &dot);
+	int rc = rows_next_version(rows, held, value, &v);
 
-	if (rc != 0)
-		return rc;
-	rc = version_next(held, dot, stamp_next(&rows->stamps, clock_wall_ms()), value,
-			  &v);
 	if (rc != 0)
 		return rc;
 	codec_put_signed(&text, &store_constants(d->store)->cluster, key, &v,
@@ -277,7 +296,7 @@ rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
 			rows_take_from_aside(rows, &item->key.owner);
 		if (id_equal(&item->key.owner, &rows->d->identity->node_id))
 			workers_check_row(rows->d->workers, &item->key);
-	} else if (rc != 0) {
+	} else if (rc != 0 && log_limit_pass(&rows->failed_limit, "table")) {
 		log_warn("table", "a row could not be merged and is left for later: %s",
 			 error_text(rc));
 	}
@@ -439,6 +458,7 @@ rows_open(struct daemon *d)
 
 	rows->d = d;
 	rows->refused_limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 3 };
+	rows->failed_limit = rows->refused_limit;
 	rows->verify = verify_open(d->loop, d->identity, rows_on_verified, rows);
 	return rows;
 }

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 const char *
 problem_title(int status)
@@ -64,34 +65,6 @@ problem_title(int status)
 	return "Unknown";
 }
 
-/* The length of the UTF-8 sequence at `s` (RFC 3629); 0 when it is none. */
-static size_t
-utf8_length(const unsigned char *s)
-{
-	unsigned char first = s[0], least = 0x80, most = 0xbf;
-	size_t len = first < 0x80		      ? 1
-		     : first >= 0xc2 && first <= 0xdf ? 2
-		     : first >= 0xe0 && first <= 0xef ? 3
-		     : first >= 0xf0 && first <= 0xf4 ? 4
-						      : 0;
-
-	if (first == 0xe0)
-		least = 0xa0;
-	else if (first == 0xf0)
-		least = 0x90;
-	else if (first == 0xed)
-		most = 0x9f;
-	else if (first == 0xf4)
-		most = 0x8f;
-	for (size_t i = 1; i < len; i++) {
-		if (s[i] < least || s[i] > most)
-			return 0;
-		least = 0x80;
-		most = 0xbf;
-	}
-	return len;
-}
-
 json_t *
 problem_string(const char *text)
 {
@@ -101,7 +74,7 @@ problem_string(const char *text)
 	if (string != NULL)
 		return string;
 	while (*text != '\0') {
-		size_t len = utf8_length((const unsigned char *)text);
+		size_t len = utf8_length(text);
 
 		if (len > 0)
 			buf_put(&clean, text, len);

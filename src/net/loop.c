@@ -442,7 +442,6 @@ loop_signal(struct loop *loop, int signo, void (*fn)(void *arg), void *arg)
 	struct loop_signal *item = mem_calloc(1, sizeof(*item));
 
 	item->signo = signo;
-
 	item->fn = fn;
 	item->arg = arg;
 	item->event = event_new(loop->base, signo, EV_SIGNAL | EV_PERSIST,
