@@ -108,7 +108,7 @@ is "no function has over $FUNCTION_LINES_MAX lines" "$(functions_too_long)" ""
 is "no line has over $LINE_COLUMNS_MAX columns" "$(lines_too_long)" ""
 is "no line ends in white space" \
 	"$(c_files crdt store src tests | xargs -d '\n' grep -nE '[[:space:]]+$')" ""
-is "no banned function is called" "$(c_files crdt store src tests | code_grep "$banned")" ""
+is "no banned function is called" "$(c_files crdt store src | code_grep "$banned")" ""
 is "the sans-io folders do not touch the world" \
 	"$(c_files crdt src/sync src/mesh src/dispatch | code_grep "$world")" ""
 is "nothing is left for later" "$(grep -nIrE '\b(TODO|FIXME|XXX)\b' \

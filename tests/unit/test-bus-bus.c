@@ -235,7 +235,7 @@ test_broken_replies(void)
 		bus_fixture_reply(&w, bytes_text(table[i].body), table[i].name[0],
 				  table[i].value[0], table[i].name[1], table[i].value[1], NULL);
 		CU_ASSERT(bus_fixture_until(&f, &f.calls[i].errors, 1));
-		CU_ASSERT(f.calls[i].error_status == 502 && f.calls[i].outcome == BUS_FAILED);
+		CU_ASSERT(f.calls[i].error_status == 502 && f.calls[i].outcome == BUS_LOST);
 		CU_ASSERT(bus_fixture_until(&f, &w.controls, i + 1));
 		CU_ASSERT(strstr(w.last_control, "cancel") != NULL);
 	}
@@ -256,7 +256,7 @@ test_errors_of_a_worker(void)
 			  "no such voice", NULL);
 	CU_ASSERT(bus_fixture_until(&f, &c[1].errors, 1));
 	CU_ASSERT_STRING_EQUAL(c[1].error, "no such voice\ntail\n");
-	CU_ASSERT(c[1].error_status == 422 && c[1].outcome == BUS_FAILED && c[1].is_taken);
+	CU_ASSERT(c[1].error_status == 422 && c[1].outcome == BUS_ANSWERED && c[1].is_taken);
 	CU_ASSERT(bus_fixture_send(&f, "w1", 2, "wc", BYTES_NONE) == 0);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 2));
 	bus_fixture_reply(&w, BYTES_NONE, BUS_H_ERROR_CODE, "429", BUS_H_RETRY_AFTER, "7", NULL);
