@@ -235,7 +235,7 @@ test_broken_replies(void)
 		bus_fixture_reply(&w, bytes_text(table[i].body), table[i].name[0],
 				  table[i].value[0], table[i].name[1], table[i].value[1], NULL);
 		CU_ASSERT(bus_fixture_until(&f, &f.calls[i].errors, 1));
-		CU_ASSERT(f.calls[i].error_status == 502 && f.calls[i].outcome == BUS_FAILED);
+		CU_ASSERT(f.calls[i].error_status == 502 && f.calls[i].outcome == BUS_LOST);
 		CU_ASSERT(bus_fixture_until(&f, &w.controls, i + 1));
 		CU_ASSERT(strstr(w.last_control, "cancel") != NULL);
 	}
@@ -256,7 +256,7 @@ test_errors_of_a_worker(void)
 			  "no such voice", NULL);
 	CU_ASSERT(bus_fixture_until(&f, &c[1].errors, 1));
 	CU_ASSERT_STRING_EQUAL(c[1].error, "no such voice\ntail\n");
-	CU_ASSERT(c[1].error_status == 422 && c[1].outcome == BUS_FAILED && c[1].is_taken);
+	CU_ASSERT(c[1].error_status == 422 && c[1].outcome == BUS_ANSWERED && c[1].is_taken);
 	CU_ASSERT(bus_fixture_send(&f, "w1", 2, "wc", BYTES_NONE) == 0);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 2));
 	bus_fixture_reply(&w, BYTES_NONE, BUS_H_ERROR_CODE, "429", BUS_H_RETRY_AFTER, "7", NULL);
@@ -502,7 +502,7 @@ server_pid(const char *folder)
 	pid_t pid = 0;
 
 	if (file_read(path, 64, &text, NULL) == 0)
-		pid = (pid_t)atoi(buf_text(&text));
+		pid = (pid_t)strtol(buf_text(&text), NULL, 10);
 	buf_fini(&text);
 	free(path);
 	return pid;
@@ -645,7 +645,7 @@ test_bus_is_taken(void)
 	/* A plain server, whose port is found by letting one of ours pick and go. */
 	bus_fixture_open(&owner, "external", NULL);
 	CU_ASSERT_FATAL(bus_fixture_until_up(&owner));
-	port = atoi(strrchr(owner.url, ':') + 1);
+	port = (int)strtol(strrchr(owner.url, ':') + 1, NULL, 10);
 	conf = mem_printf("%s/plain.conf", tap_folder());
 	bus_fixture_close(&owner);
 	text = mem_printf("listen: \"127.0.0.1:%d\"\n", port);

@@ -283,7 +283,7 @@ test_failures(void)
 	CU_ASSERT(send_query(&f, "w", 1, "fail\n") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[1].errors, 1));
 	CU_ASSERT_STRING_EQUAL(c[1].error, "the command exited with status 3\noops\n");
-	CU_ASSERT(c[1].error_status == 502 && c[1].outcome == BUS_FAILED && c[1].is_taken);
+	CU_ASSERT(c[1].error_status == 502 && c[1].outcome == BUS_ANSWERED && c[1].is_taken);
 	CU_ASSERT(send_query(&f, "w", 2, "die\n") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[2].errors, 1));
 	CU_ASSERT_STRING_EQUAL(c[2].error, "the command was killed by signal 9 (Killed)");
@@ -365,7 +365,7 @@ test_killed_worker_leaves_nothing(void)
 	CU_ASSERT(clock_mono_ms() - at < 1000);
 	tap_note("a killed worker was missed after %lld ms", (long long)(clock_mono_ms() - at));
 	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].errors, 1));
-	CU_ASSERT(f.calls[1].outcome == BUS_FAILED && f.calls[1].error_status == 502);
+	CU_ASSERT(f.calls[1].outcome == BUS_LOST && f.calls[1].error_status == 502);
 	CU_ASSERT(bus_fixture_until_true(&f, is_gone, &family[0]));
 	CU_ASSERT(bus_fixture_until_true(&f, is_gone, &family[1]));
 	bus_fixture_close(&f);
@@ -490,7 +490,7 @@ server_pid(const struct fixture *f)
 	pid_t pid = 0;
 
 	if (file_read(path, 64, &text, NULL) == 0)
-		pid = (pid_t)atoi(buf_text(&text));
+		pid = (pid_t)strtol(buf_text(&text), NULL, 10);
 	buf_fini(&text);
 	free(path);
 	return pid;
