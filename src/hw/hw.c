@@ -81,7 +81,7 @@ hw_read_proc(const char *root, struct hw_inventory *inv)
 	const char *value;
 	size_t len;
 
-	if (meminfo != NULL && inv->memory == 0 &&
+	if (meminfo != NULL &&
 	    (value = hw_field(meminfo, "MemTotal", &len)) != NULL)
 		inv->memory = strtoull(value, NULL, 10) * 1024;
 	if (cpuinfo != NULL && inv->cpu_name[0] == '\0' &&

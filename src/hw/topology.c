@@ -23,7 +23,6 @@ hw_topology_read(struct hw_inventory *inv)
 		root = hwloc_get_root_obj(topology);
 		if (hwloc_get_cpubind(topology, bound, HWLOC_CPUBIND_PROCESS) == 0)
 			inv->cpus = hwloc_bitmap_weight(bound);
-		inv->memory = root->total_memory;
 		model = hwloc_obj_get_info_by_name(root, "CPUModel");
 		if (model == NULL &&
 		    hwloc_get_obj_by_type(topology, HWLOC_OBJ_PACKAGE, 0) != NULL)

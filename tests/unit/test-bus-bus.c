@@ -502,7 +502,7 @@ server_pid(const char *folder)
 	pid_t pid = 0;
 
 	if (file_read(path, 64, &text, NULL) == 0)
-		pid = (pid_t)atoi(buf_text(&text));
+		pid = (pid_t)strtol(buf_text(&text), NULL, 10);
 	buf_fini(&text);
 	free(path);
 	return pid;
@@ -645,7 +645,7 @@ test_bus_is_taken(void)
 	/* A plain server, whose port is found by letting one of ours pick and go. */
 	bus_fixture_open(&owner, "external", NULL);
 	CU_ASSERT_FATAL(bus_fixture_until_up(&owner));
-	port = atoi(strrchr(owner.url, ':') + 1);
+	port = (int)strtol(strrchr(owner.url, ':') + 1, NULL, 10);
 	conf = mem_printf("%s/plain.conf", tap_folder());
 	bus_fixture_close(&owner);
 	text = mem_printf("listen: \"127.0.0.1:%d\"\n", port);

@@ -490,7 +490,7 @@ server_pid(const struct fixture *f)
 	pid_t pid = 0;
 
 	if (file_read(path, 64, &text, NULL) == 0)
-		pid = (pid_t)atoi(buf_text(&text));
+		pid = (pid_t)strtol(buf_text(&text), NULL, 10);
 	buf_fini(&text);
 	free(path);
 	return pid;
