@@ -54,6 +54,7 @@ struct bus {
 	struct bus_sub *inbox_sub; /* external only */
 	struct bus_sub *barrier_sub; /* embedded only */
 	struct bus_sub *ended_sub, *list_sub; /* of sys */
+	ms_t list_asked_ms;
 	char inbox[64];	  /* for the answers to what we ask */
 	char barrier[64]; /* where we write to ourselves; see bus_begin_end() */
 
@@ -225,6 +226,7 @@ bus_ask_list(struct bus *bus)
 
 	if (!bus_conn_is_up(bus->sys))
 		return;
+	bus->list_asked_ms = loop_now(bus->loop);
 	snprintf(request, sizeof(request), "{\"subscriptions\":true,\"limit\":%d}",
 		 BUS_CONNECTIONS_MAX);
 	bus_conn_publish(bus->sys, "$SYS.REQ.ACCOUNT.OCF.CONNZ", bus->inbox, NULL,
@@ -460,7 +462,7 @@ bus_hear_list(struct bus *bus, struct bytes data)
 		ids[i] = (uint64_t)json_integer_value(
 			json_object_get(json_array_get(list, i), "cid"));
 	if (list != NULL)
-		registry_keep_clients(bus->reg, ids, n);
+		registry_keep_clients(bus->reg, bus->list_asked_ms, ids, n);
 	for (size_t i = 0; i < n; i++)
 		if (!bus_knows_client(bus, (json_int_t)ids[i]))
 			bus_find_legacy(bus, (json_int_t)ids[i],

@@ -296,13 +296,13 @@ registry_expire(struct registry *reg, ms_t now)
 }
 
 void
-registry_keep_clients(struct registry *reg, const uint64_t *ids, size_t n)
+registry_keep_clients(struct registry *reg, ms_t asked, const uint64_t *ids, size_t n)
 {
 	struct registry_worker *w, *next;
 
 	HASH_ITER(hh, reg->workers, w, next)
 	{
-		bool is_there = !w->is_legacy;
+		bool is_there = !w->is_legacy || w->heard_ms >= asked;
 
 		for (size_t i = 0; i < n && !is_there; i++)
 			is_there = ids[i] == w->client_id;

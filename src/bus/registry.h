@@ -70,8 +70,9 @@ void registry_remove(struct registry *reg, const char *id, const char *reason);
 void registry_bus_up(struct registry *reg, ms_t now);
 /* Remove who missed three heartbeats; legacy workers are left. */
 void registry_expire(struct registry *reg, ms_t now);
-/* Legacy workers whose connection is not among `ids` are gone. */
-void registry_keep_clients(struct registry *reg, const uint64_t *ids, size_t n);
+/* Legacy workers whose connection is not among `ids` are gone, but for those heard of since
+ * that list was asked for. */
+void registry_keep_clients(struct registry *reg, ms_t asked, const uint64_t *ids, size_t n);
 
 struct registry_worker *registry_find(const struct registry *reg, const char *id);
 /* The first; the others by `hh.next`. */

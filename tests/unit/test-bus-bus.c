@@ -379,6 +379,8 @@ test_legacy_worker(void)
 	CU_ASSERT(bus_fixture_until(&f, &w.works, 2));
 	CU_ASSERT_EQUAL(w.body.len, 2 + 8 * (size_t)LIMIT_PART_BYTES_MAX);
 	CU_ASSERT(bus_fixture_until(&f, &f.calls[3].errors, 1));
+	if (f.calls[3].error_status != 413)
+		tap_note("%d: %s", f.calls[3].error_status, f.calls[3].error);
 	CU_ASSERT_EQUAL(f.calls[3].error_status, 413);
 	free((void *)(uintptr_t)big.data);
 	close_both(&f, &w);

@@ -183,11 +183,14 @@ test_legacy(void)
 	CU_ASSERT_STRING_EQUAL(seen.up, "c12");
 	CU_ASSERT_STRING_EQUAL(seen.service, "inference:m/x-1.5");
 	registry_expire(reg, (ms_t)1000 * MS_HOUR);
-	registry_keep_clients(reg, ids, 2);
+	registry_keep_clients(reg, 1, ids, 2);
+	CU_ASSERT(seen.downs == 0);
+	/* A list from before it was there says nothing of it. */
+	registry_keep_clients(reg, 0, ids, 1);
 	CU_ASSERT(seen.downs == 0);
 	CU_ASSERT(say(reg, 0, "{\"service\":\"x\",\"client_id\":12,\"status\":\"busy\"}") == 0);
 	CU_ASSERT(seen.changes == 0);
-	registry_keep_clients(reg, ids, 1);
+	registry_keep_clients(reg, 1, ids, 1);
 	CU_ASSERT(seen.downs == 1);
 	CU_ASSERT(say(reg, 0, text) == 0);
 	CU_ASSERT(say(reg, 0, "{\"client_id\":12,\"status\":\"disconnected\"}") == 0);
