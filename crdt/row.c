@@ -220,8 +220,8 @@ row_merge_uncovered(struct row_pick *picks, int n)
 
 	for (int i = 0; i < n; i++)
 		for (int j = 0; j < n && !is_covered[i]; j++)
-			is_covered[i] =
-				j != i && version_covers(picks[j].v, picks[i].v->dot);
+			is_covered[i] = j != i &&
+					version_covers(picks[j].v, picks[i].v->dot);
 	for (int i = 0; i < n; i++)
 		if (!is_covered[i])
 			picks[kept++] = picks[i];

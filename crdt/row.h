@@ -36,8 +36,8 @@ enum row_kind {
 
 enum {
 	ROW_NAME_BYTES_MAX = 32,
-	ROW_VERSIONS_MAX = 8,	  /* uncovered versions kept: highest (stamp, actor, hash) */
-	ROW_CONTEXT_MAX = 16,	  /* actors in one version's context, its own included */
+	ROW_VERSIONS_MAX = 8, /* uncovered versions kept: highest (stamp, actor, hash) */
+	ROW_CONTEXT_MAX = 16, /* actors in one version's context, its own included */
 	ROW_SIGNATURE_BYTES = 64, /* Ed25519, RFC 8032 */
 	ROW_HASH_BYTES = 32,	  /* SHA-256 */
 };

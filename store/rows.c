@@ -11,8 +11,7 @@
 #include "crdt/codec.h"
 #include "store/private.h"
 
-enum { ROWS_KEY_LEN_AT = 17,
-       ROWS_KEY_BYTES_MIN = 18 }; /* crdt/codec.h: key */
+enum { ROWS_KEY_LEN_AT = 17, ROWS_KEY_BYTES_MIN = 18 }; /* crdt/codec.h: key */
 
 size_t
 rows_key_len(struct bytes record)

@@ -140,12 +140,15 @@ store_lock(const char *dir, int *ret_fd, struct errmsg *err)
 	} else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
 		if (rc != -EBUSY)
-			error_set(err, rc, "%s cannot be locked: %s", path, error_text(rc));
-		else if (pread(fd, pid, sizeof(pid) - 1, 0) > 0 && strtol(pid, NULL, 10) > 0)
+			error_set(err, rc, "%s cannot be locked: %s", path,
+				  error_text(rc));
+		else if (pread(fd, pid, sizeof(pid) - 1, 0) > 0 &&
+			 strtol(pid, NULL, 10) > 0)
 			error_set(err, rc, "the store in %s is open in process %ld", dir,
 				  strtol(pid, NULL, 10));
 		else
-			error_set(err, rc, "the store in %s is open in another process", dir);
+			error_set(err, rc, "the store in %s is open in another process",
+				  dir);
 		close(fd);
 	} else {
 		/* For the sentence above only: a failure to write it changes nothing. */

@@ -62,7 +62,8 @@ void buf_put_bytes8(struct buf *b, struct bytes v);
 void buf_put_bytes16(struct buf *b, struct bytes v);
 void buf_put_bytes32(struct buf *b, struct bytes v);
 void buf_put_text(struct buf *b, const char *text);
-void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void buf_printf(struct buf *b, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 /* Drop `len` bytes from the front. */
 void buf_drop(struct buf *b, size_t len);
 struct bytes buf_bytes(const struct buf *b);

@@ -51,8 +51,8 @@ clock_parse_span(const char *text, ms_t *ret_ms)
 		const char *name;
 		ms_t ms;
 	} units[] = {
-		{ "ms", 1 }, { "s", MS_SECOND }, { "", MS_SECOND },
-		{ "m", MS_MINUTE }, { "h", MS_HOUR }, { "d", MS_DAY },
+		{ "ms", 1 },	    { "s", MS_SECOND }, { "", MS_SECOND },
+		{ "m", MS_MINUTE }, { "h", MS_HOUR },	{ "d", MS_DAY },
 	};
 	const ms_t max = (ms_t)36525 * MS_DAY;
 	char *end;

@@ -46,7 +46,8 @@ file_read_checked(const char *path, size_t max, bool is_secret, struct buf *out,
 	if (is_secret && fstat(fd, &st) == 0 && (st.st_mode & 077) != 0) {
 		close(fd);
 		return error_set(err, -EPERM,
-				 "%s can be read by others; run: chmod 600 '%s'", path, path);
+				 "%s can be read by others; run: chmod 600 '%s'", path,
+				 path);
 	}
 	rc = file_read_all(fd, max, out);
 	close(fd);

@@ -8,7 +8,9 @@
 
 #include "base/bytes.h"
 
-enum { HASH_SECRET_BYTES = 192 }; /* XXH3's default secret size; at least 136 are needed */
+enum {
+	HASH_SECRET_BYTES = 192
+}; /* XXH3's default secret size; at least 136 are needed */
 
 /* A 128-bit number; sums are taken modulo 2^128. */
 struct u128 {

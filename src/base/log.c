@@ -73,7 +73,8 @@ log_put_line(struct buf *line, enum log_level level, const char *module, const c
 
 	clock_text(clock_wall_ms(), when);
 	if (log_line_format == LOG_FORMAT_JSON) {
-		buf_printf(line, "{\"ts\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"msg\":\"",
+		buf_printf(line,
+			   "{\"ts\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"msg\":\"",
 			   when, levels[level].name, module);
 		log_put_clean(line, text);
 		buf_put_text(line, "\"}\n");

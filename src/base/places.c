@@ -181,14 +181,10 @@ places_network_name(unsigned long magic)
 		unsigned long magic;
 		const char *name;
 	} table[] = {
-		{ NFS_SUPER_MAGIC, "NFS" },
-		{ SMB_SUPER_MAGIC, "SMB" },
-		{ CIFS_SUPER_MAGIC, "CIFS" },
-		{ SMB2_SUPER_MAGIC, "SMB" },
-		{ AFS_SUPER_MAGIC, "AFS" },
-		{ CODA_SUPER_MAGIC, "Coda" },
-		{ CEPH_SUPER_MAGIC, "Ceph" },
-		{ PLACES_MAGIC_LUSTRE, "Lustre" },
+		{ NFS_SUPER_MAGIC, "NFS" },    { SMB_SUPER_MAGIC, "SMB" },
+		{ CIFS_SUPER_MAGIC, "CIFS" },  { SMB2_SUPER_MAGIC, "SMB" },
+		{ AFS_SUPER_MAGIC, "AFS" },    { CODA_SUPER_MAGIC, "Coda" },
+		{ CEPH_SUPER_MAGIC, "Ceph" },  { PLACES_MAGIC_LUSTRE, "Lustre" },
 		{ PLACES_MAGIC_GPFS, "GPFS" },
 	};
 

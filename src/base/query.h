@@ -33,15 +33,15 @@ struct query_headers {
 };
 
 struct query_head {
-	char *request_id;   /* X-Request-Id: the client's or made */
+	char *request_id; /* X-Request-Id: the client's or made */
 	char *service;
-	char *selector;	    /* "k=v", or NULL: any worker of the service */
-	char *method;	    /* "POST" */
-	char *path;	    /* what follows the service, with the query string; "/" at least */
-	char *content_type; /* or NULL */
-	char *traceparent;  /* or NULL */
+	char *selector; /* "k=v", or NULL: any worker of the service */
+	char *method;	/* "POST" */
+	char *path; /* what follows the service, with the query string; "/" at least */
+	char *content_type;	      /* or NULL */
+	char *traceparent;	      /* or NULL */
 	struct query_headers headers; /* the others that may be passed on */
-	uint8_t fallback;   /* 0 exact, 1 also `k=*`, 2 also `all` (interfaces.md: Selection) */
+	uint8_t fallback; /* 0 exact, 1 also `k=*`, 2 also `all` (interfaces.md: Selection) */
 	bool is_idempotent; /* may be sent again after a worker took it */
 	uint8_t hops;	    /* nodes it has been forwarded by */
 	uint8_t attempt;    /* 0 the first time */
@@ -54,14 +54,14 @@ struct reply_head {
 	int status;	    /* an HTTP status, 200 unless the worker said otherwise */
 	char *content_type; /* or NULL */
 	struct query_headers headers;
-	struct id node;	    /* who answered */
-	char *worker;	    /* id of the worker */
+	struct id node; /* who answered */
+	char *worker;	/* id of the worker */
 };
 
 /* Why a query failed, as its client is told (interfaces.md: Errors). */
 struct query_error {
-	int status;	   /* 404, 413, 429, 499, 502, 503, 504, 507 */
-	char *text;	   /* one sentence; after a failed command also its stderr's tail */
+	int status; /* 404, 413, 429, 499, 502, 503, 504, 507 */
+	char *text; /* one sentence; after a failed command also its stderr's tail */
 	int retry_after_s; /* 0: no such header */
 	bool is_taken;	   /* a worker had it: it may be sent again only if idempotent */
 	struct id node;	   /* where it failed; zero: here, before any node was chosen */

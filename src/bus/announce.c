@@ -50,9 +50,11 @@ announce_int(const json_t *root, const char *name, json_int_t min, json_int_t ma
 	}
 	if (!json_is_integer(field) || json_integer_value(field) < min ||
 	    json_integer_value(field) > max)
-		return announce_bad(err, "`%s` must be a whole number from %" JSON_INTEGER_FORMAT
-					 " to %" JSON_INTEGER_FORMAT,
-				    name, min, max);
+		return announce_bad(
+			err,
+			"`%s` must be a whole number from %" JSON_INTEGER_FORMAT
+			" to %" JSON_INTEGER_FORMAT,
+			name, min, max);
 	*ret = json_integer_value(field);
 	return 0;
 }
@@ -65,17 +67,20 @@ announce_service(const json_t *item, struct announce *a, struct errmsg *err)
 	struct bus_service *s;
 
 	if (!json_is_string(name) || !query_service_is_valid(json_string_value(name)))
-		return announce_bad(err, "a service needs a `name` of 1 to %d bytes without "
-					 "control characters",
+		return announce_bad(err,
+				    "a service needs a `name` of 1 to %d bytes without "
+				    "control characters",
 				    LIMIT_SERVICE_BYTES_MAX);
 	if (a->is_legacy && !query_service_is_plain(json_string_value(name)))
-		return announce_bad(err, "`%.80s` cannot be a NATS subject, and without `v` "
-					 "there is no other way to reach it",
+		return announce_bad(err,
+				    "`%.80s` cannot be a NATS subject, and without `v` "
+				    "there is no other way to reach it",
 				    json_string_value(name));
 	for (int i = 0; i < a->services_len; i++)
 		if (strcmp(a->services[i].name, json_string_value(name)) == 0)
-			return announce_bad(err, "the service `%.80s` stands twice in "
-						 "`services`",
+			return announce_bad(err,
+					    "the service `%.80s` stands twice in "
+					    "`services`",
 					    json_string_value(name));
 	if (match != NULL &&
 	    (!json_is_array(match) || json_array_size(match) > LIMIT_MATCHES_MAX))
@@ -93,9 +98,11 @@ announce_service(const json_t *item, struct announce *a, struct errmsg *err)
 
 		if (text == NULL ||
 		    (strcmp(text, "all") != 0 && !query_selector_is_valid(text)))
-			return announce_bad(err, "`match` of `%.80s` must hold `k=v`, `k=*` or "
-						 "`all`, each at most %d bytes",
-					    s->name, LIMIT_MATCH_BYTES_MAX);
+			return announce_bad(
+				err,
+				"`match` of `%.80s` must hold `k=v`, `k=*` or "
+				"`all`, each at most %d bytes",
+				s->name, LIMIT_MATCH_BYTES_MAX);
 		s->match[s->match_len++] = mem_strdup(text);
 	}
 	return 0;
@@ -119,7 +126,8 @@ announce_services(const json_t *root, struct announce *a, struct errmsg *err)
 	}
 	if (!json_is_array(services) || json_array_size(services) < 1 ||
 	    json_array_size(services) > LIMIT_SERVICES_MAX)
-		return announce_bad(err, "`services` must be an array of 1 to %d services",
+		return announce_bad(err,
+				    "`services` must be an array of 1 to %d services",
 				    LIMIT_SERVICES_MAX);
 	for (size_t i = 0; i < json_array_size(services) && rc == 0; i++)
 		rc = announce_service(json_array_get(services, i), a, err);
@@ -190,7 +198,8 @@ announce_status(const json_t *root, struct announce *a, struct errmsg *err)
 	else if (a->is_legacy && status != NULL)
 		return 1;
 	else
-		return announce_bad(err, "`status` must be connected, draining or disconnected");
+		return announce_bad(
+			err, "`status` must be connected, draining or disconnected");
 	return 0;
 }
 
@@ -200,8 +209,8 @@ announce_identity(const json_t *root, struct announce *a, struct errmsg *err)
 	const json_t *v = json_object_get(root, "v");
 	const json_t *id = json_object_get(root, "id");
 	json_int_t client_id;
-	int rc = announce_int(root, "client_id", v == NULL ? 1 : 0, INT64_MAX, 0, &client_id,
-			      err);
+	int rc = announce_int(root, "client_id", v == NULL ? 1 : 0, INT64_MAX, 0,
+			      &client_id, err);
 
 	if (rc < 0)
 		return rc;
@@ -217,9 +226,11 @@ announce_identity(const json_t *root, struct announce *a, struct errmsg *err)
 		return announce_bad(err, "`v` must be %d, the version this node speaks",
 				    BUS_PROTOCOL_VERSION);
 	if (!json_is_string(id) || !bus_protocol_id_is_valid(json_string_value(id)))
-		return announce_bad(err, "`id` must be 1 to %d of [A-Za-z0-9._-] without empty "
-					 "parts between dots",
-				    LIMIT_WORKER_ID_BYTES_MAX);
+		return announce_bad(
+			err,
+			"`id` must be 1 to %d of [A-Za-z0-9._-] without empty "
+			"parts between dots",
+			LIMIT_WORKER_ID_BYTES_MAX);
 	a->id = mem_strdup(json_string_value(id));
 	return 0;
 }
@@ -280,16 +291,20 @@ announce_parse(struct bytes json, struct announce *ret_announce, struct errmsg *
 	int rc;
 
 	if (json.len > REGISTRY_ANNOUNCE_BYTES_MAX)
-		return announce_bad(err, "a worker's announcement of %zu bytes is over the "
-					 "limit of %d",
+		return announce_bad(err,
+				    "a worker's announcement of %zu bytes is over the "
+				    "limit of %d",
 				    json.len, REGISTRY_ANNOUNCE_BYTES_MAX);
-	root = json_loadb((const char *)json.data, json.len, JSON_REJECT_DUPLICATES, &where);
+	root = json_loadb((const char *)json.data, json.len, JSON_REJECT_DUPLICATES,
+			  &where);
 	if (root == NULL)
-		return announce_bad(err, "a worker's announcement is not JSON: %s, at byte %d",
+		return announce_bad(err,
+				    "a worker's announcement is not JSON: %s, at byte %d",
 				    where.text, where.position);
 	announce_name(root, &who);
-	rc = json_is_object(root) ? announce_fields(root, &a, err)
-				  : announce_bad(err, "the announcement must be an object");
+	rc = json_is_object(root)
+		     ? announce_fields(root, &a, err)
+		     : announce_bad(err, "the announcement must be an object");
 	json_decref(root);
 	if (rc != 0)
 		announce_fini(&a);

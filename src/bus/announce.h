@@ -16,7 +16,7 @@ enum announce_status { ANNOUNCE_CONNECTED, ANNOUNCE_DRAINING, ANNOUNCE_DISCONNEC
 
 struct announce {
 	bool is_legacy;
-	char *id; /* a legacy worker's is "c<client_id>" */
+	char *id;	    /* a legacy worker's is "c<client_id>" */
 	uint64_t client_id; /* 0: not given */
 	enum announce_status status;
 	int slots; /* 0: none announced */

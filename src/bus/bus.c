@@ -51,15 +51,15 @@ struct bus {
 	struct bus_conn *conn;
 	struct bus_conn *sys; /* into the system account; embedded only */
 	struct bus_sub *status_sub, *node_sub;
-	struct bus_sub *inbox_sub; /* external only */
-	struct bus_sub *barrier_sub; /* embedded only */
+	struct bus_sub *inbox_sub;	      /* external only */
+	struct bus_sub *barrier_sub;	      /* embedded only */
 	struct bus_sub *ended_sub, *list_sub; /* of sys */
 	ms_t list_asked_ms;
 	char inbox[64];	  /* for the answers to what we ask */
 	char barrier[64]; /* where we write to ourselves; see bus_begin_end() */
 
 	enum bus_state state;
-	bool is_asking; /* who has this bus? */
+	bool is_asking;		  /* who has this bus? */
 	struct loop_timer *timer; /* the answer's limit; then the settling */
 	struct loop_timer *tick;
 	struct registry *reg;
@@ -75,8 +75,8 @@ bus_set_state(struct bus *bus, enum bus_state state)
 	bus->handler->state(bus->arg, state, bus->url, bus->is_embedded);
 }
 
-static void
-bus_warn(struct bus *bus, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void bus_warn(struct bus *bus, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void
 bus_warn(struct bus *bus, const char *fmt, ...)
@@ -194,7 +194,8 @@ bus_hear_node(struct bus *bus, struct bytes data)
 	    !id_equal(&id, &bus->node_id) &&
 	    (is_settled || id_compare(&id, &bus->node_id) < 0)) {
 		snprintf(text, sizeof(text),
-			 "the bus at %s is taken by node %.64s (%s); a bus serves one node: "
+			 "the bus at %s is taken by node %.64s (%s); a bus serves one "
+			 "node: "
 			 "give each a NATS account of its own, or leave bus.url empty",
 			 bus->url, name != NULL ? name : "without a name", id_field);
 		bus_fatal(bus, text);
@@ -211,10 +212,12 @@ bus_attach(struct bus *bus)
 	bus->status_sub = bus_conn_subscribe(bus->conn, BUS_SUBJECT_STATUS, NULL);
 	registry_bus_up(bus->reg, loop_now(bus->loop));
 	bus_calls_set_conn(bus->calls, bus->conn);
-	for (struct registry_worker *w = registry_first(bus->reg); w != NULL; w = w->hh.next)
+	for (struct registry_worker *w = registry_first(bus->reg); w != NULL;
+	     w = w->hh.next)
 		bus_calls_attach(bus->calls, w);
 	bus_conn_publish(bus->conn, BUS_SUBJECT_HELLO, NULL, NULL, BYTES_NONE);
-	loop_timer_set(bus->timer, (ms_t)BUS_HEARTBEATS_MISSED * BUS_HEARTBEAT_S * MS_SECOND);
+	loop_timer_set(bus->timer,
+		       (ms_t)BUS_HEARTBEATS_MISSED * BUS_HEARTBEAT_S * MS_SECOND);
 	bus_set_state(bus, BUS_UP);
 }
 
@@ -281,14 +284,16 @@ bus_disconnected(struct bus *bus, const char *reason)
 	bus->is_asking = false;
 	loop_timer_clear(bus->timer);
 	bus_calls_set_conn(bus->calls, NULL);
-	for (struct registry_worker *w = registry_first(bus->reg); w != NULL; w = w->hh.next)
+	for (struct registry_worker *w = registry_first(bus->reg); w != NULL;
+	     w = w->hh.next)
 		bus_calls_detach(bus->calls, w);
 	if (!was_up)
 		return;
 	bus->stats.reconnects++;
 	bus_set_state(bus, BUS_DOWN);
 	bus_warn(bus, "the bus at %s was lost (%s); connecting again", bus->url, reason);
-	for (struct registry_worker *w = registry_first(bus->reg); w != NULL; w = w->hh.next)
+	for (struct registry_worker *w = registry_first(bus->reg); w != NULL;
+	     w = w->hh.next)
 		bus_calls_fail_worker(bus->calls, w, "the bus was lost");
 }
 
@@ -340,7 +345,8 @@ bus_on_conn_readable(void *arg)
 	bus_calls_drain(bus->calls);
 	while (bus_sub_next(bus->status_sub, &msg) == BUS_NEXT_MSG) {
 		bus->stats.announcements++;
-		if (registry_announce(bus->reg, loop_now(bus->loop), bus_msg_data(msg)) < 0)
+		if (registry_announce(bus->reg, loop_now(bus->loop), bus_msg_data(msg)) <
+		    0)
 			bus->stats.announcements_bad++;
 		bus_msg_free(msg);
 	}
@@ -385,7 +391,8 @@ bus_on_sys_up(void *arg, uint64_t client_id)
 	struct bus *bus = arg;
 
 	(void)client_id;
-	bus->ended_sub = bus_conn_subscribe(bus->sys, "$SYS.ACCOUNT.OCF.DISCONNECT", NULL);
+	bus->ended_sub = bus_conn_subscribe(bus->sys, "$SYS.ACCOUNT.OCF.DISCONNECT",
+					    NULL);
 	bus->list_sub = bus_conn_subscribe(bus->sys, bus->inbox, NULL);
 	registry_sees_connections(bus->reg, bus->ended_sub != NULL);
 	bus_connected(bus);
@@ -428,11 +435,13 @@ bus_find_legacy(struct bus *bus, json_int_t client_id, const json_t *subjects)
 
 		if (subject == NULL || strncmp(subject, "inference:", 10) != 0)
 			continue;
-		announcement = json_pack("{s:s,s:I,s:s,s:[]}", "service", subject, "client_id",
-					 client_id, "status", "connected", "gpus");
+		announcement = json_pack("{s:s,s:I,s:s,s:[]}", "service", subject,
+					 "client_id", client_id, "status", "connected",
+					 "gpus");
 		text = json_dumps(announcement, JSON_COMPACT);
 		if (text != NULL)
-			registry_announce(bus->reg, loop_now(bus->loop), bytes_text(text));
+			registry_announce(bus->reg, loop_now(bus->loop),
+					  bytes_text(text));
 		free(text);
 		json_decref(announcement);
 		return;
@@ -453,8 +462,8 @@ static void
 bus_hear_list(struct bus *bus, struct bytes data)
 {
 	json_t *answer = json_loadb((const char *)data.data, data.len, 0, NULL);
-	const json_t *list =
-		json_object_get(json_object_get(answer, "data"), "connections");
+	const json_t *list = json_object_get(json_object_get(answer, "data"),
+					     "connections");
 	size_t n = json_array_size(list);
 	uint64_t *ids = mem_calloc(n, sizeof(*ids));
 
@@ -506,7 +515,8 @@ bus_on_server_ready(void *arg, int port)
 	struct bus_conn_config config = { .url = url, .name = bus->node_name };
 	struct errmsg err = { "" };
 
-	snprintf(bus->url, sizeof(bus->url), is_v6 ? "[%s]:%d" : "%s:%d", bus->host, port);
+	snprintf(bus->url, sizeof(bus->url), is_v6 ? "[%s]:%d" : "%s:%d", bus->host,
+		 port);
 	if (bus->conn != NULL) {
 		bus_conn_retry_now(bus->conn);
 		bus_conn_retry_now(bus->sys);
@@ -531,7 +541,8 @@ bus_on_server_died(void *arg, const char *reason, bool is_fatal)
 	if (is_fatal)
 		bus_fatal(bus, reason);
 	else
-		bus_warn(bus, "the embedded nats-server ended (%s); starting it again", reason);
+		bus_warn(bus, "the embedded nats-server ended (%s); starting it again",
+			 reason);
 }
 
 static const struct bus_server_handler bus_server_handler = {
@@ -552,8 +563,10 @@ bus_parse_listen(const char *listen, char **ret_host, int *ret_port, struct errm
 	size_t len;
 
 	if (colon == NULL || bus_protocol_number(colon + 1, 65535, &port) < 0)
-		return error_set(err, -EINVAL, "bus.listen = %s: it must be an address and a "
-					       "port, as 127.0.0.1:8094", listen);
+		return error_set(err, -EINVAL,
+				 "bus.listen = %s: it must be an address and a "
+				 "port, as 127.0.0.1:8094",
+				 listen);
 	len = (size_t)(colon - listen);
 	if (len > 2 && listen[0] == '[' && listen[len - 1] == ']')
 		snprintf(host, sizeof(host), "%.*s", (int)len - 2, listen + 1);
@@ -563,11 +576,13 @@ bus_parse_listen(const char *listen, char **ret_host, int *ret_port, struct errm
 		snprintf(host, sizeof(host), "127.0.0.1");
 	if (!(inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) &&
 	    !(inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6)))
-		return error_set(err, -EINVAL,
-				 "bus.listen = %s: the embedded bus must listen on a loopback "
-				 "address, since workers attach without credentials; for "
-				 "workers on other machines run a nats-server of your own and "
-				 "set bus.url", listen);
+		return error_set(
+			err, -EINVAL,
+			"bus.listen = %s: the embedded bus must listen on a loopback "
+			"address, since workers attach without credentials; for "
+			"workers on other machines run a nats-server of your own and "
+			"set bus.url",
+			listen);
 	*ret_host = mem_strdup(host);
 	*ret_port = (int)port;
 	return 0;
@@ -579,7 +594,8 @@ bus_open_embedded(struct bus *bus, const struct bus_config *config, struct errms
 	struct bus_server_config server = { 0 };
 	char *program = NULL, *folder;
 	char name[64], id[ID_TEXT_SIZE];
-	int rc = bus_parse_listen(config->listen != NULL ? config->listen : "127.0.0.1:8094",
+	int rc = bus_parse_listen(config->listen != NULL ? config->listen
+							 : "127.0.0.1:8094",
 				  &bus->host, &server.port, err);
 
 	if (rc == 0)
@@ -592,7 +608,8 @@ bus_open_embedded(struct bus *bus, const struct bus_config *config, struct errms
 	server.folder = folder;
 	server.name = name;
 	server.host = bus->host;
-	rc = bus_server_open(bus->loop, &server, &bus_server_handler, bus, &bus->server, err);
+	rc = bus_server_open(bus->loop, &server, &bus_server_handler, bus, &bus->server,
+			     err);
 	free(folder);
 	free(program);
 	return rc;
@@ -648,11 +665,13 @@ bus_open(struct loop *loop, const struct bus_config *config,
 	bus->handler = handler;
 	bus->arg = arg;
 	bus->node_id = config->node_id;
-	bus->node_name = mem_strdup(config->node_name != NULL ? config->node_name : "ocfd");
+	bus->node_name = mem_strdup(config->node_name != NULL ? config->node_name
+							      : "ocfd");
 	bus->is_embedded = config->url == NULL;
 	bus->trouble_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 1 };
 	snprintf(bus->inbox, sizeof(bus->inbox), "_INBOX.ocf.%016" PRIx64, random);
-	snprintf(bus->barrier, sizeof(bus->barrier), BUS_SUBJECT_SELF "%016" PRIx64, random);
+	snprintf(bus->barrier, sizeof(bus->barrier), BUS_SUBJECT_SELF "%016" PRIx64,
+		 random);
 	bus->reg = registry_new(&bus_registry_handler, bus, BUS_WORKERS_MAX);
 	bus->calls = bus_calls_new(loop, &calls);
 	bus->timer = loop_timer_new(loop, bus_on_timer, bus);
@@ -701,8 +720,9 @@ bus_get_stats(const struct bus *bus, struct bus_stats *ret_stats)
 	*ret_stats = bus->stats;
 	bus_calls_stats(bus->calls, ret_stats);
 	ret_stats->workers = registry_len(bus->reg);
-	ret_stats->server_restarts =
-		bus->server != NULL ? bus_server_restarts(bus->server) : 0;
+	ret_stats->server_restarts = bus->server != NULL
+					     ? bus_server_restarts(bus->server)
+					     : 0;
 	ret_stats->buffered_bytes = bus->conn != NULL ? bus_conn_buffered(bus->conn) : 0;
 }
 

@@ -37,14 +37,15 @@ enum {
 };
 
 struct bus_config {
-	const char *url;	 /* somebody's NATS, several separated by commas; NULL: embedded */
-	const char *listen;	 /* embedded: loopback address and port; port 0: pick one */
-	const char *data;	 /* the data folder; <data>/bus is made in it, 0700 */
-	const char *server;	 /* "auto" or NULL: search; "none": no bus; else the program */
+	const char
+		*url; /* somebody's NATS, several separated by commas; NULL: embedded */
+	const char *listen; /* embedded: loopback address and port; port 0: pick one */
+	const char *data;   /* the data folder; <data>/bus is made in it, 0700 */
+	const char *server; /* "auto" or NULL: search; "none": no bus; else the program */
 	const char *credentials; /* a NATS credentials file for `url`, or NULL */
 	struct id node_id;
 	const char *node_name;
-	ms_t stall_ms;		 /* 0: BUS_STALL_MS */
+	ms_t stall_ms; /* 0: BUS_STALL_MS */
 };
 
 struct bus_service {
@@ -54,28 +55,28 @@ struct bus_service {
 };
 
 struct bus_worker {
-	const char *id;	       /* 1-64 of [A-Za-z0-9._-]; a legacy worker's is "c<client_id>" */
-	int slots;	       /* queries at once; 1 for a worker that announced no slots */
-	bool is_direct;	       /* has a subject of its own, so it knows parts and cancel */
-	bool is_draining;      /* takes no more queries */
-	int services_len;      /* at least 1 */
+	const char *id; /* 1-64 of [A-Za-z0-9._-]; a legacy worker's is "c<client_id>" */
+	int slots;	/* queries at once; 1 for a worker that announced no slots */
+	bool is_direct; /* has a subject of its own, so it knows parts and cancel */
+	bool is_draining; /* takes no more queries */
+	int services_len; /* at least 1 */
 	const struct bus_service *services;
-	const char *metadata;  /* a compact JSON object; "{}" when none was given */
-	const char *hardware;  /* likewise */
+	const char *metadata; /* a compact JSON object; "{}" when none was given */
+	const char *hardware; /* likewise */
 };
 
 enum bus_state {
-	BUS_DOWN,    /* no connection; workers are kept, but bus_send() refuses */
-	BUS_UP,	     /* workers can be reached; those of before may not have announced yet */
+	BUS_DOWN, /* no connection; workers are kept, but bus_send() refuses */
+	BUS_UP,	  /* workers can be reached; those of before may not have announced yet */
 	BUS_SETTLED, /* up for three heartbeats: who has not announced by now is not there */
 };
 
 /* How a query ended without a whole reply. */
 enum bus_outcome {
 	BUS_NOT_TAKEN, /* no worker had it: it may go to another, whatever it is */
-	BUS_RETURNED,  /* its worker gave it back (429, 503); the slot rests retry_after_s */
-	BUS_ANSWERED,  /* its worker says that it failed: another would say the same */
-	BUS_LOST,      /* a worker had it and is gone, silent or broken: again only if
+	BUS_RETURNED, /* its worker gave it back (429, 503); the slot rests retry_after_s */
+	BUS_ANSWERED, /* its worker says that it failed: another would say the same */
+	BUS_LOST,     /* a worker had it and is gone, silent or broken: again only if
 			* idempotent and nothing was sent on */
 };
 
@@ -115,8 +116,8 @@ struct bus_stats {
 	uint64_t server_restarts;   /* the embedded server died */
 	uint64_t reconnects;
 	int workers;
-	int outstanding;	    /* queries with workers now */
-	size_t buffered_bytes;	    /* written, not yet on the socket */
+	int outstanding;       /* queries with workers now */
+	size_t buffered_bytes; /* written, not yet on the socket */
 };
 
 struct bus;

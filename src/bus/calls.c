@@ -34,7 +34,7 @@ struct bus_call {
 	/* The request */
 	struct query_headers headers; /* kept until a single message is complete */
 	char subject[BUS_SUBJECT_SIZE];
-	struct buf single;	/* the body so far, for a worker without slots */
+	struct buf single; /* the body so far, for a worker without slots */
 	uint64_t parts_sent;
 	uint64_t parts_credited;
 	bool is_sent_whole;
@@ -56,14 +56,15 @@ struct bus_call {
 struct bus_calls {
 	struct loop *loop;
 	struct bus_calls_config config;
-	struct bus_conn *conn; /* NULL: down */
+	struct bus_conn *conn;		/* NULL: down */
 	char prefix[CALLS_PREFIX_SIZE]; /* "ocf.r.<secret of this life>" */
 	unsigned workers_numbered;
 	uint64_t calls_numbered;
 	struct bus_call *by_token, *by_number;
 	struct registry_worker *busy;
 	int busy_len;
-	struct loop_timer *kick; /* errors that a call of the daemon's must not give itself */
+	struct loop_timer
+		*kick; /* errors that a call of the daemon's must not give itself */
 	struct bus_stats stats;
 };
 
@@ -116,7 +117,7 @@ bus_calls_free(struct bus_calls *calls, struct registry *reg)
 
 	if (calls == NULL)
 		return;
-	HASH_ITER(hh_token, calls->by_token, call, next)
+	HASH_ITER (hh_token, calls->by_token, call, next)
 		call_free(calls, call);
 	for (struct registry_worker *w = registry_first(reg); w != NULL; w = w->hh.next)
 		bus_calls_detach(calls, w);
@@ -186,7 +187,8 @@ call_error(struct bus_calls *calls, struct bus_call *call, struct query_error *e
 	error->node = calls->config.node_id;
 	error->worker = mem_strdup(call->w->pub.id);
 	call_free(calls, call);
-	calls->config.handler->reply_error(calls->config.handler_arg, token, error, outcome);
+	calls->config.handler->reply_error(calls->config.handler_arg, token, error,
+					   outcome);
 	query_error_fini(error);
 }
 
@@ -202,7 +204,8 @@ call_broken(struct bus_calls *calls, struct bus_call *call, const char *what)
 }
 
 void
-bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w, const char *reason)
+bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
+		      const char *reason)
 {
 	while (w->calls != NULL) {
 		struct bus_call *call = w->calls;
@@ -210,8 +213,8 @@ bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w, const 
 		struct query_error error;
 
 		if (is_not_taken)
-			query_error_set(&error, 503, "worker %s is not there: %s", w->pub.id,
-					reason);
+			query_error_set(&error, 503, "worker %s is not there: %s",
+					w->pub.id, reason);
 		else
 			query_error_set(&error, 502, "worker %s went away: %s", w->pub.id,
 					reason);
@@ -229,16 +232,16 @@ calls_on_kick(void *arg)
 	/* A callback may end other calls, so the search begins anew after each. */
 	while (was_found) {
 		was_found = false;
-		HASH_ITER(hh_token, calls->by_token, call, next)
-		{
+		HASH_ITER (hh_token, calls->by_token, call, next) {
 			struct query_error error;
 
 			if (!call->is_too_large)
 				continue;
-			query_error_set(&error, 413,
-					"worker %s takes no slots and therefore no parts: "
-					"at most %d bytes",
-					call->w->pub.id, BUS_SINGLE_BYTES_MAX);
+			query_error_set(
+				&error, 413,
+				"worker %s takes no slots and therefore no parts: "
+				"at most %d bytes",
+				call->w->pub.id, BUS_SINGLE_BYTES_MAX);
 			call_error(calls, call, &error, BUS_ANSWERED);
 			was_found = true;
 			break;
@@ -273,7 +276,7 @@ call_set_req_id(struct bus_call *call, const char *request_id)
 	const struct bus_call *other;
 	size_t len = strlen(request_id);
 
-	DL_FOREACH(call->w->calls, other)
+	DL_FOREACH (call->w->calls, other)
 		if (strcmp(other->req_id, request_id) == 0)
 			break;
 	if (other == NULL && len > 0 && len <= QUERY_REQUEST_ID_BYTES_MAX)
@@ -284,7 +287,8 @@ call_set_req_id(struct bus_call *call, const char *request_id)
 }
 
 static int
-call_publish(struct bus_calls *calls, struct bus_call *call, struct bytes data, bool is_last)
+call_publish(struct bus_calls *calls, struct bus_call *call, struct bytes data,
+	     bool is_last)
 {
 	struct query_headers *h = &call->headers;
 	char reply[CALLS_PREFIX_SIZE + 64], number[24];
@@ -304,7 +308,8 @@ call_publish(struct bus_calls *calls, struct bus_call *call, struct bytes data, 
 	snprintf(reply, sizeof(reply), "%s.%u.%" PRIx64 "-%016" PRIx64, calls->prefix,
 		 call->w->number, call->number, call->secret);
 	/* One 503 a query, not one a part: only the first asks for an answer. */
-	rc = bus_conn_publish(calls->conn, call->subject, is_first ? reply : NULL, h, data);
+	rc = bus_conn_publish(calls->conn, call->subject, is_first ? reply : NULL, h,
+			      data);
 	query_headers_fini(h);
 	if (rc == 0) {
 		call->parts_sent++;
@@ -505,8 +510,10 @@ call_on_part(struct bus_calls *calls, struct bus_call *call, struct bus_msg *msg
 	struct bytes data = bus_msg_data(msg);
 	uint64_t number;
 
-	if (bus_protocol_number(seq, INT64_MAX, &number) < 0 || number != call->parts_seen) {
-		call_broken(calls, call, "a part of its reply is missing or out of order");
+	if (bus_protocol_number(seq, INT64_MAX, &number) < 0 ||
+	    number != call->parts_seen) {
+		call_broken(calls, call,
+			    "a part of its reply is missing or out of order");
 		return;
 	}
 	if (data.len > CALLS_PART_BYTES_MAX) {
@@ -515,8 +522,9 @@ call_on_part(struct bus_calls *calls, struct bus_call *call, struct bus_msg *msg
 	}
 	call->bytes_ahead += data.len;
 	if (call->bytes_ahead > BUS_AHEAD_BYTES_MAX) {
-		call_broken(calls, call, "it sends faster than its reader reads, and does "
-					 "not wait for credit");
+		call_broken(calls, call,
+			    "it sends faster than its reader reads, and does "
+			    "not wait for credit");
 		return;
 	}
 	call->parts_ahead++;
@@ -538,7 +546,8 @@ call_on_end(struct bus_calls *calls, struct bus_call *call, struct bus_msg *msg,
 {
 	uint64_t number;
 
-	if (bus_msg_data(msg).len > 0 || bus_protocol_number(count, INT64_MAX, &number) < 0 ||
+	if (bus_msg_data(msg).len > 0 ||
+	    bus_protocol_number(count, INT64_MAX, &number) < 0 ||
 	    number != call->parts_seen) {
 		call_broken(calls, call, "its reply ended with parts missing");
 		return;
@@ -581,8 +590,9 @@ call_on_error(struct bus_calls *calls, struct bus_call *call, struct bus_msg *ms
 		tail.len = QUERY_ERROR_BYTES_MAX / 2;
 	if (tail.data != NULL && memchr(tail.data, '\0', tail.len) != NULL)
 		tail.len = 0;
-	query_error_set(&error, (int)status, "%.1900s%s%.*s", text, tail.len > 0 ? "\n" : "",
-			(int)tail.len, tail.len > 0 ? (const char *)tail.data : "");
+	query_error_set(&error, (int)status, "%.1900s%s%.*s", text,
+			tail.len > 0 ? "\n" : "", (int)tail.len,
+			tail.len > 0 ? (const char *)tail.data : "");
 	error.retry_after_s = (int)after;
 	call_error(calls, call, &error, is_returned ? BUS_RETURNED : BUS_ANSWERED);
 }
@@ -604,8 +614,8 @@ call_on_control(struct bus_calls *calls, struct bus_call *call, struct bus_msg *
 			return;
 		}
 		call->parts_credited += n;
-		calls->config.handler->request_credit(calls->config.handler_arg, call->token,
-						      (int)n);
+		calls->config.handler->request_credit(calls->config.handler_arg,
+						      call->token, (int)n);
 	}
 	/* Other words may come with later versions: nothing to do. */
 }
@@ -708,8 +718,7 @@ bus_calls_tick(struct bus_calls *calls, struct registry *reg, ms_t now)
 
 	while (was_found) {
 		was_found = false;
-		HASH_ITER(hh_token, calls->by_token, call, next)
-		{
+		HASH_ITER (hh_token, calls->by_token, call, next) {
 			if (!call_is_stalled(calls, call, now))
 				continue;
 			call_broken(calls, call, "it began and then fell silent");

@@ -46,7 +46,8 @@ void bus_calls_stats(const struct bus_calls *calls, struct bus_stats *stats);
 
 int bus_calls_send(struct bus_calls *calls, struct registry_worker *w, uint64_t token,
 		   const struct query_head *head, struct bytes first, bool is_last);
-int bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part, bool is_last);
+int bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part,
+		   bool is_last);
 void bus_calls_cancel(struct bus_calls *calls, uint64_t token);
 void bus_calls_credit(struct bus_calls *calls, uint64_t token, int n);
 

@@ -33,8 +33,8 @@ struct bus_link {
 	natsConnection *nc;    /* written by the connect thread before it hands over */
 	natsStatus status;     /* likewise */
 	pthread_t connector;
-	bool is_joined;	       /* (loop) */
-	int fd;		       /* our dup(2) of its socket, -1 */
+	bool is_joined;		  /* (loop) */
+	int fd;			  /* our dup(2) of its socket, -1 */
 	struct loop_watch *watch; /* (loop) */
 	pthread_mutex_t lock;
 	pthread_cond_t closed_cond;
@@ -233,11 +233,13 @@ conn_retry_later(struct bus_conn *conn)
 {
 	conn->state = CONN_WAITING;
 	conn->link = NULL;
-	loop_timer_set(conn->retry,
-		       conn->retry_ms / 2 +
-			       (ms_t)rng_below(&conn->rng, (uint64_t)conn->retry_ms / 2 + 1));
-	conn->retry_ms = conn->retry_ms * 2 < BUS_CONN_RETRY_MS_MAX ? conn->retry_ms * 2
-								    : BUS_CONN_RETRY_MS_MAX;
+	loop_timer_set(
+		conn->retry,
+		conn->retry_ms / 2 +
+			(ms_t)rng_below(&conn->rng, (uint64_t)conn->retry_ms / 2 + 1));
+	conn->retry_ms = conn->retry_ms * 2 < BUS_CONN_RETRY_MS_MAX
+				 ? conn->retry_ms * 2
+				 : BUS_CONN_RETRY_MS_MAX;
 }
 
 static void
@@ -252,9 +254,10 @@ link_closed(void *arg)
 		natsConnection_GetLastError(link->nc, &reason);
 		log_debug("bus", "connection lost: %s", reason != NULL ? reason : "");
 		conn_retry_later(conn);
-		conn->handler->down(conn->arg, reason != NULL && reason[0] != '\0'
-						       ? reason
-						       : "the server closed the connection");
+		conn->handler->down(conn->arg,
+				    reason != NULL && reason[0] != '\0'
+					    ? reason
+					    : "the server closed the connection");
 		link_give_up(link);
 	}
 	link_unref(link);
@@ -298,7 +301,8 @@ link_connected(void *arg)
 		link->watch = loop_watch_new(link->loop, link->fd, link_ready, link);
 		loop_watch_set(link->watch, LOOP_READ | LOOP_WRITE);
 		natsConnection_GetClientID(link->nc, &client_id);
-		log_debug("bus", "connected as client %llu", (unsigned long long)client_id);
+		log_debug("bus", "connected as client %llu",
+			  (unsigned long long)client_id);
 		conn->handler->up(conn->arg, client_id);
 	}
 	link_unref(link);
@@ -483,14 +487,16 @@ bus_conn_publish(struct bus_conn *conn, const char *subject, const char *reply,
 			return -EINVAL;
 	s = natsMsg_Create(&msg, subject, reply, (const char *)data.data, (int)data.len);
 	for (int i = 0; s == NATS_OK && headers != NULL && i < headers->len; i++)
-		s = natsMsgHeader_Set(msg, headers->items[i].name, headers->items[i].value);
+		s = natsMsgHeader_Set(msg, headers->items[i].name,
+				      headers->items[i].value);
 	if (s == NATS_OK)
 		s = natsConnection_PublishMsg(conn->link->nc, msg);
 	natsMsg_Destroy(msg);
 	if (s == NATS_OK)
 		return 0;
-	return s == NATS_MAX_PAYLOAD ? -EMSGSIZE : s == NATS_INSUFFICIENT_BUFFER ? -ENOBUFS
-										: -ENOTCONN;
+	return s == NATS_MAX_PAYLOAD	       ? -EMSGSIZE
+	       : s == NATS_INSUFFICIENT_BUFFER ? -ENOBUFS
+					       : -ENOTCONN;
 }
 
 struct bus_sub *
@@ -502,7 +508,8 @@ bus_conn_subscribe(struct bus_conn *conn, const char *subject, const char *queue
 	if (!bus_conn_is_up(conn))
 		return NULL;
 	if (queue != NULL)
-		s = natsConnection_QueueSubscribeSync(&sub, conn->link->nc, subject, queue);
+		s = natsConnection_QueueSubscribeSync(&sub, conn->link->nc, subject,
+						      queue);
 	else
 		s = natsConnection_SubscribeSync(&sub, conn->link->nc, subject);
 	return s == NATS_OK ? (struct bus_sub *)sub : NULL;

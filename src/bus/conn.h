@@ -28,7 +28,7 @@
 
 enum {
 	BUS_CONN_IO_BYTES = 256 * 1024,
-	BUS_CONN_PING_MS = 5 * MS_SECOND, /* two unanswered: the connection is lost */
+	BUS_CONN_PING_MS = 5 * MS_SECOND,    /* two unanswered: the connection is lost */
 	BUS_CONN_TIMEOUT_MS = 2 * MS_SECOND, /* of one attempt to connect */
 	BUS_CONN_RETRY_MS_MIN = 20,
 	BUS_CONN_RETRY_MS_MAX = 2 * MS_SECOND,
@@ -95,7 +95,8 @@ enum bus_next bus_sub_next(struct bus_sub *sub, struct bus_msg **ret_msg);
 const char *bus_msg_subject(const struct bus_msg *msg);
 const char *bus_msg_reply(const struct bus_msg *msg); /* or NULL */
 struct bytes bus_msg_data(const struct bus_msg *msg);
-const char *bus_msg_header(struct bus_msg *msg, const char *name); /* exact case; or NULL */
+const char *bus_msg_header(struct bus_msg *msg,
+			   const char *name); /* exact case; or NULL */
 void bus_msg_headers(struct bus_msg *msg, struct query_headers *ret); /* all, copied */
 void bus_msg_free(struct bus_msg *msg);
 

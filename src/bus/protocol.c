@@ -25,8 +25,8 @@ bus_protocol_id_is_valid(const char *id)
 	for (size_t i = 0; i < len; i++) {
 		if (id[i] == '.' && (i == 0 || i + 1 == len || id[i + 1] == '.'))
 			return false;
-		if (!isascii(id[i]) || (!isalnum((unsigned char)id[i]) &&
-					strchr("._-", id[i]) == NULL))
+		if (!isascii(id[i]) ||
+		    (!isalnum((unsigned char)id[i]) && strchr("._-", id[i]) == NULL))
 			return false;
 	}
 	return true;
@@ -53,9 +53,11 @@ bool
 bus_protocol_header_may_pass(const char *name)
 {
 	static const char *const kept_back[] = {
-		"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
-		"host", "authorization", "cookie", "set-cookie", "content-length",
-		"content-type", "expect", "traceparent", "x-request-id",
+		"connection", "keep-alive",	   "te",
+		"trailer",    "transfer-encoding", "upgrade",
+		"host",	      "authorization",	   "cookie",
+		"set-cookie", "content-length",	   "content-type",
+		"expect",     "traceparent",	   "x-request-id",
 	};
 
 	if (strncasecmp(name, "proxy-", 6) == 0 || strncasecmp(name, "ocf-", 4) == 0)
@@ -188,14 +190,16 @@ bus_protocol_copy_http(const struct query_headers *headers, struct query_headers
 }
 
 int
-bus_protocol_request_read(const struct query_headers *headers, struct query_head *ret_head)
+bus_protocol_request_read(const struct query_headers *headers,
+			  struct query_head *ret_head)
 {
 	struct query_head q = { .body_len = -1 };
 	const char *deadline = query_headers_get(headers, BUS_H_DEADLINE);
 	const char *attempt = query_headers_get(headers, BUS_H_ATTEMPT);
 	uint64_t deadline_ms = 0, attempts = 0;
 
-	if ((deadline != NULL && bus_protocol_number(deadline, INT64_MAX, &deadline_ms) < 0) ||
+	if ((deadline != NULL &&
+	     bus_protocol_number(deadline, INT64_MAX, &deadline_ms) < 0) ||
 	    (attempt != NULL && bus_protocol_number(attempt, UINT8_MAX, &attempts) < 0))
 		return -OCF_EMALFORMED;
 	q.request_id = bus_protocol_copy(headers, BUS_H_REQ_ID, NULL);

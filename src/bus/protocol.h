@@ -31,14 +31,14 @@
 #define BUS_H_ATTEMPT "Ocf-Attempt"
 #define BUS_H_CONTENT_TYPE "Content-Type"
 #define BUS_H_TRACEPARENT "traceparent"
-#define BUS_H_HTTP "Http-"	      /* + a header of the HTTP request or reply */
-#define BUS_H_PART "Ocf-Part"	      /* index of a body part, from 0 */
-#define BUS_H_PARTS "Ocf-Parts"	      /* on the last one: how many there were */
+#define BUS_H_HTTP "Http-"	/* + a header of the HTTP request or reply */
+#define BUS_H_PART "Ocf-Part"	/* index of a body part, from 0 */
+#define BUS_H_PARTS "Ocf-Parts" /* on the last one: how many there were */
 /* Reply */
 #define BUS_H_SEQ "Ocf-Seq"
 #define BUS_H_END "Ocf-End" /* how many parts there were */
 #define BUS_H_STATUS "Ocf-Status"
-#define BUS_H_CTL "Ocf-Ctl" /* "busy", "credit" */
+#define BUS_H_CTL "Ocf-Ctl"	  /* "busy", "credit" */
 #define BUS_H_CREDIT "Ocf-Credit" /* with "credit": how many parts; 1 when absent */
 #define BUS_H_ERROR_CODE "Nats-Service-Error-Code"
 #define BUS_H_ERROR "Nats-Service-Error"
@@ -49,7 +49,8 @@ enum {
 	BUS_HEARTBEAT_S = 5, /* how often a worker announces unless it says otherwise */
 	BUS_HEARTBEAT_S_MAX = 3600,
 	BUS_HEARTBEATS_MISSED = 3, /* then it is gone */
-	BUS_BUSY_MS = 10 * MS_SECOND, /* a silent worker says that it is busy; 15 s allowed */
+	BUS_BUSY_MS = 10 *
+		      MS_SECOND, /* a silent worker says that it is busy; 15 s allowed */
 	BUS_SUBJECT_SIZE = LIMIT_SERVICE_BYTES_MAX + 8,
 	/* Headers of one request: the head's own limit and our names. */
 	BUS_HEADERS_BYTES_MAX = QUERY_HEAD_BYTES_MAX + 4096,

@@ -41,7 +41,8 @@ registry_new(const struct registry_handler *handler, void *arg, int workers_max)
 static void
 registry_worker_clear(struct registry_worker *w)
 {
-	announce_services_free((struct bus_service *)w->pub.services, w->pub.services_len);
+	announce_services_free((struct bus_service *)w->pub.services,
+			       w->pub.services_len);
 	free((char *)w->pub.metadata);
 	free((char *)w->pub.hardware);
 	w->pub.services = NULL;
@@ -63,8 +64,7 @@ registry_free(struct registry *reg)
 
 	if (reg == NULL)
 		return;
-	HASH_ITER(hh, reg->workers, w, next)
-	{
+	HASH_ITER (hh, reg->workers, w, next) {
 		HASH_DEL(reg->workers, w);
 		registry_worker_free(w);
 	}
@@ -204,15 +204,17 @@ registry_add(struct registry *reg, ms_t now, struct announce *a)
 	struct errmsg err;
 
 	if (registry_len(reg) >= reg->workers_max) {
-		error_set(&err, 0, "worker `%s`: this node has its limit of %d workers; ignored",
+		error_set(&err, 0,
+			  "worker `%s`: this node has its limit of %d workers; ignored",
 			  a->id, reg->workers_max);
 		return registry_warn(reg, now, &err);
 	}
 	if (a->is_legacy && !reg->sees_connections) {
-		error_set(&err, 0,
-			  "worker `%s`: it announces without `v` and `id`, and on this bus "
-			  "the node cannot see when its connection ends; ignored",
-			  a->id);
+		error_set(
+			&err, 0,
+			"worker `%s`: it announces without `v` and `id`, and on this bus "
+			"the node cannot see when its connection ends; ignored",
+			a->id);
 		return registry_warn(reg, now, &err);
 	}
 	w = mem_calloc(1, sizeof(*w));
@@ -260,7 +262,7 @@ registry_client_ended(struct registry *reg, uint64_t client_id)
 {
 	struct registry_worker *w, *next;
 
-	HASH_ITER(hh, reg->workers, w, next)
+	HASH_ITER (hh, reg->workers, w, next)
 		if (w->client_id == client_id)
 			registry_drop(reg, w, "its connection ended");
 }
@@ -289,7 +291,7 @@ registry_expire(struct registry *reg, ms_t now)
 {
 	struct registry_worker *w, *next;
 
-	HASH_ITER(hh, reg->workers, w, next)
+	HASH_ITER (hh, reg->workers, w, next)
 		if (!w->is_legacy &&
 		    now - w->heard_ms > BUS_HEARTBEATS_MISSED * w->heartbeat_ms)
 			registry_drop(reg, w, "it missed three heartbeats");
@@ -300,8 +302,7 @@ registry_keep_clients(struct registry *reg, ms_t asked, const uint64_t *ids, siz
 {
 	struct registry_worker *w, *next;
 
-	HASH_ITER(hh, reg->workers, w, next)
-	{
+	HASH_ITER (hh, reg->workers, w, next) {
 		bool is_there = !w->is_legacy || w->heard_ms >= asked;
 
 		for (size_t i = 0; i < n && !is_there; i++)

@@ -31,7 +31,7 @@ struct bus_call;
 struct registry_worker {
 	struct bus_worker pub; /* what the daemon sees; texts owned */
 	bool is_legacy;
-	uint64_t client_id;    /* of its connection; 0 not known */
+	uint64_t client_id; /* of its connection; 0 not known */
 	uint64_t client_id_before;
 	ms_t heartbeat_ms;
 	ms_t heard_ms;
@@ -72,7 +72,8 @@ void registry_bus_up(struct registry *reg, ms_t now);
 void registry_expire(struct registry *reg, ms_t now);
 /* Legacy workers whose connection is not among `ids` are gone, but for those heard of since
  * that list was asked for. */
-void registry_keep_clients(struct registry *reg, ms_t asked, const uint64_t *ids, size_t n);
+void registry_keep_clients(struct registry *reg, ms_t asked, const uint64_t *ids,
+			   size_t n);
 
 struct registry_worker *registry_find(const struct registry *reg, const char *id);
 /* The first; the others by `hh.next`. */

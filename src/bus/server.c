@@ -27,9 +27,9 @@
 #include "base/mem.h"
 
 enum {
-	SERVER_POLL_MS = 10,	     /* between looks for the ports file */
+	SERVER_POLL_MS = 10,	      /* between looks for the ports file */
 	SERVER_LINE_BYTES_MAX = 4096, /* of its log; longer ones are cut */
-	SERVER_FIRST_FAILURES = 3,   /* before it was ever ready: then a person must look */
+	SERVER_FIRST_FAILURES = 3, /* before it was ever ready: then a person must look */
 };
 
 struct bus_server {
@@ -91,14 +91,16 @@ bus_server_find(const char *wanted, char **ret_path, struct errmsg *err)
 
 	if (wanted != NULL && strcmp(wanted, "auto") != 0) {
 		if (!server_is_program(wanted))
-			return error_set(err, -ENOENT,
-					 "bus.server: %s is not a program that can be run; "
-					 "give the path of nats-server, or `auto`",
-					 wanted);
+			return error_set(
+				err, -ENOENT,
+				"bus.server: %s is not a program that can be run; "
+				"give the path of nats-server, or `auto`",
+				wanted);
 		*ret_path = mem_strdup(wanted);
 		return 0;
 	}
-	places = mem_printf("%s:/usr/sbin:/usr/local/sbin", env != NULL ? env : "/usr/bin");
+	places = mem_printf("%s:/usr/sbin:/usr/local/sbin",
+			    env != NULL ? env : "/usr/bin");
 	rest = places;
 	while (found == NULL && (folder = strsep(&rest, ":")) != NULL) {
 		char *path = mem_printf("%s/nats-server", folder);
@@ -110,11 +112,12 @@ bus_server_find(const char *wanted, char **ret_path, struct errmsg *err)
 	}
 	free(places);
 	if (found == NULL)
-		return error_set(err, -ENOENT,
-				 "nats-server was not found in PATH, /usr/sbin or "
-				 "/usr/local/sbin: install the Debian package nats-server, "
-				 "or set bus.url to a NATS server that runs already, or "
-				 "bus.server = none for a node without workers");
+		return error_set(
+			err, -ENOENT,
+			"nats-server was not found in PATH, /usr/sbin or "
+			"/usr/local/sbin: install the Debian package nats-server, "
+			"or set bus.url to a NATS server that runs already, or "
+			"bus.server = none for a node without workers");
 	*ret_path = found;
 	return 0;
 }
@@ -154,21 +157,25 @@ server_put_accounts(const struct bus_server *s, struct buf *out)
 		   "accounts {\n"
 		   "  SYS { users: [ { user: sys, password: \"%s\", permissions: {\n"
 		   "    publish: [\"$SYS.REQ.ACCOUNT.OCF.CONNZ\"]\n"
-		   "    subscribe: [\"$SYS.ACCOUNT.OCF.DISCONNECT\", \"_INBOX.>\"] } } ] }\n",
+		   "    subscribe: [\"$SYS.ACCOUNT.OCF.DISCONNECT\", \"_INBOX.>\"] } } ] "
+		   "}\n",
 		   s->sys_password);
 	buf_printf(out,
 		   "  OCF { jetstream: enabled, users: [\n"
 		   "    { user: node, password: \"%s\", permissions: {\n"
 		   "      publish: { allow: [\">\"]\n"
-		   "        deny: [\"$SYS.>\", \"$JS.>\", \"worker:status\", \"ocf.r.>\"] }\n"
+		   "        deny: [\"$SYS.>\", \"$JS.>\", \"worker:status\", "
+		   "\"ocf.r.>\"] }\n"
 		   "      subscribe: [\"worker:status\", \"ocf.node\", \"ocf.r.>\", "
 		   "\"ocf.n.>\"] } }\n",
 		   s->node_password);
 	buf_printf(out,
 		   "    { user: worker, password: \"%s\", permissions: {\n"
-		   "      publish: [\"worker:status\", \"ocf.r.>\", \"ocf.node\", \"_INBOX.>\"]\n"
+		   "      publish: [\"worker:status\", \"ocf.r.>\", \"ocf.node\", "
+		   "\"_INBOX.>\"]\n"
 		   "      subscribe: { allow: [\">\"]\n"
-		   "        deny: [\"worker:status\", \"ocf.r.>\", \"ocf.n.>\", \"ocf.node\", "
+		   "        deny: [\"worker:status\", \"ocf.r.>\", \"ocf.n.>\", "
+		   "\"ocf.node\", "
 		   "\"$JS.>\", \"$SYS.>\"] } } }\n"
 		   "  ] }\n"
 		   "}\n",
@@ -181,9 +188,11 @@ server_write_config(struct bus_server *s, struct errmsg *err)
 	struct buf out = BUF_INIT;
 	int rc;
 
-	buf_put_text(&out, "# Written by ocfd at each start; changes are lost.\nserver_name: ");
+	buf_put_text(&out,
+		     "# Written by ocfd at each start; changes are lost.\nserver_name: ");
 	server_put_quoted(&out, s->name);
-	buf_printf(&out, "\nhost: \"%s\"\nport: %d\n", s->host, s->port == 0 ? -1 : s->port);
+	buf_printf(&out, "\nhost: \"%s\"\nport: %d\n", s->host,
+		   s->port == 0 ? -1 : s->port);
 	server_put_path(&out, "pid_file: ", s->folder, "nats-server.pid");
 	server_put_path(&out, "ports_file_dir: ", s->folder, "ports");
 	buf_printf(&out,
@@ -290,7 +299,8 @@ server_log_line(struct bus_server *s, char *line)
 		const char *text = strchr(line, ']');
 
 		text = text != NULL ? strchr(text, ' ') : NULL;
-		text = text != NULL && strchr(text, ']') != NULL ? strchr(text, ']') + 1 : line;
+		text = text != NULL && strchr(text, ']') != NULL ? strchr(text, ']') + 1
+								 : line;
 		snprintf(s->reason, sizeof(s->reason), "%s", text + strspn(text, " "));
 	}
 	log_debug("bus", "nats-server: %s", line);
@@ -329,7 +339,8 @@ server_on_log(void *arg, int ready)
 static void
 server_child(const struct bus_server *s, int log_fd, pid_t parent)
 {
-	char *const argv[] = { (char *)"nats-server", (char *)"-c", s->config_path, NULL };
+	char *const argv[] = { (char *)"nats-server", (char *)"-c", s->config_path,
+			       NULL };
 
 	/* Of its own group: an interrupt typed at us is not meant for it before we drained. */
 	setpgid(0, 0);
@@ -361,7 +372,8 @@ server_spawn(struct bus_server *s, struct errmsg *err)
 		return -EIO;
 	server_clear_ports(s);
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
-		return error_set(err, -errno, "no pipe for nats-server: %s", strerror(errno));
+		return error_set(err, -errno, "no pipe for nats-server: %s",
+				 strerror(errno));
 	/* Its end must block, or it would lose log lines. */
 	fcntl(fds[1], F_SETFL, 0);
 	pid = fork_blocked();
@@ -377,7 +389,8 @@ server_spawn(struct bus_server *s, struct errmsg *err)
 			kill(pid, SIGKILL);
 			waitpid(pid, NULL, 0);
 		}
-		return error_set(err, -error, "cannot start nats-server: %s", strerror(error));
+		return error_set(err, -error, "cannot start nats-server: %s",
+				 strerror(error));
 	}
 	s->pid = pid;
 	s->log_fd = fds[0];
@@ -447,8 +460,8 @@ server_on_exit(void *arg, int ready)
 				 s->host, s->port);
 		else
 			snprintf(text, sizeof(text),
-				 "nats-server (%s) does not start with %s: %.200s", s->program,
-				 s->config_path, s->reason);
+				 "nats-server (%s) does not start with %s: %.200s",
+				 s->program, s->config_path, s->reason);
 		s->handler->died(s->arg, text, true);
 		return;
 	}
@@ -530,8 +543,9 @@ server_make_folder(struct bus_server *s, const char *folder, struct errmsg *err)
 	for (const char *p = real; *p != '\0'; p++) {
 		if ((unsigned char)*p < 0x20 || *p == 0x7f) {
 			free(real);
-			return error_set(err, -EINVAL, "a data folder's path may not hold "
-						       "control characters");
+			return error_set(err, -EINVAL,
+					 "a data folder's path may not hold "
+					 "control characters");
 		}
 	}
 	s->folder = real;

@@ -15,12 +15,13 @@
 #include "net/loop.h"
 
 enum {
-	BUS_SERVER_PASSWORD_SIZE = 33, /* 128 random bits in hex */
+	BUS_SERVER_PASSWORD_SIZE = 33,	      /* 128 random bits in hex */
 	BUS_SERVER_READY_MS = 10 * MS_SECOND, /* killed if it does not listen by then */
 	BUS_SERVER_STOP_MS = 2 * MS_SECOND,   /* after SIGTERM; then SIGKILL */
 	/* Restarts wait 0, 100, 200 ms, doubling up to: */
 	BUS_SERVER_RETRY_MS_MAX = 10 * MS_SECOND,
-	BUS_SERVER_STEADY_MS = 10 * MS_SECOND, /* up for so long: the next wait is 0 again */
+	BUS_SERVER_STEADY_MS = 10 *
+			       MS_SECOND, /* up for so long: the next wait is 0 again */
 	BUS_SERVER_PAYLOAD_BYTES_MAX = 2 * 1024 * 1024,
 };
 

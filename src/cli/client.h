@@ -15,8 +15,8 @@
 
 enum {
 	CLIENT_HEADERS_MAX = 16,
-	CLIENT_CONNECT_MS =
-		5 * MS_SECOND,		/* a loopback answers at once, a far host soon */
+	CLIENT_CONNECT_MS = 5 *
+			    MS_SECOND,	/* a loopback answers at once, a far host soon */
 	CLIENT_ASK_MS = 30 * MS_SECOND, /* for what the daemon knows by heart */
 	/* What a list may weigh: a million workers of a kilobyte. */
 	CLIENT_BODY_BYTES_MAX = 1024 * 1024 * 1024,
@@ -53,8 +53,8 @@ struct client_reply {
 	double total_ms;
 };
 
-#define CLIENT_REQUEST_INIT       \
-	((struct client_request){ \
+#define CLIENT_REQUEST_INIT                                                              \
+	((struct client_request){                                                        \
 		.method = "GET", .body_fd = -1, .timeout_ms = CLIENT_ASK_MS })
 
 /* -EINVAL for CR or LF in the value. */

@@ -19,14 +19,16 @@ init_refuse(const struct places *places)
 	int status;
 
 	if (identity_load(places->data, &identity, &err) != 0)
-		return cli_fail(EXIT_FAILURE,
-				"there is an identity in %s already, which cannot be read (%s); "
-				"nothing was changed",
-				places->data, err.text);
-	status = cli_fail(EXIT_FAILURE,
-			  "the node in %s belongs to cluster %s already; nothing was changed. "
-			  "For another node on this machine use --data",
-			  places->data, id_text(&identity->cluster_id, cluster));
+		return cli_fail(
+			EXIT_FAILURE,
+			"there is an identity in %s already, which cannot be read (%s); "
+			"nothing was changed",
+			places->data, err.text);
+	status = cli_fail(
+		EXIT_FAILURE,
+		"the node in %s belongs to cluster %s already; nothing was changed. "
+		"For another node on this machine use --data",
+		places->data, id_text(&identity->cluster_id, cluster));
 	identity_free(identity);
 	return status;
 }
@@ -82,10 +84,11 @@ cmd_init(struct cli *cli, int argc, char **argv)
 		if (c == 'r' && (clock_parse_span(optarg, &f.retention_ms) != 0 ||
 				 f.retention_ms < FOUNDING_RETENTION_MIN_MS ||
 				 f.retention_ms > FOUNDING_RETENTION_MAX_MS))
-			cli_usage_error(cli, "--retention '%s' is not from 1h to 366d", optarg);
+			cli_usage_error(cli, "--retention '%s' is not from 1h to 366d",
+					optarg);
 		if (c == 'w' && !cli_number(optarg, 1, FOUNDING_ROWS_PER_NODE_MAX, &rows))
-			cli_usage_error(cli, "--rows-per-node '%s' is not from 1 to %d", optarg,
-					FOUNDING_ROWS_PER_NODE_MAX);
+			cli_usage_error(cli, "--rows-per-node '%s' is not from 1 to %d",
+					optarg, FOUNDING_ROWS_PER_NODE_MAX);
 	}
 	cli_arguments(cli, argc, argv, 0, 0);
 	founding_name(cli, given, name);
@@ -94,7 +97,8 @@ cmd_init(struct cli *cli, int argc, char **argv)
 	status = founding_places(cli, &places);
 	if (status != EXIT_SUCCESS)
 		return status;
-	status = identity_exists(places.data) ? init_refuse(&places) : init_make(&places, &f);
+	status = identity_exists(places.data) ? init_refuse(&places)
+					      : init_make(&places, &f);
 	places_fini(&places);
 	return status;
 }

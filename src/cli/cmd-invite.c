@@ -51,7 +51,8 @@ invite_check_addresses(const json_t *addresses)
 		buf_printf(&list, "%s%s", i > 0 ? ", " : "", text != NULL ? text : "?");
 	}
 	if (list.len > 0)
-		cli_say("warning: every address in the token is private (%s): only machines "
+		cli_say("warning: every address in the token is private (%s): only "
+			"machines "
 			"of the same network can join with it; for others, set "
 			"peer.advertise in ocf.conf to an address that they reach",
 			buf_text(&list));
@@ -63,7 +64,8 @@ invite_check_addresses(const json_t *addresses)
 static int
 invite_print(const struct client_reply *reply, long uses, ms_t ttl_ms)
 {
-	json_t *json = json_loadb((const char *)reply->body.data, reply->body.len, 0, NULL);
+	json_t *json = json_loadb((const char *)reply->body.data, reply->body.len, 0,
+				  NULL);
 	const char *token = json_string_value(json_object_get(json, "token"));
 	char span[FORMAT_SIZE];
 

@@ -34,10 +34,10 @@ join_read_constants(struct bytes constants, struct founding *f, char **ret_seeds
 	size_t i;
 	int rc = -OCF_EMALFORMED;
 
-	json = json_loadb((const char *)constants.data, constants.len, JSON_REJECT_DUPLICATES,
-			  NULL);
-	if (json_unpack(json, "{s:I, s:I, s:o}", "retention_ms", &retention_ms, "rows_per_node",
-			&rows, "seeds", &seeds) == 0 &&
+	json = json_loadb((const char *)constants.data, constants.len,
+			  JSON_REJECT_DUPLICATES, NULL);
+	if (json_unpack(json, "{s:I, s:I, s:o}", "retention_ms", &retention_ms,
+			"rows_per_node", &rows, "seeds", &seeds) == 0 &&
 	    retention_ms >= FOUNDING_RETENTION_MIN_MS &&
 	    retention_ms <= FOUNDING_RETENTION_MAX_MS && rows >= 1 &&
 	    rows <= FOUNDING_ROWS_PER_NODE_MAX && json_is_array(seeds))
@@ -67,8 +67,9 @@ join_save(struct joining *j, const struct join_result *result)
 	int status;
 
 	if (join_read_constants(result->constants, &f, &seeds) != 0)
-		return cli_fail(EXIT_FAILURE, "the inviting node's description of the cluster "
-					      "cannot be read; is it of another version?");
+		return cli_fail(EXIT_FAILURE,
+				"the inviting node's description of the cluster "
+				"cannot be read; is it of another version?");
 	f.seeds_json = seeds;
 	status = founding_make_store(j->places, &f);
 	free(seeds);
@@ -79,8 +80,8 @@ join_save(struct joining *j, const struct join_result *result)
 		return cli_fail(EXIT_STATUS_IO, "%s", err.text);
 	}
 	printf("Joined cluster %s\n", id_text(&result->identity->cluster_id, cluster));
-	printf("as node %s (%s), in %s.\n", j->name, id_text(&result->identity->node_id, node),
-	       j->places->data);
+	printf("as node %s (%s), in %s.\n", j->name,
+	       id_text(&result->identity->node_id, node), j->places->data);
 	printf("Next: start the node with 'ocfd'.\n");
 	return EXIT_SUCCESS;
 }
@@ -151,19 +152,22 @@ join_again(const struct places *places, const struct token *token)
 	int status = EXIT_SUCCESS;
 
 	if (identity_load(places->data, &identity, &err) != 0)
-		return cli_fail(EXIT_FAILURE,
-				"there is an identity in %s already, which cannot be read (%s); "
-				"nothing was changed",
-				places->data, err.text);
+		return cli_fail(
+			EXIT_FAILURE,
+			"there is an identity in %s already, which cannot be read (%s); "
+			"nothing was changed",
+			places->data, err.text);
 	id_text(&identity->cluster_id, cluster);
-	if (ident_equal(identity->fingerprint, token->fingerprint, sizeof(token->fingerprint)))
+	if (ident_equal(identity->fingerprint, token->fingerprint,
+			sizeof(token->fingerprint)))
 		printf("The node in %s is of this cluster (%s) already.\n", places->data,
 		       cluster);
 	else
-		status = cli_fail(EXIT_FAILURE,
-				  "the node in %s belongs to another cluster, %s; nothing was "
-				  "changed. For a node of its own on this machine use --data",
-				  places->data, cluster);
+		status = cli_fail(
+			EXIT_FAILURE,
+			"the node in %s belongs to another cluster, %s; nothing was "
+			"changed. For a node of its own on this machine use --data",
+			places->data, cluster);
 	identity_free(identity);
 	return status;
 }

@@ -192,7 +192,8 @@ query_add_headers(const struct cli *cli, const struct query_arguments *a,
 static void
 query_say_who(const struct cli *cli, const struct client_reply *reply)
 {
-	char total[FORMAT_SIZE], first[FORMAT_SIZE], sent[FORMAT_SIZE], received[FORMAT_SIZE];
+	char total[FORMAT_SIZE], first[FORMAT_SIZE], sent[FORMAT_SIZE],
+		received[FORMAT_SIZE];
 	struct buf who = BUF_INIT;
 
 	if (reply->status == 0)
@@ -206,7 +207,8 @@ query_say_who(const struct cli *cli, const struct client_reply *reply)
 		free(name);
 	}
 	if (who.len > 0)
-		cli_say("%s %s", reply->status < 300 ? "answered by" : "this error is from",
+		cli_say("%s %s",
+			reply->status < 300 ? "answered by" : "this error is from",
 			buf_text(&who));
 	cli_say("%s in all, %s to the first byte; %s sent, %s received",
 		format_ms(reply->total_ms, total), format_ms(reply->first_ms, first),

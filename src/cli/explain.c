@@ -199,8 +199,10 @@ explain_failure(const struct client_target *t, const struct client_reply *reply,
 						   : "the answer was not complete",
 				(double)timeout_ms / MS_SECOND);
 	if (reply->status != 0)
-		return cli_fail(EXIT_FAILURE, "the answer broke off after %lld bytes and is not whole (%s)",
-				(long long)reply->received, text);
+		return cli_fail(
+			EXIT_FAILURE,
+			"the answer broke off after %lld bytes and is not whole (%s)",
+			(long long)reply->received, text);
 	return cli_fail(EXIT_FAILURE, "%s gave no answer: %s", where, text);
 }
 
@@ -240,8 +242,8 @@ explain_detail(const json_t *json)
 int
 explain_reply(const struct client_target *t, const struct client_reply *reply)
 {
-	json_t *json =
-		json_loadb((const char *)reply->body.data, reply->body.len, 0, NULL);
+	json_t *json = json_loadb((const char *)reply->body.data, reply->body.len, 0,
+				  NULL);
 	const char *detail = explain_detail(json);
 	const char *hint = "";
 	char later[64] = "";

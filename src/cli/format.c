@@ -35,8 +35,8 @@ format_two(int64_t large, const char *large_unit, int64_t small, const char *sma
 	if (small == 0)
 		snprintf(out, FORMAT_SIZE, "%lld %s", (long long)large, large_unit);
 	else
-		snprintf(out, FORMAT_SIZE, "%lld %s %lld %s", (long long)large, large_unit,
-			 (long long)small, small_unit);
+		snprintf(out, FORMAT_SIZE, "%lld %s %lld %s", (long long)large,
+			 large_unit, (long long)small, small_unit);
 }
 
 char *
@@ -67,8 +67,7 @@ format_span(double seconds, char out[FORMAT_SIZE])
 char *
 format_ms(double ms, char out[FORMAT_SIZE])
 {
-	int digits = ms < 0.995 ? 2 : ms < 99.95 ? 1
-						 : 0;
+	int digits = ms < 0.995 ? 2 : ms < 99.95 ? 1 : 0;
 
 	snprintf(out, FORMAT_SIZE, "%.*f ms", digits, ms);
 	return out;

@@ -72,10 +72,11 @@ founding_prepare(const struct places *places)
 								: EXIT_STATUS_IO,
 				  "%s", err.text);
 	else if (access(store, F_OK) == 0)
-		status = cli_fail(EXIT_FAILURE,
-				  "there is a store in %s, but no identity beside it in %s/keys: "
-				  "bring that back from a backup, or move the store away",
-				  store, places->data);
+		status = cli_fail(
+			EXIT_FAILURE,
+			"there is a store in %s, but no identity beside it in %s/keys: "
+			"bring that back from a backup, or move the store away",
+			store, places->data);
 	free(store);
 	return status;
 }
@@ -100,7 +101,9 @@ founding_remove(const struct places *places, const char *name)
 static int
 founding_fill_store(const char *dir, const struct founding *f, struct errmsg *err)
 {
-	struct store_config config = { .dir = dir, .sha256 = ident_sha256, .index = table_index };
+	struct store_config config = { .dir = dir,
+				       .sha256 = ident_sha256,
+				       .index = table_index };
 	struct store *store;
 	int rc = store_open(&config, &store, err), closed;
 

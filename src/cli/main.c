@@ -24,7 +24,8 @@ const struct command commands[] = {
 	  "      --admin            pass on the right to invite and to ban\n"
 	  "      --show TOKEN       say what a token holds (never its secret)\n",
 	  COMMAND_ASKS, cmd_invite },
-	{ "join", "[--name NAME] TOKEN | -", "join a cluster with a token from 'ocf invite'",
+	{ "join", "[--name NAME] TOKEN | -",
+	  "join a cluster with a token from 'ocf invite'",
 	  "      --name NAME        the node's name (the host's name)\n"
 	  "  -                      read the token from standard input\n",
 	  COMMAND_LOCAL, cmd_join },
@@ -63,19 +64,20 @@ main_help(FILE *out)
 		     "Commands:\n");
 	for (const struct command *c = commands; c->name != NULL; c++)
 		fprintf(out, "  %-9s %s\n", c->name, c->summary);
-	fprintf(out, "\n'ocf help COMMAND' tells more about each.\n\n"
-		     "Options of every command that asks the daemon:\n"
-		     "      --socket PATH      the daemon's socket (or $OCF_SOCKET)\n"
-		     "      --url URL          a daemon over HTTP (or $OCF_URL), with "
-		     "$OCF_TOKEN\n"
-		     "      --data DIR         the data folder, and the socket in it\n"
-		     "      --json             print the reply as JSON\n"
-		     "      --no-headings      print no headings above tables\n"
-		     "      --help             print help and exit\n"
-		     "      --version          print the version and exit\n\n"
-		     "Exit status: 0 done, 1 failed, 2 wrong usage, 69 no daemon, 74 input or "
-		     "output,\n75 try again later, 77 not allowed, 78 wrong configuration.\n\n"
-		     "Manual: ocf(1).\n");
+	fprintf(out,
+		"\n'ocf help COMMAND' tells more about each.\n\n"
+		"Options of every command that asks the daemon:\n"
+		"      --socket PATH      the daemon's socket (or $OCF_SOCKET)\n"
+		"      --url URL          a daemon over HTTP (or $OCF_URL), with "
+		"$OCF_TOKEN\n"
+		"      --data DIR         the data folder, and the socket in it\n"
+		"      --json             print the reply as JSON\n"
+		"      --no-headings      print no headings above tables\n"
+		"      --help             print help and exit\n"
+		"      --version          print the version and exit\n\n"
+		"Exit status: 0 done, 1 failed, 2 wrong usage, 69 no daemon, 74 input or "
+		"output,\n75 try again later, 77 not allowed, 78 wrong configuration.\n\n"
+		"Manual: ocf(1).\n");
 }
 
 static void

@@ -44,13 +44,14 @@ names_pick(const json_t *nodes, const char *text, char ret_id[ID_TEXT_SIZE])
 		}
 	}
 	if (names > 1 || (names == 0 && begins > 1))
-		return cli_fail(EXIT_FAILURE,
-				"'%s' could be several nodes; 'ocf nodes --all' shows their ids",
-				text);
+		return cli_fail(
+			EXIT_FAILURE,
+			"'%s' could be several nodes; 'ocf nodes --all' shows their ids",
+			text);
 	id = names == 1 ? named : begun;
 	if (names + begins == 0 || strlen(id) != ID_TEXT_SIZE - 1)
-		return cli_fail(EXIT_FAILURE, "there is no node '%s'; 'ocf nodes' lists them",
-				text);
+		return cli_fail(EXIT_FAILURE,
+				"there is no node '%s'; 'ocf nodes' lists them", text);
 	memcpy(ret_id, id, ID_TEXT_SIZE);
 	return EXIT_SUCCESS;
 }

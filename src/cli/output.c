@@ -165,8 +165,8 @@ output_list_of(const struct cli *cli, const char *path, const struct column *col
 		if (text.len > 0 && text.data[text.len - 1] != '\n')
 			putchar('\n');
 	} else if (status == EXIT_SUCCESS && !json_is_array(json)) {
-		status =
-			cli_fail(EXIT_FAILURE, "the reply is not a list: is it an ocfd?");
+		status = cli_fail(EXIT_FAILURE,
+				  "the reply is not a list: is it an ocfd?");
 	} else if (status == EXIT_SUCCESS && json_array_size(json) == 0) {
 		cli_say("%s", nothing);
 	} else if (status == EXIT_SUCCESS) {

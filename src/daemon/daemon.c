@@ -130,7 +130,8 @@ daemon_open_identity(struct daemon *d, struct errmsg *err)
 	/* Others would refuse an expired certificate; better to say it here. */
 	if (rc == 0)
 		rc = cert_check(buf_bytes(&d->identity->node_cert),
-				buf_bytes(&d->identity->ca_cert), clock_wall_ms(), NULL, NULL, err);
+				buf_bytes(&d->identity->ca_cert), clock_wall_ms(), NULL,
+				NULL, err);
 	if (rc == -OCF_EEXPIRED)
 		error_prefix(err, rc, "this node's certificate, or this machine's clock");
 	return rc;
@@ -161,9 +162,9 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		.body_max = d->config->http.max_body,
 	};
 	char *socket = mem_printf("unix:%s", d->places->socket);
-	char *folder =
-		mem_dup(d->places->socket,
-			(size_t)(strrchr(d->places->socket, '/') - d->places->socket));
+	char *folder = mem_dup(
+		d->places->socket,
+		(size_t)(strrchr(d->places->socket, '/') - d->places->socket));
 	int rc;
 
 	config.host = (struct api_host){

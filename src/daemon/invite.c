@@ -39,9 +39,9 @@ invite_on_welcome(void *arg, const struct id *node, const char *name,
 	(void)name;
 	for (int i = 0; i < d->addresses_len; i++)
 		json_array_append_new(seeds, json_string(d->addresses[i]));
-	welcome =
-		json_pack("{s:I, s:I, s:o}", "retention_ms", (json_int_t)c->retention_ms,
-			  "rows_per_node", (json_int_t)c->rows_per_node, "seeds", seeds);
+	welcome = json_pack("{s:I, s:I, s:o}", "retention_ms",
+			    (json_int_t)c->retention_ms, "rows_per_node",
+			    (json_int_t)c->rows_per_node, "seeds", seeds);
 	text = json_dumps(welcome, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(welcome);
 	if (text == NULL)

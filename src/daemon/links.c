@@ -636,11 +636,11 @@ links_add_metrics(struct links *links)
 		char *labels = metrics_labels("class",
 					      wire_class_name((enum wire_class)c), NULL);
 
-		links->sent_bytes[c] =
-			metrics_counter(m, "ocf_peer_sent_bytes_total",
-					"Bytes of frames sent to other nodes, headers "
-					"included, before TLS.",
-					labels);
+		links->sent_bytes[c] = metrics_counter(
+			m, "ocf_peer_sent_bytes_total",
+			"Bytes of frames sent to other nodes, headers "
+			"included, before TLS.",
+			labels);
 		received[c] = (struct links_received){ links, (enum wire_class)c };
 		metrics_counter_read(
 			m, "ocf_peer_received_bytes_total",

@@ -106,8 +106,8 @@ static int
 main_configure(const struct arguments *args, int argc, char **argv,
 	       const struct places *places, struct config *config, struct errmsg *err)
 {
-	const char *file =
-		args->config_file != NULL ? args->config_file : places->config_file;
+	const char *file = args->config_file != NULL ? args->config_file
+						     : places->config_file;
 	int rc;
 
 	config_init(config);

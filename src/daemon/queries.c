@@ -563,8 +563,8 @@ queries_link_down(struct queries *qs, uint64_t link)
 void
 queries_worker(struct queries *qs, uint64_t number, const struct bus_worker *worker)
 {
-	struct dispatch_service *services =
-		mem_calloc((size_t)worker->services_len, sizeof(*services));
+	struct dispatch_service *services = mem_calloc((size_t)worker->services_len,
+						       sizeof(*services));
 	struct dispatch_worker w = {
 		.worker = number,
 		.name = worker->id,

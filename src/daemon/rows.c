@@ -152,8 +152,9 @@ rows_next_version(struct rows *rows, const struct row *held, const struct bytes 
 		rc = version_next(held, dot, stamp, value, ret_version);
 	if (rc != -EINVAL)
 		return rc;
-	log_warn("table", "the table holds later writes of this node than its store: was an "
-			  "older copy of it put back? Going on as a new actor");
+	log_warn("table",
+		 "the table holds later writes of this node than its store: was an "
+		 "older copy of it put back? Going on as a new actor");
 	rc = store_actor_renew(store);
 	if (rc == 0)
 		rc = store_next_dot(store, &dot);

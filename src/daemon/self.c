@@ -161,8 +161,8 @@ int
 self_seeds(struct daemon *d, char *ret_seeds[], int max)
 {
 	char *text = self_meta(d, "seeds");
-	json_t *list =
-		text != NULL ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	json_t *list = text != NULL ? json_loads(text, JSON_REJECT_DUPLICATES, NULL)
+				    : NULL;
 	json_t *item;
 	size_t i;
 	int n = 0;

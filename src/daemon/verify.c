@@ -51,8 +51,8 @@ verify_job_add(struct verify_job *job, const struct row_key *key, struct row *ro
 {
 	if (job->len == job->cap) {
 		job->cap = job->cap > 0 ? 2 * job->cap : 8;
-		job->items =
-			mem_realloc(job->items, (size_t)job->cap, sizeof(job->items[0]));
+		job->items = mem_realloc(job->items, (size_t)job->cap,
+					 sizeof(job->items[0]));
 	}
 	job->items[job->len++] = (struct verify_item){ .key = *key, .row = *row };
 	*row = ROW_INIT;

@@ -65,8 +65,8 @@ worker_remember(struct worker *w, const struct bus_worker *said)
 
 		w->services[i].name = mem_strdup(from->name);
 		w->services[i].match_len = from->match_len;
-		w->services[i].match =
-			mem_calloc((size_t)from->match_len, sizeof(char *));
+		w->services[i].match = mem_calloc((size_t)from->match_len,
+						  sizeof(char *));
 		for (int j = 0; j < from->match_len; j++)
 			w->services[i].match[j] = mem_strdup(from->match[j]);
 	}
@@ -89,8 +89,8 @@ worker_encode(const struct worker *w, struct buf *out, struct errmsg *err)
 	row.is_draining = w->said.is_draining;
 	row.metadata = mem_strdup(w->said.metadata);
 	for (int i = 0; i < w->said.services_len; i++) {
-		struct table_service *s =
-			table_worker_add_service(&row, w->services[i].name);
+		struct table_service *s = table_worker_add_service(&row,
+								   w->services[i].name);
 
 		for (int j = 0; j < w->services[i].match_len; j++)
 			table_service_add_match(s, w->services[i].match[j]);

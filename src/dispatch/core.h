@@ -71,7 +71,8 @@ struct query {
 	bool has_reply; /* the head has gone out */
 	struct timer deadline;
 	struct body body;
-	struct query_error last; /* why the latest candidate failed; status 0 = none did */
+	struct query_error
+		last; /* why the latest candidate failed; status 0 = none did */
 	struct service *service; /* waits in its queue; NULL = it does not */
 	uint64_t turn;		 /* order of arrival in queues */
 	struct query *prev, *next;
@@ -108,8 +109,8 @@ struct worker {
 struct run {
 	uint64_t id;
 	UT_hash_handle hh;
-	struct query *query;   /* NULL: cancelled, holds its slot until the worker stops */
-	uint64_t link;	       /* 0: a worker's */
+	struct query *query; /* NULL: cancelled, holds its slot until the worker stops */
+	uint64_t link;	     /* 0: a worker's */
 	struct worker *worker; /* of link 0 */
 	struct id node;	       /* who runs it */
 	int candidate;	       /* index, or -1 */

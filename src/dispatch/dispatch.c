@@ -310,7 +310,10 @@ dispatch_stats(const struct dispatch *d, struct dispatch_stats *ret_stats)
 
 	*ret_stats = d->stats;
 	ret_stats->queries = (int)HASH_COUNT(d->queries);
-	ret_stats->queued = ret_stats->running = ret_stats->forwarded = ret_stats->slots = 0;
+	ret_stats->queued = ret_stats
+				    ->running = ret_stats
+							->forwarded = ret_stats
+									      ->slots = 0;
 	for (s = d->services; s != NULL; s = s->hh.next)
 		ret_stats->queued += s->len;
 	for (run = d->runs; run != NULL; run = run->hh.next)

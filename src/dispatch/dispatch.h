@@ -51,7 +51,7 @@
 struct dispatch;
 
 enum {
-	DISPATCH_CANDIDATES_MAX = 64, /* of one query; the driver draws when there are more */
+	DISPATCH_CANDIDATES_MAX = 64, /* of a query; of more the driver draws */
 	DISPATCH_TIMEOUT_MS_MAX = MS_DAY,
 	/* A body up to here is kept so that it can be sent again; a longer one is sent once. */
 	DISPATCH_KEEP_BYTES_MAX = 4 * 1024 * 1024,
@@ -110,10 +110,10 @@ enum dispatch_event_type {
 	DISPATCH_EVENT_QUERY_CANCEL, /* whoever asked has left; no action follows for it */
 	/* What became of a `run`; `link` as the driver knows it (0 from a worker), and words
 	 * of another link than the run's are dropped. */
-	DISPATCH_EVENT_RUN_TAKEN,    /* from a node */
-	DISPATCH_EVENT_RUN_CREDIT,   /* `parts` of the body were consumed */
-	DISPATCH_EVENT_RUN_HEAD,     /* `reply` */
-	DISPATCH_EVENT_RUN_DATA,     /* `data`; `is_last` ends it. Without a RUN_HEAD before,
+	DISPATCH_EVENT_RUN_TAKEN,  /* from a node */
+	DISPATCH_EVENT_RUN_CREDIT, /* `parts` of the body were consumed */
+	DISPATCH_EVENT_RUN_HEAD,   /* `reply` */
+	DISPATCH_EVENT_RUN_DATA, /* `data`; `is_last` ends it. Without a RUN_HEAD before,
 				      * the reply has status 200 */
 	DISPATCH_EVENT_RUN_FAILED,   /* `failure`, `error`; ends it */
 	DISPATCH_EVENT_RUN_RETURNED, /* a worker answered 429 or 503: back to the queue, and
@@ -157,7 +157,7 @@ enum dispatch_action_type {
 	DISPATCH_ACTION_ERROR, /* `error`, `is_final`; ends the query. After HEAD the client's
 				* connection is to be cut off */
 	/* To whoever answers, `run`; `link` and, if that is 0, `worker_id`: */
-	DISPATCH_ACTION_RUN_OPEN,   /* `head`, with attempt, hops and timeout_ms as of now */
+	DISPATCH_ACTION_RUN_OPEN, /* `head`, with attempt, hops and timeout_ms as of now */
 	DISPATCH_ACTION_RUN_BODY,   /* `data`, `is_last` */
 	DISPATCH_ACTION_RUN_GO,	    /* to a node */
 	DISPATCH_ACTION_RUN_CREDIT, /* `parts` more of the reply may be sent */
@@ -191,11 +191,11 @@ bool dispatch_next(struct dispatch *d, struct dispatch_action *ret_action);
 ms_t dispatch_due(const struct dispatch *d);
 
 struct dispatch_stats {
-	int queries;		 /* alive, of clients and of other nodes */
-	int queued;		 /* waiting here for a worker */
-	int running;		 /* slots in use by workers of this node, cancelled ones included */
-	int forwarded;		 /* runs at other nodes */
-	int slots;		 /* of all workers that are not draining */
+	int queries;   /* alive, of clients and of other nodes */
+	int queued;    /* waiting here for a worker */
+	int running;   /* slots in use by workers of this node, cancelled ones included */
+	int forwarded; /* runs at other nodes */
+	int slots;     /* of all workers that are not draining */
 	uint64_t buffered_bytes; /* of bodies */
 	/* Since the start: */
 	uint64_t taken, retried, returned, cancelled, expired, failed, done;

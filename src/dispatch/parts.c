@@ -118,7 +118,8 @@ body_check(const struct dispatch *d, const struct query *q,
 		*ret_why = "the body is longer than http.max_body allows";
 		return 413;
 	}
-	if (len >= 0 && (bytes > (uint64_t)len || (e->is_last && bytes < (uint64_t)len))) {
+	if (len >= 0 &&
+	    (bytes > (uint64_t)len || (e->is_last && bytes < (uint64_t)len))) {
 		*ret_why = "the body is not as long as was announced";
 		return 400;
 	}

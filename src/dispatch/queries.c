@@ -116,8 +116,7 @@ query_expired(struct dispatch *d, void *owner)
 		query_error_set(&error, 504, "%s did not finish within %.3g s",
 				run_who(d, q->run, who), seconds);
 	else
-		query_error_set(&error, 504,
-				"no worker of \"%s\" was free within %.3g s",
+		query_error_set(&error, 504, "no worker of \"%s\" was free within %.3g s",
 				q->head.service, seconds);
 	error.is_taken = q->run != NULL && q->run->is_taken;
 	d->stats.expired++;
@@ -174,7 +173,8 @@ query_failed(struct dispatch *d, struct query *q, int candidate,
 	     enum dispatch_failure failure, struct query_error *e)
 {
 	bool is_here = candidate < 0 || q->candidates[candidate].link == 0;
-	bool may_repeat = failure == DISPATCH_LOST && q->head.is_idempotent && q->retries > 0;
+	bool may_repeat = failure == DISPATCH_LOST && q->head.is_idempotent &&
+			  q->retries > 0;
 
 	assert(q->run == NULL && q->service == NULL);
 	e->is_taken = failure != DISPATCH_NOT_TAKEN;
@@ -234,9 +234,10 @@ query_new_refused(struct dispatch *d, const struct dispatch_event *e,
 	else if (!query_new_fits(head))
 		query_error_set(error, 431, "the headers of the query are too long");
 	else if (head->body_len > d->config.body_bytes_max)
-		query_error_set(error, 413,
-				"the body is longer than http.max_body allows (%lld bytes)",
-				(long long)d->config.body_bytes_max);
+		query_error_set(
+			error, 413,
+			"the body is longer than http.max_body allows (%lld bytes)",
+			(long long)d->config.body_bytes_max);
 	else if (head->timeout_ms <= 0)
 		query_error_set(error, 504, "the deadline had passed on arrival");
 	else if (e->link != 0 && head->hops > 1)
@@ -289,10 +290,11 @@ query_new(struct dispatch *d, const struct dispatch_event *e)
 	}
 	q = query_make(d, e);
 	if (!body_init(d, q)) {
-		query_error_set(&error, 503,
-				"the bodies of waiting queries fill the memory set aside for "
-				"them on node %s",
-				node_short(&d->config.self, (char[9]){ 0 }));
+		query_error_set(
+			&error, 503,
+			"the bodies of waiting queries fill the memory set aside for "
+			"them on node %s",
+			node_short(&d->config.self, (char[9]){ 0 }));
 		error.retry_after_s = 1;
 		query_end_error(d, q, &error, false);
 		return;

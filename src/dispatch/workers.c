@@ -223,10 +223,11 @@ queues_check(struct dispatch *d)
 				if (q->candidates[i].link == 0)
 					candidate = i;
 			queue_remove(q);
-			query_error_set(&error, 503,
-					"the last worker of \"%s\" that could take the query "
-					"is gone",
-					q->head.service);
+			query_error_set(
+				&error, 503,
+				"the last worker of \"%s\" that could take the query "
+				"is gone",
+				q->head.service);
 			error.node = d->config.self;
 			query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
 		}
@@ -337,7 +338,8 @@ queue_put(struct dispatch *d, struct query *q, int candidate)
 	struct worker *w;
 
 	if (!queue_is_served(d, q)) {
-		query_error_set(&error, 503, "no worker of \"%s\" here can take the query",
+		query_error_set(&error, 503,
+				"no worker of \"%s\" here can take the query",
 				q->head.service);
 		error.node = d->config.self;
 		query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);

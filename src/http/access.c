@@ -200,8 +200,8 @@ int
 access_check_site(const struct access *a, enum access_way way,
 		  const struct http_head *head, struct errmsg *err)
 {
-	bool is_read =
-		strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0;
+	bool is_read = strcmp(head->method, "GET") == 0 ||
+		       strcmp(head->method, "HEAD") == 0;
 
 	if (way == ACCESS_SOCKET)
 		return 0;
@@ -255,7 +255,8 @@ access_check_token(const struct access *a, enum access_way way,
 		return 0;
 	if (value == NULL || strncasecmp(value, "bearer ", 7) != 0) {
 		error_set(err, 0,
-			  "a bearer token is needed: one whose SHA-256 stands in the node's "
+			  "a bearer token is needed: one whose SHA-256 stands in the "
+			  "node's "
 			  "http.token_file");
 		return 401;
 	}

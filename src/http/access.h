@@ -27,9 +27,7 @@ enum {
 };
 
 /* How a request came in. */
-enum access_way { ACCESS_SOCKET,
-		  ACCESS_LOOPBACK,
-		  ACCESS_NETWORK };
+enum access_way { ACCESS_SOCKET, ACCESS_LOOPBACK, ACCESS_NETWORK };
 
 typedef void access_sha256_fn(const void *data, size_t len,
 			      uint8_t out[ACCESS_HASH_BYTES]);

@@ -127,8 +127,8 @@ int
 http_reply_begin(struct http_exchange *x, int status, const struct query_headers *headers,
 		 int64_t body_len)
 {
-	bool is_waiting =
-		x->head->expects_continue && !x->has_continued && x->body_len == 0;
+	bool is_waiting = x->head->expects_continue && !x->has_continued &&
+			  x->body_len == 0;
 	bool is_empty = status == 204 || status == 304;
 	struct buf out = BUF_INIT;
 

@@ -16,13 +16,11 @@
 #include "base/mem.h"
 
 /* uthash's own falls through switch labels, which clang warns of. */
-#define HASH_FUNCTION(key, len, value) \
+#define HASH_FUNCTION(key, len, value)                                                   \
 	((value) = (unsigned)hash64(bytes_of((key), (len)), 0))
 #include <uthash.h>
 
-enum metric_kind { METRIC_COUNTER,
-		   METRIC_GAUGE,
-		   METRIC_HISTOGRAM };
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 struct metric_histogram {
 	int bounds_len;
@@ -60,8 +58,8 @@ struct metrics {
 };
 
 static const double metrics_seconds[] = { 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
-					  0.1, 0.25, 0.5, 1, 2.5, 5,
-					  10, 30, 60, 120, 300, 600 };
+					  0.1,	 0.25,	 0.5,	1,    2.5,   5,
+					  10,	 30,	 60,	120,  300,   600 };
 
 struct metrics *
 metrics_new(void)

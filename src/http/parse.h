@@ -21,10 +21,10 @@
 #include "base/bytes.h"
 
 enum {
-	HTTP_LINE_BYTES_MAX =
-		8 * 1024, /* request line or header with its CR LF: as nginx */
-	HTTP_HEAD_BYTES_MAX =
-		64 * 1024, /* all lines of a head; likewise of the trailers */
+	HTTP_LINE_BYTES_MAX = 8 *
+			      1024, /* request line or header with its CR LF: as nginx */
+	HTTP_HEAD_BYTES_MAX = 64 *
+			      1024, /* all lines of a head; likewise of the trailers */
 	HTTP_HEADERS_MAX = 100,
 	HTTP_METHOD_BYTES_MAX = 32,
 	/* A chunk's size line; extensions are of no use to us. */

@@ -19,21 +19,10 @@
 /* Hop by hop (RFC 9110 §7.6.1), about us, or a secret between the client and this
  * node. */
 static const char *const request_own[] = {
-	"connection",
-	"keep-alive",
-	"te",
-	"trailer",
-	"transfer-encoding",
-	"upgrade",
-	"expect",
-	"host",
-	"authorization",
-	"cookie",
-	"origin",
-	"content-length",
-	"content-type",
-	"x-request-id",
-	"traceparent",
+	"connection",	     "keep-alive",   "te",	    "trailer",
+	"transfer-encoding", "upgrade",	     "expect",	    "host",
+	"authorization",     "cookie",	     "origin",	    "content-length",
+	"content-type",	     "x-request-id", "traceparent",
 };
 
 static bool
@@ -269,9 +258,9 @@ request_ids(const struct http_head *head, struct rng *rng, struct query_head *q)
 	if (trace != NULL && traceparent_is_valid(trace))
 		q->traceparent = mem_strdup(trace);
 	else /* not sampled: nobody asked for it; an id is zero once in 2^64 */
-		q->traceparent =
-			mem_printf("00-%016" PRIx64 "%016" PRIx64 "-%016" PRIx64 "-00",
-				   rng_next(rng), rng_next(rng) | 1, rng_next(rng) | 1);
+		q->traceparent = mem_printf(
+			"00-%016" PRIx64 "%016" PRIx64 "-%016" PRIx64 "-00",
+			rng_next(rng), rng_next(rng) | 1, rng_next(rng) | 1);
 }
 
 static bool
@@ -350,8 +339,8 @@ request_query_head(const struct http_head *head, size_t prefix_len, struct rng *
 	}
 	request_ids(head, rng, &q);
 	q.method = mem_strdup(head->method);
-	q.is_idempotent =
-		method_is_idempotent(head->method) || (key != NULL && key[0] != '\0');
+	q.is_idempotent = method_is_idempotent(head->method) ||
+			  (key != NULL && key[0] != '\0');
 	q.body_len = head->body_len;
 	*ret_q = q;
 	return 0;

@@ -346,8 +346,8 @@ conn_tick_request(struct http_conn *conn, ms_t now)
 {
 	const struct http_server_config *c = &conn->server->config;
 	bool is_idle = http_parser_is_idle(&conn->parser);
-	ms_t limit =
-		is_idle && conn->requests > 0 ? c->idle_timeout_ms : c->head_timeout_ms;
+	ms_t limit = is_idle && conn->requests > 0 ? c->idle_timeout_ms
+						   : c->head_timeout_ms;
 
 	if (conn_must_wait(conn) || now - conn->since < limit)
 		return;

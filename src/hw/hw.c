@@ -81,13 +81,13 @@ hw_read_proc(const char *root, struct hw_inventory *inv)
 	const char *value;
 	size_t len;
 
-	if (meminfo != NULL &&
-	    (value = hw_field(meminfo, "MemTotal", &len)) != NULL)
+	if (meminfo != NULL && (value = hw_field(meminfo, "MemTotal", &len)) != NULL)
 		inv->memory = strtoull(value, NULL, 10) * 1024;
 	if (cpuinfo != NULL && inv->cpu_name[0] == '\0' &&
 	    (value = hw_field(cpuinfo, "model name", &len)) != NULL)
 		hw_set_name(inv->cpu_name, value, len);
-	for (const char *p = cpuinfo; root[0] != '\0' && p != NULL; p = strchr(p + 1, '\n'))
+	for (const char *p = cpuinfo; root[0] != '\0' && p != NULL;
+	     p = strchr(p + 1, '\n'))
 		inv->cpus += strncmp(p + (*p == '\n'), "processor", 9) == 0;
 	free(meminfo);
 	free(cpuinfo);

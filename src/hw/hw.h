@@ -23,8 +23,8 @@ struct hw_gpu {
 };
 
 struct hw_inventory {
-	int cpus;	       /* logical CPUs this process may run on, or its CPU quota */
-	uint64_t memory;       /* bytes this process may use */
+	int cpus;	 /* logical CPUs this process may run on, or its CPU quota */
+	uint64_t memory; /* bytes this process may use */
 	char cpu_name[HW_NAME_SIZE]; /* "" when not known */
 	int gpus_len;
 	struct hw_gpu gpus[HW_GPUS_MAX];

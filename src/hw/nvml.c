@@ -63,7 +63,8 @@ nvml_open(struct nvml *n)
 		{ "nvmlDeviceGetPciInfo_v3", &n->pci },
 	};
 
-	*n = (struct nvml){ .library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL) };
+	*n = (struct nvml){ .library = dlopen("libnvidia-ml.so.1",
+					      RTLD_NOW | RTLD_LOCAL) };
 	if (n->library == NULL)
 		return false;
 	for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
@@ -146,8 +147,8 @@ nvml_add(const struct nvml *n, nvml_device device, struct hw_inventory *inv)
 		gpu->memory_used = memory.used;
 	}
 	if (n->pci(device, &pci) == NVML_SUCCESS)
-		snprintf(gpu->pci, sizeof(gpu->pci), "%04x:%02x:%02x.0", pci.domain & 0xffff,
-			 pci.bus & 0xff, pci.device & 0xff);
+		snprintf(gpu->pci, sizeof(gpu->pci), "%04x:%02x:%02x.0",
+			 pci.domain & 0xffff, pci.bus & 0xff, pci.device & 0xff);
 	inv->gpus_len++;
 }
 

@@ -167,7 +167,8 @@ identity_save(const struct identity *identity, const char *data_dir, struct errm
 	if (rc == 0 && identity_exists(data_dir))
 		rc = error_set(err, -EEXIST,
 			       "%s already holds an identity; to begin again, move that "
-			       "folder away", folder);
+			       "folder away",
+			       folder);
 	if (rc == 0 && identity->ca_key != NULL)
 		rc = identity_save_key(identity->ca_key, data_dir, "ca.key", err);
 	if (rc == 0)
@@ -237,7 +238,8 @@ identity_load(const char *data_dir, struct identity **ret_identity, struct errms
 	if (!identity_exists(data_dir))
 		return error_set(err, -ENOENT,
 				 "%s/keys holds no identity; run 'ocf init' to begin a "
-				 "cluster or 'ocf join TOKEN' to join one", data_dir);
+				 "cluster or 'ocf join TOKEN' to join one",
+				 data_dir);
 	identity = mem_calloc(1, sizeof(*identity));
 	rc = identity_load_files(identity, data_dir, err);
 	if (rc != 0) {

@@ -19,7 +19,7 @@ struct identity {
 	uint8_t ca_public[KEY_PUBLIC_BYTES];
 	uint8_t fingerprint[IDENT_SHA256_BYTES]; /* of the CA certificate's DER */
 	struct key *node_key;
-	struct key *ca_key; /* NULL where it is not held */
+	struct key *ca_key;   /* NULL where it is not held */
 	struct buf node_cert; /* DER */
 	struct buf ca_cert;
 };

@@ -48,8 +48,8 @@ book_fini(struct book *book)
 static struct invite *
 book_append(struct book *book)
 {
-	book->invites =
-		mem_realloc(book->invites, book->len + 1, sizeof(book->invites[0]));
+	book->invites = mem_realloc(book->invites, book->len + 1,
+				    sizeof(book->invites[0]));
 	memset(&book->invites[book->len], 0, sizeof(book->invites[0]));
 	return &book->invites[book->len++];
 }
@@ -129,7 +129,8 @@ book_read(const char *path, struct book *ret_book, struct errmsg *err)
 	if (rc != 0) {
 		error_set(err, rc,
 			  "%s is damaged at entry %u; remove it and invite again: open "
-			  "invitations are lost, nodes are not", path, book.len);
+			  "invitations are lost, nodes are not",
+			  path, book.len);
 		book_fini(&book);
 		return rc;
 	}

@@ -139,9 +139,9 @@ key_to_pem(const struct key *key, struct buf *out)
 {
 	BIO *bio = BIO_new(BIO_s_mem());
 
-	crypto_require(bio != NULL && PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL,
-								    NULL, 0, NULL,
-								    NULL) == 1,
+	crypto_require(bio != NULL &&
+			       PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL,
+							     0, NULL, NULL) == 1,
 		       "writing a key");
 	crypto_take_bio(bio, out);
 }

@@ -29,8 +29,8 @@ enum {
 struct token {
 	uint8_t fingerprint[IDENT_SHA256_BYTES]; /* SHA-256 of the CA certificate's DER */
 	uint8_t secret[TOKEN_SECRET_BYTES];
-	ms_t expires_ms; /* wall clock */
-	bool is_admin;	 /* the CA key is passed on */
+	ms_t expires_ms;       /* wall clock */
+	bool is_admin;	       /* the CA key is passed on */
 	uint8_t addresses_len; /* at least 1 */
 	char addresses[TOKEN_ADDRESSES_MAX][TOKEN_ADDRESS_BYTES_MAX + 1];
 };

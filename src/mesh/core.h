@@ -18,10 +18,12 @@ enum mesh_link_state {
 
 enum {
 	MESH_DUPLICATE_MS = 10 * MS_SECOND, /* the larger id has this long to close one */
-	MESH_HANDOVER_MS = MS_SECOND,	    /* between a duplicate's end and the other's HELLO */
-	MESH_SELF_MS = 10 * MS_MINUTE,	    /* until a seed that led to ourselves is tried again */
-	MESH_RINGS = 3,			    /* K, named in HELLO */
-	MESH_ROWS_BYTES_MAX = 256 * 1024,   /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
+	MESH_HANDOVER_MS = MS_SECOND, /* between a duplicate's end and the other's HELLO */
+	MESH_SELF_MS = 10 *
+		       MS_MINUTE, /* until a seed that led to ourselves is tried again */
+	MESH_RINGS = 3,		  /* K, named in HELLO */
+	MESH_ROWS_BYTES_MAX = 256 *
+			      1024, /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
 };
 
 struct mesh_node {
@@ -32,8 +34,8 @@ struct mesh_node {
 	char hello_address[WIRE_ADDRESS_BYTES_MAX + 1]; /* until its row brings others */
 	bool is_gone;
 	enum mesh_state state;
-	ms_t suspect_at;      /* alive without a link: when it becomes suspect; 0 = not waiting */
-	ms_t dead_at;	      /* suspect: when it becomes dead */
+	ms_t suspect_at; /* alive without a link: when it becomes suspect; 0 = not waiting */
+	ms_t dead_at;	 /* suspect: when it becomes dead */
 	uint64_t incarnation; /* the highest known */
 	uint64_t life;	      /* of its latest HELLO */
 	uint64_t link;	      /* the one that carries rows and queries; 0 = none is up */
@@ -127,7 +129,8 @@ struct mesh_item *mesh_act(struct mesh *m, enum mesh_action_type type, uint64_t 
 void mesh_act_text(struct mesh_item *item, const char *text, const char **ret_field);
 struct mesh_blob *mesh_blob_new(struct bytes v);
 void mesh_blob_release(struct mesh_blob *b);
-void mesh_send(struct mesh *m, struct mesh_link *l, enum wire_class class, struct bytes v);
+void mesh_send(struct mesh *m, struct mesh_link *l, enum wire_class class,
+	       struct bytes v);
 void mesh_send_blob(struct mesh *m, struct mesh_link *l, enum wire_class class,
 		    struct mesh_blob *b);
 struct mesh_link *mesh_link_find(const struct mesh *m, uint64_t id);

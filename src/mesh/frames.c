@@ -174,7 +174,8 @@ mesh_rows_arrived(struct mesh *m, struct mesh_link *l, const struct wire_frame *
 	if (l->rows.len > 0 || (f->flags & WIRE_FLAG_MORE)) {
 		if (l->rows.len + f->payload.len > MESH_ROWS_BYTES_MAX) {
 			mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
-					"a row of more than %d bytes", MESH_ROWS_BYTES_MAX);
+					"a row of more than %d bytes",
+					MESH_ROWS_BYTES_MAX);
 			return false;
 		}
 		buf_put_bytes(&l->rows, f->payload);
@@ -217,8 +218,9 @@ mesh_beat_arrived(struct mesh *m, struct mesh_link *l, uint64_t root)
 	    l->ask_next > m->now)
 		return;
 	if (l->ask_root == ours && l->ask_next != 0)
-		l->ask_interval = l->ask_interval * 2 < MESH_ASK_MS_MAX ? l->ask_interval * 2
-									: MESH_ASK_MS_MAX;
+		l->ask_interval = l->ask_interval * 2 < MESH_ASK_MS_MAX
+					  ? l->ask_interval * 2
+					  : MESH_ASK_MS_MAX;
 	else
 		l->ask_interval = MESH_ASK_MS;
 	mesh_table_ask(m, l);
@@ -284,8 +286,8 @@ mesh_frame_ping(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 		l->pings = 0;
 	}
 	if (++l->pings > MESH_PINGS_MAX) {
-		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "more than %d PINGs a second",
-				MESH_PINGS_MAX);
+		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
+				"more than %d PINGs a second", MESH_PINGS_MAX);
 		return false;
 	}
 	mesh_send_ping(m, l, WIRE_PONG, token);
@@ -373,7 +375,8 @@ mesh_frame(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 	if (l->state == MESH_LINK_UP)
 		return mesh_frame_up(m, l, f);
 	if (f->type != WIRE_HELLO) {
-		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "its first frame is no HELLO");
+		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
+				"its first frame is no HELLO");
 		return false;
 	}
 	mesh_link_greeted(m, l, f->payload);
@@ -404,8 +407,8 @@ mesh_link_data(struct mesh *m, uint64_t id, struct bytes data)
 			return;
 		}
 		m->stats.received_frames[wire_class_of(f.type)]++;
-		m->stats.received_bytes[wire_class_of(f.type)] +=
-			WIRE_HEADER_BYTES + f.payload.len;
+		m->stats.received_bytes[wire_class_of(f.type)] += WIRE_HEADER_BYTES +
+								  f.payload.len;
 		if (!mesh_frame(m, l, &f))
 			return;
 	}

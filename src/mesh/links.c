@@ -41,10 +41,9 @@ mesh_link_ended_backoff(struct mesh *m, struct mesh_link *l, bool is_refused)
 {
 	struct mesh_seed *s = mesh_link_seed(m, l);
 	struct mesh_node *n = l->node;
-	bool was_healthy =
-		l->state == MESH_LINK_UP && m->now - l->since >= MESH_DIAL_HEALTHY_MS;
-	int fails = n != NULL ? n->fails : s != NULL ? s->fails
-						     : 0;
+	bool was_healthy = l->state == MESH_LINK_UP &&
+			   m->now - l->since >= MESH_DIAL_HEALTHY_MS;
+	int fails = n != NULL ? n->fails : s != NULL ? s->fails : 0;
 	ms_t wait;
 
 	fails = was_healthy ? 0 : fails + 1;
@@ -240,9 +239,10 @@ mesh_link_send_hello(struct mesh *m, struct mesh_link *l)
 	struct buf b = BUF_INIT;
 
 	if (l->node->incarnation != 0)
-		h.held_status = l->node->state == MESH_NODE_ALIVE     ? WIRE_STATUS_ALIVE
-				: l->node->state == MESH_NODE_SUSPECT ? WIRE_STATUS_SUSPECT
-								      : WIRE_STATUS_DEAD;
+		h.held_status = l->node->state == MESH_NODE_ALIVE ? WIRE_STATUS_ALIVE
+				: l->node->state == MESH_NODE_SUSPECT
+					? WIRE_STATUS_SUSPECT
+					: WIRE_STATUS_DEAD;
 	memcpy(h.address, m->config.address, sizeof(h.address));
 	wire_put_hello(&b, &h);
 	mesh_send(m, l, WIRE_CLASS_HELLO, buf_bytes(&b));
@@ -368,7 +368,8 @@ mesh_hello_incarnations(struct mesh *m, struct mesh_node *n, const struct wire_h
 	/* A number that leaves no room above it is nonsense. */
 	if ((is_held_dead || held > m->incarnation) && held < UINT64_MAX / 2) {
 		m->incarnation = held + 1;
-		mesh_act(m, MESH_ACTION_INCARNATION, 0)->action.incarnation = m->incarnation;
+		mesh_act(m, MESH_ACTION_INCARNATION, 0)
+			->action.incarnation = m->incarnation;
 	}
 }
 
@@ -388,7 +389,8 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 		return;
 	mesh_hello_incarnations(m, n, &h);
 	l->life = h.life;
-	l->protocol = h.protocol_max < WIRE_PROTOCOL_MAX ? h.protocol_max : WIRE_PROTOCOL_MAX;
+	l->protocol = h.protocol_max < WIRE_PROTOCOL_MAX ? h.protocol_max
+							 : WIRE_PROTOCOL_MAX;
 	l->skew = h.wall_ms - m->wall;
 	l->is_rowless = l->skew > MESH_CLOCK_SKEW_MS || l->skew < -MESH_CLOCK_SKEW_MS;
 	l->their_root = h.root.hi;
@@ -423,8 +425,8 @@ mesh_link_tick_up(struct mesh *m, struct mesh_link *l)
 	ms_t silence = m->now - l->heard;
 
 	if (silence >= MESH_SILENT_MS) {
-		mesh_link_close(m, l, WIRE_GOODBYE_SILENT, "nothing was heard for %lld ms",
-				(long long)silence);
+		mesh_link_close(m, l, WIRE_GOODBYE_SILENT,
+				"nothing was heard for %lld ms", (long long)silence);
 		return true;
 	}
 	if (l->retired_at != 0 && m->now - l->retired_at >= MESH_DUPLICATE_MS) {

@@ -265,7 +265,8 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	for (int i = 0; i < n->addresses_len; i++)
 		free(n->addresses[i]);
 	n->addresses_len = 0;
-	for (int i = 0; i < e->addresses_len && n->addresses_len < MESH_ADDRESSES_MAX; i++)
+	for (int i = 0; i < e->addresses_len && n->addresses_len < MESH_ADDRESSES_MAX;
+	     i++)
 		if (strlen(e->addresses[i]) <= WIRE_ADDRESS_BYTES_MAX)
 			n->addresses[n->addresses_len++] = mem_strdup(e->addresses[i]);
 	if (n->next_dial > m->now + MESH_DIAL_YIELD_MS)
@@ -370,7 +371,8 @@ mesh_seeds_set(struct mesh *m, const struct mesh_event *e)
 	for (int i = 0; i < m->seeds_len; i++) {
 		l = mesh_link_find(m, m->seeds[i].link);
 		if (l != NULL && l->state == MESH_LINK_DIALLING)
-			mesh_link_close(m, l, WIRE_GOODBYE_DUPLICATE, "the seeds were changed");
+			mesh_link_close(m, l, WIRE_GOODBYE_DUPLICATE,
+					"the seeds were changed");
 	}
 	m->seeds_len = 0;
 	for (int i = 0; i < e->addresses_len && m->seeds_len < MESH_SEEDS_MAX; i++) {
@@ -393,7 +395,8 @@ mesh_stop(struct mesh *m)
 {
 	m->is_stopped = true;
 	while (m->links != NULL)
-		mesh_link_close(m, m->links, WIRE_GOODBYE_LEAVING, "this node is stopping");
+		mesh_link_close(m, m->links, WIRE_GOODBYE_LEAVING,
+				"this node is stopping");
 }
 
 static void

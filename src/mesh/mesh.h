@@ -45,18 +45,19 @@ enum {
 	MESH_DIAL_BASE_MS = 200,
 	MESH_DIAL_CAP_MS = 30 * MS_SECOND,
 	MESH_DIAL_HEALTHY_MS = 60 * MS_SECOND, /* a link this old resets the back-off */
-	MESH_DIAL_YIELD_MS = 1000,	       /* the larger id of two waits this long, so that both
+	MESH_DIAL_YIELD_MS = 1000, /* the larger id of two waits this long, so that both
 				     * rarely dial at once */
-	MESH_OPEN_MS = 15 * MS_SECOND,	       /* for a dial to open */
-	MESH_HELLO_MS = 10 * MS_SECOND,	       /* for HELLO to arrive on an open link */
+	MESH_OPEN_MS = 15 * MS_SECOND,	/* for a dial to open */
+	MESH_HELLO_MS = 10 * MS_SECOND, /* for HELLO to arrive on an open link */
 	MESH_BEAT_MS = 1000,
-	MESH_PING_MS = 5 * MS_SECOND,	    /* of silence */
-	MESH_SILENT_MS = 8 * MS_SECOND,	    /* of silence: the link is closed */
-	MESH_RTT_MS = 30 * MS_SECOND,	    /* between measurements of the round trip */
-	MESH_DEAD_MS = 5 * MS_SECOND,	    /* suspect without a link for this long: dead */
+	MESH_PING_MS = 5 * MS_SECOND,	/* of silence */
+	MESH_SILENT_MS = 8 * MS_SECOND, /* of silence: the link is closed */
+	MESH_RTT_MS = 30 * MS_SECOND,	/* between measurements of the round trip */
+	MESH_DEAD_MS = 5 * MS_SECOND,	/* suspect without a link for this long: dead */
 	MESH_CLOCK_SKEW_MS = 5 * MS_MINUTE, /* beyond it a link carries no rows */
-	MESH_TABLE_PAGE_BYTES = 48 * 1024,  /* of rows, that the driver should read at once */
-	MESH_PINGS_MAX = 16,		    /* a second from one peer */
+	MESH_TABLE_PAGE_BYTES = 48 *
+				1024, /* of rows, that the driver should read at once */
+	MESH_PINGS_MAX = 16,	      /* a second from one peer */
 	/* Between two askings for the whole table over one link; doubled up to the maximum
 	 * while they bring nothing new. */
 	MESH_ASK_MS = 30 * MS_SECOND,
@@ -195,7 +196,7 @@ struct mesh_peer {
 	uint64_t link;
 	struct id node;				  /* zero while dialling a seed */
 	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* dialled or, inbound, as advertised */
-	const char *state;			  /* "dialling", "greeting", "up", "closing" */
+	const char *state; /* "dialling", "greeting", "up", "closing" */
 	bool is_inbound;
 	bool is_rowless;    /* clocks too far apart: liveness and queries only */
 	ms_t rtt_ms;	    /* smoothed; -1 not measured */

@@ -98,8 +98,7 @@ wire_read_query_part(struct reader *r, const struct wire_frame *f, struct wire_q
 }
 
 static void
-wire_read_query_credit(struct reader *r, const struct wire_frame *f,
-		       struct wire_query *q)
+wire_read_query_credit(struct reader *r, const struct wire_frame *f, struct wire_query *q)
 {
 	q->is_to_asker = f->flags & WIRE_FLAG_TO_ASKER;
 	q->parts = reader_u16(r);

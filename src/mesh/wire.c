@@ -16,12 +16,9 @@ const char *
 wire_class_name(enum wire_class c)
 {
 	static const char *const names[WIRE_CLASSES] = {
-		[WIRE_CLASS_HELLO] = "hello",
-		[WIRE_CLASS_HEARTBEAT] = "heartbeat",
-		[WIRE_CLASS_CONTROL] = "control",
-		[WIRE_CLASS_ROWS] = "rows",
-		[WIRE_CLASS_ANNOUNCE] = "announce",
-		[WIRE_CLASS_SYNC] = "sync",
+		[WIRE_CLASS_HELLO] = "hello",	    [WIRE_CLASS_HEARTBEAT] = "heartbeat",
+		[WIRE_CLASS_CONTROL] = "control",   [WIRE_CLASS_ROWS] = "rows",
+		[WIRE_CLASS_ANNOUNCE] = "announce", [WIRE_CLASS_SYNC] = "sync",
 		[WIRE_CLASS_QUERY] = "query",
 	};
 
@@ -71,7 +68,8 @@ wire_goodbye_text(uint8_t reason)
 void
 wire_reader_init(struct wire_reader *r)
 {
-	*r = (struct wire_reader){ .part = BUF_INIT, .payload_max = WIRE_HELLO_BYTES_MAX };
+	*r = (struct wire_reader){ .part = BUF_INIT,
+				   .payload_max = WIRE_HELLO_BYTES_MAX };
 }
 
 void

@@ -57,7 +57,7 @@ enum {
 	WIRE_PROTOCOL_MAX = 1,
 	WIRE_HEADER_BYTES = 4,
 	WIRE_PAYLOAD_BYTES_MAX = LIMIT_FRAME_BYTES_MAX - WIRE_HEADER_BYTES,
-	WIRE_HELLO_BYTES_MAX = 4096, /* payload; from a peer of whom nothing is known yet */
+	WIRE_HELLO_BYTES_MAX = 4096, /* payload; its sender is not known yet */
 	WIRE_HEARTBEAT_BYTES = 12,   /* the whole frame */
 	WIRE_ADDRESS_BYTES_MAX = 127,
 	WIRE_GOODBYE_BYTES_MAX = 200, /* of text */
@@ -140,9 +140,9 @@ struct wire_hello {
 	uint64_t horizon; /* ms */
 	struct u128 root; /* of the whole table */
 	uint64_t rows;
-	uint8_t rings;				  /* K */
-	uint8_t held_status;			  /* enum wire_status: what the sender holds of the receiver, */
-	uint64_t held_incarnation;		  /* and at which incarnation; 0: nothing */
+	uint8_t rings;	     /* K */
+	uint8_t held_status; /* enum wire_status: what the sender holds of the receiver, */
+	uint64_t held_incarnation; /* and at which incarnation; 0: nothing */
 	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* advertised, or "" */
 };
 
@@ -204,7 +204,8 @@ void wire_put_reply_error(struct buf *out, uint64_t qid, const struct query_erro
 /* Read a payload: 0 or -OCF_EMALFORMED. HELLO checks form only: foreign clusters and other
  * versions are for its reader to judge. */
 int wire_read_hello(struct bytes payload, struct wire_hello *ret_h);
-int wire_read_u64(struct bytes payload, uint64_t *ret_v); /* HEARTBEAT, PING, PONG, ROWS_END */
+/* HEARTBEAT, PING, PONG, ROWS_END. */
+int wire_read_u64(struct bytes payload, uint64_t *ret_v);
 /* `ret_text` gets printable characters only, and a NUL. */
 int wire_read_goodbye(struct bytes payload, uint8_t *ret_reason,
 		      char ret_text[WIRE_GOODBYE_BYTES_MAX + 1]);

@@ -13,7 +13,7 @@
 #include "net/stream.h"
 
 enum {
-	ADDRESS_HOST_SIZE = 256,	 /* DNS names have at most 253 characters */
+	ADDRESS_HOST_SIZE = 256,	   /* DNS names have at most 253 characters */
 	ADDRESS_UNIX_PATH_BYTES_MAX = 107, /* sun_path less its NUL, unix(7) */
 };
 

@@ -99,9 +99,9 @@ join_client_next(struct join_client *client)
 	if (is_waiting)
 		return;
 	if (client->result.code == 0) /* nor did anybody refuse in words */
-		client->result.code =
-			error_set(&client->result.why, -EHOSTUNREACH,
-				  "no address of the invitation could be used");
+		client->result.code = error_set(
+			&client->result.why, -EHOSTUNREACH,
+			"no address of the invitation could be used");
 	join_client_finish(client, NULL, BYTES_NONE);
 }
 
@@ -201,8 +201,8 @@ attempt_data(void *arg, struct bytes data)
 		rc = -OCF_EMALFORMED;
 	if (rc != 0)
 		attempt_failed(attempt, rc,
-			       rc == -OCF_EVERSION ? "the inviter is newer; update ocf" :
-						     "the answer makes no sense");
+			       rc == -OCF_EVERSION ? "the inviter is newer; update ocf"
+						   : "the answer makes no sense");
 	else if (reply.is_refused)
 		attempt_refused(attempt, reply.sentence);
 	else
@@ -226,9 +226,9 @@ join_client_start(void *arg)
 		struct attempt *attempt = &client->attempts[i];
 		struct join_attempt *told = &client->result.attempts[i];
 
-		attempt->stream =
-			stream_dial(client->loop, told->address, client->tls,
-				    TLS_ALPN_JOIN, &attempt_handler, attempt, &err);
+		attempt->stream = stream_dial(client->loop, told->address, client->tls,
+					      TLS_ALPN_JOIN, &attempt_handler, attempt,
+					      &err);
 		if (attempt->stream == NULL) {
 			told->code = error_set(&told->why, -EINVAL, "%s", err.text);
 			attempt->state = ATTEMPT_OVER;
@@ -245,10 +245,10 @@ join_client_bad_name(void *arg)
 {
 	struct join_client *client = arg;
 
-	client->result.code =
-		error_set(&client->result.why, -EINVAL,
-			  "a node's name has 1 to %d characters, without spaces",
-			  LIMIT_NODE_NAME_BYTES_MAX);
+	client->result.code = error_set(
+		&client->result.why, -EINVAL,
+		"a node's name has 1 to %d characters, without spaces",
+		LIMIT_NODE_NAME_BYTES_MAX);
 	join_client_finish(client, NULL, BYTES_NONE);
 }
 

@@ -23,7 +23,7 @@ enum {
 	JOIN_CONSTANTS_BYTES_MAX = 48 * 1024, /* fits a message beside the rest */
 	JOIN_MS_MAX = 5 * MS_SECOND, /* for one address, from dialling to the answer */
 	JOIN_SENTENCE_BYTES_MAX = 400,
-	JOIN_SESSIONS_MAX = 32,	     /* joiners at a time; more are told to come again */
+	JOIN_SESSIONS_MAX = 32, /* joiners at a time; more are told to come again */
 };
 
 /* The side that admits. The identity and the path must outlive the server. */
@@ -53,7 +53,7 @@ void join_server_free(struct join_server *server);
 /* The side that wants in. */
 struct join_attempt {
 	char address[TOKEN_ADDRESS_BYTES_MAX + 1];
-	int code; /* 0: this one answered; -ECANCELED: not needed any more */
+	int code;	   /* 0: this one answered; -ECANCELED: not needed any more */
 	struct errmsg why; /* for a person: "refused the connection: ..." */
 };
 
@@ -74,11 +74,10 @@ struct join_client;
 /* Dial all addresses at once; the first whose handshake fits the token gets the request,
  * and when it refuses or breaks off, the next. `done` is called once, from the loop;
  * afterwards, or before to give up, join_client_free(), also from inside `done`. */
-struct join_client *join_client_new(struct loop *loop, const struct token *token,
-				    const struct key *node_key, const char *name,
-				    void (*done)(void *arg,
-						 const struct join_result *result),
-				    void *arg);
+struct join_client *
+join_client_new(struct loop *loop, const struct token *token, const struct key *node_key,
+		const char *name,
+		void (*done)(void *arg, const struct join_result *result), void *arg);
 void join_client_free(struct join_client *client); /* NULL is allowed */
 
 #endif

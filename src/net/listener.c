@@ -34,7 +34,7 @@ struct listener {
 	void (*on_accept)(void *arg, struct stream *s);
 	void *arg;
 	char address[STREAM_ADDRESS_SIZE];
-	char *path; /* of a unix socket */
+	char *path;	/* of a unix socket */
 	dev_t path_dev; /* the socket that is ours to unlink */
 	ino_t path_ino;
 	bool is_paused;
@@ -92,12 +92,13 @@ listener_accept_one(struct listener *l)
 	char peer[STREAM_ADDRESS_SIZE];
 	int fd = accept4(l->fd, (void *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-		       errno == ENOMEM)) {
+	if (fd < 0 &&
+	    (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
 		if (log_limit_pass(&limit, "net"))
-			log_warn("net", "%s: cannot accept a connection: %s; raise "
-					"LimitNOFILE or ulimit -n", l->address,
-				 error_text(-errno));
+			log_warn("net",
+				 "%s: cannot accept a connection: %s; raise "
+				 "LimitNOFILE or ulimit -n",
+				 l->address, error_text(-errno));
 		l->is_resting = true;
 		event_add(l->rest, &rest);
 		listener_update(l);
@@ -148,7 +149,8 @@ listener_refused(int code, const char *address, int port, struct errmsg *err)
 	case EADDRNOTAVAIL:
 		return error_set(err, code,
 				 "%s is not an address of this machine; choose one that "
-				 "'ip address' shows, or [::] for all", address);
+				 "'ip address' shows, or [::] for all",
+				 address);
 	default:
 		return error_set(err, code, "cannot listen on %s: %s", address,
 				 error_text(code));
@@ -189,7 +191,8 @@ listener_open_tcp(struct listener *l, const char *address, struct errmsg *err)
 	if (address_split(address, host, sizeof(host), &port) != 0)
 		return error_set(err, -EINVAL,
 				 "'%.100s' is not an address to listen on; write "
-				 "1.2.3.4:port, [ipv6]:port or unix:/path", address);
+				 "1.2.3.4:port, [ipv6]:port or unix:/path",
+				 address);
 	snprintf(service, sizeof(service), "%d", port);
 	rc = getaddrinfo(host, service, &hints, &list);
 	if (rc != 0)
@@ -224,7 +227,8 @@ listener_clear_stale(const char *path, const struct sockaddr_un *sun, struct err
 	if (!S_ISSOCK(st.st_mode))
 		return error_set(err, -EEXIST,
 				 "%s exists and is not a socket; remove it or choose "
-				 "another path", path);
+				 "another path",
+				 path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return error_set(err, -errno, "%s: %s", path, error_text(-errno));
@@ -288,8 +292,8 @@ listener_open(struct loop *loop, const char *address, struct tls *tls, unsigned 
 	l->fd = -1;
 	l->on_accept = on_accept;
 	l->arg = arg;
-	rc = path != NULL ? listener_open_unix(l, path, mode, err) :
-			    listener_open_tcp(l, address, err);
+	rc = path != NULL ? listener_open_unix(l, path, mode, err)
+			  : listener_open_tcp(l, address, err);
 	if (rc != 0) {
 		listener_free(l);
 		return rc;

@@ -227,7 +227,8 @@ loop_free(struct loop *loop)
 		DL_DELETE(loop->orphans, orphan);
 		orphan->end(orphan);
 	}
-	LL_FOREACH_SAFE(loop->signals, signal_item, next) {
+	LL_FOREACH_SAFE(loop->signals, signal_item, next)
+	{
 		event_free(signal_item->event);
 		/* One that comes while its program tidies up must not end it half-way. */
 		signal(signal_item->signo, SIG_IGN);
@@ -372,8 +373,8 @@ static void
 loop_watch_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop_watch *watch = arg;
-	int ready =
-		((what & EV_READ) ? LOOP_READ : 0) | ((what & EV_WRITE) ? LOOP_WRITE : 0);
+	int ready = ((what & EV_READ) ? LOOP_READ : 0) |
+		    ((what & EV_WRITE) ? LOOP_WRITE : 0);
 
 	(void)fd;
 	ready &= watch->interest;

@@ -32,7 +32,7 @@ ms_t loop_now(const struct loop *loop);
 
 /* A one-shot timer, not armed. Free from its own callback is allowed. */
 struct loop_timer *loop_timer_new(struct loop *loop, void (*fn)(void *arg), void *arg);
-void loop_timer_free(struct loop_timer *timer); /* NULL is allowed */
+void loop_timer_free(struct loop_timer *timer);		      /* NULL is allowed */
 void loop_timer_set(struct loop_timer *timer, ms_t delay_ms); /* re-arming replaces */
 void loop_timer_clear(struct loop_timer *timer);
 

@@ -20,10 +20,9 @@ enum {
 struct resolve;
 
 /* `fn` gets the addresses (its to free by freeaddrinfo(3)), or NULL and a sentence. */
-struct resolve *resolve_start(struct loop *loop, const char *host, int port,
-			      void (*fn)(void *arg, struct addrinfo *list,
-					 const char *why),
-			      void *arg);
+struct resolve *
+resolve_start(struct loop *loop, const char *host, int port,
+	      void (*fn)(void *arg, struct addrinfo *list, const char *why), void *arg);
 /* Before `fn` was called: it will not be. NULL is allowed. */
 void resolve_cancel(struct resolve *r);
 

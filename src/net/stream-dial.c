@@ -74,8 +74,8 @@ stream_connect_next(struct stream *s)
 		stream_dial_failed(s);
 		return;
 	}
-	stream_set_limit(s, s->next_address != NULL ? STREAM_DIAL_NEXT_MS :
-						      STREAM_DIAL_MS_MAX);
+	stream_set_limit(s, s->next_address != NULL ? STREAM_DIAL_NEXT_MS
+						    : STREAM_DIAL_MS_MAX);
 	if (rc == 0)
 		stream_connected(s);
 }
@@ -157,7 +157,8 @@ stream_dial(struct loop *loop, const char *address, struct tls *tls, const char 
 	    (address_split(address, host, sizeof(host), &port) != 0 || port == 0)) {
 		error_set(err, -EINVAL,
 			  "'%.100s' is not an address; write host:port, [ipv6]:port or "
-			  "unix:/path", address);
+			  "unix:/path",
+			  address);
 		return NULL;
 	}
 	s = stream_new(loop);

@@ -38,15 +38,15 @@ struct stream {
 	uint64_t plain_received, plain_sent; /* moved without TLS */
 
 	bool is_paused;
-	bool is_eof;		/* the peer ended; writing may go on */
-	bool is_show_due;	/* stream_resume(): show the input again */
-	bool is_input_hidden;	/* TLS holds bytes that the socket does not announce */
-	bool is_write_blocked;	/* wait until the socket takes more */
-	bool is_read_blocked;	/* ... for a read: TLS has something to say first */
-	bool is_finishing;	/* no owner: write out, then close */
-	bool is_fin_sent;	/* ... all written; the input is thrown away */
-	bool is_closed;		/* by its owner; freed at the outermost stream_leave() */
-	int depth;		/* of stream_enter() */
+	bool is_eof;	       /* the peer ended; writing may go on */
+	bool is_show_due;      /* stream_resume(): show the input again */
+	bool is_input_hidden;  /* TLS holds bytes that the socket does not announce */
+	bool is_write_blocked; /* wait until the socket takes more */
+	bool is_read_blocked;  /* ... for a read: TLS has something to say first */
+	bool is_finishing;     /* no owner: write out, then close */
+	bool is_fin_sent;      /* ... all written; the input is thrown away */
+	bool is_closed;	       /* by its owner; freed at the outermost stream_leave() */
+	int depth;	       /* of stream_enter() */
 	bool is_reading, is_writing; /* the events that are added */
 
 	struct event *kick;

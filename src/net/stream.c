@@ -462,8 +462,8 @@ stream_limit_over(evutil_socket_t fd, short what, void *arg)
 		stream_connect_next(s);
 	} else {
 		error_set(&err, -ETIMEDOUT, "%s did not %s in time", s->peer,
-			  s->state == STREAM_HANDSHAKE ? "finish the TLS handshake" :
-							 "answer");
+			  s->state == STREAM_HANDSHAKE ? "finish the TLS handshake"
+						       : "answer");
 		stream_fail(s, -ETIMEDOUT, err.text);
 	}
 	stream_leave(s);

@@ -24,8 +24,7 @@ enum {
 	TLS_CERT_LIST_BYTES_MAX = 16 * 1024,
 	/* Read from the socket at once: two full records. */
 	TLS_READ_BYTES = 2 * 17 * 1024,
-	TLS_ALERT_REASONS =
-		1000, /* OpenSSL: reason of a received alert less its number */
+	TLS_ALERT_REASONS = 1000, /* OpenSSL: reason of a received alert less its number */
 };
 
 struct tls {
@@ -62,7 +61,7 @@ tls_get_der(X509 *x, struct buf *out)
 
 /* The certificate among those shown that the invitation's fingerprint names. */
 static int
-tls_find_pinned(const struct tls *tls, STACK_OF(X509) *shown, struct buf *out,
+tls_find_pinned(const struct tls *tls, STACK_OF(X509) * shown, struct buf *out,
 		struct errmsg *err)
 {
 	for (int i = 0; i < sk_X509_num(shown); i++) {

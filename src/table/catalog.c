@@ -17,14 +17,10 @@ const char *
 catalog_state_text(enum catalog_state state)
 {
 	static const char *const texts[] = {
-		[CATALOG_ALIVE] = "alive",
-		[CATALOG_SUSPECT] = "suspect",
-		[CATALOG_DRAINING] = "draining",
-		[CATALOG_UNREACHABLE] = "unreachable",
-		[CATALOG_DEAD] = "dead",
-		[CATALOG_LEFT] = "left",
-		[CATALOG_FORGOTTEN] = "forgotten",
-		[CATALOG_BANNED] = "banned",
+		[CATALOG_ALIVE] = "alive",	   [CATALOG_SUSPECT] = "suspect",
+		[CATALOG_DRAINING] = "draining",   [CATALOG_UNREACHABLE] = "unreachable",
+		[CATALOG_DEAD] = "dead",	   [CATALOG_LEFT] = "left",
+		[CATALOG_FORGOTTEN] = "forgotten", [CATALOG_BANNED] = "banned",
 	};
 
 	assert((size_t)state < sizeof(texts) / sizeof(texts[0]));
@@ -389,8 +385,8 @@ compare_services(const void *a, const void *b)
 struct service **
 catalog_sorted_services(const struct catalog *c, int *ret_len)
 {
-	struct service **services =
-		mem_calloc(HASH_COUNT(c->services) + 1, sizeof(*services));
+	struct service **services = mem_calloc(HASH_COUNT(c->services) + 1,
+					       sizeof(*services));
 	struct service *s, *next;
 	int len = 0;
 

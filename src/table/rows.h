@@ -31,8 +31,7 @@
  * LIMIT_VALUE_BYTES_MAX in the common case; that limit itself is always checked too. */
 enum {
 	TABLE_ADDRESSES_MAX = 16,
-	TABLE_ADDRESS_BYTES_MAX =
-		127, /* STREAM_ADDRESS_SIZE of net/stream.h less a NUL */
+	TABLE_ADDRESS_BYTES_MAX = 127, /* STREAM_ADDRESS_SIZE of net/stream.h less a NUL */
 	TABLE_REGION_BYTES_MAX = 64,
 	TABLE_LABELS_MAX = 32,
 	TABLE_LABEL_NAME_BYTES_MAX = 64,

@@ -69,7 +69,8 @@ command_find(const char *name, char **ret_path, struct errmsg *err)
 	if (strchr(name, '/') != NULL) {
 		rc = command_check(name);
 		if (rc < 0)
-			return error_set(err, rc, "the command %s cannot be run: %s", name,
+			return error_set(err, rc, "the command %s cannot be run: %s",
+					 name,
 					 rc == -EACCES ? "it is not an executable file"
 						       : strerror(-rc));
 		*ret_path = mem_strdup(name);
@@ -87,7 +88,8 @@ command_find(const char *name, char **ret_path, struct errmsg *err)
 	}
 	free(places);
 	if (found == NULL)
-		return error_set(err, -ENOENT, "the command %s was not found in PATH", name);
+		return error_set(err, -ENOENT, "the command %s was not found in PATH",
+				 name);
 	*ret_path = found;
 	return 0;
 }
@@ -154,7 +156,8 @@ command_on_writable(void *arg, int ready)
 	(void)ready;
 	while (cmd->parts != NULL && cmd->fds[IN] >= 0) {
 		struct command_part *part = cmd->parts;
-		ssize_t n = write(cmd->fds[IN], part->data + part->at, part->len - part->at);
+		ssize_t n = write(cmd->fds[IN], part->data + part->at,
+				  part->len - part->at);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -358,9 +361,12 @@ command_watch(struct command *cmd)
 	cmd->kill_timer = loop_timer_new(cmd->loop, command_on_kill_timer, cmd);
 	cmd->end_timer = loop_timer_new(cmd->loop, command_on_end_timer, cmd);
 	cmd->exit_watch = loop_watch_new(cmd->loop, cmd->pidfd, command_on_exit, cmd);
-	cmd->watches[IN] = loop_watch_new(cmd->loop, cmd->fds[IN], command_on_writable, cmd);
-	cmd->watches[OUT] = loop_watch_new(cmd->loop, cmd->fds[OUT], command_on_readable, cmd);
-	cmd->watches[ERR] = loop_watch_new(cmd->loop, cmd->fds[ERR], command_on_errors, cmd);
+	cmd->watches[IN] = loop_watch_new(cmd->loop, cmd->fds[IN], command_on_writable,
+					  cmd);
+	cmd->watches[OUT] = loop_watch_new(cmd->loop, cmd->fds[OUT], command_on_readable,
+					   cmd);
+	cmd->watches[ERR] = loop_watch_new(cmd->loop, cmd->fds[ERR], command_on_errors,
+					   cmd);
 	loop_watch_set(cmd->exit_watch, LOOP_READ);
 	loop_watch_set(cmd->watches[OUT], LOOP_READ);
 	loop_watch_set(cmd->watches[ERR], LOOP_READ);
@@ -391,8 +397,8 @@ command_pipes(int ours[PIPES], int theirs[PIPES])
 
 int
 command_start(struct loop *loop, const struct command_config *config,
-	      const struct command_handler *handler, void *arg, struct command **ret_command,
-	      struct errmsg *err)
+	      const struct command_handler *handler, void *arg,
+	      struct command **ret_command, struct errmsg *err)
 {
 	int ours[PIPES], theirs[PIPES], pidfd, error;
 	pid_t parent = getpid(), pid;

@@ -15,7 +15,7 @@
 #include "worker/guard.h"
 
 enum {
-	COMMAND_STDERR_BYTES = 2048, /* the tail that is kept */
+	COMMAND_STDERR_BYTES = 2048,	 /* the tail that is kept */
 	COMMAND_TERM_MS = 2 * MS_SECOND, /* from SIGTERM to SIGKILL */
 };
 
@@ -32,7 +32,7 @@ struct command_handler {
 };
 
 struct command_config {
-	const char *path;     /* from command_find() */
+	const char *path; /* from command_find() */
 	char *const *argv;
 	char *const *environ; /* NAME=value, NULL at the end; borrowed during the call */
 	struct guard *guard;

@@ -169,8 +169,7 @@ job_free(struct job *job)
 	struct job_part *part, *next;
 
 	command_free(job->cmd);
-	DL_FOREACH_SAFE(job->waiting, part, next)
-	{
+	DL_FOREACH_SAFE (job->waiting, part, next) {
 		free((void *)(uintptr_t)part->data.data);
 		free(part);
 	}
@@ -241,8 +240,8 @@ job_start(struct job *job)
 	};
 	struct job_part *part, *next;
 	struct errmsg err = { "" };
-	int rc = command_start(job->host->loop, &config, &job_command_handler, job, &job->cmd,
-			       &err);
+	int rc = command_start(job->host->loop, &config, &job_command_handler, job,
+			       &job->cmd, &err);
 
 	for (char **item = environment; *item != NULL; item++)
 		free(*item);
@@ -252,8 +251,7 @@ job_start(struct job *job)
 		loop_timer_set(job->over, 0);
 		return;
 	}
-	DL_FOREACH_SAFE(job->waiting, part, next)
-	{
+	DL_FOREACH_SAFE (job->waiting, part, next) {
 		command_write(job->cmd, part->data, part->is_last);
 		free((void *)(uintptr_t)part->data.data);
 		free(part);
@@ -319,7 +317,8 @@ job_credit(struct job *job, uint64_t n)
 	if (n > job->parts_sent - job->parts_credited)
 		n = job->parts_sent - job->parts_credited;
 	job->parts_credited += n;
-	if (job->cmd != NULL && job->parts_sent - job->parts_credited < LIMIT_PARTS_WINDOW)
+	if (job->cmd != NULL &&
+	    job->parts_sent - job->parts_credited < LIMIT_PARTS_WINDOW)
 		command_pause(job->cmd, false);
 }
 
@@ -333,7 +332,8 @@ job_on_ended(void *arg, int status, struct bytes errors)
 		job_send_number(job, BUS_H_END, job->parts_sent, BYTES_NONE);
 	} else {
 		if (WIFSIGNALED(status))
-			snprintf(text, sizeof(text), "the command was killed by signal %d (%s)",
+			snprintf(text, sizeof(text),
+				 "the command was killed by signal %d (%s)",
 				 WTERMSIG(status), strsignal(WTERMSIG(status)));
 		else
 			snprintf(text, sizeof(text), "the command exited with status %d",
@@ -372,7 +372,8 @@ job_find(struct job *jobs, const char *id)
 void
 job_list_add(struct job **jobs, struct job *job)
 {
-	HASH_ADD_KEYPTR(hh, *jobs, job->head.request_id, strlen(job->head.request_id), job);
+	HASH_ADD_KEYPTR(hh, *jobs, job->head.request_id, strlen(job->head.request_id),
+			job);
 }
 
 void

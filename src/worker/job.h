@@ -24,7 +24,8 @@ struct job_host {
 };
 
 /* Takes `head` over. `reply` is copied. Not yet started. */
-struct job *job_new(const struct job_host *host, struct query_head *head, const char *reply);
+struct job *job_new(const struct job_host *host, struct query_head *head,
+		    const char *reply);
 void job_free(struct job *job);
 /* Run the command now. When that fails, its client is told and `over` follows. */
 void job_start(struct job *job);
@@ -40,7 +41,8 @@ void job_refuse(struct bus_conn *conn, const char *reply, int code, const char *
 		int retry_after_s);
 
 const char *job_id(const struct job *job);
-struct job *job_find(struct job *jobs, const char *id); /* in a list made with job_list_* */
+struct job *job_find(struct job *jobs,
+		     const char *id); /* in a list made with job_list_* */
 void job_list_add(struct job **jobs, struct job *job);
 void job_list_remove(struct job **jobs, struct job *job);
 struct job *job_next(const struct job *job); /* oldest first */

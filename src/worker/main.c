@@ -42,29 +42,35 @@ struct program {
 	struct worker *worker;
 };
 
-static const char usage_text[] =
-	"Usage: ocf-worker --service NAME [OPTION]... -- COMMAND [ARGUMENT]...\n"
-	"Offer a command as a service: it runs once for each query, gets the body on its\n"
-	"standard input, and what it prints is the reply.\n"
-	"\n"
-	"  -s, --service NAME   the service that it offers\n"
-	"  -m, --match K=V      what queries it takes: k=v, k=* or all; may be repeated;\n"
-	"                       without: every query of the service\n"
-	"  -n, --slots N        commands at once (1)\n"
-	"  -b, --bus URL        host:port or nats:// URL of the node's bus; default: the one\n"
-	"                       in the local daemon's run.json, else 127.0.0.1:8094\n"
-	"  -d, --data DIR       the daemon's data folder, to find its run.json\n"
-	"  -i, --id ID          1 to 64 of [A-Za-z0-9._-]; default: the service and 8 digits\n"
-	"  -M, --meta K=V       metadata for the table; may be repeated\n"
-	"  -v, --verbose        log more\n"
-	"      --help, --version\n"
-	"\n"
-	"The command sees OCF_REQUEST_ID, OCF_SERVICE, OCF_MATCH, OCF_METHOD, OCF_PATH and\n"
-	"CONTENT_TYPE. An exit status other than 0 is an error, with the tail of its standard\n"
-	"error. SIGTERM drains: what runs is finished; twice ends at once.\n";
+static const char usage_text
+	[] = "Usage: ocf-worker --service NAME [OPTION]... -- COMMAND [ARGUMENT]...\n"
+	     "Offer a command as a service: it runs once for each query, gets the body "
+	     "on its\n"
+	     "standard input, and what it prints is the reply.\n"
+	     "\n"
+	     "  -s, --service NAME   the service that it offers\n"
+	     "  -m, --match K=V      what queries it takes: k=v, k=* or all; may be "
+	     "repeated;\n"
+	     "                       without: every query of the service\n"
+	     "  -n, --slots N        commands at once (1)\n"
+	     "  -b, --bus URL        host:port or nats:// URL of the node's bus; "
+	     "default: the one\n"
+	     "                       in the local daemon's run.json, else "
+	     "127.0.0.1:8094\n"
+	     "  -d, --data DIR       the daemon's data folder, to find its run.json\n"
+	     "  -i, --id ID          1 to 64 of [A-Za-z0-9._-]; default: the service and "
+	     "8 digits\n"
+	     "  -M, --meta K=V       metadata for the table; may be repeated\n"
+	     "  -v, --verbose        log more\n"
+	     "      --help, --version\n"
+	     "\n"
+	     "The command sees OCF_REQUEST_ID, OCF_SERVICE, OCF_MATCH, OCF_METHOD, "
+	     "OCF_PATH and\n"
+	     "CONTENT_TYPE. An exit status other than 0 is an error, with the tail of "
+	     "its standard\n"
+	     "error. SIGTERM drains: what runs is finished; twice ends at once.\n";
 
-static int
-usage_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static int usage_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 static int
 usage_error(const char *fmt, ...)
@@ -83,7 +89,8 @@ static int
 option_service(struct options *o, const char *value)
 {
 	if (o->worker.service != NULL)
-		return usage_error("--service is given twice; one worker offers one service");
+		return usage_error(
+			"--service is given twice; one worker offers one service");
 	if (!query_service_is_valid(value))
 		return usage_error("--service: a name has 1 to %d bytes and no control "
 				   "characters",
@@ -98,8 +105,9 @@ option_match(struct options *o, const char *value)
 	if (o->worker.match_len == LIMIT_MATCHES_MAX)
 		return usage_error("more than %d times --match", LIMIT_MATCHES_MAX);
 	if (strcmp(value, "all") != 0 && !query_selector_is_valid(value))
-		return usage_error("--match %s: it must be k=v, k=* or all, at most %d bytes",
-				   value, LIMIT_MATCH_BYTES_MAX);
+		return usage_error(
+			"--match %s: it must be k=v, k=* or all, at most %d bytes", value,
+			LIMIT_MATCH_BYTES_MAX);
 	o->match[o->worker.match_len++] = value;
 	return 0;
 }
@@ -132,9 +140,10 @@ static int
 option_id(struct options *o, const char *value)
 {
 	if (!bus_protocol_id_is_valid(value))
-		return usage_error("--id %s: it must be 1 to %d of [A-Za-z0-9._-], no empty "
-				   "part between dots",
-				   value, LIMIT_WORKER_ID_BYTES_MAX);
+		return usage_error(
+			"--id %s: it must be 1 to %d of [A-Za-z0-9._-], no empty "
+			"part between dots",
+			value, LIMIT_WORKER_ID_BYTES_MAX);
 	snprintf(o->id, sizeof(o->id), "%s", value);
 	return 0;
 }
@@ -176,9 +185,11 @@ options_make_id(struct options *o)
 	size_t len = 0;
 
 	for (const char *p = o->worker.service; *p != '\0' && len < sizeof(stem) - 1; p++)
-		stem[len++] = (char)(isascii(*p) && isalnum((unsigned char)*p) ? *p : '-');
+		stem[len++] = (char)(isascii(*p) && isalnum((unsigned char)*p) ? *p
+									       : '-');
 	stem[len] = '\0';
-	snprintf(o->id, sizeof(o->id), "%s-%08" PRIx32, stem, (uint32_t)rng_seed_from_os());
+	snprintf(o->id, sizeof(o->id), "%s-%08" PRIx32, stem,
+		 (uint32_t)rng_seed_from_os());
 }
 
 /* 0, an exit status, or -1: done well. */
@@ -201,13 +212,15 @@ options_read(struct options *o, int argc, char **argv)
 	int option, status;
 
 	*o = (struct options){ .worker = { .slots = 1 } };
-	while ((option = getopt_long(argc, argv, "+s:m:n:b:d:i:M:vhV", table, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+s:m:n:b:d:i:M:vhV", table, NULL)) !=
+	       -1) {
 		if (option == 'h') {
 			fputs(usage_text, stdout);
 			return -1;
 		}
 		if (option == 'V') {
-			printf("ocf-worker (ocf) %s\nLicence: Apache-2.0\n", PACKAGE_VERSION);
+			printf("ocf-worker (ocf) %s\nLicence: Apache-2.0\n",
+			       PACKAGE_VERSION);
 			return -1;
 		}
 		status = options_take(o, option, optarg);

@@ -59,8 +59,9 @@ worker_gpus(const struct hw_inventory *inv, bool with_use)
 			uint64_t used = gpu->memory_used < gpu->memory ? gpu->memory_used
 								       : gpu->memory;
 
-			json_object_set_new(item, "memory_free",
-					    json_integer((json_int_t)(gpu->memory - used)));
+			json_object_set_new(
+				item, "memory_free",
+				json_integer((json_int_t)(gpu->memory - used)));
 			json_object_set_new(item, "memory_used",
 					    json_integer((json_int_t)used));
 		}
@@ -103,21 +104,22 @@ worker_announce(struct worker *w, const char *status)
 
 	if (!bus_conn_is_up(w->conn))
 		return;
-	message = json_pack("{s:i,s:s,s:s,s:s,s:I,s:i,s:i}", "v", BUS_PROTOCOL_VERSION, "id",
-			    c->id, "service", c->service, "status", status, "client_id",
-			    (json_int_t)w->client_id, "slots", c->slots, "hb_s",
-			    BUS_HEARTBEAT_S);
+	message = json_pack("{s:i,s:s,s:s,s:s,s:I,s:i,s:i}", "v", BUS_PROTOCOL_VERSION,
+			    "id", c->id, "service", c->service, "status", status,
+			    "client_id", (json_int_t)w->client_id, "slots", c->slots,
+			    "hb_s", BUS_HEARTBEAT_S);
 	json_object_set_new(message, "services", worker_services(c));
 	json_object_set_new(message, "metadata", worker_metadata(c));
 	json_object_set_new(message, "gpus", worker_gpus(&w->inventory, true));
 	json_object_set_new(message, "hardware",
-			    json_pack("{s:i,s:I,s:s,s:o}", "cpus", w->inventory.cpus, "memory",
-				      (json_int_t)w->inventory.memory, "cpu",
+			    json_pack("{s:i,s:I,s:s,s:o}", "cpus", w->inventory.cpus,
+				      "memory", (json_int_t)w->inventory.memory, "cpu",
 				      w->inventory.cpu_name, "gpus",
 				      worker_gpus(&w->inventory, false)));
 	text = json_dumps(message, JSON_COMPACT);
 	if (text != NULL)
-		bus_conn_publish(w->conn, BUS_SUBJECT_STATUS, NULL, NULL, bytes_text(text));
+		bus_conn_publish(w->conn, BUS_SUBJECT_STATUS, NULL, NULL,
+				 bytes_text(text));
 	free(text);
 	json_decref(message);
 }
@@ -136,8 +138,8 @@ worker_on_heartbeat(void *arg)
 static void
 worker_stop_if_idle(struct worker *w)
 {
-	if (!w->is_draining || w->is_stopped || w->running != NULL || w->waiting != NULL ||
-	    w->ending != NULL)
+	if (!w->is_draining || w->is_stopped || w->running != NULL ||
+	    w->waiting != NULL || w->ending != NULL)
 		return;
 	w->is_stopped = true;
 	worker_announce(w, "disconnected");
@@ -187,13 +189,14 @@ worker_cancel(struct worker *w, struct job **list, struct job *job)
 }
 
 static void
-worker_new_job(struct worker *w, struct bus_msg *msg, struct query_head *head, bool is_whole)
+worker_new_job(struct worker *w, struct bus_msg *msg, struct query_head *head,
+	       bool is_whole)
 {
 	const char *reply = bus_msg_reply(msg);
 	struct job *job;
 
-	if (w->is_draining || job_list_len(w->waiting) >=
-				      WORKER_WAITING_PER_SLOT * w->config->slots) {
+	if (w->is_draining ||
+	    job_list_len(w->waiting) >= WORKER_WAITING_PER_SLOT * w->config->slots) {
 		job_refuse(w->conn, reply, 503,
 			   w->is_draining ? "this worker is leaving"
 					  : "all slots of this worker are in use",
@@ -203,7 +206,8 @@ worker_new_job(struct worker *w, struct bus_msg *msg, struct query_head *head, b
 	}
 	if (job_find(w->running, head->request_id) != NULL ||
 	    job_find(w->waiting, head->request_id) != NULL) {
-		job_refuse(w->conn, reply, 400, "a query with this Ocf-Req-Id is running", -1);
+		job_refuse(w->conn, reply, 400, "a query with this Ocf-Req-Id is running",
+			   -1);
 		query_head_fini(head);
 		return;
 	}
@@ -285,8 +289,9 @@ worker_on_up(void *arg, uint64_t client_id)
 	snprintf(subject, sizeof(subject), BUS_SUBJECT_CONTROL "%s", w->config->id);
 	w->control = bus_conn_subscribe(w->conn, subject, NULL);
 	w->hello = bus_conn_subscribe(w->conn, BUS_SUBJECT_HELLO, NULL);
-	log_info("worker", "attached to %s as %s: service %s, %d slot%s", w->url, w->config->id,
-		 w->config->service, w->config->slots, w->config->slots == 1 ? "" : "s");
+	log_info("worker", "attached to %s as %s: service %s, %d slot%s", w->url,
+		 w->config->id, w->config->service, w->config->slots,
+		 w->config->slots == 1 ? "" : "s");
 	w->trouble_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 1 };
 	worker_on_heartbeat(w);
 }
@@ -308,7 +313,8 @@ worker_on_down(void *arg, const char *reason)
 
 	worker_unsubscribe(w);
 	loop_timer_clear(w->heartbeat);
-	log_warn("worker", "the bus at %s was lost (%s), connecting again", w->url, reason);
+	log_warn("worker", "the bus at %s was lost (%s), connecting again", w->url,
+		 reason);
 	while (w->running != NULL)
 		worker_cancel(w, &w->running, w->running);
 	while (w->waiting != NULL)
@@ -406,8 +412,8 @@ worker_connect(void *arg)
 }
 
 int
-worker_open(struct loop *loop, const struct worker_config *config, struct worker **ret_worker,
-	    struct errmsg *err)
+worker_open(struct loop *loop, const struct worker_config *config,
+	    struct worker **ret_worker, struct errmsg *err)
 {
 	struct worker *w = mem_calloc(1, sizeof(*w));
 	int rc;

@@ -19,9 +19,9 @@ struct worker_config {
 	int meta_len;
 	const char *const *meta; /* "k=v" */
 	int slots;
-	const char *bus;	 /* NULL: the local daemon's, looked up before each attempt */
-	const char *run_file;	 /* of the local daemon */
-	const char *path;	 /* of the command */
+	const char *bus; /* NULL: the local daemon's, looked up before each attempt */
+	const char *run_file; /* of the local daemon */
+	const char *path;     /* of the command */
 	char *const *argv;
 	struct guard *guard;
 	void (*stopped)(void *arg); /* drained, or stopped at once */

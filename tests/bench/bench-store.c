@@ -12,8 +12,7 @@
 #include "crdt/codec.h"
 #include "lib/rows.h"
 
-enum { VALUE_BYTES = 300,
-       ROWS_DEFAULT = 100000 };
+enum { VALUE_BYTES = 300, ROWS_DEFAULT = 100000 };
 
 static bool
 see(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,

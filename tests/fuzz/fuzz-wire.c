@@ -36,9 +36,9 @@ fuzz_query(const struct wire_frame *f)
 		break;
 	}
 	if (b.len > 0)
-		assert(bytes_equal(bytes_of(b.data + WIRE_HEADER_BYTES,
-					    b.len - WIRE_HEADER_BYTES),
-				   f->payload));
+		assert(bytes_equal(
+			bytes_of(b.data + WIRE_HEADER_BYTES, b.len - WIRE_HEADER_BYTES),
+			f->payload));
 	buf_fini(&b);
 	wire_query_fini(&q);
 }
@@ -78,7 +78,11 @@ fuzz_drain(struct mesh *m)
 static void
 fuzz_greet(struct mesh *m, struct mesh_event *e, const struct id *node)
 {
-	struct wire_hello hello = { .protocol_min = 1, .protocol_max = 1, .node = *node, .life = 5, .format = 1 };
+	struct wire_hello hello = { .protocol_min = 1,
+				    .protocol_max = 1,
+				    .node = *node,
+				    .life = 5,
+				    .format = 1 };
 	struct buf b = BUF_INIT;
 
 	wire_put_hello(&b, &hello);

@@ -20,7 +20,8 @@ tap_report(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord f
 	(void)suite;
 	for (CU_pFailureRecord f = failure; f != NULL; f = f->pNext)
 		printf("# %s:%u: %s\n", f->strFileName, f->uiLineNumber, f->strCondition);
-	printf("%sok %d - %s\n", failure != NULL ? "not " : "", ++tap_number, test->pName);
+	printf("%sok %d - %s\n", failure != NULL ? "not " : "", ++tap_number,
+	       test->pName);
 	fflush(stdout);
 }
 

@@ -43,12 +43,14 @@ sim_is_earlier(const struct sim_event *a, const struct sim_event *b)
 void
 sim_at(struct sim *sim, ms_t at, sim_fn *fn, void *arg, void *data)
 {
-	struct sim_event e = { at > sim->now ? at : sim->now, sim->next++, fn, arg, data };
+	struct sim_event e = { at > sim->now ? at : sim->now, sim->next++, fn, arg,
+			       data };
 	int i;
 
 	if (sim->len + 2 > sim->cap) {
 		sim->cap = sim->cap * 2 + 64;
-		sim->heap = mem_realloc(sim->heap, (size_t)sim->cap, sizeof(sim->heap[0]));
+		sim->heap = mem_realloc(sim->heap, (size_t)sim->cap,
+					sizeof(sim->heap[0]));
 	}
 	i = ++sim->len;
 	while (i > 1 && sim_is_earlier(&e, &sim->heap[i / 2])) {

@@ -56,13 +56,15 @@ struct worker {
 	char name[16];
 };
 
-enum behaviour { ANSWERS,
-		 ANSWERS_EARLY,
-		 FAILS,
-		 GIVES_BACK,
-		 IS_SILENT,
-		 IS_LOST,
-		 NOT_THERE };
+enum behaviour {
+	ANSWERS,
+	ANSWERS_EARLY,
+	FAILS,
+	GIVES_BACK,
+	IS_SILENT,
+	IS_LOST,
+	NOT_THERE
+};
 
 struct job {
 	uint64_t run, worker_number;
@@ -265,8 +267,7 @@ link_cut(struct world *w, int a, int b)
 		return;
 	w->link[a][b] = w->link[b][a] = 0;
 	for (int to = 0; to < 2; to++) {
-		struct later *l =
-			later_new(&w->nodes[w->links[number - 1].end[to]], 0);
+		struct later *l = later_new(&w->nodes[w->links[number - 1].end[to]], 0);
 
 		l->link = (uint64_t)number;
 		l->to = to;
@@ -371,8 +372,8 @@ client_data(struct node *n, struct asked *q, const struct dispatch_action *a)
 
 			l->asked = q;
 			l->n = 1;
-			later(n->world, (ms_t)sim_below(&n->world->sim, 60), client_credit,
-			      l);
+			later(n->world, (ms_t)sim_below(&n->world->sim, 60),
+			      client_credit, l);
 		}
 	}
 	if (!a->is_last)
@@ -450,7 +451,10 @@ static void
 job_fail(struct job *j, enum dispatch_failure failure, int status)
 {
 	struct query_error error;
-	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_FAILED, .run = j->run, .failure = failure, .error = &error };
+	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_FAILED,
+				    .run = j->run,
+				    .failure = failure,
+				    .error = &error };
 	struct node *n = &j->worker->world->nodes[j->worker->node];
 
 	query_error_set(&error, status, "as the simulation wanted");
@@ -496,7 +500,9 @@ job_reply(struct sim *sim, void *arg, void *data)
 	}
 	if (job_is_void(j) || j->reply < parts)
 		return;
-	e = (struct dispatch_event){ .type = DISPATCH_EVENT_RUN_DATA, .run = j->run, .is_last = true };
+	e = (struct dispatch_event){ .type = DISPATCH_EVENT_RUN_DATA,
+				     .run = j->run,
+				     .is_last = true };
 	job_over(j);
 	node_step(l->node, &e);
 }
@@ -517,7 +523,9 @@ job_act(struct sim *sim, void *arg, void *data)
 {
 	struct later *l = data;
 	struct job *j = l->job;
-	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_RETURNED, .run = j->run, .retry_after_s = 1 };
+	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_RETURNED,
+				    .run = j->run,
+				    .retry_after_s = 1 };
 
 	(void)sim;
 	(void)arg;
@@ -574,7 +582,11 @@ job_open(struct node *n, const struct dispatch_action *a)
 	struct asked *q = &w->queries[strtol(a->head->request_id + 1, NULL, 10)];
 
 	CU_ASSERT_FATAL(w->jobs_len < JOBS_MAX);
-	*j = (struct job){ .run = a->run, .life = n->life, .asked = q, .worker_number = a->worker_id, .credit = LIMIT_PARTS_WINDOW };
+	*j = (struct job){ .run = a->run,
+			   .life = n->life,
+			   .asked = q,
+			   .worker_number = a->worker_id,
+			   .credit = LIMIT_PARTS_WINDOW };
 	for (int i = 0; i < WORKERS_MAX; i++)
 		if (n->workers[i].number == a->worker_id)
 			j->worker = &n->workers[i];
@@ -602,7 +614,9 @@ static void
 job_credit(struct sim *sim, void *arg, void *data)
 {
 	struct later *l = data;
-	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_CREDIT, .run = l->job->run, .parts = 1 };
+	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_CREDIT,
+				    .run = l->job->run,
+				    .parts = 1 };
 
 	(void)sim;
 	(void)arg;
@@ -654,9 +668,11 @@ worker_do(struct node *n, const struct dispatch_action *a)
 			job_reply_later(j, 20);
 	} else if (a->type == DISPATCH_ACTION_RUN_CANCEL) {
 		if (j->is_deaf)
-			later(w, DISPATCH_CANCEL_MS - 1, job_cancelled_late, job_later(j));
+			later(w, DISPATCH_CANCEL_MS - 1, job_cancelled_late,
+			      job_later(j));
 		else
-			later(w, (ms_t)sim_below(&w->sim, 500), job_cancelled, job_later(j));
+			later(w, (ms_t)sim_below(&w->sim, 500), job_cancelled,
+			      job_later(j));
 	}
 }
 
@@ -741,8 +757,10 @@ peer_do(struct node *n, const struct dispatch_action *a)
 static void
 node_do(struct node *n, const struct dispatch_action *a)
 {
-	uint64_t words[] = { (uint64_t)n->index, (uint64_t)a->type, a->link,
-			     a->query, a->run, a->data.len };
+	uint64_t words[] = {
+		(uint64_t)n->index, (uint64_t)a->type, a->link, a->query, a->run,
+		a->data.len
+	};
 
 	sim_note(&n->world->sim, words, sizeof(words));
 	if (a->link != 0)
@@ -838,8 +856,12 @@ world_ask(struct sim *sim, void *arg, void *data)
 	struct asked *q = &w->queries[w->queries_len];
 	struct dispatch_candidate candidates[NODES_MAX];
 	char id[16], service[] = "a", method[] = "POST", path[] = "/";
-	struct query_head head = { .request_id = id, .service = service, .method = method, .path = path };
-	struct dispatch_event e = { .type = DISPATCH_EVENT_QUERY_NEW, .head = &head, .candidates = candidates };
+	struct query_head head = {
+		.request_id = id, .service = service, .method = method, .path = path
+	};
+	struct dispatch_event e = { .type = DISPATCH_EVENT_QUERY_NEW,
+				    .head = &head,
+				    .candidates = candidates };
 
 	(void)data;
 	if (w->queries_len == QUERIES_MAX)
@@ -851,7 +873,14 @@ world_ask(struct sim *sim, void *arg, void *data)
 	head.timeout_ms = 1 + (ms_t)sim_below(sim, w->is_tame ? 600000 : 30000);
 	if (w->is_tame)
 		head.timeout_ms += 10 * MS_MINUTE;
-	*q = (struct asked){ .index = w->queries_len++, .node = n->index, .life = n->life, .granted = LIMIT_PARTS_WINDOW, .is_idempotent = sim_once_in(sim, 2), .parts = (int)sim_below(sim, BODY_PARTS_MAX), .deadline = sim->now + head.timeout_ms, .reads_never = !w->is_tame && sim_once_in(sim, 15) };
+	*q = (struct asked){ .index = w->queries_len++,
+			     .node = n->index,
+			     .life = n->life,
+			     .granted = LIMIT_PARTS_WINDOW,
+			     .is_idempotent = sim_once_in(sim, 2),
+			     .parts = (int)sim_below(sim, BODY_PARTS_MAX),
+			     .deadline = sim->now + head.timeout_ms,
+			     .reads_never = !w->is_tame && sim_once_in(sim, 15) };
 	for (int i = 0; i < q->parts; i++) {
 		q->body_bytes += body_part_len(q->index, i);
 		q->body_sum += body_part_len(q->index, i) * (uint64_t)i;
@@ -950,8 +979,9 @@ world_check(struct world *w)
 			continue;
 		dispatch_stats(w->nodes[i].dispatch, &s);
 		if (s.queries + s.queued + s.running + s.forwarded != 0)
-			tap_note("node %d: %d queries, %d queued, %d running, %d forwarded", i,
-				 s.queries, s.queued, s.running, s.forwarded);
+			tap_note("node %d: %d queries, %d queued, %d running, %d "
+				 "forwarded",
+				 i, s.queries, s.queued, s.running, s.forwarded);
 		CU_ASSERT(s.queries == 0 && s.queued == 0);
 		CU_ASSERT(s.running == 0 && s.forwarded == 0);
 		CU_ASSERT(s.buffered_bytes == 0);
@@ -992,7 +1022,9 @@ world_run(uint64_t seed, int nodes, bool is_tame)
 	w->is_quiet = true;
 	sim_run(&w->sim, w->sim.now + 30 * MS_MINUTE);
 	world_check(w);
-	out = (struct outcome){ .trace = w->sim.trace, .done = w->done, .asked = w->queries_len };
+	out = (struct outcome){ .trace = w->sim.trace,
+				.done = w->done,
+				.asked = w->queries_len };
 	memcpy(out.errors, w->errors, sizeof(out.errors));
 	for (int i = 0; i < nodes; i++)
 		dispatch_free(w->nodes[i].dispatch);
@@ -1023,8 +1055,8 @@ test_faults(void)
 		struct outcome out = world_run(seed, 1 + i % NODES_MAX, false);
 
 		if (CU_get_number_of_failures() != before)
-			tap_note("failed with seed %llu, %d nodes", (unsigned long long)seed,
-				 1 + i % NODES_MAX);
+			tap_note("failed with seed %llu, %d nodes",
+				 (unsigned long long)seed, 1 + i % NODES_MAX);
 		all.done += out.done;
 		all.asked += out.asked;
 		for (int k = 0; k < 600; k++)

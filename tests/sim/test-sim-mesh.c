@@ -91,7 +91,8 @@ stream_arrive(struct sim *sim, void *arg, void *data)
 	size_t at = 0;
 
 	(void)sim;
-	if (s->is_cut || s->link[p->to] == 0 || !n->is_running || n->life != s->life[p->to])
+	if (s->is_cut || s->link[p->to] == 0 || !n->is_running ||
+	    n->life != s->life[p->to])
 		return;
 	if (p->is_close) {
 		e.type = MESH_EVENT_LINK_CLOSED;
@@ -114,7 +115,8 @@ stream_arrive(struct sim *sim, void *arg, void *data)
 }
 
 static void
-stream_put(struct world *w, int stream, int to, const void *data, size_t len, bool is_close)
+stream_put(struct world *w, int stream, int to, const void *data, size_t len,
+	   bool is_close)
 {
 	struct stream *s = &w->streams[stream];
 	struct packet *p = mem_alloc(sizeof(*p) + len);
@@ -123,7 +125,9 @@ stream_put(struct world *w, int stream, int to, const void *data, size_t len, bo
 	if (at < s->last[to])
 		at = s->last[to];
 	s->last[to] = at;
-	*p = (struct packet){ .stream = stream, .to = to, .len = len, .is_close = is_close };
+	*p = (struct packet){
+		.stream = stream, .to = to, .len = len, .is_close = is_close
+	};
 	if (len > 0)
 		memcpy(p->data, data, len);
 	sim_at(&w->sim, at, stream_arrive, w, p);
@@ -275,7 +279,8 @@ node_deliver(struct node *n, const struct mesh_action *a)
 	m->link = a->link;
 	m->len = a->rows.len;
 	memcpy(m->rows, a->rows.data, a->rows.len);
-	sim_at(&n->world->sim, n->world->sim.now + world_delay(n->world), node_merge, n, m);
+	sim_at(&n->world->sim, n->world->sim.now + world_delay(n->world), node_merge, n,
+	       m);
 }
 
 static void
@@ -412,7 +417,9 @@ node_start(struct node *n)
 	};
 	char address[] = "n0";
 	const char *addresses[] = { address };
-	struct mesh_event e = { .type = MESH_EVENT_NODE, .addresses = addresses, .addresses_len = 1 };
+	struct mesh_event e = { .type = MESH_EVENT_NODE,
+				.addresses = addresses,
+				.addresses_len = 1 };
 
 	snprintf(config.address, sizeof(config.address), "n%d", n->index);
 	n->mesh = mesh_new(&config, w->sim.now);
@@ -439,7 +446,9 @@ node_learn_all(struct node *n)
 {
 	char address[] = "n0";
 	const char *addresses[] = { address };
-	struct mesh_event e = { .type = MESH_EVENT_NODE, .addresses = addresses, .addresses_len = 1 };
+	struct mesh_event e = { .type = MESH_EVENT_NODE,
+				.addresses = addresses,
+				.addresses_len = 1 };
 
 	for (int i = 0; i < n->world->nodes_len; i++) {
 		address[1] = (char)('0' + i);
@@ -592,20 +601,23 @@ world_check(struct world *w)
 		for (int k = 0; k < w->nodes_len; k++) {
 			if (k == i)
 				continue;
-			if (n->seen[k] != (w->nodes[k].is_running ? MESH_NODE_ALIVE
-								  : MESH_NODE_DEAD))
-				tap_note("node %d takes node %d for %d", i, k, n->seen[k]);
-			CU_ASSERT(n->seen[k] == (w->nodes[k].is_running ? MESH_NODE_ALIVE
-									: MESH_NODE_DEAD));
-			CU_ASSERT(mesh_node_state(n->mesh, &w->nodes[k].id) == n->seen[k]);
+			if (n->seen[k] !=
+			    (w->nodes[k].is_running ? MESH_NODE_ALIVE : MESH_NODE_DEAD))
+				tap_note("node %d takes node %d for %d", i, k,
+					 n->seen[k]);
+			CU_ASSERT(n->seen[k] == (w->nodes[k].is_running
+							 ? MESH_NODE_ALIVE
+							 : MESH_NODE_DEAD));
+			CU_ASSERT(mesh_node_state(n->mesh, &w->nodes[k].id) ==
+				  n->seen[k]);
 			alive += w->nodes[k].is_running;
 			if (k > i && w->nodes[k].is_running)
 				world_check_pair(w, i, k);
 		}
 		for (int row = 0; row < ROWS_MAX; row++)
 			for (int k = 0; k < w->nodes_len; k++)
-				lacks += w->nodes[k].is_running && w->nodes[k].rows[row] &&
-					 !n->rows[row];
+				lacks += w->nodes[k].is_running &&
+					 w->nodes[k].rows[row] && !n->rows[row];
 		if (lacks > 0)
 			tap_note("node %d lacks %d rows", i, lacks);
 		CU_ASSERT(lacks == 0);
@@ -684,8 +696,8 @@ test_faults(void)
 
 		world_run(seed, 2 + i % (NODES_MAX - 1), true);
 		if (CU_get_number_of_failures() != before)
-			tap_note("failed with seed %llu, %d nodes", (unsigned long long)seed,
-				 2 + i % (NODES_MAX - 1));
+			tap_note("failed with seed %llu, %d nodes",
+				 (unsigned long long)seed, 2 + i % (NODES_MAX - 1));
 	}
 }
 
@@ -702,7 +714,8 @@ test_repeatable(void)
 
 static const struct tap_test tests[] = {
 	{ "2 to 8 nodes link to each other once and share all rows", test_calm },
-	{ "after resets, partitions, crashes and restarts all is whole again", test_faults },
+	{ "after resets, partitions, crashes and restarts all is whole again",
+	  test_faults },
 	{ "a seed gives the same history twice", test_repeatable },
 };
 

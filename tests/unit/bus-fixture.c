@@ -224,8 +224,8 @@ bus_fixture_until_up(struct fixture *f)
 }
 
 int
-bus_fixture_send(struct fixture *f, const char *worker, uint64_t token, const char *service,
-		 struct bytes body)
+bus_fixture_send(struct fixture *f, const char *worker, uint64_t token,
+		 const char *service, struct bytes body)
 {
 	struct query_head head = {
 		.request_id = (char *)"req-1",

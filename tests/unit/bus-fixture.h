@@ -40,7 +40,8 @@ struct fixture {
 };
 
 /* Port 0, folder `name` below tap_folder(). `config` may be NULL. */
-void bus_fixture_open(struct fixture *f, const char *name, const struct bus_config *config);
+void bus_fixture_open(struct fixture *f, const char *name,
+		      const struct bus_config *config);
 void bus_fixture_close(struct fixture *f);
 /* Turn until *value >= want; false after 20 s. */
 bool bus_fixture_until(struct fixture *f, const int *value, int want);

@@ -205,24 +205,15 @@ test_service_names(void)
 		const char *name;
 		bool is_plain, is_valid;
 	} cases[] = {
-		{ "wc", true, true },
-		{ "inference:llama-3.1", true, true },
-		{ "a.b.c", true, true },
-		{ "ocf2.x", true, true },
-		{ "", false, false },
-		{ "ocf", false, true },
-		{ "ocf.d.1", false, true },
-		{ "worker:status", false, true },
-		{ "$SYS", false, true },
-		{ "_INBOX.x", false, true },
-		{ "a..b", false, true },
-		{ ".a", false, true },
-		{ "a.", false, true },
-		{ "a*", false, true },
-		{ "a.>", false, true },
-		{ "a b", false, true },
-		{ "caf\xc3\xa9", false, true },
-		{ "a\nb", false, false },
+		{ "wc", true, true },		{ "inference:llama-3.1", true, true },
+		{ "a.b.c", true, true },	{ "ocf2.x", true, true },
+		{ "", false, false },		{ "ocf", false, true },
+		{ "ocf.d.1", false, true },	{ "worker:status", false, true },
+		{ "$SYS", false, true },	{ "_INBOX.x", false, true },
+		{ "a..b", false, true },	{ ".a", false, true },
+		{ "a.", false, true },		{ "a*", false, true },
+		{ "a.>", false, true },		{ "a b", false, true },
+		{ "caf\xc3\xa9", false, true }, { "a\nb", false, false },
 		{ "a\x7f", false, false },
 	};
 	char name[LIMIT_SERVICE_BYTES_MAX + 2];

@@ -20,7 +20,8 @@
 #include "unit/bus-fixture.h"
 
 #define ANNOUNCE_WC                                                                      \
-	"{\"v\":1,\"id\":\"w1\",\"service\":\"wc\",\"slots\":2,\"status\":\"connected\"," \
+	"{\"v\":1,\"id\":\"w1\",\"service\":\"wc\",\"slots\":2,\"status\":"              \
+	"\"connected\","                                                                 \
 	"\"client_id\":%llu,\"gpus\":[],\"metadata\":{\"k\":\"v\"}}"
 
 static void
@@ -101,7 +102,6 @@ test_whole_reply(void)
 	close_both(&f, &w);
 }
 
-
 static int
 send_named(struct fixture *f, uint64_t token, const char *service, const char *selector,
 	   const char *path, struct bytes first, bool is_last)
@@ -124,9 +124,11 @@ test_what_send_refuses(void)
 	struct fixture_worker w;
 
 	open_with_worker(&f, &w, "refuses");
-	CU_ASSERT_EQUAL(bus_fixture_send(&f, "nobody", 1, "wc", BYTES_NONE), -OCF_EUNKNOWN);
+	CU_ASSERT_EQUAL(bus_fixture_send(&f, "nobody", 1, "wc", BYTES_NONE),
+			-OCF_EUNKNOWN);
 	CU_ASSERT_EQUAL(bus_fixture_send(&f, "w1", 1, "tr", BYTES_NONE), -OCF_EUNKNOWN);
-	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", "a=b\r\nPUB x", "/", BYTES_NONE, true), -EINVAL);
+	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", "a=b\r\nPUB x", "/", BYTES_NONE, true),
+			-EINVAL);
 	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", NULL, "/\nx", BYTES_NONE, true), -EINVAL);
 	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", NULL, "/", BYTES_NONE, true), 0);
 	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", NULL, "/", BYTES_NONE, true), -EEXIST);
@@ -157,7 +159,8 @@ test_parts_of_a_request(void)
 	int sent = 1;
 
 	open_with_worker(&f, &w, "request-parts");
-	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", NULL, "/", bytes_of(part, 1000), false), 0);
+	CU_ASSERT_EQUAL(send_named(&f, 1, "wc", NULL, "/", bytes_of(part, 1000), false),
+			0);
 	while (bus_body(f.bus, 1, bytes_of(part, 1000), false) == 0)
 		sent++;
 	CU_ASSERT_EQUAL(sent, 16);
@@ -202,7 +205,8 @@ test_streamed_reply(void)
 	/* 64 KiB came in two pieces, and are one part of the worker's. */
 	bus_credit(f.bus, 4, 3);
 	CU_ASSERT(bus_fixture_until(&f, &w.controls, 1));
-	CU_ASSERT_STRING_EQUAL(w.last_control, "{\"op\":\"credit\",\"id\":\"req-1\",\"n\":2}");
+	CU_ASSERT_STRING_EQUAL(w.last_control,
+			       "{\"op\":\"credit\",\"id\":\"req-1\",\"n\":2}");
 	bus_fixture_reply(&w, BYTES_NONE, BUS_H_END, "2", NULL);
 	CU_ASSERT(bus_fixture_until(&f, &c->ends, 1));
 	CU_ASSERT(c->data.len == 2 + 64 * 1024 && c->errors == 0);
@@ -233,9 +237,11 @@ test_broken_replies(void)
 		CU_ASSERT(bus_fixture_send(&f, "w1", (uint64_t)i, "wc", BYTES_NONE) == 0);
 		CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, i + 1));
 		bus_fixture_reply(&w, bytes_text(table[i].body), table[i].name[0],
-				  table[i].value[0], table[i].name[1], table[i].value[1], NULL);
+				  table[i].value[0], table[i].name[1], table[i].value[1],
+				  NULL);
 		CU_ASSERT(bus_fixture_until(&f, &f.calls[i].errors, 1));
-		CU_ASSERT(f.calls[i].error_status == 502 && f.calls[i].outcome == BUS_LOST);
+		CU_ASSERT(f.calls[i].error_status == 502 &&
+			  f.calls[i].outcome == BUS_LOST);
 		CU_ASSERT(bus_fixture_until(&f, &w.controls, i + 1));
 		CU_ASSERT(strstr(w.last_control, "cancel") != NULL);
 	}
@@ -256,15 +262,19 @@ test_errors_of_a_worker(void)
 			  "no such voice", NULL);
 	CU_ASSERT(bus_fixture_until(&f, &c[1].errors, 1));
 	CU_ASSERT_STRING_EQUAL(c[1].error, "no such voice\ntail\n");
-	CU_ASSERT(c[1].error_status == 422 && c[1].outcome == BUS_ANSWERED && c[1].is_taken);
+	CU_ASSERT(c[1].error_status == 422 && c[1].outcome == BUS_ANSWERED &&
+		  c[1].is_taken);
 	CU_ASSERT(bus_fixture_send(&f, "w1", 2, "wc", BYTES_NONE) == 0);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 2));
-	bus_fixture_reply(&w, BYTES_NONE, BUS_H_ERROR_CODE, "429", BUS_H_RETRY_AFTER, "7", NULL);
+	bus_fixture_reply(&w, BYTES_NONE, BUS_H_ERROR_CODE, "429", BUS_H_RETRY_AFTER, "7",
+			  NULL);
 	CU_ASSERT(bus_fixture_until(&f, &c[2].errors, 1));
-	CU_ASSERT(c[2].outcome == BUS_RETURNED && c[2].retry_after_s == 7 && !c[2].is_taken);
+	CU_ASSERT(c[2].outcome == BUS_RETURNED && c[2].retry_after_s == 7 &&
+		  !c[2].is_taken);
 	CU_ASSERT(bus_fixture_send(&f, "w1", 3, "wc", BYTES_NONE) == 0);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 3));
-	bus_fixture_reply(&w, BYTES_NONE, BUS_H_ERROR_CODE, "what", BUS_H_ERROR, "x", NULL);
+	bus_fixture_reply(&w, BYTES_NONE, BUS_H_ERROR_CODE, "what", BUS_H_ERROR, "x",
+			  NULL);
 	CU_ASSERT(bus_fixture_until(&f, &c[3].errors, 1));
 	CU_ASSERT(c[3].error_status == 502);
 	close_both(&f, &w);
@@ -336,7 +346,8 @@ test_foreign_replies(void)
 	CU_ASSERT(bus_fixture_until(&f, &f.calls[2].ends, 1));
 	CU_ASSERT(f.calls[1].heads == 0 && f.calls[1].errors == 0);
 	bus_get_stats(f.bus, &stats);
-	CU_ASSERT(stats.replies_foreign == 2 && stats.sent == 2 && stats.outstanding == 1);
+	CU_ASSERT(stats.replies_foreign == 2 && stats.sent == 2 &&
+		  stats.outstanding == 1);
 	close_both(&f, &w);
 }
 
@@ -352,9 +363,11 @@ test_legacy_worker(void)
 	bus_fixture_open(&f, "legacy", NULL);
 	bus_fixture_worker_open(&f, &w, NULL);
 	w.work = bus_conn_subscribe(w.conn, "inference:m", "workers");
-	bus_fixture_announce(&w, "{\"service\":\"inference:m\",\"gpus\":[],\"client_id\":%llu,"
-				 "\"status\":\"connected\"}",
-			     (unsigned long long)w.client_id);
+	bus_fixture_announce(
+		&w,
+		"{\"service\":\"inference:m\",\"gpus\":[],\"client_id\":%llu,"
+		"\"status\":\"connected\"}",
+		(unsigned long long)w.client_id);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	CU_ASSERT(!f.is_direct && f.slots == 1);
 	CU_ASSERT(bus_fixture_send(&f, f.up, 1, "inference:m", bytes_text("{}")) == 0);
@@ -449,19 +462,22 @@ test_permissions(void)
 
 		bus_fixture_worker_open(&f, &w, NULL);
 		if (table[i].is_publish)
-			bus_conn_publish(w.conn, table[i].subject, NULL, NULL, BYTES_NONE);
+			bus_conn_publish(w.conn, table[i].subject, NULL, NULL,
+					 BYTES_NONE);
 		else
 			sub = bus_conn_subscribe(w.conn, table[i].subject, NULL);
 		/* When our own message is back, the answer to the one before was there. */
 		fence = bus_conn_subscribe(w.conn, "_INBOX.fence", NULL);
 		bus_conn_publish(w.conn, "_INBOX.fence", NULL, NULL, BYTES_NONE);
-		for (int k = 0; k < 2000 && bus_sub_next(fence, &msg) != BUS_NEXT_MSG; k++)
+		for (int k = 0; k < 2000 && bus_sub_next(fence, &msg) != BUS_NEXT_MSG;
+		     k++)
 			loop_turn(f.loop, 5);
 		bus_msg_free(msg);
 		if (!table[i].is_allowed)
 			CU_ASSERT(bus_fixture_until(&f, &w.troubles, 1));
 		if (table[i].is_allowed != (w.troubles == 0))
-			tap_note("%s %s: %s", table[i].is_publish ? "publish" : "subscribe",
+			tap_note("%s %s: %s",
+				 table[i].is_publish ? "publish" : "subscribe",
 				 table[i].subject, w.trouble);
 		CU_ASSERT_EQUAL(table[i].is_allowed, w.troubles == 0);
 		CU_ASSERT(table[i].is_allowed ||
@@ -594,9 +610,10 @@ open_error(struct bus_config *config, struct errmsg *err)
 static void
 test_what_a_person_must_mend(void)
 {
-	static const char *const listens[] = { "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
-					       "0.0.0.0:8094", "[::]:8094", "10.1.2.3:1",
-					       "example.org:1", ":8094" };
+	static const char *const listens[] = {
+		"127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "0.0.0.0:8094",
+		"[::]:8094", "10.1.2.3:1", "example.org:1",   ":8094"
+	};
 	struct errmsg err = { "" };
 	char *path = mem_strdup(getenv("PATH"));
 
@@ -606,13 +623,15 @@ test_what_a_person_must_mend(void)
 		CU_ASSERT_EQUAL(open_error(&config, &err), -EINVAL);
 		CU_ASSERT(strstr(err.text, "bus.listen") != NULL);
 	}
-	CU_ASSERT_EQUAL(open_error(&(struct bus_config){ .server = "/no/such" }, &err), -ENOENT);
+	CU_ASSERT_EQUAL(open_error(&(struct bus_config){ .server = "/no/such" }, &err),
+			-ENOENT);
 	CU_ASSERT(strstr(err.text, "bus.server") != NULL);
 	setenv("PATH", "/nowhere", 1);
 	if (access("/usr/sbin/nats-server", X_OK) != 0 &&
 	    access("/usr/local/sbin/nats-server", X_OK) != 0) {
 		CU_ASSERT_EQUAL(open_error(&(struct bus_config){ 0 }, &err), -ENOENT);
-		CU_ASSERT(strstr(err.text, "install the Debian package nats-server") != NULL);
+		CU_ASSERT(strstr(err.text, "install the Debian package nats-server") !=
+			  NULL);
 	}
 	setenv("PATH", path, 1);
 	CU_ASSERT_EQUAL(open_error(&(struct bus_config){ .server = "none" }, &err), 0);
@@ -694,7 +713,8 @@ main(int argc, char **argv)
 		  test_lost_connection_is_seen },
 		{ "one message is a whole reply", test_whole_reply },
 		{ "what cannot be sent is refused", test_what_send_refuses },
-		{ "a request goes in parts, with a window of 16", test_parts_of_a_request },
+		{ "a request goes in parts, with a window of 16",
+		  test_parts_of_a_request },
 		{ "a reply comes in parts, with credit", test_streamed_reply },
 		{ "a reply that breaks the protocol is a 502 and cancelled",
 		  test_broken_replies },
@@ -708,11 +728,14 @@ main(int argc, char **argv)
 		  test_legacy_found },
 		{ "permissions are enforced one by one", test_permissions },
 		{ "a wildcard does not listen in", test_wildcards_do_not_listen_in },
-		{ "a server left over is replaced, a stranger is not", test_left_over_server },
+		{ "a server left over is replaced, a stranger is not",
+		  test_left_over_server },
 		{ "the server dies with us", test_server_dies_with_us },
-		{ "what a person must mend is said in a sentence", test_what_a_person_must_mend },
+		{ "what a person must mend is said in a sentence",
+		  test_what_a_person_must_mend },
 		{ "a port in use is fatal and named", test_port_in_use },
-		{ "a second node on a bus learns the first one's name", test_bus_is_taken },
+		{ "a second node on a bus learns the first one's name",
+		  test_bus_is_taken },
 	};
 
 	if (getenv("OCF_TEST_SAY") != NULL)

@@ -14,8 +14,9 @@ test_subjects(void)
 	char out[BUS_SUBJECT_SIZE];
 	static const char *const plain[] = { "wc", "inference:m/x-1.5", "a.b.c", "x" };
 	static const char *const not_plain[] = {
-		"a b", "a\r\nPUB x 0", "*", "a.>", "ocf.hello", "ocf", "worker:status", "$SYS.a",
-		"_INBOX.a", ".a", "a.", "a..b", "t\xc3\xa9st", "a\tb",
+		"a b", "a\r\nPUB x 0",	"*",	       "a.>",	   "ocf.hello",
+		"ocf", "worker:status", "$SYS.a",      "_INBOX.a", ".a",
+		"a.",  "a..b",		"t\xc3\xa9st", "a\tb",
 	};
 
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
@@ -86,18 +87,20 @@ test_line_ends_are_refused(void)
 
 	for (int field = 0; field < 7; field++) {
 		struct query_head head = sample();
-		char **texts[] = { &head.service, &head.selector, &head.method, &head.path,
-				   &head.content_type, &head.traceparent };
+		char **texts[] = { &head.service, &head.selector,     &head.method,
+				   &head.path,	  &head.content_type, &head.traceparent };
 
 		if (field < 6)
 			*texts[field] = (char *)evil;
 		else
 			query_headers_add(&head.headers, "x-a", evil);
-		CU_ASSERT_EQUAL(bus_protocol_request_headers(&head, "r", &headers), -EINVAL);
+		CU_ASSERT_EQUAL(bus_protocol_request_headers(&head, "r", &headers),
+				-EINVAL);
 		query_headers_fini(&head.headers);
 	}
-	CU_ASSERT_EQUAL(bus_protocol_request_headers(&(struct query_head){ 0 }, evil, &headers),
-			-EINVAL);
+	CU_ASSERT_EQUAL(
+		bus_protocol_request_headers(&(struct query_head){ 0 }, evil, &headers),
+		-EINVAL);
 }
 
 static void
@@ -107,10 +110,14 @@ test_bad_requests_and_replies(void)
 		const char *name, *value;
 		int status; /* of the reply; 0: refused */
 	} replies[] = {
-		{ "Ocf-Status", "200", 200 }, { "Ocf-Status", "599", 599 },
-		{ "Ocf-Status", "199", 0 },   { "Ocf-Status", "600", 0 },
-		{ "Ocf-Status", "2e2", 0 },   { "Ocf-Status", "", 0 },
-		{ "Ocf-Status", "-200", 0 },  { "Http-Bad Name", "x", 200 },
+		{ "Ocf-Status", "200", 200 },
+		{ "Ocf-Status", "599", 599 },
+		{ "Ocf-Status", "199", 0 },
+		{ "Ocf-Status", "600", 0 },
+		{ "Ocf-Status", "2e2", 0 },
+		{ "Ocf-Status", "", 0 },
+		{ "Ocf-Status", "-200", 0 },
+		{ "Http-Bad Name", "x", 200 },
 		{ "Ocf-Status", "99999999999999999999999", 0 },
 	};
 	struct query_headers headers = { 0 };
@@ -137,7 +144,8 @@ test_bad_requests_and_replies(void)
 		query_headers_fini(&headers);
 	}
 	CU_ASSERT(bus_protocol_number("18446744073709551616", UINT64_MAX, &n) < 0);
-	CU_ASSERT(bus_protocol_number(" 1", 9, &n) < 0 && bus_protocol_number("10", 9, &n) < 0);
+	CU_ASSERT(bus_protocol_number(" 1", 9, &n) < 0 &&
+		  bus_protocol_number("10", 9, &n) < 0);
 	CU_ASSERT(bus_protocol_number("9", 9, &n) == 0 && n == 9);
 }
 

@@ -94,18 +94,20 @@ test_announcements(void)
 {
 	struct registry *reg = start(10);
 
-	CU_ASSERT(say(reg, 0,
-		      V1("a", ",\"slots\":4,\"client_id\":7,\"services\":[{\"name\":\"llm\","
-			      "\"match\":[\"model=x\",\"k=*\",\"all\"]},{\"name\":\"wc\"}]")) ==
-		  0);
+	CU_ASSERT(
+		say(reg, 0,
+		    V1("a",
+		       ",\"slots\":4,\"client_id\":7,\"services\":[{\"name\":\"llm\","
+		       "\"match\":[\"model=x\",\"k=*\",\"all\"]},{\"name\":\"wc\"}]")) ==
+		0);
 	CU_ASSERT(seen.ups == 1 && seen.slots == 4 && seen.is_direct);
 	CU_ASSERT(seen.services == 2 && seen.matches == 3);
 	/* The same, in another order of fields: nothing. */
 	CU_ASSERT(say(reg, 1,
 		      "{\"services\":[{\"match\":[\"model=x\",\"k=*\",\"all\"],\"name\":"
 		      "\"llm\"},{\"match\":[],\"name\":\"wc\"}],\"status\":\"connected\","
-		      "\"client_id\":7,\"slots\":4,\"id\":\"a\",\"v\":1,\"unknown\":[1]}") ==
-		  0);
+		      "\"client_id\":7,\"slots\":4,\"id\":\"a\",\"v\":1,\"unknown\":[1]"
+		      "}") == 0);
 	CU_ASSERT(seen.changes == 0 && seen.ups == 1);
 	/* Several on one connection; a re-announcement replaces. */
 	CU_ASSERT(say(reg, 1, V1("b", ",\"service\":\"wc\",\"client_id\":7")) == 0);
@@ -130,13 +132,16 @@ test_volatile_memory_is_not_news(void)
 {
 	struct registry *reg = start(10);
 
-	CU_ASSERT(say(reg, 0,
-		      V1("a", ",\"service\":\"s\",\"gpus\":[{\"name\":\"G\",\"memory\":10,"
-			      "\"memory_free\":9,\"memory_used\":1}]")) == 0);
-	CU_ASSERT_STRING_EQUAL(seen.hardware, "{\"gpus\":[{\"memory\":10,\"name\":\"G\"}]}");
-	CU_ASSERT(say(reg, 0,
-		      V1("a", ",\"service\":\"s\",\"gpus\":[{\"name\":\"G\",\"memory\":10,"
-			      "\"memory_free\":2,\"memory_used\":8}]")) == 0);
+	CU_ASSERT(
+		say(reg, 0,
+		    V1("a", ",\"service\":\"s\",\"gpus\":[{\"name\":\"G\",\"memory\":10,"
+			    "\"memory_free\":9,\"memory_used\":1}]")) == 0);
+	CU_ASSERT_STRING_EQUAL(seen.hardware,
+			       "{\"gpus\":[{\"memory\":10,\"name\":\"G\"}]}");
+	CU_ASSERT(
+		say(reg, 0,
+		    V1("a", ",\"service\":\"s\",\"gpus\":[{\"name\":\"G\",\"memory\":10,"
+			    "\"memory_free\":2,\"memory_used\":8}]")) == 0);
 	CU_ASSERT(seen.changes == 0);
 	registry_free(reg);
 }
@@ -170,8 +175,9 @@ static void
 test_legacy(void)
 {
 	struct registry *reg = start(10);
-	const char *text = "{\"service\":\"inference:m/x-1.5\",\"gpus\":[],\"client_id\":12,"
-			   "\"status\":\"connected\",\"offering\":[]}";
+	const char
+		*text = "{\"service\":\"inference:m/x-1.5\",\"gpus\":[],\"client_id\":12,"
+			"\"status\":\"connected\",\"offering\":[]}";
 	uint64_t ids[] = { 3, 12 };
 
 	/* Without eyes for connections nothing would ever say that it left. */
@@ -188,7 +194,8 @@ test_legacy(void)
 	/* A list from before it was there says nothing of it. */
 	registry_keep_clients(reg, 0, ids, 1);
 	CU_ASSERT(seen.downs == 0);
-	CU_ASSERT(say(reg, 0, "{\"service\":\"x\",\"client_id\":12,\"status\":\"busy\"}") == 0);
+	CU_ASSERT(say(reg, 0,
+		      "{\"service\":\"x\",\"client_id\":12,\"status\":\"busy\"}") == 0);
 	CU_ASSERT(seen.changes == 0);
 	registry_keep_clients(reg, 1, ids, 1);
 	CU_ASSERT(seen.downs == 1);
@@ -196,63 +203,83 @@ test_legacy(void)
 	CU_ASSERT(say(reg, 0, "{\"client_id\":12,\"status\":\"disconnected\"}") == 0);
 	CU_ASSERT(seen.downs == 2);
 	CU_ASSERT(say(reg, 0,
-		      "{\"service\":\"a b\",\"client_id\":12,\"status\":\"connected\"}") < 0);
+		      "{\"service\":\"a b\",\"client_id\":12,\"status\":\"connected\"}") <
+		  0);
 	registry_free(reg);
 }
+
+/* None of these is an announcement. */
+static const char *const nonsense[] = {
+	"",
+	"x",
+	"[]",
+	"null",
+	"{}",
+	"{\"v\":1}",
+	"{\"v\":1,\"id\":\"n\"}",
+	"{\"v\":2,\"id\":\"n\",\"status\":\"connected\",\"service\":\"s\"}",
+	"{\"v\":\"1\",\"id\":\"n\",\"status\":\"connected\",\"service\":\"s\"}",
+	"{\"v\":1,\"id\":\"n\",\"status\":\"gone\",\"service\":\"s\"}",
+	"{\"v\":1,\"id\":7,\"status\":\"connected\",\"service\":\"s\"}",
+	"{\"v\":1,\"id\":\"n\",\"id\":\"m\",\"status\":\"connected\",\"service\":"
+	"\"s\"}",
+	V1("", ",\"service\":\"s\""),
+	V1("a b", ",\"service\":\"s\""),
+	V1(".n", ",\"service\":\"s\""),
+	V1("n.", ",\"service\":\"s\""),
+	V1("n..m", ",\"service\":\"s\""),
+	V1("n*", ",\"service\":\"s\""),
+	V1("n>", ",\"service\":\"s\""),
+	V1("n\\r\\nPUB x", ",\"service\":\"s\""),
+	V1("n\\u0000", ",\"service\":\"s\""),
+	V1("n\\u00e9", ",\"service\":\"s\""),
+	V1("01234567890123456789012345678901234567890123456789012345678901234",
+	   ",\"service\":\"s\""),
+	V1("n", ""),
+	V1("n", ",\"service\":\"\""),
+	V1("n", ",\"service\":5"),
+	V1("n", ",\"service\":\"a\\r\\nb\""),
+	V1("n", ",\"service\":\"a\\tb\""),
+	V1("n", ",\"services\":[]"),
+	V1("n", ",\"services\":{}"),
+	V1("n", ",\"services\":[7]"),
+	V1("n", ",\"services\":[{}]"),
+	V1("n", ",\"services\":[{\"name\":\"s\"},{\"name\":\"s\"}]"),
+	V1("n", ",\"services\":[{\"name\":\"s\",\"match\":\"all\"}]"),
+	V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[7]}]"),
+	V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[\"model\"]}]"),
+	V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[\"=x\"]}]"),
+	V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[\"a=\\n\"]}]"),
+	V1("n", ",\"service\":\"s\",\"slots\":0"),
+	V1("n", ",\"service\":\"s\",\"slots\":-1"),
+	V1("n", ",\"service\":\"s\",\"slots\":4097"),
+	V1("n", ",\"service\":\"s\",\"slots\":1.5"),
+	V1("n", ",\"service\":\"s\",\"slots\":\"1\""),
+	V1("n", ",\"service\":\"s\",\"slots\":99999999999999999999"),
+	V1("n", ",\"service\":\"s\",\"hb_s\":0"),
+	V1("n", ",\"service\":\"s\",\"hb_s\":3601"),
+	V1("n", ",\"service\":\"s\",\"client_id\":-1"),
+	V1("n", ",\"service\":\"s\",\"metadata\":[]"),
+	V1("n", ",\"service\":\"s\",\"metadata\":\"x\""),
+	V1("n", ",\"service\":\"s\",\"hardware\":7"),
+	V1("n", ",\"service\":\"s\",\"gpus\":{}"),
+	"{\"service\":\"s\",\"status\":\"connected\"}",
+	"{\"service\":\"s\",\"status\":\"connected\",\"client_id\":0}",
+	"{\"service\":\"s\",\"status\":\"connected\",\"client_id\":\"5\"}",
+	"{\"v\":1,\"id\":\"\xff\",\"status\":\"connected\",\"service\":\"s\"}",
+};
 
 static void
 test_nonsense(void)
 {
 	struct registry *reg = start(100);
 	char *deep = mem_alloc(3000), *huge = mem_alloc(20000);
-	static const char *const table[] = {
-		"", "x", "[]", "null", "{}", "{\"v\":1}", "{\"v\":1,\"id\":\"n\"}",
-		"{\"v\":2,\"id\":\"n\",\"status\":\"connected\",\"service\":\"s\"}",
-		"{\"v\":\"1\",\"id\":\"n\",\"status\":\"connected\",\"service\":\"s\"}",
-		"{\"v\":1,\"id\":\"n\",\"status\":\"gone\",\"service\":\"s\"}",
-		"{\"v\":1,\"id\":7,\"status\":\"connected\",\"service\":\"s\"}",
-		"{\"v\":1,\"id\":\"n\",\"id\":\"m\",\"status\":\"connected\",\"service\":\"s\"}",
-		V1("", ",\"service\":\"s\""), V1("a b", ",\"service\":\"s\""),
-		V1(".n", ",\"service\":\"s\""), V1("n.", ",\"service\":\"s\""),
-		V1("n..m", ",\"service\":\"s\""), V1("n*", ",\"service\":\"s\""),
-		V1("n>", ",\"service\":\"s\""), V1("n\\r\\nPUB x", ",\"service\":\"s\""),
-		V1("n\\u0000", ",\"service\":\"s\""), V1("n\\u00e9", ",\"service\":\"s\""),
-		V1("01234567890123456789012345678901234567890123456789012345678901234",
-		   ",\"service\":\"s\""),
-		V1("n", ""), V1("n", ",\"service\":\"\""), V1("n", ",\"service\":5"),
-		V1("n", ",\"service\":\"a\\r\\nb\""), V1("n", ",\"service\":\"a\\tb\""),
-		V1("n", ",\"services\":[]"), V1("n", ",\"services\":{}"),
-		V1("n", ",\"services\":[7]"), V1("n", ",\"services\":[{}]"),
-		V1("n", ",\"services\":[{\"name\":\"s\"},{\"name\":\"s\"}]"),
-		V1("n", ",\"services\":[{\"name\":\"s\",\"match\":\"all\"}]"),
-		V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[7]}]"),
-		V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[\"model\"]}]"),
-		V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[\"=x\"]}]"),
-		V1("n", ",\"services\":[{\"name\":\"s\",\"match\":[\"a=\\n\"]}]"),
-		V1("n", ",\"service\":\"s\",\"slots\":0"),
-		V1("n", ",\"service\":\"s\",\"slots\":-1"),
-		V1("n", ",\"service\":\"s\",\"slots\":4097"),
-		V1("n", ",\"service\":\"s\",\"slots\":1.5"),
-		V1("n", ",\"service\":\"s\",\"slots\":\"1\""),
-		V1("n", ",\"service\":\"s\",\"slots\":99999999999999999999"),
-		V1("n", ",\"service\":\"s\",\"hb_s\":0"),
-		V1("n", ",\"service\":\"s\",\"hb_s\":3601"),
-		V1("n", ",\"service\":\"s\",\"client_id\":-1"),
-		V1("n", ",\"service\":\"s\",\"metadata\":[]"),
-		V1("n", ",\"service\":\"s\",\"metadata\":\"x\""),
-		V1("n", ",\"service\":\"s\",\"hardware\":7"),
-		V1("n", ",\"service\":\"s\",\"gpus\":{}"),
-		"{\"service\":\"s\",\"status\":\"connected\"}",
-		"{\"service\":\"s\",\"status\":\"connected\",\"client_id\":0}",
-		"{\"service\":\"s\",\"status\":\"connected\",\"client_id\":\"5\"}",
-		"{\"v\":1,\"id\":\"\xff\",\"status\":\"connected\",\"service\":\"s\"}",
-	};
 
 	say(reg, 0, V1("ok", ",\"service\":\"s\""));
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+	for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
 		seen.warnings = 0;
-		if (say(reg, (ms_t)i * 100 * MS_SECOND, table[i]) != -OCF_EMALFORMED)
-			tap_note("was taken: %s", table[i]);
+		if (say(reg, (ms_t)i * 100 * MS_SECOND, nonsense[i]) != -OCF_EMALFORMED)
+			tap_note("was taken: %s", nonsense[i]);
 		CU_ASSERT(seen.warnings == 1);
 		CU_ASSERT(strpbrk(seen.warning, "\r\n") == NULL);
 		CU_ASSERT(seen.ups == 1 && seen.changes == 0 && registry_len(reg) == 1);
@@ -277,8 +304,9 @@ test_warnings_name_who_and_why_once(void)
 	struct registry *reg = start(1);
 
 	say(reg, 0, V1("bad", ",\"service\":\"s\",\"slots\":0"));
-	CU_ASSERT_STRING_EQUAL(seen.warning, "worker `bad`: `slots` must be a whole number "
-					     "from 1 to 4096");
+	CU_ASSERT_STRING_EQUAL(seen.warning,
+			       "worker `bad`: `slots` must be a whole number "
+			       "from 1 to 4096");
 	for (ms_t now = 5000; now < MS_MINUTE; now += 5000)
 		say(reg, now, V1("bad", ",\"service\":\"s\",\"slots\":0"));
 	CU_ASSERT(seen.warnings == 1);

@@ -81,7 +81,8 @@ test_spans_have_two_units_at_most(void)
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		char text[FORMAT_SIZE];
 
-		CU_ASSERT_STRING_EQUAL(format_span(table[i].seconds, text), table[i].text);
+		CU_ASSERT_STRING_EQUAL(format_span(table[i].seconds, text),
+				       table[i].text);
 	}
 }
 
@@ -113,32 +114,16 @@ static void
 test_private_addresses_are_known(void)
 {
 	static const char *const private[] = {
-		"10.1.2.3:8093",
-		"172.16.0.1:1",
-		"172.31.255.255:1",
-		"192.168.0.1:1",
-		"127.0.0.1:8093",
-		"169.254.1.1:1",
-		"100.64.0.1:1",
-		"100.127.0.1:1",
-		"[::1]:8093",
-		"[fe80::1%eth0]:1",
-		"[fd00::1]:1",
-		"[::ffff:10.0.0.1]:1",
-		"localhost:1",
-		"Box.Local:1",
-		"nas.lan:1",
+		"10.1.2.3:8093",    "172.16.0.1:1",   "172.31.255.255:1",
+		"192.168.0.1:1",    "127.0.0.1:8093", "169.254.1.1:1",
+		"100.64.0.1:1",	    "100.127.0.1:1",  "[::1]:8093",
+		"[fe80::1%eth0]:1", "[fd00::1]:1",    "[::ffff:10.0.0.1]:1",
+		"localhost:1",	    "Box.Local:1",    "nas.lan:1",
 	};
 	static const char *const public[] = {
-		"8.8.8.8:1",
-		"172.32.0.1:1",
-		"172.15.0.1:1",
-		"192.169.0.1:1",
-		"100.128.0.1:1",
-		"[2001:db8::1]:1",
-		"[::ffff:8.8.8.8]:1",
-		"example.org:1",
-		"notlocal:1",
+		"8.8.8.8:1",	      "172.32.0.1:1",  "172.15.0.1:1",
+		"192.169.0.1:1",      "100.128.0.1:1", "[2001:db8::1]:1",
+		"[::ffff:8.8.8.8]:1", "example.org:1", "notlocal:1",
 	};
 
 	for (size_t i = 0; i < sizeof(private) / sizeof(private[0]); i++)
@@ -157,7 +142,8 @@ static const struct tap_test tests[] = {
 	  test_milliseconds_have_two_or_three_digits },
 	{ "names are escaped in URLs, paths only where they must be",
 	  test_names_are_escaped_in_urls },
-	{ "private addresses are told from public ones", test_private_addresses_are_known },
+	{ "private addresses are told from public ones",
+	  test_private_addresses_are_known },
 };
 
 int

@@ -275,8 +275,8 @@ static void
 test_add_wins(void)
 {
 	struct row add = row_of((struct dot){ 1, 5 }, 10, none, "a", 1);
-	struct row removed =
-		row_of((struct dot){ 1, 6 }, 11, (struct dot){ 1, 5 }, NULL, 2);
+	struct row removed = row_of((struct dot){ 1, 6 }, 11, (struct dot){ 1, 5 }, NULL,
+				    2);
 	struct row again = row_of((struct dot){ 2, 1 }, 9, (struct dot){ 1, 5 }, "b", 3);
 	struct row row;
 

@@ -39,7 +39,15 @@ desk_note(struct desk *k, const struct dispatch_action *a)
 
 	CU_ASSERT_FATAL(k->len < ACTIONS_MAX);
 	k->letters[k->len++] = letters[a->type];
-	*s = (struct said){ .type = a->type, .link = a->link, .query = a->query, .run = a->run, .worker = a->worker_id, .parts = a->parts, .len = a->data.len, .is_last = a->is_last, .is_final = a->is_final };
+	*s = (struct said){ .type = a->type,
+			    .link = a->link,
+			    .query = a->query,
+			    .run = a->run,
+			    .worker = a->worker_id,
+			    .parts = a->parts,
+			    .len = a->data.len,
+			    .is_last = a->is_last,
+			    .is_final = a->is_final };
 	if (a->error != NULL) {
 		s->status = a->error->status;
 		s->retry_after = a->error->retry_after_s;
@@ -87,7 +95,11 @@ did(struct desk *k, struct dispatch_event e, const char *letters)
 static void
 desk_open(struct desk *k)
 {
-	struct dispatch_config config = { .seed = 3, .queue_max = 2, .buffer_bytes_max = 4 << 20, .retries = 1, .body_bytes_max = 1 << 20 };
+	struct dispatch_config config = { .seed = 3,
+					  .queue_max = 2,
+					  .buffer_bytes_max = 4 << 20,
+					  .retries = 1,
+					  .body_bytes_max = 1 << 20 };
 
 	*k = (struct desk){ .now = 1000 };
 	memset(config.self.b, 0xab, ID_BYTES);
@@ -110,8 +122,14 @@ worker(struct desk *k, uint64_t number, int slots, const char *match)
 {
 	static char name[20], text[64];
 	char *texts[] = { text };
-	struct dispatch_service service = { .name = "wc", .match = texts, .match_len = match != NULL };
-	struct dispatch_worker info = { .worker = number, .name = name, .slots = slots, .services = &service, .services_len = 1 };
+	struct dispatch_service service = { .name = "wc",
+					    .match = texts,
+					    .match_len = match != NULL };
+	struct dispatch_worker info = { .worker = number,
+					.name = name,
+					.slots = slots,
+					.services = &service,
+					.services_len = 1 };
 
 	snprintf(name, sizeof(name), "w%d", (int)number);
 	snprintf(text, sizeof(text), "%s", match != NULL ? match : "");
@@ -135,9 +153,20 @@ static const char *
 ask(struct desk *k, struct ask a)
 {
 	char id[] = "r", service[] = "wc", method[] = "POST", path[] = "/", selector[64];
-	struct query_head head = { .request_id = id, .service = service, .method = method, .path = path, .is_idempotent = a.is_idempotent, .body_len = a.body_len, .hops = (uint8_t)a.hops, .timeout_ms = a.timeout != 0 ? a.timeout : MS_MINUTE };
+	struct query_head head = { .request_id = id,
+				   .service = service,
+				   .method = method,
+				   .path = path,
+				   .is_idempotent = a.is_idempotent,
+				   .body_len = a.body_len,
+				   .hops = (uint8_t)a.hops,
+				   .timeout_ms = a.timeout != 0 ? a.timeout : MS_MINUTE };
 	struct dispatch_candidate candidates[5];
-	struct dispatch_event e = { .type = DISPATCH_EVENT_QUERY_NEW, .link = a.link, .query = a.query, .head = &head, .candidates = candidates };
+	struct dispatch_event e = { .type = DISPATCH_EVENT_QUERY_NEW,
+				    .link = a.link,
+				    .query = a.query,
+				    .head = &head,
+				    .candidates = candidates };
 
 	if (a.selector != NULL) {
 		snprintf(selector, sizeof(selector), "%s", a.selector);
@@ -189,7 +218,8 @@ test_answer(void)
 
 	desk_open(&k);
 	worker(&k, 7, 1, NULL);
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 1, .is_here = true }), "To") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 1, .is_here = true }), "To") ==
+		  0);
 	CU_ASSERT(k.said[1].run == 1 && k.said[1].worker == 7);
 	CU_ASSERT(k.said[1].timeout == MS_MINUTE);
 	e = run_event(DISPATCH_EVENT_RUN_HEAD, 0, 1);
@@ -197,7 +227,11 @@ test_answer(void)
 	CU_ASSERT(did(&k, e, "H") && k.said[0].status == 201);
 	CU_ASSERT(strcmp(k.said[0].who, "w7") == 0);
 	CU_ASSERT(did(&k, run_data(0, 1, "5\n", false), "D") && k.said[0].len == 2);
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CREDIT, .query = 1, .parts = 1 }, "c"));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CREDIT,
+					       .query = 1,
+					       .parts = 1 },
+		      "c"));
 	CU_ASSERT(did(&k, run_data(0, 1, "", true), "D") && k.said[0].is_last);
 	CU_ASSERT(dispatch_due(k.dispatch) == -1);
 	desk_close(&k);
@@ -212,7 +246,10 @@ test_late_binding(void)
 	worker(&k, 1, 1, "model=a");
 	ask(&k, (struct ask){ .query = 1, .is_here = true });
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 2, .is_here = true }), "") == 0);
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 3, .is_here = true, .selector = "model=a" }), "") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 3,
+					       .is_here = true,
+					       .selector = "model=a" }),
+			 "") == 0);
 	/* The queue is full: told when to come back. */
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 4, .is_here = true }), "E") == 0);
 	CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after >= 1);
@@ -232,7 +269,10 @@ test_selectors(void)
 
 	desk_open(&k);
 	worker(&k, 1, 1, "model=a");
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 1, .is_here = true, .selector = "model=b" }), "E") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 1,
+					       .is_here = true,
+					       .selector = "model=b" }),
+			 "E") == 0);
 	CU_ASSERT(k.said[0].status == 503 && strstr(k.said[0].text, "\"wc\"") != NULL);
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 2 }), "E") == 0);
 	CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after == 1);
@@ -255,7 +295,8 @@ test_deadline(void)
 	CU_ASSERT(strstr(k.said[0].text, "free within 2 s") != NULL);
 	k.now = 6000;
 	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_TICK }, "Ex"));
-	CU_ASSERT(strstr(k.said[0].text, "worker w1 on node abababab did not finish") != NULL);
+	CU_ASSERT(strstr(k.said[0].text, "worker w1 on node abababab did not finish") !=
+		  NULL);
 	CU_ASSERT(strcmp(k.said[0].who, "w1") == 0);
 	/* The slot is held until the worker has stopped, or for a while. */
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 3, .is_here = true }), "") == 0);
@@ -276,7 +317,10 @@ test_elsewhere(void)
 	struct desk k;
 
 	desk_open(&k);
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12 }, .nodes_len = 2 }), "o") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 1,
+					       .nodes = { 11, 12 },
+					       .nodes_len = 2 }),
+			 "o") == 0);
 	first = k.said[0].link;
 	CU_ASSERT(k.said[0].hops == 1);
 	/* Nobody there has taken it: the other node is tried. */
@@ -287,7 +331,10 @@ test_elsewhere(void)
 	CU_ASSERT(did(&k, run_data(first, 1, "x", true), ""));
 	CU_ASSERT(did(&k, run_data(first, 2, "x", true), ""));
 	CU_ASSERT(did(&k, run_event(DISPATCH_EVENT_RUN_TAKEN, second, 2), "Tg"));
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = second }, "E"));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN,
+					       .link = second },
+		      "E"));
 	CU_ASSERT(k.said[0].status == 502 && k.said[0].is_taken);
 	CU_ASSERT(strstr(k.said[0].text, "was lost") != NULL);
 	desk_close(&k);
@@ -300,7 +347,10 @@ test_idempotent(void)
 	struct desk k;
 
 	desk_open(&k);
-	ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12, 13 }, .nodes_len = 3, .is_idempotent = true });
+	ask(&k, (struct ask){ .query = 1,
+			      .nodes = { 11, 12, 13 },
+			      .nodes_len = 3,
+			      .is_idempotent = true });
 	first = k.said[0].link;
 	CU_ASSERT(did(&k, run_event(DISPATCH_EVENT_RUN_TAKEN, first, 1), "T"));
 	/* One retry is allowed after it was taken, not two. */
@@ -310,7 +360,10 @@ test_idempotent(void)
 	CU_ASSERT(did(&k, run_failed(k.said[0].link, 2, DISPATCH_LOST), "E"));
 	CU_ASSERT(k.said[0].status == 502);
 	/* What the worker itself answers is final. */
-	ask(&k, (struct ask){ .query = 2, .nodes = { 11, 12 }, .nodes_len = 2, .is_idempotent = true });
+	ask(&k, (struct ask){ .query = 2,
+			      .nodes = { 11, 12 },
+			      .nodes_len = 2,
+			      .is_idempotent = true });
 	CU_ASSERT(did(&k, run_failed(k.said[0].link, 3, DISPATCH_ANSWERED), "E"));
 	CU_ASSERT(k.said[0].is_final && strcmp(k.said[0].text, "it broke") == 0);
 	desk_close(&k);
@@ -322,7 +375,10 @@ test_after_first_byte(void)
 	struct desk k;
 
 	desk_open(&k);
-	ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12 }, .nodes_len = 2, .is_idempotent = true });
+	ask(&k, (struct ask){ .query = 1,
+			      .nodes = { 11, 12 },
+			      .nodes_len = 2,
+			      .is_idempotent = true });
 	CU_ASSERT(did(&k, run_data(k.said[0].link, 1, "x", false), "HD"));
 	step(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 11 });
 	if (k.len == 0)
@@ -340,21 +396,35 @@ test_receiver_go(void)
 	desk_open(&k);
 	worker(&k, 1, 1, NULL);
 	/* Not idempotent: the worker waits for GO, its slot is reserved. */
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5, .query = 9, .hops = 1 }), "T") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5, .query = 9, .hops = 1 }),
+			 "T") == 0);
 	CU_ASSERT(k.said[0].link == 5 && k.said[0].query == 9);
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_GO, .link = 5, .query = 9 }, "o"));
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_GO, .link = 5, .query = 9 }, ""));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){
+			      .type = DISPATCH_EVENT_QUERY_GO, .link = 5, .query = 9 },
+		      "o"));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){
+			      .type = DISPATCH_EVENT_QUERY_GO, .link = 5, .query = 9 },
+		      ""));
 	CU_ASSERT(did(&k, run_data(0, 1, "", true), "HD") && k.said[0].link == 5);
 	ask(&k, (struct ask){ .link = 5, .query = 10, .hops = 1 });
 	k.now += DISPATCH_GO_MS;
 	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_TICK }, "E"));
 	CU_ASSERT(k.said[0].status == 503 && !k.said[0].is_taken);
 	/* Idempotent: at once. A second hop: never. */
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5, .query = 11, .hops = 1, .is_idempotent = true }), "To") == 0);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5,
+					       .query = 11,
+					       .hops = 1,
+					       .is_idempotent = true }),
+			 "To") == 0);
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5, .query = 12, .hops = 2 }),
 			 "E") == 0);
 	/* Its asker is gone: the worker is told. */
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 5 }, "x"));
+	CU_ASSERT(did(
+		&k,
+		(struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 5 },
+		"x"));
 	CU_ASSERT(did(&k, run_failed(0, 3, DISPATCH_ANSWERED), ""));
 	desk_close(&k);
 }
@@ -378,7 +448,10 @@ test_returned(void)
 	/* The last worker goes: nothing waits for it. */
 	e.run = 2;
 	step(&k, e);
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE, .worker_id = 1 }, "E"));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE,
+					       .worker_id = 1 },
+		      "E"));
 	CU_ASSERT(k.said[0].status == 503 && strstr(k.said[0].text, "is gone") != NULL);
 	desk_close(&k);
 }
@@ -393,13 +466,20 @@ test_worker_gone(void)
 	ask(&k, (struct ask){ .query = 1, .is_here = true });
 	ask(&k, (struct ask){ .query = 2, .is_here = true, .is_idempotent = true });
 	worker(&k, 2, 1, NULL); /* takes 2 */
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE, .worker_id = 1 }, "E"));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE,
+					       .worker_id = 1 },
+		      "E"));
 	CU_ASSERT(k.said[0].query == 1 && k.said[0].status == 502);
 	CU_ASSERT(strstr(k.said[0].text, "worker w1") != NULL);
 	worker(&k, 3, 1, NULL);
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE, .worker_id = 2 }, "To"));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_WORKER_GONE,
+					       .worker_id = 2 },
+		      "To"));
 	CU_ASSERT(k.said[1].worker == 3 && k.said[1].attempt == 1);
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_BUS_DOWN }, "E"));
+	CU_ASSERT(
+		did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_BUS_DOWN }, "E"));
 	CU_ASSERT(k.said[0].status == 502);
 	desk_close(&k);
 }
@@ -407,7 +487,10 @@ test_worker_gone(void)
 static struct dispatch_event
 body(uint64_t query, const char *data, size_t len, bool is_last)
 {
-	return (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_BODY, .query = query, .data = bytes_of(data, len), .is_last = is_last };
+	return (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_BODY,
+					.query = query,
+					.data = bytes_of(data, len),
+					.is_last = is_last };
 }
 
 static void
@@ -417,9 +500,12 @@ test_body(void)
 	struct desk k;
 
 	desk_open(&k);
-	ask(&k, (struct ask){ .query = 1, .nodes = { 11, 12 }, .nodes_len = 2, .body_len = -1 });
+	ask(&k,
+	    (struct ask){
+		    .query = 1, .nodes = { 11, 12 }, .nodes_len = 2, .body_len = -1 });
 	for (int i = 0; i < LIMIT_PARTS_WINDOW; i++)
-		CU_ASSERT(did(&k, body(1, "part", 4, false), "bW") && k.said[1].parts == 1);
+		CU_ASSERT(did(&k, body(1, "part", 4, false), "bW") &&
+			  k.said[1].parts == 1);
 	/* The run has no credit left: one more window waits here, and no more is asked for. */
 	for (int i = 0; i < LIMIT_PARTS_WINDOW; i++)
 		CU_ASSERT(did(&k, body(1, "part", 4, false), ""));
@@ -437,7 +523,10 @@ test_body(void)
 	/* It goes elsewhere, and all of the body with it. */
 	CU_ASSERT(did(&k, run_failed(credit.link, 1, DISPATCH_NOT_TAKEN),
 		      "obbbbbbbbbbbbbbbb"));
-	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CANCEL, .query = 1 }, "x"));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CANCEL,
+					       .query = 1 },
+		      "x"));
 	desk_close(&k);
 }
 
@@ -462,9 +551,11 @@ test_bad_bodies(void)
 	CU_ASSERT(did(&k, body(4, big, sizeof(big), false), "Ex"));
 	CU_ASSERT(did(&k, run_failed(0, 3, DISPATCH_ANSWERED), ""));
 	/* Beyond http.max_body while it streams. */
-	ask(&k, (struct ask){ .query = 5, .nodes = { 11 }, .nodes_len = 1, .body_len = -1 });
+	ask(&k,
+	    (struct ask){ .query = 5, .nodes = { 11 }, .nodes_len = 1, .body_len = -1 });
 	for (int i = 0; i < 17; i++)
-		CU_ASSERT(step(&k, body(5, big, 60000, false))[0] == (i < 16 ? 'b' : '\0'));
+		CU_ASSERT(step(&k, body(5, big, 60000, false))[0] ==
+			  (i < 16 ? 'b' : '\0'));
 	CU_ASSERT(did(&k, body(5, big, 60000, false), "Ex") && k.said[0].status == 413);
 	desk_close(&k);
 }
@@ -495,10 +586,19 @@ test_memory(void)
 	ask(&k, (struct ask){ .query = 1, .is_here = true, .body_len = 0 });
 	/* 4 MiB hold four windows of 960 KiB; a fifth body has no room. */
 	for (uint64_t q = 2; q <= 5; q++)
-		ask(&k, (struct ask){ .query = q, .nodes = { 11 }, .nodes_len = 1, .body_len = -1 });
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 6, .nodes = { 11 }, .nodes_len = 1, .body_len = -1 }), "E") == 0);
+		ask(&k, (struct ask){ .query = q,
+				      .nodes = { 11 },
+				      .nodes_len = 1,
+				      .body_len = -1 });
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 6,
+					       .nodes = { 11 },
+					       .nodes_len = 1,
+					       .body_len = -1 }),
+			 "E") == 0);
 	CU_ASSERT(k.said[0].status == 503 && strstr(k.said[0].text, "memory") != NULL);
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 7, .nodes = { 11 }, .nodes_len = 1 }), "o") == 0);
+	CU_ASSERT(strcmp(ask(&k,
+			     (struct ask){ .query = 7, .nodes = { 11 }, .nodes_len = 1 }),
+			 "o") == 0);
 	step(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 11 });
 	step(&k, run_data(0, 1, "", true));
 	desk_close(&k);
@@ -506,11 +606,13 @@ test_memory(void)
 
 static const struct tap_test tests[] = {
 	{ "a worker's reply passes to its client, part by part", test_answer },
-	{ "queries wait for a free slot of a worker that serves them, first come first served",
+	{ "queries wait for a free slot of a worker that serves them, first come first "
+	  "served",
 	  test_late_binding },
 	{ "a selector that nobody serves, or no candidate, is 503", test_selectors },
 	{ "at its deadline a query ends with 504, wherever it is", test_deadline },
-	{ "what nobody has taken goes elsewhere; what was taken does not", test_elsewhere },
+	{ "what nobody has taken goes elsewhere; what was taken does not",
+	  test_elsewhere },
 	{ "an idempotent query is tried again, as often as configured", test_idempotent },
 	{ "after the first byte nothing is tried again", test_after_first_byte },
 	{ "a query of another node runs when its asker says so, and ends with its link",
@@ -519,7 +621,8 @@ static const struct tap_test tests[] = {
 	  test_returned },
 	{ "a worker that vanishes fails its queries over", test_worker_gone },
 	{ "a body passes under credits and follows its query elsewhere", test_body },
-	{ "bodies that are too long, too short or badly cut are refused", test_bad_bodies },
+	{ "bodies that are too long, too short or badly cut are refused",
+	  test_bad_bodies },
 	{ "a worker that ignores its window is cut off", test_reply_window },
 	{ "bodies have a bound in all", test_memory },
 };

@@ -201,8 +201,8 @@ host_admin(void *arg, const char *name, const json_t *body, json_t **ret_reply,
 		error_set(err, 0, "this node does not hold the CA's key");
 		return 403;
 	}
-	*ret_reply =
-		json_pack("{s:s,s:O}", "name", name, "body", (json_t *)(uintptr_t)body);
+	*ret_reply = json_pack("{s:s,s:O}", "name", name, "body",
+			       (json_t *)(uintptr_t)body);
 	return 200;
 }
 
@@ -464,8 +464,8 @@ test_bad_query_heads(void)
 static void
 test_model_of_body(void)
 {
-#define JSON_POST(type, len)                                        \
-	"POST /v1/service/llm HTTP/1.1\r\n" H "Content-Type: " type \
+#define JSON_POST(type, len)                                                             \
+	"POST /v1/service/llm HTTP/1.1\r\n" H "Content-Type: " type                      \
 	"\r\nContent-Length: " #len "\r\n\r\n"
 	struct bench b;
 
@@ -587,7 +587,7 @@ test_cancel(void)
 }
 
 #define FROM(host, more) "GET /v1/status HTTP/1.1\r\nHost: " host "\r\n" more "\r\n"
-#define POST_FROM(host, origin) \
+#define POST_FROM(host, origin)                                                          \
 	"POST /v1/service/wc HTTP/1.1\r\nHost: " host "\r\nOrigin: " origin "\r\n\r\n"
 static void
 test_sites(void)
@@ -709,8 +709,9 @@ network_site(const struct access *a, const char *method, const char *host,
 	struct errmsg err;
 
 	if (origin != NULL)
-		head.headers[head.headers_len++] =
-			(struct http_header){ .name = "origin", .value = origin };
+		head.headers[head.headers_len++] = (struct http_header){
+			.name = "origin", .value = origin
+		};
 	return access_check_site(a, ACCESS_NETWORK, &head, &err);
 }
 
@@ -718,8 +719,11 @@ static void
 test_network_sites(void)
 {
 	static const char *const names[] = { "box.example" };
-	struct access_config named = { .names = names, .names_len = 1, .is_public = true };
-	struct access_config open = { .is_public = true }, closed = { .is_public = false };
+	struct access_config named = { .names = names,
+				       .names_len = 1,
+				       .is_public = true };
+	struct access_config open = { .is_public = true },
+			     closed = { .is_public = false };
 	struct access *a;
 	struct errmsg err;
 
@@ -782,8 +786,8 @@ test_metrics(void)
 	double bounds[] = { 0.1, 1 };
 	char *labels = metrics_labels("a", "x\"\\\ny", "b", "2", NULL);
 	uint64_t *counter = metrics_counter(m, "ocf_c_total", "Counts\nit.", labels);
-	struct metric_histogram *h =
-		metrics_histogram(m, "ocf_h_seconds", "H.", NULL, bounds, 2);
+	struct metric_histogram *h = metrics_histogram(m, "ocf_h_seconds", "H.", NULL,
+						       bounds, 2);
 	int one = 1;
 
 	(*counter) += 3;

@@ -446,8 +446,8 @@ test_mutations(void)
 		"100-continue\r\n\r\n5;e=f\r\nhello\r\n0\r\nT: v\r\n\r\nGET / "
 		"HTTP/1.0\r\n\r\n",
 	};
-	static const char bytes[] =
-		"\r\n\r\n \t:;,0123456789abcdefx/?%\"\x7f\x80\x00\x01HTTP";
+	static const char
+		bytes[] = "\r\n\r\n \t:;,0123456789abcdefx/?%\"\x7f\x80\x00\x01HTTP";
 	int rounds = tap_is_quick() ? 500 : 5000;
 	struct rng rng;
 
@@ -459,8 +459,8 @@ test_mutations(void)
 		char *whole;
 
 		for (uint64_t n = 1 + rng_below(&rng, 3); n > 0; n--)
-			in[rng_below(&rng, len)] =
-				(uint8_t)bytes[rng_below(&rng, sizeof(bytes) - 1)];
+			in[rng_below(&rng, len)] = (uint8_t)
+				bytes[rng_below(&rng, sizeof(bytes) - 1)];
 		whole = trace_of(bytes_of(in, len), 0);
 		expect_cut(bytes_of(in, len), whole, rng_below(&rng, len));
 		expect_cut(bytes_of(in, len), whole, SIZE_MAX);

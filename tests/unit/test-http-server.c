@@ -17,8 +17,7 @@
 #define GET(path) "GET " path " HTTP/1.1\r\n" H "\r\n"
 #define CHUNKED "Transfer-Encoding: chunked\r\n\r\n"
 
-enum { BIG_BYTES = 16 * 1024 * 1024,
-       BODY_MAX = 8 * 1024 * 1024 };
+enum { BIG_BYTES = 16 * 1024 * 1024, BODY_MAX = 8 * 1024 * 1024 };
 
 /* One server, and what it saw. */
 struct bench {

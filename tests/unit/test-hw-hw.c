@@ -69,7 +69,8 @@ test_control_groups_limit(void)
 	CU_ASSERT_EQUAL(inv.memory, 1048576);
 
 	start("cgroup1");
-	put("/proc/self/cgroup", "3:cpu,cpuacct:/x\n4:memory:/x\n5:cpuset:/x\nnonsense\n");
+	put("/proc/self/cgroup",
+	    "3:cpu,cpuacct:/x\n4:memory:/x\n5:cpuset:/x\nnonsense\n");
 	put("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "100000\n");
 	put("/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n");
 	put("/sys/fs/cgroup/memory/x/memory.limit_in_bytes", "9223372036854771712\n");
@@ -126,11 +127,11 @@ test_cuda_visible_devices(void)
 		const char *value;
 		const char *seen;
 	} table[] = {
-		{ NULL, "012" },      { "", "" },	      { "1", "1" },
-		{ "2,0", "02" },      { "0, 1", "01" },	      { "-1", "" },
-		{ "0,7,1", "0" },     { "NoDevFiles", "" },   { "GPU-ab", "1" },
+		{ NULL, "012" },	{ "", "" },	      { "1", "1" },
+		{ "2,0", "02" },	{ "0, 1", "01" },     { "-1", "" },
+		{ "0,7,1", "0" },	{ "NoDevFiles", "" }, { "GPU-ab", "1" },
 		{ "GPU-cccc,0", "02" }, { "GPU-zz,0", "" },   { "MIG-GPU-aaaa/1/0", "0" },
-		{ "1x", "" },	      { "0,,1", "0" },
+		{ "1x", "" },		{ "0,,1", "0" },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -180,7 +181,8 @@ main(int argc, char **argv)
 		  test_control_groups_limit },
 		{ "gpus are display controllers of known makers that can be opened",
 		  test_gpus_are_those_that_can_be_opened },
-		{ "CUDA_VISIBLE_DEVICES is read as CUDA does", test_cuda_visible_devices },
+		{ "CUDA_VISIBLE_DEVICES is read as CUDA does",
+		  test_cuda_visible_devices },
 		{ "the real machine has a cpu, and affinity counts", test_real_machine },
 	};
 	int status = TAP_MAIN(argc, argv, tests);

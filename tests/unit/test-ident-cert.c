@@ -58,7 +58,8 @@ test_cert_good(void)
 		cert_check_ca(buf_bytes(&c.ca_cert), now, &cluster, ca_public, &err), 0);
 	CU_ASSERT(id_equal(&cluster, &expected_cluster));
 	CU_ASSERT_EQUAL(cert_check(buf_bytes(&c.cert), buf_bytes(&c.ca_cert), now, &id,
-				   public_key, &err), 0);
+				   public_key, &err),
+			0);
 	CU_ASSERT(id_equal(&id, &expected));
 	CU_ASSERT(memcmp(public_key, c.public_key, sizeof(public_key)) == 0);
 	CU_ASSERT(c.cert.len < 500);
@@ -201,10 +202,10 @@ test_identity_round_trip(void)
 	CU_ASSERT_EQUAL(identity_create(folder, &joined, &err), -EEXIST);
 	CU_ASSERT_EQUAL(identity_save(made, folder, &err), -EEXIST);
 	/* As a member without the CA's key. */
-	CU_ASSERT_EQUAL_FATAL(identity_new_joined(made->node_key,
-						  buf_bytes(&made->node_cert),
-						  buf_bytes(&made->ca_cert), BYTES_NONE,
-						  &joined, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		identity_new_joined(made->node_key, buf_bytes(&made->node_cert),
+				    buf_bytes(&made->ca_cert), BYTES_NONE, &joined, &err),
+		0);
 	CU_ASSERT_EQUAL(identity_save(joined, copy, &err), 0);
 	identity_free(joined);
 	CU_ASSERT_EQUAL_FATAL(identity_load(copy, &joined, &err), 0);

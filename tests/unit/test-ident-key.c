@@ -73,8 +73,8 @@ test_sign_flips_refused(void)
 	accepted += ident_verify(public_key, bytes_of(message, sizeof(message) - 1),
 				 signature);
 	key_public(other, public_key);
-	accepted +=
-		ident_verify(public_key, bytes_of(message, sizeof(message)), signature);
+	accepted += ident_verify(public_key, bytes_of(message, sizeof(message)),
+				 signature);
 	CU_ASSERT_EQUAL(accepted, 0);
 	key_free(key);
 	key_free(other);

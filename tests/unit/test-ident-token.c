@@ -207,7 +207,8 @@ test_invites_take(void)
 	CU_ASSERT_EQUAL(count, 0);
 	/* Long after, it is forgotten at the next write. */
 	CU_ASSERT_EQUAL(invites_add(path, unknown, now + 40 * (ms_t)MS_DAY, 1, false,
-				    now + 35 * (ms_t)MS_DAY, &err), 0);
+				    now + 35 * (ms_t)MS_DAY, &err),
+			0);
 	CU_ASSERT_EQUAL(invites_take(path, secret, &a, now, &is_admin, &err),
 			-OCF_EUNKNOWN);
 	free(path);
@@ -237,8 +238,9 @@ test_invites_limits(void)
 	struct buf text = BUF_INIT;
 
 	CU_ASSERT_EQUAL(invites_add(path, secret, now, 0, false, now, &err), -OCF_ELIMIT);
-	CU_ASSERT_EQUAL(invites_add(path, secret, now, INVITES_USES_MAX + 1, false, now,
-				    &err), -OCF_ELIMIT);
+	CU_ASSERT_EQUAL(
+		invites_add(path, secret, now, INVITES_USES_MAX + 1, false, now, &err),
+		-OCF_ELIMIT);
 	for (int i = 0; i < INVITES_MAX - 1; i++)
 		buf_printf(&text, "%064x %lld 1 member\n", i + 1, (long long)now + 1000);
 	buf_printf(&text, "%064x %lld 0 member\n", 0xabcdef, (long long)now + 1000);

@@ -88,7 +88,12 @@ script_step(struct script *s, struct mesh_event e)
 static void
 script_start(struct script *s)
 {
-	struct mesh_config config = { .seed = 1, .incarnation = 10, .retention_ms = MS_DAY, .rows_per_node = 100, .format = 1, .address = "127.0.0.1:1" };
+	struct mesh_config config = { .seed = 1,
+				      .incarnation = 10,
+				      .retention_ms = MS_DAY,
+				      .rows_per_node = 100,
+				      .format = 1,
+				      .address = "127.0.0.1:1" };
 
 	*s = (struct script){ .now = 1000 };
 	memset(config.self.b, 5, ID_BYTES);
@@ -100,13 +105,24 @@ static void
 script_accept(struct script *s)
 {
 	s->link = mesh_link_new(s->mesh);
-	script_step(s, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN, .link = s->link, .node = s->peer });
+	script_step(s, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
+					    .link = s->link,
+					    .node = s->peer });
 }
 
 static struct wire_hello
 script_hello(const struct script *s)
 {
-	struct wire_hello h = { .protocol_min = 1, .protocol_max = 1, .node = s->peer, .life = 77, .incarnation = 3, .retention_ms = MS_DAY, .rows_per_node = 100, .format = 1, .wall_ms = WALL, .address = "10.0.0.9:1" };
+	struct wire_hello h = { .protocol_min = 1,
+				.protocol_max = 1,
+				.node = s->peer,
+				.life = 77,
+				.incarnation = 3,
+				.retention_ms = MS_DAY,
+				.rows_per_node = 100,
+				.format = 1,
+				.wall_ms = WALL,
+				.address = "10.0.0.9:1" };
 
 	return h;
 }
@@ -114,7 +130,9 @@ script_hello(const struct script *s)
 static void
 script_data(struct script *s, const struct buf *b)
 {
-	script_step(s, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA, .link = s->link, .data = buf_bytes(b) });
+	script_step(s, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA,
+					    .link = s->link,
+					    .data = buf_bytes(b) });
 }
 
 static void
@@ -128,7 +146,8 @@ script_greet(struct script *s, const struct wire_hello *h)
 }
 
 static void
-script_frame(struct script *s, uint8_t type, uint8_t flags, const char *payload, size_t len)
+script_frame(struct script *s, uint8_t type, uint8_t flags, const char *payload,
+	     size_t len)
 {
 	struct buf b = BUF_INIT;
 
@@ -228,12 +247,9 @@ test_malformed(void)
 		uint8_t type, flags;
 		size_t len;
 	} bad[] = {
-		{ WIRE_HEARTBEAT, 0, 3 },
-		{ WIRE_PING, 0, 9 },
-		{ WIRE_ROWS, 0, 0 },
-		{ WIRE_ROWS_END, 0, 1 },
-		{ WIRE_HELLO, 0, 50 },
-		{ 99, WIRE_FLAG_MUST, 2 },
+		{ WIRE_HEARTBEAT, 0, 3 }, { WIRE_PING, 0, 9 },
+		{ WIRE_ROWS, 0, 0 },	  { WIRE_ROWS_END, 0, 1 },
+		{ WIRE_HELLO, 0, 50 },	  { 99, WIRE_FLAG_MUST, 2 },
 		{ WIRE_GOODBYE, 0, 0 },
 	};
 
@@ -277,7 +293,8 @@ test_hello_first(void)
 	script_accept(&s);
 	s.now += MESH_HELLO_MS;
 	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
-	CU_ASSERT(strchr(s.kinds, 'C') != NULL && strstr(s.why, "no HELLO within") != NULL);
+	CU_ASSERT(strchr(s.kinds, 'C') != NULL &&
+		  strstr(s.why, "no HELLO within") != NULL);
 	script_end(&s);
 }
 
@@ -361,9 +378,14 @@ test_table(void)
 	CU_ASSERT(strcmp(s.kinds, "T") == 0);
 	script_frame(&s, WIRE_ROWS_ASK, 0, NULL, 0);
 	CU_ASSERT(s.kinds[0] == '\0');
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TABLE_READ, .link = s.link, .rows = bytes_text("page"), .rows_len = 1 });
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TABLE_READ,
+					     .link = s.link,
+					     .rows = bytes_text("page"),
+					     .rows_len = 1 });
 	CU_ASSERT(strcmp(s.kinds, "ST") == 0 && s.types[0] == WIRE_ROWS);
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TABLE_READ, .link = s.link, .is_last = true });
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TABLE_READ,
+					     .link = s.link,
+					     .is_last = true });
 	CU_ASSERT(strcmp(s.kinds, "S") == 0 && s.types[0] == WIRE_ROWS_END);
 	script_end(&s);
 }
@@ -429,7 +451,10 @@ test_dials(void)
 	struct script s;
 
 	script_start(&s);
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE, .node = s.peer, .addresses = addresses, .addresses_len = 2 });
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					     .node = s.peer,
+					     .addresses = addresses,
+					     .addresses_len = 2 });
 	last = s.now;
 	for (int i = 0; i < 40; i++) {
 		s.dialled = 0;
@@ -458,10 +483,14 @@ test_seed_is_self(void)
 
 	script_start(&s);
 	memset(self.b, 5, ID_BYTES);
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_SEEDS, .addresses = seed, .addresses_len = 1 });
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_SEEDS,
+					     .addresses = seed,
+					     .addresses_len = 1 });
 	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
 	CU_ASSERT(s.dialled != 0);
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN, .link = s.dialled, .node = self });
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
+					     .link = s.dialled,
+					     .node = self });
 	CU_ASSERT(strcmp(s.kinds, "C") == 0 && strstr(s.why, "itself") != NULL);
 	s.dialled = 0;
 	script_wait(&s, s.now + 9 * MS_MINUTE);
@@ -475,7 +504,9 @@ test_gone(void)
 	struct script s;
 
 	script_up(&s);
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE, .node = s.peer, .is_gone = true });
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					     .node = s.peer,
+					     .is_gone = true });
 	CU_ASSERT(s.goodbye == WIRE_GOODBYE_REFUSED);
 	script_accept(&s);
 	CU_ASSERT(s.goodbye == WIRE_GOODBYE_REFUSED && s.types[0] == WIRE_GOODBYE);
@@ -503,7 +534,9 @@ test_query_frame(void)
 	script_up(&s);
 	script_frame(&s, WIRE_QUERY_CANCEL, WIRE_FLAG_MUST, "12345678", 8);
 	CU_ASSERT(strcmp(s.kinds, "Q") == 0);
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_REJECT, .link = s.link, .why = "a bad signature" });
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_REJECT,
+					     .link = s.link,
+					     .why = "a bad signature" });
 	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
 	CU_ASSERT(strcmp(s.why, "a bad signature") == 0);
 	script_end(&s);
@@ -518,7 +551,8 @@ static const struct tap_test tests[] = {
 	{ "a silent link is closed after 8 s and its node dead 5 s later", test_silence },
 	{ "a node that says goodbye is dead at once", test_goodbye },
 	{ "with clocks too far apart a link carries no rows", test_clocks },
-	{ "a table is asked for when the roots differ, and sent page by page", test_table },
+	{ "a table is asked for when the roots differ, and sent page by page",
+	  test_table },
 	{ "a row that goes on for ever ends the link", test_endless_row },
 	{ "PINGs without end are not answered for ever", test_pings },
 	{ "a node that started again replaces its old link and is told of its death",
@@ -527,7 +561,8 @@ static const struct tap_test tests[] = {
 	{ "a seed that leads to the node itself is left alone", test_seed_is_self },
 	{ "a node that is no member is refused", test_gone },
 	{ "a stop says goodbye and refuses what comes", test_stop },
-	{ "query frames go to dispatch; what it rejects ends the link", test_query_frame },
+	{ "query frames go to dispatch; what it rejects ends the link",
+	  test_query_frame },
 };
 
 int

@@ -64,7 +64,8 @@ test_hello(void)
 	CU_ASSERT(back.held_status == h.held_status && back.rows == 77);
 	CU_ASSERT(strcmp(back.address, h.address) == 0);
 	CU_ASSERT(id_equal(&back.node, &h.node) && u128_equal(back.root, h.root));
-	CU_ASSERT(wire_read_hello(bytes_of(f.payload.data, f.payload.len + 24), &back) == 0);
+	CU_ASSERT(wire_read_hello(bytes_of(f.payload.data, f.payload.len + 24), &back) ==
+		  0);
 	for (size_t len = 0; len < f.payload.len; len++)
 		CU_ASSERT(wire_read_hello(bytes_of(f.payload.data, len), &back) ==
 			  -OCF_EMALFORMED);
@@ -101,7 +102,8 @@ test_small_frames(void)
 	wire_put_heartbeat(&b, 0x0102030405060708, WIRE_STATUS_SUSPECT);
 	CU_ASSERT(b.len == WIRE_HEARTBEAT_BYTES);
 	CU_ASSERT((frame_of(&b).flags & WIRE_FLAGS_STATUS) == WIRE_STATUS_SUSPECT);
-	CU_ASSERT(wire_read_u64(frame_of(&b).payload, &v) == 0 && v == 0x0102030405060708);
+	CU_ASSERT(wire_read_u64(frame_of(&b).payload, &v) == 0 &&
+		  v == 0x0102030405060708);
 	CU_ASSERT(wire_read_u64(bytes_of(b.data, 7), &v) < 0);
 	CU_ASSERT(wire_read_u64(bytes_of(b.data, 9), &v) < 0);
 	buf_clear(&b);
@@ -152,8 +154,9 @@ test_pieces(void)
 
 	rng_init(&rng, tap_seed());
 	for (int i = 0; i < 300; i++)
-		wire_put_frame(&b, (uint8_t)i, (uint8_t)~i,
-			       bytes_of(payload, i % 50 == 0 ? sizeof(payload) : (size_t)i));
+		wire_put_frame(
+			&b, (uint8_t)i, (uint8_t)~i,
+			bytes_of(payload, i % 50 == 0 ? sizeof(payload) : (size_t)i));
 	for (int round = 0; round < 50; round++) {
 		size_t at = 0, most = 1 + rng_below(&rng, round % 2 == 0 ? 9 : 100000);
 		struct wire_reader r;
@@ -164,8 +167,8 @@ test_pieces(void)
 		r.payload_max = WIRE_PAYLOAD_BYTES_MAX;
 		while (at < b.len) {
 			size_t len = 1 + rng_below(&rng, most);
-			struct bytes piece = bytes_of(b.data + at,
-						      len < b.len - at ? len : b.len - at);
+			struct bytes piece = bytes_of(
+				b.data + at, len < b.len - at ? len : b.len - at);
 
 			at += piece.len;
 			while (wire_reader_next(&r, &piece, &f) == 1) {
@@ -206,7 +209,12 @@ static void
 test_query_frames(void)
 {
 	char id[] = "r1", service[] = "wc", method[] = "POST", path[] = "/a?b=c";
-	struct query_head head = { .request_id = id, .service = service, .method = method, .path = path, .body_len = -1, .timeout_ms = 5000 };
+	struct query_head head = { .request_id = id,
+				   .service = service,
+				   .method = method,
+				   .path = path,
+				   .body_len = -1,
+				   .timeout_ms = 5000 };
 	struct query_error e = { 0 };
 	struct reply_head reply = { .status = 201 };
 	struct buf b = BUF_INIT;

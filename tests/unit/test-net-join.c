@@ -300,7 +300,8 @@ test_join_expired(void)
 	world_open(false);
 	ident_random(token.secret, sizeof(token.secret));
 	CU_ASSERT_EQUAL(invites_add(book, token.secret, clock_wall_ms() - 1000, 1, false,
-				    clock_wall_ms(), NULL), 0);
+				    clock_wall_ms(), NULL),
+			0);
 	join_now("late");
 	CU_ASSERT_EQUAL(result.code, -OCF_EREFUSED);
 	CU_ASSERT_PTR_NOT_NULL(strstr(result.why.text, "expired at 20"));
@@ -361,10 +362,12 @@ test_join_many_addresses(void)
 
 	world_open(false);
 	CU_ASSERT_EQUAL(listener_open(loop, "127.0.0.1:0", NULL, 0, accept_stream, NULL,
-				      &plain, NULL), 0);
+				      &plain, NULL),
+			0);
 	CU_ASSERT_EQUAL(tls_new(stranger, &tls, NULL), 0);
 	CU_ASSERT_EQUAL(listener_open(loop, "127.0.0.1:0", tls, 0, accept_stream, NULL,
-				      &other, NULL), 0);
+				      &other, NULL),
+			0);
 	tls_free(tls);
 	snprintf(good, sizeof(good), "%s", listener_address(listener));
 	token.addresses_len = 0;

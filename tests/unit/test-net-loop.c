@@ -174,8 +174,8 @@ test_posts_in_order(void)
 	loop_thread = pthread_self();
 	for (int i = 0; i < POSTERS; i++) {
 		numbers[i] = i;
-		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, poster_run,
-						     &numbers[i]), 0);
+		CU_ASSERT_EQUAL_FATAL(
+			pthread_create(&threads[i], NULL, poster_run, &numbers[i]), 0);
 	}
 	loop_run(loop);
 	for (int i = 0; i < POSTERS; i++)

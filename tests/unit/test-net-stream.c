@@ -25,8 +25,8 @@ struct end {
 	struct stream *s;
 	int opens, closes, drains, datas, reason;
 	char why[512];
-	size_t got;	 /* bytes consumed */
-	size_t consume_max; /* a call; 0: none, so that input piles up */
+	size_t got;	      /* bytes consumed */
+	size_t consume_max;   /* a call; 0: none, so that input piles up */
 	size_t to_send, sent; /* pattern bytes, written as the output drains */
 	bool is_echo, is_wrong;
 	bool close_on_open, close_on_data, close_on_drain, close_on_close;
@@ -172,7 +172,8 @@ world_open(enum kind kind)
 	memset(&server, 0, sizeof(server));
 	client.consume_max = server.consume_max = SIZE_MAX;
 	CU_ASSERT_EQUAL_FATAL(listener_open(loop, address, tls, 0600, accept_server, NULL,
-					    &listener, &err), 0);
+					    &listener, &err),
+			      0);
 }
 
 static void
@@ -663,10 +664,12 @@ test_listen_in_use(void)
 
 	world_open(TCP);
 	CU_ASSERT_EQUAL(listener_open(loop, listener_address(listener), NULL, 0,
-				      accept_server, NULL, &second, &err), -EADDRINUSE);
+				      accept_server, NULL, &second, &err),
+			-EADDRINUSE);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "already in use; stop the program"));
 	CU_ASSERT_EQUAL(listener_open(loop, "192.0.2.1:0", NULL, 0, accept_server, NULL,
-				      &second, &err), -EADDRNOTAVAIL);
+				      &second, &err),
+			-EADDRNOTAVAIL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "not an address of this machine"));
 	world_close();
 }
@@ -680,7 +683,8 @@ test_listen_dual(void)
 	world_open(TCP);
 	listener_close(listener);
 	CU_ASSERT_EQUAL_FATAL(listener_open(loop, "[::]:0", NULL, 0, accept_server, NULL,
-					    &listener, &err), 0);
+					    &listener, &err),
+			      0);
 	snprintf(address, sizeof(address), "127.0.0.1%s",
 		 strrchr(listener_address(listener), ':'));
 	client.s = stream_dial(loop, address, NULL, NULL, &end_handler, &client, &err);
@@ -702,7 +706,8 @@ test_listen_unix(void)
 
 	world_open(UNIX);
 	CU_ASSERT_EQUAL(listener_open(loop, listener_address(listener), NULL, 0600,
-				      accept_server, NULL, &second, &err), -EADDRINUSE);
+				      accept_server, NULL, &second, &err),
+			-EADDRINUSE);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "already in use"));
 	CU_ASSERT_EQUAL(listener_open(loop, large, NULL, 0600, accept_server, NULL,
 				      &second, &err),
@@ -730,7 +735,8 @@ test_listen_unix(void)
 	/* A file that is no socket is left alone. */
 	fclose(fopen(sun.sun_path, "w"));
 	CU_ASSERT_EQUAL(listener_open(loop, address, NULL, 0660, accept_server, NULL,
-				      &second, &err), -EEXIST);
+				      &second, &err),
+			-EEXIST);
 	CU_ASSERT_EQUAL(stat(sun.sun_path, &st), 0);
 	free(large);
 	world_close();

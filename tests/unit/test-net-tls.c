@@ -101,7 +101,8 @@ identity_join(const struct identity *of, ms_t now_ms)
 	cert_issue(of->ca_key, public_key, now_ms, &cert);
 	CU_ASSERT_EQUAL_FATAL(identity_new_joined(key, buf_bytes(&cert),
 						  buf_bytes(&of->ca_cert), BYTES_NONE,
-						  &identity, NULL), 0);
+						  &identity, NULL),
+			      0);
 	buf_fini(&cert);
 	key_free(key);
 	return identity;
@@ -265,10 +266,10 @@ test_join_wrong_pin(void)
 
 struct enemy {
 	int port;
-	int version;	  /* the highest TLS */
-	const char *alpn; /* length-prefixed; NULL: none */
+	int version;		   /* the highest TLS */
+	const char *alpn;	   /* length-prefixed; NULL: none */
 	const struct identity *as; /* NULL: no certificate */
-	int outcome;	  /* of writing and reading after the handshake */
+	int outcome;		   /* of writing and reading after the handshake */
 };
 
 static int
@@ -374,7 +375,8 @@ static void
 test_alpn_refused(void)
 {
 	struct enemy none = { .version = TLS1_3_VERSION, .as = friend };
-	struct enemy other = { .version = TLS1_3_VERSION, .as = friend,
+	struct enemy other = { .version = TLS1_3_VERSION,
+			       .as = friend,
 			       .alpn = "\010http/1.1\006ocf/10\004ocf/" };
 
 	world_meet(&none);

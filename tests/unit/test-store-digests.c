@@ -135,9 +135,9 @@ naive_add(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
 
 	(void)key;
 	codec_put_row(&out, row);
-	naive->sum.sum =
-		u128_add(naive->sum.sum,
-			 digest_row(store_table_key(naive->store), k, buf_bytes(&out)));
+	naive->sum.sum = u128_add(
+		naive->sum.sum,
+		digest_row(store_table_key(naive->store), k, buf_bytes(&out)));
 	naive->sum.count++;
 	buf_fini(&out);
 	return true;
@@ -188,8 +188,7 @@ test_buckets_grow(void)
 static void
 test_map_grows(void)
 {
-	enum { N = 2500,
-	       LEN = 16000 };
+	enum { N = 2500, LEN = 16000 };
 	char *dir = test_folder("map");
 	struct store_stats before, after;
 	struct store *store;
@@ -286,12 +285,7 @@ test_readers(void)
 }
 
 /* What is spoilt, behind the store's back. */
-enum spoil { SPOIL_BUCKET,
-	     SPOIL_ROOT,
-	     SPOIL_OWNER,
-	     SPOIL_INDEX,
-	     SPOIL_ROW,
-	     SPOIL_N };
+enum spoil { SPOIL_BUCKET, SPOIL_ROOT, SPOIL_OWNER, SPOIL_INDEX, SPOIL_ROW, SPOIL_N };
 
 static int
 spoil_write(struct store *store, MDB_txn *txn, void *arg)

@@ -12,8 +12,7 @@
 #include "lib/tap.h"
 #include "table/catalog.h"
 
-enum { NODES = 6,
-       ROWS = 5 };
+enum { NODES = 6, ROWS = 5 };
 
 static const char *const services[] = { "wc", "llm", "ocr" };
 static const char *const matches[] = { "model=a", "model=b", "model=*", "all", "tier=x" };
@@ -307,8 +306,8 @@ model_agrees(const struct model_node *nodes, const struct catalog *c, const char
 static bool
 model_agrees_on_all(const struct model_node *nodes, const struct catalog *c)
 {
-	static const char *const selectors[] = { NULL, "model=a", "model=*",
-						 "model=z", "tier=x", "tier=y" };
+	static const char *const selectors[] = { NULL,	    "model=a", "model=*",
+						 "model=z", "tier=x",  "tier=y" };
 
 	for (size_t s = 0; s < 3; s++) {
 		for (size_t k = 0; k < sizeof(selectors) / sizeof(selectors[0]); k++) {

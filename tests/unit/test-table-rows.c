@@ -309,8 +309,8 @@ collect_key(void *arg, struct bytes key)
 static void
 test_index_keys_name_services_and_the_worker(void)
 {
-	const char *text =
-		"{\"id\":\"w\",\"services\":[{\"name\":\"a\"},{\"name\":\"b\"}]}";
+	const char
+		*text = "{\"id\":\"w\",\"services\":[{\"name\":\"a\"},{\"name\":\"b\"}]}";
 	struct buf keys = BUF_INIT, want = BUF_INIT, part = BUF_INIT;
 	struct id owner = { { 1, 2, 3 } };
 	struct row row = { .len = 1 };

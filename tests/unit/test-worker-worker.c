@@ -130,8 +130,8 @@ test_text_tool(void)
 	pid_t pid;
 
 	start(&f, "wc");
-	pid = spawn(&f, "--service", "s", "--meta", "who=me", "--meta", "a=b=c", "--match",
-		    "model=a b", "--slots", "3", "--", "wc", "-w", NULL);
+	pid = spawn(&f, "--service", "s", "--meta", "who=me", "--meta", "a=b=c",
+		    "--match", "model=a b", "--slots", "3", "--", "wc", "-w", NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	CU_ASSERT(strncmp(f.up, "s-", 2) == 0 && strlen(f.up) == 10);
 	CU_ASSERT_STRING_EQUAL(f.metadata, "{\"a\":\"b=c\",\"who\":\"me\"}");
@@ -153,14 +153,16 @@ test_environment(void)
 	pid_t pid;
 
 	start(&f, "environment");
-	pid = spawn(&f, "-s", "s", "-i", "w", "--", "sh", "-c",
-		    "echo \"$OCF_REQUEST_ID|$OCF_SERVICE|$OCF_MATCH|$OCF_METHOD|$OCF_PATH|"
-		    "$CONTENT_TYPE\"; cat",
-		    NULL);
+	pid = spawn(
+		&f, "-s", "s", "-i", "w", "--", "sh", "-c",
+		"echo \"$OCF_REQUEST_ID|$OCF_SERVICE|$OCF_MATCH|$OCF_METHOD|$OCF_PATH|"
+		"$CONTENT_TYPE\"; cat",
+		NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	CU_ASSERT(send_query(&f, "w", 1, "") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].ends, 1));
-	CU_ASSERT(data_is(&f, 1, "id-1|s|model=a b|PUT|/x?y=z|text/plain; charset=utf-8\n"));
+	CU_ASSERT(data_is(&f, 1,
+			  "id-1|s|model=a b|PUT|/x?y=z|text/plain; charset=utf-8\n"));
 	end_worker(pid);
 	bus_fixture_close(&f);
 }
@@ -181,15 +183,16 @@ send_parts(struct fixture *f, uint64_t token, const uint8_t *data, size_t len)
 	int sent = 1;
 	bool is_done = false;
 
-	CU_ASSERT_FATAL(bus_send(f->bus, "w", token, &head, bytes_of(data, at), false) == 0);
+	CU_ASSERT_FATAL(bus_send(f->bus, "w", token, &head, bytes_of(data, at), false) ==
+			0);
 	while (!is_done && clock_mono_ms() < end && c->errors == 0) {
 		while (!is_done && sent - c->credit < LIMIT_PARTS_WINDOW) {
 			size_t n = len - at < LIMIT_PART_BYTES_MAX ? len - at
 								   : LIMIT_PART_BYTES_MAX;
 
 			is_done = n == 0;
-			CU_ASSERT(bus_body(f->bus, token, bytes_of(data + at, n), is_done) ==
-				  0);
+			CU_ASSERT(bus_body(f->bus, token, bytes_of(data + at, n),
+					   is_done) == 0);
 			at += n;
 			sent++;
 		}
@@ -250,7 +253,8 @@ test_slow_reader_holds_the_command(void)
 	pid_t pid;
 
 	start(&f, "slow");
-	pid = spawn(&f, "-s", "s", "-i", "w", "--", "head", "-c", "4000000", "/dev/zero", NULL);
+	pid = spawn(&f, "-s", "s", "-i", "w", "--", "head", "-c", "4000000", "/dev/zero",
+		    NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	c->holds_credit = true;
 	CU_ASSERT(send_query(&f, "w", 1, "") == 0);
@@ -273,17 +277,20 @@ test_failures(void)
 	pid_t pid;
 
 	start(&f, "failures");
-	pid = spawn(&f, "-s", "s", "-i", "w", "--", "sh", "-c",
-		    "read what; case $what in fail) echo oops >&2; exit 3;; die) kill -9 $$;; "
-		    "late) echo begun; echo sorry >&2; exit 4;; "
-		    "loud) head -c 100000 /dev/zero | tr '\\0' x >&2; echo END >&2; exit 5;; "
-		    "slow) sleep 100;; esac",
-		    NULL);
+	pid = spawn(
+		&f, "-s", "s", "-i", "w", "--", "sh", "-c",
+		"read what; case $what in fail) echo oops >&2; exit 3;; die) kill -9 "
+		"$$;; "
+		"late) echo begun; echo sorry >&2; exit 4;; "
+		"loud) head -c 100000 /dev/zero | tr '\\0' x >&2; echo END >&2; exit 5;; "
+		"slow) sleep 100;; esac",
+		NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	CU_ASSERT(send_query(&f, "w", 1, "fail\n") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[1].errors, 1));
 	CU_ASSERT_STRING_EQUAL(c[1].error, "the command exited with status 3\noops\n");
-	CU_ASSERT(c[1].error_status == 502 && c[1].outcome == BUS_ANSWERED && c[1].is_taken);
+	CU_ASSERT(c[1].error_status == 502 && c[1].outcome == BUS_ANSWERED &&
+		  c[1].is_taken);
 	CU_ASSERT(send_query(&f, "w", 2, "die\n") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[2].errors, 1));
 	CU_ASSERT_STRING_EQUAL(c[2].error, "the command was killed by signal 9 (Killed)");
@@ -292,8 +299,10 @@ test_failures(void)
 	CU_ASSERT(data_is(&f, 3, "begun\n") && c[3].ends == 0);
 	CU_ASSERT(send_query(&f, "w", 4, "loud\n") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[4].errors, 1));
-	CU_ASSERT(strlen(c[4].error) == 2048 + strlen("the command exited with status 5\n"));
-	CU_ASSERT(strstr(c[4].error, "xEND\n") != NULL || strstr(c[4].error, "END\n") != NULL);
+	CU_ASSERT(strlen(c[4].error) ==
+		  2048 + strlen("the command exited with status 5\n"));
+	CU_ASSERT(strstr(c[4].error, "xEND\n") != NULL ||
+		  strstr(c[4].error, "END\n") != NULL);
 	CU_ASSERT(send_timed(&f, "w", 5, "slow\n", 300) == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[5].errors, 1));
 	CU_ASSERT_EQUAL(c[5].error_status, 504);
@@ -363,7 +372,8 @@ test_killed_worker_leaves_nothing(void)
 	end_worker(pid);
 	CU_ASSERT(bus_fixture_until(&f, &f.downs, 1));
 	CU_ASSERT(clock_mono_ms() - at < 1000);
-	tap_note("a killed worker was missed after %lld ms", (long long)(clock_mono_ms() - at));
+	tap_note("a killed worker was missed after %lld ms",
+		 (long long)(clock_mono_ms() - at));
 	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].errors, 1));
 	CU_ASSERT(f.calls[1].outcome == BUS_LOST && f.calls[1].error_status == 502);
 	CU_ASSERT(bus_fixture_until_true(&f, is_gone, &family[0]));
@@ -378,8 +388,8 @@ test_drain(void)
 	struct process p = { 0 };
 
 	start(&f, "drain");
-	p.pid = spawn(&f, "-s", "s", "-i", "w", "--", "sh", "-c", "read x; sleep 0.5; echo $x",
-		      NULL);
+	p.pid = spawn(&f, "-s", "s", "-i", "w", "--", "sh", "-c",
+		      "read x; sleep 0.5; echo $x", NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	CU_ASSERT(send_query(&f, "w", 1, "done\n") == 0);
 	bus_fixture_turn(&f, 50);
@@ -432,7 +442,8 @@ test_slots_run_together(void)
 
 	start(&f, "slots");
 	snprintf(script, sizeof(script),
-		 "touch %s/mark.$$; while [ $(ls %s/mark.* | wc -l) -lt 4 ]; do sleep 0.05; done",
+		 "touch %s/mark.$$; while [ $(ls %s/mark.* | wc -l) -lt 4 ]; do sleep "
+		 "0.05; done",
 		 f.folder, f.folder);
 	pid = spawn(&f, "-s", "s", "-i", "w", "-n", "4", "--", "sh", "-c", script, NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
@@ -472,8 +483,8 @@ test_background_is_not_waited_for(void)
 	pid_t pid;
 
 	start(&f, "background");
-	pid = spawn(&f, "-s", "s", "-i", "w", "--", "sh", "-c", "setsid sleep 5 & echo now",
-		    NULL);
+	pid = spawn(&f, "-s", "s", "-i", "w", "--", "sh", "-c",
+		    "setsid sleep 5 & echo now", NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	CU_ASSERT(send_query(&f, "w", 1, "") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].ends, 1));
@@ -527,7 +538,8 @@ test_server_killed(void)
 		CU_ASSERT(f.calls[round].ends == 1 && data_is(&f, (int)round, "hello"));
 	}
 	bus_get_stats(f.bus, &stats);
-	tap_note("%llu restarts, %llu reconnects", (unsigned long long)stats.server_restarts,
+	tap_note("%llu restarts, %llu reconnects",
+		 (unsigned long long)stats.server_restarts,
 		 (unsigned long long)stats.reconnects);
 	CU_ASSERT(stats.server_restarts == 3 && stats.reconnects == 3);
 	end_worker(pid);
@@ -544,7 +556,8 @@ test_finds_the_local_daemon(void)
 	start(&f, "local");
 	path = mem_printf("%s/run.json", f.folder);
 	text = mem_printf("{\"bus\":\"%s\"}", f.url);
-	CU_ASSERT(file_write(path, bytes_text("{\"bus\":\"127.0.0.1:1\"}"), 0644, NULL) == 0);
+	CU_ASSERT(file_write(path, bytes_text("{\"bus\":\"127.0.0.1:1\"}"), 0644, NULL) ==
+		  0);
 	pid = fork();
 	if (pid == 0) {
 		const char *builddir = getenv("OCF_TEST_BUILDDIR");
@@ -552,8 +565,8 @@ test_finds_the_local_daemon(void)
 					   builddir != NULL ? builddir : ".");
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execl(program, program, "--data", f.folder, "-s", "s", "-i", "w", "--", "cat",
-		      (char *)NULL);
+		execl(program, program, "--data", f.folder, "-s", "s", "-i", "w", "--",
+		      "cat", (char *)NULL);
 		_exit(127);
 	}
 	/* The daemon comes later, and elsewhere. */
