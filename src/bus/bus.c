@@ -745,10 +745,10 @@ bus_body(struct bus *bus, uint64_t token, struct bytes part, bool is_last)
 	return bus_calls_body(bus->calls, token, part, is_last);
 }
 
-void
+int
 bus_cancel(struct bus *bus, uint64_t token)
 {
-	bus_calls_cancel(bus->calls, token);
+	return bus_calls_cancel(bus->calls, token);
 }
 
 void

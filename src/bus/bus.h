@@ -27,6 +27,9 @@ enum {
 	/* A worker that has sent a first part, or said that it is busy, must send one of the
 	 * two at least every 15 s; three missed ones and the query has failed. */
 	BUS_STALL_MS = 45 * MS_SECOND,
+	/* For a worker to say that it has stopped; those of other makers may not know the
+	 * word. */
+	BUS_CANCEL_MS = 5 * MS_SECOND,
 	/* What a reply may run ahead of the credit given by bus_credit() before its worker
 	 * is taken for one that ignores credits, and cut off. */
 	BUS_AHEAD_BYTES_MAX = 8 * 1024 * 1024,
@@ -96,7 +99,7 @@ struct bus_handler {
 
 	/* Per query: reply_head once, reply_data any number of times (each part wants one
 	 * bus_credit() when it was passed on), then reply_end; or at any point reply_error.
-	 * After reply_end, reply_error or bus_cancel() the token is forgotten. reply->node
+	 * After reply_end or reply_error the token is forgotten. reply->node
 	 * is this node. */
 	void (*reply_head)(void *arg, uint64_t token, const struct reply_head *reply);
 	void (*reply_data)(void *arg, uint64_t token, struct bytes part);
@@ -148,8 +151,9 @@ int bus_send(struct bus *bus, const char *worker_id, uint64_t token,
  * over BUS_SINGLE_BYTES_MAX for a worker without slots (then reply_error 413 follows from
  * loop_run()). */
 int bus_body(struct bus *bus, uint64_t token, struct bytes part, bool is_last);
-/* The worker is told to stop; nothing more is heard of the token. Unknown: ignored. */
-void bus_cancel(struct bus *bus, uint64_t token);
+/* The worker is told to stop. One reply_error (499) follows when it has, at the latest
+ * after BUS_CANCEL_MS, and nothing else. -OCF_EUNKNOWN: the token has ended already. */
+int bus_cancel(struct bus *bus, uint64_t token);
 /* `n` parts of the reply were passed on. Unknown token: ignored. */
 void bus_credit(struct bus *bus, uint64_t token, int n);
 

@@ -47,6 +47,7 @@ struct bus_call {
 	size_t bytes_ahead;
 	bool is_heard; /* a first part or "busy": the stall limit counts from heard_ms */
 	bool is_not_taken;
+	bool is_cancelled; /* since heard_ms; only its end is still of interest */
 	ms_t heard_ms;
 
 	struct bus_call *prev, *next; /* of its worker, oldest first */
@@ -201,6 +202,16 @@ call_broken(struct bus_calls *calls, struct bus_call *call, const char *what)
 	query_error_set(&error, 502, "worker %s: %s", call->w->pub.id, what);
 	calls_control(calls, call, "cancel", 0);
 	call_error(calls, call, &error, BUS_LOST);
+}
+
+/* A cancelled query's worker has stopped, or had the time to. */
+static void
+call_cancelled(struct bus_calls *calls, struct bus_call *call)
+{
+	struct query_error error;
+
+	query_error_set(&error, 499, "worker %s was told to stop", call->w->pub.id);
+	call_error(calls, call, &error, BUS_ANSWERED);
 }
 
 void
@@ -391,7 +402,7 @@ bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part, bool 
 	struct bus_call *call = calls_find(calls, token);
 
 	assert(part.len <= LIMIT_PART_BYTES_MAX);
-	if (call == NULL)
+	if (call == NULL || call->is_cancelled)
 		return -OCF_EUNKNOWN;
 	if (call->is_sent_whole || call->is_too_large ||
 	    call->parts_sent - call->parts_credited >= LIMIT_PARTS_WINDOW)
@@ -399,15 +410,19 @@ bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part, bool 
 	return call_put(calls, call, part, is_last);
 }
 
-void
+int
 bus_calls_cancel(struct bus_calls *calls, uint64_t token)
 {
 	struct bus_call *call = calls_find(calls, token);
 
 	if (call == NULL)
-		return;
+		return -OCF_EUNKNOWN;
+	if (call->is_cancelled)
+		return 0;
 	calls_control(calls, call, "cancel", 0);
-	call_free(calls, call);
+	call->is_cancelled = true;
+	call->heard_ms = loop_now(calls->loop);
+	return 0;
 }
 
 void
@@ -417,7 +432,7 @@ bus_calls_credit(struct bus_calls *calls, uint64_t token, int n)
 	int own;
 
 	assert(n > 0);
-	if (call == NULL)
+	if (call == NULL || call->is_cancelled)
 		return;
 	own = n < call->pieces_extra ? n : call->pieces_extra;
 	call->pieces_extra -= own;
@@ -625,6 +640,12 @@ call_on_message(struct bus_calls *calls, struct bus_call *call, struct bus_msg *
 {
 	const char *value;
 
+	if (call->is_cancelled) {
+		if (bus_msg_header(msg, BUS_H_CTL) == NULL &&
+		    bus_msg_header(msg, BUS_H_SEQ) == NULL)
+			call_cancelled(calls, call);
+		return;
+	}
 	if ((value = bus_msg_header(msg, BUS_H_ERROR_CODE)) != NULL ||
 	    bus_msg_header(msg, BUS_H_ERROR) != NULL)
 		call_on_error(calls, call, msg, value);
@@ -706,6 +727,8 @@ bus_calls_drain(struct bus_calls *calls)
 static bool
 call_is_stalled(const struct bus_calls *calls, const struct bus_call *call, ms_t now)
 {
+	if (call->is_cancelled)
+		return now - call->heard_ms > BUS_CANCEL_MS;
 	return call->is_heard && call->parts_ahead < LIMIT_PARTS_WINDOW &&
 	       now - call->heard_ms > calls->config.stall_ms;
 }
@@ -721,7 +744,10 @@ bus_calls_tick(struct bus_calls *calls, struct registry *reg, ms_t now)
 		HASH_ITER (hh_token, calls->by_token, call, next) {
 			if (!call_is_stalled(calls, call, now))
 				continue;
-			call_broken(calls, call, "it began and then fell silent");
+			if (call->is_cancelled)
+				call_cancelled(calls, call);
+			else
+				call_broken(calls, call, "it began and then fell silent");
 			was_found = true;
 			break;
 		}

@@ -48,7 +48,7 @@ int bus_calls_send(struct bus_calls *calls, struct registry_worker *w, uint64_t 
 		   const struct query_head *head, struct bytes first, bool is_last);
 int bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part,
 		   bool is_last);
-void bus_calls_cancel(struct bus_calls *calls, uint64_t token);
+int bus_calls_cancel(struct bus_calls *calls, uint64_t token);
 void bus_calls_credit(struct bus_calls *calls, uint64_t token, int n);
 
 #endif

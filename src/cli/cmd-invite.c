@@ -51,8 +51,7 @@ invite_check_addresses(const json_t *addresses)
 		buf_printf(&list, "%s%s", i > 0 ? ", " : "", text != NULL ? text : "?");
 	}
 	if (list.len > 0)
-		cli_say("warning: every address in the token is private (%s): only "
-			"machines "
+		cli_say("warning: every address in the token is private (%s): only machines "
 			"of the same network can join with it; for others, set "
 			"peer.advertise in ocf.conf to an address that they reach",
 			buf_text(&list));

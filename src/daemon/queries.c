@@ -249,10 +249,8 @@ worker_cancel(struct queries *qs, const struct dispatch_action *a)
 
 	if (o != NULL)
 		opening_free(qs, o);
-	else if (qs->d->bus != NULL)
-		bus_cancel(qs->d->bus, a->run);
-	/* The bus forgets a cancelled query at once; what its worker still has to tidy up
-	 * it does before it takes the next one. */
+	else if (qs->d->bus != NULL && bus_cancel(qs->d->bus, a->run) == 0)
+		return; /* its slot is free when the worker says that it has stopped */
 	queries_run_failed(qs, a->run, DISPATCH_ANSWERED, "cancelled");
 }
 

@@ -254,10 +254,10 @@ access_check_token(const struct access *a, enum access_way way,
 	    (way == ACCESS_NETWORK && a->is_public))
 		return 0;
 	if (value == NULL || strncasecmp(value, "bearer ", 7) != 0) {
-		error_set(err, 0,
-			  "a bearer token is needed: one whose SHA-256 stands in the "
-			  "node's "
-			  "http.token_file");
+		error_set(
+			err, 0,
+			"a bearer token is needed: one whose SHA-256 stands in the node's "
+			"http.token_file");
 		return 401;
 	}
 	value += 7;

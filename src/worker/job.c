@@ -32,7 +32,8 @@ struct job {
 	uint64_t body_parts;
 	bool is_body_whole;
 	uint64_t parts_sent, parts_credited;
-	bool is_cancelled; /* nothing is sent any more */
+	struct buf held;   /* output that waits, see struct job_host */
+	bool is_cancelled; /* nothing is sent any more but that it has stopped */
 	bool is_failed;	   /* an error was sent */
 	struct loop_timer *busy, *deadline, *over;
 	UT_hash_handle hh;
@@ -119,11 +120,17 @@ job_on_busy(void *arg)
 }
 
 static void
+job_is_over(struct job *job)
+{
+	if (job->is_cancelled)
+		job_refuse(job->host->conn, job->reply, 499, "cancelled", -1);
+	job->host->over(job->host->arg, job);
+}
+
+static void
 job_on_over(void *arg)
 {
-	struct job *job = arg;
-
-	job->host->over(job->host->arg, job);
+	job_is_over(arg);
 }
 
 static void
@@ -177,6 +184,7 @@ job_free(struct job *job)
 	loop_timer_free(job->deadline);
 	loop_timer_free(job->over);
 	query_head_fini(&job->head);
+	buf_fini(&job->held);
 	free(job->reply);
 	free(job);
 }
@@ -301,14 +309,42 @@ job_on_consumed(void *arg)
 }
 
 static void
-job_on_output(void *arg, struct bytes part)
+job_send_part(struct job *job, struct bytes part)
 {
-	struct job *job = arg;
-
 	job_send_number(job, BUS_H_SEQ, job->parts_sent, part);
 	job->parts_sent++;
 	if (job->parts_sent - job->parts_credited >= LIMIT_PARTS_WINDOW)
 		command_pause(job->cmd, true);
+}
+
+static void
+job_send_held(struct job *job)
+{
+	struct bytes rest = buf_bytes(&job->held);
+
+	while (rest.len > 0) {
+		size_t len = rest.len < LIMIT_PART_BYTES_MAX ? rest.len
+							     : LIMIT_PART_BYTES_MAX;
+
+		job_send_part(job, bytes_of(rest.data, len));
+		rest.data += len;
+		rest.len -= len;
+	}
+	buf_fini(&job->held);
+}
+
+static void
+job_on_output(void *arg, struct bytes part)
+{
+	struct job *job = arg;
+
+	if (job->host->is_streaming || job->parts_sent > 0) {
+		job_send_part(job, part);
+		return;
+	}
+	buf_put_bytes(&job->held, part);
+	if (job->held.len > LIMIT_PART_BYTES_MAX)
+		job_send_held(job);
 }
 
 void
@@ -329,6 +365,7 @@ job_on_ended(void *arg, int status, struct bytes errors)
 	char text[160];
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		job_send_held(job);
 		job_send_number(job, BUS_H_END, job->parts_sent, BYTES_NONE);
 	} else {
 		if (WIFSIGNALED(status))
@@ -340,7 +377,7 @@ job_on_ended(void *arg, int status, struct bytes errors)
 				 WEXITSTATUS(status));
 		job_fail(job, 502, text, errors);
 	}
-	job->host->over(job->host->arg, job);
+	job_is_over(job);
 }
 
 void

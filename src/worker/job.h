@@ -17,6 +17,10 @@ struct job_host {
 	struct bus_conn *conn; /* changes over time; NULL or down: messages are dropped */
 	const char *path;
 	char *const *argv;
+	/* Output goes out as it comes. Otherwise the first LIMIT_PART_BYTES_MAX of it wait
+	 * until there is more or the command has ended: the reply to a failed command is
+	 * then an error from its first byte on, not a reply that breaks off. */
+	bool is_streaming;
 	struct guard *guard;
 	/* The job is over; `job` is freed by job_free() in this call. */
 	void (*over)(void *arg, struct job *job);
@@ -33,7 +37,8 @@ bool job_is_started(const struct job *job);
 /* A part of the body; `index` must be the next one. */
 void job_body(struct job *job, uint64_t index, struct bytes part, bool is_last);
 void job_credit(struct job *job, uint64_t n);
-/* No reply is wanted any more; `over` when the command has ended. */
+/* No reply is wanted any more; when the command has ended the node is told, and `over`
+ * follows. */
 void job_cancel(struct job *job);
 
 /* An error reply without a job. `retry_after_s` < 0: no such header. */

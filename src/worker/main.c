@@ -42,33 +42,31 @@ struct program {
 	struct worker *worker;
 };
 
-static const char usage_text
-	[] = "Usage: ocf-worker --service NAME [OPTION]... -- COMMAND [ARGUMENT]...\n"
-	     "Offer a command as a service: it runs once for each query, gets the body "
-	     "on its\n"
-	     "standard input, and what it prints is the reply.\n"
-	     "\n"
-	     "  -s, --service NAME   the service that it offers\n"
-	     "  -m, --match K=V      what queries it takes: k=v, k=* or all; may be "
-	     "repeated;\n"
-	     "                       without: every query of the service\n"
-	     "  -n, --slots N        commands at once (1)\n"
-	     "  -b, --bus URL        host:port or nats:// URL of the node's bus; "
-	     "default: the one\n"
-	     "                       in the local daemon's run.json, else "
-	     "127.0.0.1:8094\n"
-	     "  -d, --data DIR       the daemon's data folder, to find its run.json\n"
-	     "  -i, --id ID          1 to 64 of [A-Za-z0-9._-]; default: the service and "
-	     "8 digits\n"
-	     "  -M, --meta K=V       metadata for the table; may be repeated\n"
-	     "  -v, --verbose        log more\n"
-	     "      --help, --version\n"
-	     "\n"
-	     "The command sees OCF_REQUEST_ID, OCF_SERVICE, OCF_MATCH, OCF_METHOD, "
-	     "OCF_PATH and\n"
-	     "CONTENT_TYPE. An exit status other than 0 is an error, with the tail of "
-	     "its standard\n"
-	     "error. SIGTERM drains: what runs is finished; twice ends at once.\n";
+/* clang-format off: as it is printed */
+static const char usage_text[] =
+	"Usage: ocf-worker --service NAME [OPTION]... -- COMMAND [ARGUMENT]...\n"
+	"Offer a command as a service: it runs once for each query, gets the body on its\n"
+	"standard input, and what it prints is the reply.\n"
+	"\n"
+	"  -s, --service NAME   the service that it offers\n"
+	"  -m, --match K=V      what queries it takes: k=v, k=* or all; may be repeated;\n"
+	"                       without: every query of the service\n"
+	"  -n, --slots N        commands at once (1)\n"
+	"      --stream         send the reply piece by piece as the command prints it; without,\n"
+	"                       its first 60 KiB wait until the command has ended or printed\n"
+	"                       more, so that a failure can still be told by its status\n"
+	"  -b, --bus URL        host:port or nats:// URL of the node's bus; default: the one\n"
+	"                       in the local daemon's run.json, else 127.0.0.1:8094\n"
+	"  -d, --data DIR       the daemon's data folder, to find its run.json\n"
+	"  -i, --id ID          1 to 64 of [A-Za-z0-9._-]; default: the service and 8 digits\n"
+	"  -M, --meta K=V       metadata for the table; may be repeated\n"
+	"  -v, --verbose        log more\n"
+	"      --help, --version\n"
+	"\n"
+	"The command sees OCF_REQUEST_ID, OCF_SERVICE, OCF_MATCH, OCF_METHOD, OCF_PATH and\n"
+	"CONTENT_TYPE. An exit status other than 0 is an error, with the tail of its standard\n"
+	"error. SIGTERM drains: what runs is finished; twice ends at once.\n";
+/* clang-format on */
 
 static int usage_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -168,6 +166,9 @@ options_take(struct options *o, int option, const char *value)
 		return option_id(o, value);
 	case 'M':
 		return option_meta(o, value);
+	case 'S':
+		o->worker.is_streaming = true;
+		return 0;
 	case 'v':
 		o->is_verbose = true;
 		return 0;
@@ -204,6 +205,7 @@ options_read(struct options *o, int argc, char **argv)
 		{ "data", required_argument, NULL, 'd' },
 		{ "id", required_argument, NULL, 'i' },
 		{ "meta", required_argument, NULL, 'M' },
+		{ "stream", no_argument, NULL, 'S' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },

@@ -425,6 +425,7 @@ worker_open(struct loop *loop, const struct worker_config *config,
 		.path = config->path,
 		.argv = config->argv,
 		.guard = config->guard,
+		.is_streaming = config->is_streaming,
 		.over = worker_on_job_over,
 		.arg = w,
 	};

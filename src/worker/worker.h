@@ -19,7 +19,8 @@ struct worker_config {
 	int meta_len;
 	const char *const *meta; /* "k=v" */
 	int slots;
-	const char *bus; /* NULL: the local daemon's, looked up before each attempt */
+	bool is_streaming; /* replies go out piece by piece, see job.h */
+	const char *bus;   /* NULL: the local daemon's, looked up before each attempt */
 	const char *run_file; /* of the local daemon */
 	const char *path;     /* of the command */
 	char *const *argv;

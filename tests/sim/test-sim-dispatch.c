@@ -979,9 +979,9 @@ world_check(struct world *w)
 			continue;
 		dispatch_stats(w->nodes[i].dispatch, &s);
 		if (s.queries + s.queued + s.running + s.forwarded != 0)
-			tap_note("node %d: %d queries, %d queued, %d running, %d "
-				 "forwarded",
-				 i, s.queries, s.queued, s.running, s.forwarded);
+			tap_note(
+				"node %d: %d queries, %d queued, %d running, %d forwarded",
+				i, s.queries, s.queued, s.running, s.forwarded);
 		CU_ASSERT(s.queries == 0 && s.queued == 0);
 		CU_ASSERT(s.running == 0 && s.forwarded == 0);
 		CU_ASSERT(s.buffered_bytes == 0);

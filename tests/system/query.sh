@@ -8,8 +8,8 @@
 cluster_start 3
 worker_start n2 counter --service wc -- wc -w
 worker_start n3 reverser --service rev --match size=small --slots 2 -- rev
-worker_start n3 failing --service fails -- sh -c 'echo the disk is on fire >&2; exit 3'
-worker_start n3 breaking --service breaks -- sh -c 'echo first; exit 3'
+worker_start n3 failing --service fails -- sh -c 'echo a beginning; echo the disk is on fire >&2; exit 3'
+worker_start n3 breaking --service breaks --stream -- sh -c 'echo first; exit 3'
 worker_start n2 echo --service echo -- cat
 for id in counter reverser failing breaking echo; do
 	ok "n1 is told of worker $id" wait_until "$CLUSTER_SECONDS" sees_worker n1 "$id"

@@ -606,8 +606,7 @@ test_memory(void)
 
 static const struct tap_test tests[] = {
 	{ "a worker's reply passes to its client, part by part", test_answer },
-	{ "queries wait for a free slot of a worker that serves them, first come first "
-	  "served",
+	{ "queries wait for a free slot of a worker that serves them, first come first served",
 	  test_late_binding },
 	{ "a selector that nobody serves, or no candidate, is 503", test_selectors },
 	{ "at its deadline a query ends with 504, wherever it is", test_deadline },

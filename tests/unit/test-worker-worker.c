@@ -279,11 +279,10 @@ test_failures(void)
 	start(&f, "failures");
 	pid = spawn(
 		&f, "-s", "s", "-i", "w", "--", "sh", "-c",
-		"read what; case $what in fail) echo oops >&2; exit 3;; die) kill -9 "
-		"$$;; "
+		"read what; case $what in fail) echo oops >&2; exit 3;; die) kill -9 $$;; "
 		"late) echo begun; echo sorry >&2; exit 4;; "
 		"loud) head -c 100000 /dev/zero | tr '\\0' x >&2; echo END >&2; exit 5;; "
-		"slow) sleep 100;; esac",
+		"much) head -c 100000 /dev/zero; exit 6;; slow) sleep 100;; esac",
 		NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	CU_ASSERT(send_query(&f, "w", 1, "fail\n") == 0);
@@ -296,7 +295,8 @@ test_failures(void)
 	CU_ASSERT_STRING_EQUAL(c[2].error, "the command was killed by signal 9 (Killed)");
 	CU_ASSERT(send_query(&f, "w", 3, "late\n") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[3].errors, 1));
-	CU_ASSERT(data_is(&f, 3, "begun\n") && c[3].ends == 0);
+	CU_ASSERT_STRING_EQUAL(c[3].error, "the command exited with status 4\nsorry\n");
+	CU_ASSERT(c[3].data.len == 0 && c[3].ends == 0);
 	CU_ASSERT(send_query(&f, "w", 4, "loud\n") == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[4].errors, 1));
 	CU_ASSERT(strlen(c[4].error) ==
@@ -306,9 +306,12 @@ test_failures(void)
 	CU_ASSERT(send_timed(&f, "w", 5, "slow\n", 300) == 0);
 	CU_ASSERT(bus_fixture_until(&f, &c[5].errors, 1));
 	CU_ASSERT_EQUAL(c[5].error_status, 504);
+	CU_ASSERT(send_query(&f, "w", 6, "much\n") == 0);
+	CU_ASSERT(bus_fixture_until(&f, &c[6].errors, 1));
+	CU_ASSERT(c[6].data.len == 100000 && c[6].ends == 0);
 	/* After all of that it still works. */
-	CU_ASSERT(send_query(&f, "w", 6, "fine\n") == 0);
-	CU_ASSERT(bus_fixture_until(&f, &c[6].ends, 1));
+	CU_ASSERT(send_query(&f, "w", 7, "fine\n") == 0);
+	CU_ASSERT(bus_fixture_until(&f, &c[7].ends, 1));
 	end_worker(pid);
 	bus_fixture_close(&f);
 }
@@ -341,15 +344,16 @@ test_cancel_ends_the_whole_family(void)
 	pid_t pid, family[2];
 
 	start(&f, "cancel");
-	pid = spawn(&f, "-s", "s", "-i", "w", "--", "sh", "-c", FAMILY, NULL);
+	pid = spawn(&f, "-s", "s", "-i", "w", "--stream", "--", "sh", "-c", FAMILY, NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	CU_ASSERT(send_query(&f, "w", 1, "") == 0);
 	read_family(&f, 1, family);
 	bus_cancel(f.bus, 1);
 	CU_ASSERT(bus_fixture_until_true(&f, is_gone, &family[0]));
 	CU_ASSERT(bus_fixture_until_true(&f, is_gone, &family[1]));
-	CU_ASSERT(f.calls[1].ends == 0 && f.calls[1].errors == 0);
-	/* The one slot is free again. */
+	/* Its end is told once, and the one slot is free again. */
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].errors, 1));
+	CU_ASSERT(f.calls[1].error_status == 499 && f.calls[1].ends == 0);
 	CU_ASSERT(send_query(&f, "w", 2, "") == 0);
 	read_family(&f, 2, family);
 	end_worker(pid);
@@ -364,7 +368,7 @@ test_killed_worker_leaves_nothing(void)
 	ms_t at;
 
 	start(&f, "killed");
-	pid = spawn(&f, "-s", "s", "-i", "w", "--", "sh", "-c", FAMILY, NULL);
+	pid = spawn(&f, "-s", "s", "-i", "w", "--stream", "--", "sh", "-c", FAMILY, NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	CU_ASSERT(send_query(&f, "w", 1, "") == 0);
 	read_family(&f, 1, family);
@@ -418,7 +422,8 @@ test_twice_is_at_once(void)
 	pid_t family[2];
 
 	start(&f, "twice");
-	p.pid = spawn(&f, "-s", "s", "-i", "w", "--", "sh", "-c", FAMILY, NULL);
+	p.pid = spawn(&f, "-s", "s", "-i", "w", "--stream", "--", "sh", "-c", FAMILY,
+		      NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	CU_ASSERT(send_query(&f, "w", 1, "") == 0);
 	read_family(&f, 1, family);
@@ -441,10 +446,10 @@ test_slots_run_together(void)
 	pid_t pid;
 
 	start(&f, "slots");
-	snprintf(script, sizeof(script),
-		 "touch %s/mark.$$; while [ $(ls %s/mark.* | wc -l) -lt 4 ]; do sleep "
-		 "0.05; done",
-		 f.folder, f.folder);
+	snprintf(
+		script, sizeof(script),
+		"touch %s/mark.$$; while [ $(ls %s/mark.* | wc -l) -lt 4 ]; do sleep 0.05; done",
+		f.folder, f.folder);
 	pid = spawn(&f, "-s", "s", "-i", "w", "-n", "4", "--", "sh", "-c", script, NULL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
 	for (uint64_t i = 1; i <= 4; i++)
