@@ -22,7 +22,7 @@ dist_check_SCRIPTS += \
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh \
-	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/raw.sh \
+	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
 	%D%/data/README %D%/data/page.png %D%/data/page.txt \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
 

@@ -2,15 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # A full disk: the node says so, goes on serving what it has, and is whole again as soon as
 # there is room. The disk is a small tmpfs in a mount namespace of the test's own.
-if [ -z "${OCF_TEST_NAMESPACE:-}" ]; then
-	if unshare --map-root-user --mount true 2>/dev/null; then
-		OCF_TEST_NAMESPACE=1 exec unshare --map-root-user --mount bash "$0"
-	fi
-	# shellcheck source=tests/lib/tap.sh
-	. "$OCF_TEST_SRCDIR/tests/lib/tap.sh"
-	skip "a full disk" "no mount namespaces for ordinary users here"
-	tap_done
-fi
+# shellcheck source=tests/lib/namespace.sh
+. "$OCF_TEST_SRCDIR/tests/lib/namespace.sh"
+namespace_enter "$0" "a full disk"
 # shellcheck source=tests/lib/cluster.sh
 . "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
 

@@ -2,15 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # A machine without nats-server: ocfd says how to get one. The program is hidden in a mount
 # namespace of the test's own.
-if [ -z "${OCF_TEST_NAMESPACE:-}" ]; then
-	if unshare --map-root-user --mount true 2>/dev/null; then
-		OCF_TEST_NAMESPACE=1 exec unshare --map-root-user --mount bash "$0"
-	fi
-	# shellcheck source=tests/lib/tap.sh
-	. "$OCF_TEST_SRCDIR/tests/lib/tap.sh"
-	skip "no nats-server" "no mount namespaces for ordinary users here"
-	tap_done
-fi
+# shellcheck source=tests/lib/namespace.sh
+. "$OCF_TEST_SRCDIR/tests/lib/namespace.sh"
+namespace_enter "$0" "no nats-server"
 # shellcheck source=tests/lib/cluster.sh
 . "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
 

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Tests that mount something do it in a mount namespace of their own, which any user may make
+# on most machines. Source this first, with a word for what is then not tested.
+
+namespace_enter() { # SCRIPT WHAT
+	local way
+	[ -z "${OCF_TEST_NAMESPACE:-}" ] || return 0
+	for way in --mount '--map-root-user --mount'; do
+		# shellcheck disable=SC2086 # two words
+		if unshare $way true 2>/dev/null; then
+			OCF_TEST_NAMESPACE=1 exec unshare $way bash "$1"
+		fi
+	done
+	# shellcheck source=tests/lib/tap.sh
+	. "$OCF_TEST_SRCDIR/tests/lib/tap.sh"
+	skip "$2" "nobody may make a mount namespace here"
+	tap_done
+}
