@@ -23,7 +23,7 @@ static const char *const kind_names[] = { "tcp", "unix", "tls" };
 /* One side of a connection. */
 struct end {
 	struct stream *s;
-	int opens, closes, drains, datas, reason;
+	int opens, closes, drains, arrivals, reason;
 	char why[512];
 	size_t got;	      /* bytes consumed */
 	size_t consume_max;   /* a call; 0: none, so that input piles up */
@@ -86,7 +86,7 @@ end_on_data(void *arg, struct bytes data)
 	struct end *e = arg;
 	size_t len = data.len < e->consume_max ? data.len : e->consume_max;
 
-	e->datas++;
+	e->arrivals++;
 	for (size_t i = 0; i < len; i++)
 		e->is_wrong |= data.data[i] != pattern(e->got + i);
 	e->got += len;
@@ -297,9 +297,9 @@ test_pause(void)
 		WAIT_FOR(stream_pending(client.s) == 0);
 		for (int i = 0; i < 5; i++)
 			loop_turn(loop, 10);
-		CU_ASSERT_EQUAL(server.datas, 0);
+		CU_ASSERT_EQUAL(server.arrivals, 0);
 		stream_resume(server.s);
-		CU_ASSERT_EQUAL(server.datas, 0);
+		CU_ASSERT_EQUAL(server.arrivals, 0);
 		WAIT_FOR(server.got == 1000);
 		world_close();
 	}
@@ -325,7 +325,7 @@ test_pause_close_noticed(void)
 				stream_finish(client.s, 5 * MS_SECOND);
 			client.s = NULL;
 			WAIT_FOR(server.closes == 1);
-			CU_ASSERT_EQUAL(server.datas, 0);
+			CU_ASSERT_EQUAL(server.arrivals, 0);
 			world_close();
 		}
 	}
@@ -369,7 +369,7 @@ test_finish_under_input(void)
 		client.to_send = 5000000;
 		server.consume_max = 0;
 		world_connect();
-		WAIT_FOR(server.datas > 0);
+		WAIT_FOR(server.arrivals > 0);
 		server.to_send = 0;
 		stream_write(server.s,
 			     bytes_of((uint8_t[]){ pattern(0), pattern(1) }, 2));
@@ -450,7 +450,7 @@ test_reset_while_full(void)
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	CU_ASSERT_EQUAL_FATAL(connect(fd, (void *)&sin, sizeof(sin)), 0);
 	CU_ASSERT(send(fd, junk, sizeof(junk), MSG_DONTWAIT) > 0);
-	WAIT_FOR(server.datas >= 2);
+	WAIT_FOR(server.arrivals >= 2);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 	close(fd);
 	WAIT_FOR(server.closes == 1);
