@@ -633,8 +633,8 @@ links_add_metrics(struct links *links)
 	struct metrics *m = links->d->metrics;
 
 	for (int c = 0; c < WIRE_CLASSES; c++) {
-		char *labels = metrics_labels("class",
-					      wire_class_name((enum wire_class)c), NULL);
+		char *labels = metrics_labels(
+			"class", wire_class_name((enum wire_class)c), (char *)NULL);
 
 		links->sent_bytes[c] = metrics_counter(
 			m, "ocf_peer_sent_bytes_total",

@@ -213,7 +213,7 @@ void
 views_add_metrics(struct daemon *d)
 {
 	struct metrics *m = d->metrics;
-	char *labels = metrics_labels("version", PACKAGE_VERSION, NULL);
+	char *labels = metrics_labels("version", PACKAGE_VERSION, (char *)NULL);
 
 	*metrics_gauge(m, "ocf_build_info", "Always 1; the version is in the label.",
 		       labels) = 1;

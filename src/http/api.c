@@ -83,12 +83,12 @@ api_count(const struct api_call *call, int status)
 	char code[8], *labels;
 
 	snprintf(code, sizeof(code), "%d", status);
-	labels = metrics_labels("route", path, "status", code, NULL);
+	labels = metrics_labels("route", path, "status", code, (char *)NULL);
 	(*metrics_counter(m, "ocf_http_requests_total",
 			  "Requests answered, by route and status; 499: the client left.",
 			  labels))++;
 	free(labels);
-	labels = metrics_labels("route", path, NULL);
+	labels = metrics_labels("route", path, (char *)NULL);
 	metric_observe(metrics_histogram(m, "ocf_http_request_seconds",
 					 "From a request's head to the end of its reply.",
 					 labels, NULL, 0),
@@ -370,7 +370,7 @@ api_on_refused(void *arg, int status)
 	char code[8], *labels;
 
 	snprintf(code, sizeof(code), "%d", status);
-	labels = metrics_labels("status", code, NULL);
+	labels = metrics_labels("status", code, (char *)NULL);
 	(*metrics_counter(
 		api->config.metrics, "ocf_http_refused_total",
 		"Requests refused before their route was looked up, and bodies that "

@@ -43,7 +43,7 @@ struct metric_histogram *metrics_histogram(struct metrics *m, const char *name,
 					   const double *bounds, int n);
 void metric_observe(struct metric_histogram *h, double value);
 
-/* `class="hello",route="/x"` of names and values in turn, ended by NULL; values are
+/* `class="hello",route="/x"` of names and values in turn, ended by (char *)NULL; values are
  * escaped. free(3) it. */
 char *metrics_labels(const char *name, ...) __attribute__((sentinel));
 /* Everything, families in the order of their making. */
