@@ -160,6 +160,7 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		.metrics = d->metrics,
 		.version = PACKAGE_VERSION,
 		.body_max = d->config->http.max_body,
+		.timeout_ms = d->config->dispatch.timeout,
 	};
 	char *socket = mem_printf("unix:%s", d->places->socket);
 	char *folder = mem_dup(
