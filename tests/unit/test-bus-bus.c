@@ -546,6 +546,35 @@ test_permissions(void)
 }
 
 /* A wildcard is allowed, and does not get what is denied. */
+/* Who asks whose bus this is names the subject of the answer: an inbox, or none comes. */
+static void
+test_node_answers_inboxes(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+	struct bus_sub *hello, *inbox;
+	struct bus_msg *msg = NULL;
+	bool was_answered = false;
+
+	bus_fixture_open(&f, "inboxes", NULL);
+	bus_fixture_worker_open(&f, &w, NULL);
+	hello = bus_conn_subscribe(w.conn, BUS_SUBJECT_HELLO, NULL);
+	inbox = bus_conn_subscribe(w.conn, "_INBOX.a.b", NULL);
+	bus_conn_publish(w.conn, BUS_SUBJECT_NODE, BUS_SUBJECT_HELLO, NULL, BYTES_NONE);
+	bus_conn_publish(w.conn, BUS_SUBJECT_NODE, "_INBOX.a.b", NULL, BYTES_NONE);
+	for (ms_t end = clock_mono_ms() + FIXTURE_WAIT_MS;
+	     !was_answered && clock_mono_ms() < end;) {
+		bus_fixture_turn(&f, 5);
+		was_answered = bus_sub_next(inbox, &msg) == BUS_NEXT_MSG;
+	}
+	CU_ASSERT_FATAL(was_answered);
+	bus_msg_free(msg);
+	CU_ASSERT_EQUAL(bus_sub_next(hello, &msg), BUS_NEXT_NONE);
+	bus_sub_free(hello);
+	bus_sub_free(inbox);
+	close_both(&f, &w);
+}
+
 static void
 test_wildcards_do_not_listen_in(void)
 {
@@ -785,6 +814,8 @@ main(int argc, char **argv)
 		{ "a legacy worker that was missed is found by its subscription",
 		  test_legacy_found },
 		{ "permissions are enforced one by one", test_permissions },
+		{ "the node tells whose bus it is to inboxes only",
+		  test_node_answers_inboxes },
 		{ "a wildcard does not listen in", test_wildcards_do_not_listen_in },
 		{ "a server left over is replaced, a stranger is not",
 		  test_left_over_server },
