@@ -567,20 +567,7 @@ links_peers_json(const struct links *links)
 double
 links_rtt_ms(const struct links *links, const struct id *node)
 {
-	uint64_t link = mesh_link_of(links->mesh, node);
-	struct mesh_peer *peers;
-	double rtt = -1;
-	int n;
-
-	if (link == 0)
-		return rtt;
-	peers = mem_calloc(LINKS_PEERS_MAX, sizeof(*peers));
-	n = mesh_peers(links->mesh, peers, LINKS_PEERS_MAX);
-	for (int i = 0; i < n && i < LINKS_PEERS_MAX; i++)
-		if (peers[i].link == link && peers[i].rtt_ms >= 0)
-			rtt = (double)peers[i].rtt_ms;
-	free(peers);
-	return rtt;
+	return (double)mesh_rtt_of(links->mesh, node);
 }
 
 double
