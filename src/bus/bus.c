@@ -160,21 +160,23 @@ bus_on_vanished(void *arg, struct registry_worker *w)
 
 /* --- who has this bus? --- */
 
+/* To an inbox only: who asks names the subject, and what workers must not publish
+ * themselves (`ocf.hello`, another's queries) they must not have published by us. */
 static void
 bus_answer_node(struct bus *bus, struct bus_msg *msg)
 {
+	const char *to = bus_msg_reply(msg);
 	char id[ID_TEXT_SIZE];
 	json_t *answer;
 	char *text;
 
-	if (bus_msg_reply(msg) == NULL || strcmp(bus_msg_reply(msg), bus->inbox) == 0)
+	if (to == NULL || strncmp(to, "_INBOX.", 7) != 0 || strcmp(to, bus->inbox) == 0)
 		return;
 	answer = json_pack("{s:s,s:s,s:b}", "node", bus->node_name, "id",
 			   id_text(&bus->node_id, id), "settled", !bus->is_asking);
 	text = json_dumps(answer, JSON_COMPACT);
 	if (text != NULL)
-		bus_conn_publish(bus->conn, bus_msg_reply(msg), NULL, NULL,
-				 bytes_text(text));
+		bus_conn_publish(bus->conn, to, NULL, NULL, bytes_text(text));
 	free(text);
 	json_decref(answer);
 }

@@ -98,7 +98,8 @@ struct bus_handler {
 	void (*worker_down)(void *arg, const char *id, const char *reason);
 
 	/* Per query: reply_head once, reply_data any number of times (each part wants one
-	 * bus_credit() when it was passed on), then reply_end; or at any point reply_error.
+	 * bus_credit() when it was passed on, and at most LIMIT_PARTS_WINDOW come beyond
+	 * what was credited), then reply_end; or at any point reply_error.
 	 * After reply_end or reply_error the token is forgotten. reply->node
 	 * is this node. */
 	void (*reply_head)(void *arg, uint64_t token, const struct reply_head *reply);
@@ -147,9 +148,9 @@ void bus_get_stats(const struct bus *bus, struct bus_stats *ret_stats);
  * token is in use. After an error the token is not known and no callback follows. */
 int bus_send(struct bus *bus, const char *worker_id, uint64_t token,
 	     const struct query_head *head, struct bytes first, bool is_last);
-/* The next part. -OCF_EUNKNOWN: the token has ended; -OCF_ELIMIT: beyond the window, or
- * over BUS_SINGLE_BYTES_MAX for a worker without slots (then reply_error 413 follows from
- * loop_run()). */
+/* The next part. -OCF_EUNKNOWN: the token has ended; -OCF_ELIMIT: beyond the window (an
+ * empty last part needs no room in it). Over BUS_SINGLE_BYTES_MAX for a worker without
+ * slots: reply_error 413 follows from loop_run(). */
 int bus_body(struct bus *bus, uint64_t token, struct bytes part, bool is_last);
 /* The worker is told to stop. One reply_error (499) follows when it has, at the latest
  * after BUS_CANCEL_MS, and nothing else. -OCF_EUNKNOWN: the token has ended already. */

@@ -42,7 +42,10 @@ struct bus_call {
 
 	/* The reply */
 	uint64_t parts_seen;
+	int pieces_out;	      /* handed to the daemon and not credited by it */
 	int pieces_extra;     /* credits of the daemon's that are not the worker's */
+	struct buf held;      /* beyond the daemon's window; goes on with its credits */
+	bool is_whole;	      /* the worker has sent all of it */
 	uint64_t parts_ahead; /* not yet credited */
 	size_t bytes_ahead;
 	bool is_heard; /* a first part or "busy": the stall limit counts from heard_ms */
@@ -65,11 +68,12 @@ struct bus_calls {
 	struct registry_worker *busy;
 	int busy_len;
 	struct loop_timer
-		*kick; /* errors that a call of the daemon's must not give itself */
+		*kick; /* what a call of the daemon's must not call back itself */
 	struct bus_stats stats;
 };
 
 static void calls_on_kick(void *arg);
+static void calls_go_on(struct bus_calls *calls);
 
 static void
 calls_random(void *out, size_t len)
@@ -108,6 +112,7 @@ call_free(struct bus_calls *calls, struct bus_call *call)
 	}
 	query_headers_fini(&call->headers);
 	buf_fini(&call->single);
+	buf_fini(&call->held);
 	free(call);
 }
 
@@ -258,6 +263,7 @@ calls_on_kick(void *arg)
 			break;
 		}
 	}
+	calls_go_on(calls);
 }
 
 /* --- the request --- */
@@ -341,7 +347,7 @@ call_put(struct bus_calls *calls, struct bus_call *call, struct bytes part, bool
 	if (call->single.len + part.len > BUS_SINGLE_BYTES_MAX) {
 		call->is_too_large = true;
 		loop_timer_set(calls->kick, 0);
-		return -OCF_ELIMIT;
+		return 0;
 	}
 	if (!is_last || call->single.len > 0)
 		buf_put_bytes(&call->single, part);
@@ -404,8 +410,12 @@ bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part, bool 
 	assert(part.len <= LIMIT_PART_BYTES_MAX);
 	if (call == NULL || call->is_cancelled)
 		return -OCF_EUNKNOWN;
-	if (call->is_sent_whole || call->is_too_large ||
-	    call->parts_sent - call->parts_credited >= LIMIT_PARTS_WINDOW)
+	if (call->is_too_large)
+		return 0;
+	/* An empty last part needs no credit. */
+	if (call->is_sent_whole ||
+	    (part.len > 0 &&
+	     call->parts_sent - call->parts_credited >= LIMIT_PARTS_WINDOW))
 		return -OCF_ELIMIT;
 	return call_put(calls, call, part, is_last);
 }
@@ -419,22 +429,23 @@ bus_calls_cancel(struct bus_calls *calls, uint64_t token)
 		return -OCF_EUNKNOWN;
 	if (call->is_cancelled)
 		return 0;
+	if (call->is_whole) { /* its worker is done with it */
+		call_free(calls, call);
+		return -OCF_EUNKNOWN;
+	}
 	calls_control(calls, call, "cancel", 0);
 	call->is_cancelled = true;
+	buf_fini(&call->held);
 	call->heard_ms = loop_now(calls->loop);
 	return 0;
 }
 
-void
-bus_calls_credit(struct bus_calls *calls, uint64_t token, int n)
+/* `n` of the worker's parts were passed on, or pieces of them. */
+static void
+call_credit(struct bus_calls *calls, struct bus_call *call, int n)
 {
-	struct bus_call *call = calls_find(calls, token);
-	int own;
+	int own = n < call->pieces_extra ? n : call->pieces_extra;
 
-	assert(n > 0);
-	if (call == NULL || call->is_cancelled)
-		return;
-	own = n < call->pieces_extra ? n : call->pieces_extra;
 	call->pieces_extra -= own;
 	n -= own;
 	if ((uint64_t)n > call->parts_ahead)
@@ -450,6 +461,20 @@ bus_calls_credit(struct bus_calls *calls, uint64_t token, int n)
 	calls_control(calls, call, "credit", (uint64_t)n);
 }
 
+void
+bus_calls_credit(struct bus_calls *calls, uint64_t token, int n)
+{
+	struct bus_call *call = calls_find(calls, token);
+
+	assert(n > 0);
+	if (call == NULL || call->is_cancelled)
+		return;
+	call->pieces_out -= n < call->pieces_out ? n : call->pieces_out;
+	if (call->held.len > 0)
+		loop_timer_set(calls->kick, 0);
+	call_credit(calls, call, n);
+}
+
 /* --- the reply --- */
 
 static void
@@ -461,41 +486,99 @@ call_head(struct bus_calls *calls, const struct bus_call *call, struct reply_hea
 	reply_head_fini(head);
 }
 
-/* By our number, which is never used again: the daemon may end a call in any callback. */
+/* By our number, which is never used again: the daemon may end or cancel a call in any
+ * callback. */
 static bool
 calls_has(const struct bus_calls *calls, uint64_t number)
 {
 	struct bus_call *call;
 
 	HASH_FIND(hh_number, calls->by_number, &number, sizeof(number), call);
-	return call != NULL;
+	return call != NULL && !call->is_cancelled;
 }
 
-/* Hand a part on in pieces that fit a frame. False: the call has ended meanwhile. */
-static bool
-call_data(struct bus_calls *calls, const struct bus_call *call, struct bytes data)
+/* Hand on, in pieces that fit a frame, what the daemon's window has room for. Returns how
+ * much that was; -1: the daemon wants no more of it. */
+static int64_t
+call_hand_on(struct bus_calls *calls, struct bus_call *call, struct bytes data)
 {
 	uint64_t token = call->token, number = call->number;
 	size_t at = 0;
 
-	while (at < data.len && calls_has(calls, number)) {
+	while (at < data.len && call->pieces_out < LIMIT_PARTS_WINDOW) {
 		size_t len = data.len - at < LIMIT_PART_BYTES_MAX ? data.len - at
 								  : LIMIT_PART_BYTES_MAX;
 
+		call->pieces_out++;
 		calls->config.handler->reply_data(calls->config.handler_arg, token,
 						  bytes_of(data.data + at, len));
 		at += len;
+		if (!calls_has(calls, number))
+			return -1;
 	}
-	return calls_has(calls, number);
+	return (int64_t)at;
 }
 
+/* A message may hold more pieces than the daemon takes at once: the rest waits. */
+static void
+call_data(struct bus_calls *calls, struct bus_call *call, struct bytes data)
+{
+	int64_t used = call->held.len > 0 ? 0 : call_hand_on(calls, call, data);
+
+	if (used >= 0 && (size_t)used < data.len)
+		buf_put(&call->held, data.data + used, data.len - (size_t)used);
+}
+
+/* The worker has sent all. */
 static void
 call_end(struct bus_calls *calls, struct bus_call *call)
 {
 	uint64_t token = call->token;
 
+	call->is_whole = true;
+	if (call->held.len > 0)
+		return;
 	call_free(calls, call);
 	calls->config.handler->reply_end(calls->config.handler_arg, token);
+}
+
+static void
+call_go_on(struct bus_calls *calls, struct bus_call *call)
+{
+	/* Not the call's meanwhile, which the daemon may end. */
+	struct buf held = call->held;
+	int64_t used;
+
+	call->held = BUF_INIT;
+	used = call_hand_on(calls, call, buf_bytes(&held));
+	if (used < 0) {
+		buf_fini(&held);
+		return;
+	}
+	buf_drop(&held, (size_t)used);
+	call->held = held;
+	if (call->is_whole)
+		call_end(calls, call);
+}
+
+/* What waited for the daemon's credits. */
+static void
+calls_go_on(struct bus_calls *calls)
+{
+	struct bus_call *call, *next;
+	bool was_found = true;
+
+	/* As above: the search begins anew after each. */
+	while (was_found) {
+		was_found = false;
+		HASH_ITER (hh_token, calls->by_token, call, next) {
+			if (call->held.len == 0 || call->pieces_out >= LIMIT_PARTS_WINDOW)
+				continue;
+			call_go_on(calls, call);
+			was_found = true;
+			break;
+		}
+	}
 }
 
 /* False: it was malformed and the call has ended, or the daemon ended it. */
@@ -549,7 +632,7 @@ call_on_part(struct bus_calls *calls, struct bus_call *call, struct bus_msg *msg
 	if (number == 0 && !call_first(calls, call, msg))
 		return;
 	if (data.len == 0)
-		bus_calls_credit(calls, call->token, 1);
+		call_credit(calls, call, 1);
 	else
 		call->pieces_extra += (int)((data.len - 1) / LIMIT_PART_BYTES_MAX);
 	call_data(calls, call, data);
@@ -576,12 +659,22 @@ call_on_end(struct bus_calls *calls, struct bus_call *call, struct bus_msg *msg,
 static void
 call_on_whole(struct bus_calls *calls, struct bus_call *call, struct bus_msg *msg)
 {
+	uint64_t number = call->number;
+
 	if (call->parts_seen > 0) {
 		call_broken(calls, call, "its reply holds a message without Ocf-Seq");
 		return;
 	}
+	if (bus_msg_data(msg).len > BUS_AHEAD_BYTES_MAX) {
+		call_broken(calls, call, "its reply is one message of over 8 MiB");
+		return;
+	}
 	call->parts_seen = 1;
-	if (call_first(calls, call, msg) && call_data(calls, call, bus_msg_data(msg)))
+	if (!call_first(calls, call, msg))
+		return;
+	call->is_whole = true;
+	call_data(calls, call, bus_msg_data(msg));
+	if (calls_has(calls, number))
 		call_end(calls, call);
 }
 
@@ -672,9 +765,9 @@ calls_on_message(struct bus_calls *calls, struct registry_worker *w, struct bus_
 	if (end != NULL && *end == '-')
 		secret = strtoull(end + 1, &end, 16);
 	HASH_FIND(hh_number, calls->by_number, &number, sizeof(number), call);
-	if (call != NULL && call->w == w && call->secret == secret)
+	if (call != NULL && call->w == w && call->secret == secret && !call->is_whole)
 		call_on_message(calls, call, msg);
-	else if (call == NULL && number > 0 && number <= calls->calls_numbered)
+	else if ((call == NULL || call->is_whole) && number > 0 && number <= calls->calls_numbered)
 		calls->stats.replies_late++;
 	else
 		calls->stats.replies_foreign++;
@@ -729,7 +822,8 @@ call_is_stalled(const struct bus_calls *calls, const struct bus_call *call, ms_t
 {
 	if (call->is_cancelled)
 		return now - call->heard_ms > BUS_CANCEL_MS;
-	return call->is_heard && call->parts_ahead < LIMIT_PARTS_WINDOW &&
+	return call->is_heard && !call->is_whole &&
+	       call->parts_ahead < LIMIT_PARTS_WINDOW &&
 	       now - call->heard_ms > calls->config.stall_ms;
 }
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -23,6 +24,8 @@ enum {
 	DAEMON_FOLDER_MODE = 0750,
 	DAEMON_BUS_MS = 10 * MS_SECOND, /* the start waits for the bus no longer */
 	DAEMON_GOODBYE_MS = 200,	/* for goodbyes and last replies to leave */
+	/* Descriptors: all the links, and HTTP's connections, and as much again. */
+	DAEMON_FILES_MAX = 8192,
 };
 
 /* ---- run.json ---- */
@@ -160,6 +163,7 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		.metrics = d->metrics,
 		.version = PACKAGE_VERSION,
 		.body_max = d->config->http.max_body,
+		.timeout_ms = d->config->dispatch.timeout,
 	};
 	char *socket = mem_printf("unix:%s", d->places->socket);
 	char *folder = mem_dup(
@@ -357,6 +361,20 @@ daemon_exit_status(int rc)
 	}
 }
 
+/* The usual 1,024 are for programs that use select(2): here a crowd of HTTP clients would
+ * keep the other nodes out. */
+static void
+daemon_raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= DAEMON_FILES_MAX)
+		return;
+	files.rlim_cur =
+		files.rlim_max < DAEMON_FILES_MAX ? files.rlim_max : DAEMON_FILES_MAX;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int
 daemon_run(const struct config *config, const struct places *places)
 {
@@ -368,6 +386,7 @@ daemon_run(const struct config *config, const struct places *places)
 	d.started_ms = clock_mono_ms();
 	d.started_wall_ms = clock_wall_ms();
 	signal(SIGPIPE, SIG_IGN);
+	daemon_raise_limits();
 	rc = daemon_open(&d, &err);
 	if (rc == 0) {
 		loop_signal(d.loop, SIGTERM, daemon_on_signal, &d);

@@ -21,6 +21,9 @@ enum {
 	LINKS_FLUSH_BYTES = 64 * 1024, /* at most this much waits in the stream itself */
 	LINKS_FINISH_MS = MS_SECOND,
 	LINKS_PEERS_MAX = MESH_LINKS_MAX,
+	/* Accepted and not known yet: strangers may come this far, each for as long as TLS
+	 * gives a handshake. */
+	LINKS_STRANGERS_MAX = 256,
 };
 
 /* Output queues, most urgent first, and their caps in bytes. */
@@ -45,7 +48,8 @@ struct link {
 	uint8_t read_cursor[MESH_CURSOR_BYTES];
 	bool is_read_wanted; /* a page of the table, from read_cursor, once there is room
 			      */
-	bool is_accepted;
+	bool is_accepted; /* the other side dialled */
+	bool is_stranger; /* accepted, not open */
 	bool is_open;
 	UT_hash_handle hh;
 };
@@ -61,6 +65,7 @@ struct links {
 	struct daemon *d;
 	struct mesh *mesh;
 	struct link *by_number;
+	int strangers;
 	struct seen *seen;
 	struct loop_timer *timer;
 	struct buf page;
@@ -136,6 +141,7 @@ static void
 link_free(struct link *l)
 {
 	HASH_DEL(l->links->by_number, l);
+	l->links->strangers -= l->is_stranger;
 	stream_close(l->stream);
 	for (int q = 0; q < QUEUES; q++)
 		buf_fini(&l->queues[q]);
@@ -191,6 +197,8 @@ link_on_open(void *arg)
 		return;
 	}
 	l->is_open = true;
+	links->strangers -= l->is_stranger;
+	l->is_stranger = false;
 	stream_peer_id(l->stream, &event.node);
 	links_step(links, &event);
 }
@@ -279,12 +287,13 @@ links_on_accept(void *arg, struct stream *stream)
 	struct links *links = d->links;
 	struct link *l;
 
-	if (links == NULL || links->is_closing) {
+	if (links == NULL || links->is_closing || links->strangers == LINKS_STRANGERS_MAX) {
 		stream_close(stream);
 		return;
 	}
 	l = link_new(links, mesh_link_new(links->mesh));
-	l->is_accepted = true;
+	l->is_accepted = l->is_stranger = true;
+	links->strangers++;
 	l->stream = stream;
 	stream_set_handler(stream, &link_handler, l);
 }
@@ -567,20 +576,7 @@ links_peers_json(const struct links *links)
 double
 links_rtt_ms(const struct links *links, const struct id *node)
 {
-	uint64_t link = mesh_link_of(links->mesh, node);
-	struct mesh_peer *peers;
-	double rtt = -1;
-	int n;
-
-	if (link == 0)
-		return rtt;
-	peers = mem_calloc(LINKS_PEERS_MAX, sizeof(*peers));
-	n = mesh_peers(links->mesh, peers, LINKS_PEERS_MAX);
-	for (int i = 0; i < n && i < LINKS_PEERS_MAX; i++)
-		if (peers[i].link == link && peers[i].rtt_ms >= 0)
-			rtt = (double)peers[i].rtt_ms;
-	free(peers);
-	return rtt;
+	return (double)mesh_rtt_of(links->mesh, node);
 }
 
 double

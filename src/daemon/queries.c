@@ -232,8 +232,13 @@ opening_send(struct queries *qs, struct opening *o, struct bytes first, bool is_
 static void
 worker_open(struct queries *qs, const struct dispatch_action *a)
 {
-	struct opening *o = mem_calloc(1, sizeof(*o));
+	struct opening *o;
 
+	if (workers_id(qs->d->workers, a->worker_id) == NULL) {
+		queries_run_failed(qs, a->run, DISPATCH_NOT_TAKEN, "the worker is gone");
+		return;
+	}
+	o = mem_calloc(1, sizeof(*o));
 	o->run = a->run;
 	o->worker = a->worker_id;
 	query_head_copy(a->head, &o->head);
@@ -583,6 +588,17 @@ queries_worker(struct queries *qs, uint64_t number, const struct bus_worker *wor
 	free(services);
 }
 
+/* What the bus never had, the core gives up without a word to it. `number` 0: of all. */
+static void
+queries_drop_openings(struct queries *qs, uint64_t number)
+{
+	struct opening *o, *next;
+
+	HASH_ITER (hh, qs->openings, o, next)
+		if (number == 0 || o->worker == number)
+			opening_free(qs, o);
+}
+
 void
 queries_worker_gone(struct queries *qs, uint64_t number)
 {
@@ -590,6 +606,7 @@ queries_worker_gone(struct queries *qs, uint64_t number)
 					.worker_id = number };
 
 	queries_step(qs, &event);
+	queries_drop_openings(qs, number);
 }
 
 void
@@ -598,6 +615,7 @@ queries_bus_down(struct queries *qs)
 	struct dispatch_event event = { .type = DISPATCH_EVENT_BUS_DOWN };
 
 	queries_step(qs, &event);
+	queries_drop_openings(qs, 0);
 }
 
 void
@@ -745,15 +763,12 @@ queries_open(struct daemon *d)
 void
 queries_close(struct queries *qs)
 {
-	struct opening *o, *next_o;
 	struct client *c, *next_c;
 
 	if (qs == NULL)
 		return;
 	qs->is_closing = true;
-	HASH_ITER (hh, qs->openings, o, next_o) {
-		opening_free(qs, o);
-	}
+	queries_drop_openings(qs, 0);
 	HASH_ITER (hh, qs->clients, c, next_c) {
 		client_free(c);
 	}

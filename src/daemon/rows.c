@@ -21,7 +21,11 @@
 #include "daemon/verify.h"
 
 enum {
-	ROWS_ASIDE_MAX = 1024, /* rows whose owner is not known yet, of all links */
+	/* Rows whose owner is not known yet. The oldest give way, first those of the same
+	 * link: one that sends rows of owners who never come takes little from others. */
+	ROWS_ASIDE_MAX = 1024,
+	ROWS_ASIDE_LINK_MAX = 256,
+	ROWS_ASIDE_BYTES_MAX = 16 * 1024 * 1024, /* encoded */
 	ROWS_READ_MAX = 512,   /* rows looked at for one page */
 	ROWS_PAGE_BYTES = 48 * 1024,
 };
@@ -31,6 +35,7 @@ struct rows_aside {
 	uint64_t link;
 	struct row_key key;
 	struct row row;
+	size_t bytes;
 	struct rows_aside *prev, *next;
 };
 
@@ -40,6 +45,7 @@ struct rows {
 	struct stamp_clock stamps;
 	struct rows_aside *aside;
 	int aside_len;
+	size_t aside_bytes;
 	struct buf unsynced; /* our own rows, encoded, not yet asked to be synced */
 	struct buf syncing;  /* those that the store is making durable now */
 	bool is_dirty;	     /* something changed since the last sync began */
@@ -232,17 +238,53 @@ out:
 /* ---- rows from links ---- */
 
 static void
+rows_aside_remove(struct rows *rows, struct rows_aside *a)
+{
+	DL_DELETE(rows->aside, a);
+	rows->aside_len--;
+	rows->aside_bytes -= a->bytes;
+}
+
+static void
+rows_aside_drop(struct rows *rows, struct rows_aside *a)
+{
+	rows_aside_remove(rows, a);
+	row_fini(&a->row);
+	free(a);
+}
+
+static void
+rows_aside_make_room(struct rows *rows, uint64_t link, size_t bytes)
+{
+	struct rows_aside *a, *oldest = NULL;
+	int len = 0;
+
+	DL_FOREACH (rows->aside, a) {
+		if (a->link != link)
+			continue;
+		if (len++ == 0)
+			oldest = a;
+	}
+	if (len >= ROWS_ASIDE_LINK_MAX)
+		rows_aside_drop(rows, oldest);
+	while (rows->aside_len >= ROWS_ASIDE_MAX ||
+	       rows->aside_bytes + bytes > ROWS_ASIDE_BYTES_MAX)
+		rows_aside_drop(rows, rows->aside);
+}
+
+static void
 rows_put_aside(struct rows *rows, uint64_t link, struct verify_item *item)
 {
-	struct rows_aside *a;
+	struct rows_aside *a = mem_alloc(sizeof(*a));
 
-	if (rows->aside_len == ROWS_ASIDE_MAX)
-		return;
-	a = mem_alloc(sizeof(*a));
-	*a = (struct rows_aside){ .link = link, .key = item->key, .row = item->row };
+	rows_aside_make_room(rows, link, item->bytes);
+	*a = (struct rows_aside){
+		.link = link, .key = item->key, .row = item->row, .bytes = item->bytes
+	};
 	item->row = ROW_INIT;
 	DL_APPEND(rows->aside, a);
 	rows->aside_len++;
+	rows->aside_bytes += a->bytes;
 }
 
 /* A node row came: those that waited for its owner are checked again. */
@@ -256,10 +298,9 @@ rows_take_from_aside(struct rows *rows, const struct id *owner)
 
 		if (!id_equal(&a->key.owner, owner))
 			continue;
-		DL_DELETE(rows->aside, a);
-		rows->aside_len--;
+		rows_aside_remove(rows, a);
 		job = verify_job_new(a->link);
-		verify_job_add(job, &a->key, &a->row);
+		verify_job_add(job, &a->key, &a->row, a->bytes);
 		verify_submit(rows->verify, job);
 		free(a);
 	}
@@ -350,6 +391,7 @@ rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded)
 	struct reader r = reader_of(encoded);
 
 	while (r.len > 0) {
+		size_t left = r.len;
 		struct row_key key;
 		struct row row;
 
@@ -360,12 +402,13 @@ rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded)
 			return -OCF_EMALFORMED;
 		}
 		if (rows_is_new(rows, &key, &row))
-			verify_job_add(job, &key, &row);
+			verify_job_add(job, &key, &row, left - r.len);
 		row_fini(&row);
 	}
 	if (job->len == 0)
 		verify_job_free(job);
-	else if (verify_submit(rows->verify, job) != 0)
+	else if (verify_submit(rows->verify, job) != 0 &&
+		 log_limit_pass(&rows->failed_limit, "table"))
 		log_warn("table",
 			 "too many rows at once; some wait for the next comparison");
 	return 0;
@@ -485,10 +528,8 @@ rows_close(struct rows *rows)
 	verify_close(rows->verify);
 	while (rows->is_syncing)
 		loop_turn(rows->d->loop, 100);
-	DL_FOREACH_SAFE (rows->aside, a, next) {
-		row_fini(&a->row);
-		free(a);
-	}
+	DL_FOREACH_SAFE (rows->aside, a, next)
+		rows_aside_drop(rows, a);
 	buf_fini(&rows->unsynced);
 	buf_fini(&rows->syncing);
 	free(rows);

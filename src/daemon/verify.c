@@ -25,7 +25,8 @@ struct verify {
 	const struct identity *identity;
 	void (*done)(void *arg, struct verify_job *job);
 	void *arg;
-	int in_flight; /* loop's thread */
+	int in_flight;	   /* loop's thread, as the next */
+	size_t bytes_in_flight;
 
 	pthread_t thread;
 	pthread_mutex_t lock; /* of what follows */
@@ -47,14 +48,17 @@ verify_job_new(uint64_t link)
 }
 
 void
-verify_job_add(struct verify_job *job, const struct row_key *key, struct row *row)
+verify_job_add(struct verify_job *job, const struct row_key *key, struct row *row,
+	       size_t bytes)
 {
 	if (job->len == job->cap) {
 		job->cap = job->cap > 0 ? 2 * job->cap : 8;
 		job->items = mem_realloc(job->items, (size_t)job->cap,
 					 sizeof(job->items[0]));
 	}
-	job->items[job->len++] = (struct verify_item){ .key = *key, .row = *row };
+	job->items[job->len++] =
+		(struct verify_item){ .key = *key, .row = *row, .bytes = bytes };
+	job->bytes += bytes;
 	*row = ROW_INIT;
 }
 
@@ -176,6 +180,7 @@ verify_on_done(void *arg)
 	struct verify *v = result->v;
 
 	v->in_flight -= result->job->len;
+	v->bytes_in_flight -= result->job->bytes;
 	if (v->is_closing)
 		verify_job_free(result->job);
 	else
@@ -271,21 +276,17 @@ int
 verify_submit(struct verify *v, struct verify_job *job)
 {
 	assert(job->next == NULL);
-	if (v->in_flight + job->len > VERIFY_ITEMS_MAX) {
+	if (v->in_flight + job->len > VERIFY_ITEMS_MAX ||
+	    v->bytes_in_flight + job->bytes > VERIFY_BYTES_MAX) {
 		verify_job_free(job);
 		return -EAGAIN;
 	}
 	v->in_flight += job->len;
+	v->bytes_in_flight += job->bytes;
 	pthread_mutex_lock(&v->lock);
 	*v->last = job;
 	v->last = &job->next;
 	pthread_cond_signal(&v->wake);
 	pthread_mutex_unlock(&v->lock);
 	return 0;
-}
-
-int
-verify_in_flight(const struct verify *v)
-{
-	return v->in_flight;
 }

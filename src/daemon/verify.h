@@ -21,13 +21,16 @@
 struct verify;
 
 enum {
-	VERIFY_ITEMS_MAX = 65536, /* under way; further rows are dropped, and come again
-				   * with the next comparison of tables */
+	/* Under way; further rows are dropped, and come again with the next comparison of
+	 * tables. A row may hold 8 values of 16 KiB, so that a number alone bounds little. */
+	VERIFY_ITEMS_MAX = 65536,
+	VERIFY_BYTES_MAX = 64 * 1024 * 1024, /* encoded */
 };
 
 struct verify_item {
 	struct row_key key;
 	struct row row; /* owned */
+	size_t bytes;	/* encoded */
 	int rc; /* 0; -OCF_ESIGNATURE; -OCF_EUNKNOWN: the owner's node row was not met yet
 		 */
 };
@@ -35,6 +38,7 @@ struct verify_item {
 struct verify_job {
 	uint64_t link;
 	int len, cap;
+	size_t bytes;
 	struct verify_item *items; /* owned */
 	struct verify_job *next;
 };
@@ -48,11 +52,11 @@ void verify_close(struct verify *v); /* NULL is allowed */
 void verify_learn(struct verify *v, const struct id *owner, struct bytes node_value);
 
 struct verify_job *verify_job_new(uint64_t link);
-/* The row is moved. */
-void verify_job_add(struct verify_job *job, const struct row_key *key, struct row *row);
+/* The row is moved; encoded it has `bytes`. */
+void verify_job_add(struct verify_job *job, const struct row_key *key, struct row *row,
+		    size_t bytes);
 void verify_job_free(struct verify_job *job);
-/* Takes the job. -EAGAIN, and the job is freed: VERIFY_ITEMS_MAX are under way. */
+/* Takes the job. -EAGAIN, and the job is freed: as much as may be is under way. */
 int verify_submit(struct verify *v, struct verify_job *job);
-int verify_in_flight(const struct verify *v); /* items; loop's thread */
 
 #endif

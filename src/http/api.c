@@ -403,6 +403,8 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 		return rc;
 	api = mem_calloc(1, sizeof(*api));
 	api->config = *config;
+	if (api->config.timeout_ms == 0)
+		api->config.timeout_ms = API_TIMEOUT_DEFAULT_MS;
 	api->access = access;
 	rng_init(&api->rng, rng_seed_from_os());
 	name = mem_printf("ocf/%s", config->version);

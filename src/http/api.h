@@ -84,6 +84,7 @@ struct api_config {
 	struct access_config access;
 	const char *version; /* for the Server header */
 	int64_t body_max;    /* http.max_body, bytes */
+	ms_t timeout_ms;     /* dispatch.timeout; 0: API_TIMEOUT_DEFAULT_MS */
 	ms_t linger_ms;	     /* 0: HTTP_LINGER_MS */
 };
 

@@ -206,7 +206,6 @@ request_limits(const struct http_head *head, struct query_head *q, struct errmsg
 
 	if (status != 0)
 		return status;
-	q->timeout_ms = API_TIMEOUT_DEFAULT_MS;
 	if (timeout != NULL &&
 	    (clock_parse_span(timeout, &q->timeout_ms) < 0 || q->timeout_ms == 0 ||
 	     q->timeout_ms > API_TIMEOUT_MAX_MS)) {
@@ -320,10 +319,10 @@ request_target(const char *target, size_t prefix_len, struct query_head *q,
 }
 
 int
-request_query_head(const struct http_head *head, size_t prefix_len, struct rng *rng,
-		   struct query_head *ret_q, struct errmsg *err)
+request_query_head(const struct http_head *head, size_t prefix_len, ms_t timeout_ms,
+		   struct rng *rng, struct query_head *ret_q, struct errmsg *err)
 {
-	struct query_head q = { 0 };
+	struct query_head q = { .timeout_ms = timeout_ms };
 	const char *key = http_head_get(head, "idempotency-key");
 	int status = request_target(head->target, prefix_len, &q, err);
 

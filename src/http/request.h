@@ -15,10 +15,10 @@ enum { REQUEST_PARAMS_MAX = 32 };
 
 /* Of a target "/v1/service/NAME/rest?query", `rest` beginning behind the slash that
  * `prefix_len` counts. Everything that is passed on is checked; ids that are missing are
- * made. Returns 0, or the HTTP status to refuse with and the reason; free the head with
- * query_head_fini() on 0. */
-int request_query_head(const struct http_head *head, size_t prefix_len, struct rng *rng,
-		       struct query_head *ret_q, struct errmsg *err);
+ * made; `timeout_ms` holds for a request that names none. Returns 0, or the HTTP status
+ * to refuse with and the reason; free the head with query_head_fini() on 0. */
+int request_query_head(const struct http_head *head, size_t prefix_len, ms_t timeout_ms,
+		       struct rng *rng, struct query_head *ret_q, struct errmsg *err);
 /* The selector may stand in the body, and the whole body fits one part. */
 bool request_may_name_model(const struct http_head *head, const struct query_head *q);
 /* "model=NAME" of a JSON object, or NULL when it names none. free(3) it. */

@@ -191,7 +191,8 @@ service_run(const struct api_call *call)
 	struct query_head head;
 	struct errmsg err;
 	int status = request_query_head(call->head, route_prefix_len(call->route),
-					&call->api->rng, &head, &err);
+					call->api->config.timeout_ms, &call->api->rng,
+					&head, &err);
 
 	if (status != 0) {
 		api_refuse(call, status, err.text);

@@ -489,6 +489,14 @@ mesh_link_of(const struct mesh *m, const struct id *node)
 	return n != NULL ? n->link : 0;
 }
 
+ms_t
+mesh_rtt_of(const struct mesh *m, const struct id *node)
+{
+	const struct mesh_link *l = mesh_link_find(m, mesh_link_of(m, node));
+
+	return l != NULL ? l->rtt : -1;
+}
+
 enum mesh_state
 mesh_node_state(const struct mesh *m, const struct id *node)
 {

@@ -187,6 +187,8 @@ ms_t mesh_due(const struct mesh *m);
 uint64_t mesh_link_new(struct mesh *m);
 /* The link by which queries reach the node; 0 when there is none. */
 uint64_t mesh_link_of(const struct mesh *m, const struct id *node);
+/* Round trip to it, smoothed; -1: not linked, or not measured yet. */
+ms_t mesh_rtt_of(const struct mesh *m, const struct id *node);
 /* SUSPECT for a node that is not known. */
 enum mesh_state mesh_node_state(const struct mesh *m, const struct id *node);
 uint64_t mesh_incarnation(const struct mesh *m);

@@ -593,6 +593,7 @@ world_check(struct world *w)
 	for (int i = 0; i < w->nodes_len; i++) {
 		struct node *n = &w->nodes[i];
 		struct mesh_peer peers[2 * NODES_MAX];
+		int links;
 		struct mesh_stats stats;
 		int alive = 0, lacks = 0;
 
@@ -625,7 +626,11 @@ world_check(struct world *w)
 		CU_ASSERT(stats.links_up == alive);
 		CU_ASSERT(stats.received_bytes[WIRE_CLASS_HEARTBEAT] ==
 			  12 * stats.received_frames[WIRE_CLASS_HEARTBEAT]);
-		CU_ASSERT(mesh_peers(n->mesh, peers, 2 * NODES_MAX) >= alive);
+		links = mesh_peers(n->mesh, peers, 2 * NODES_MAX);
+		CU_ASSERT(links >= alive);
+		for (int k = 0; k < links && k < 2 * NODES_MAX; k++)
+			CU_ASSERT(peers[k].link != mesh_link_of(n->mesh, &peers[k].node) ||
+				  peers[k].rtt_ms == mesh_rtt_of(n->mesh, &peers[k].node));
 	}
 }
 

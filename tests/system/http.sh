@@ -70,7 +70,8 @@ is "the node is none the worse" "$(get -d fine "$url/v1/service/echo"; cat "$TMP
 # Tokens: with them any address will do, and nobody gets in without one.
 node_stop n1
 (umask 077 && echo "me:$(printf %s secret-of-mine | sha256sum | cut -d' ' -f1)" >"$TMP/tokens")
-node_start n1 --http.listen=0.0.0.0:0 --http.token_file="$TMP/tokens" --http.local_tokens=yes
+node_start n1 --http.listen=0.0.0.0:0 --http.token_file="$TMP/tokens" --http.local_tokens=yes \
+	--dispatch.timeout=1s
 url=http://127.0.0.1:$(node_field n1 http | sed 's/.*://')
 is "without a token" "$(get "$url/v1/status")" 401
 is "with a wrong one" "$(get -H 'Authorization: Bearer secret' "$url/v1/status")" 401
@@ -81,4 +82,9 @@ run at n1 ocf --url "$url" status
 is "ocf without it is told so" "$status" 77 || diag "$err"
 run at n1 ocf status
 is "the unix socket needs none" "$status" 0
+
+# A query that names no deadline has the configured one.
+worker_start n1 sleeper --service sleep -- sleep 600
+is "a query is given up after dispatch.timeout" \
+	"$(get -H 'Authorization: Bearer secret-of-mine' -d x "$url/v1/service/sleep")" 504
 cluster_done

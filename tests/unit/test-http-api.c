@@ -21,7 +21,7 @@
 #define GET(path) "GET " path " HTTP/1.1\r\n" H "\r\n"
 #define QUERY(path, headers) "GET /v1/service/" path " HTTP/1.1\r\n" H headers "\r\n"
 
-enum { REPLY_PARTS = 200 };
+enum { REPLY_PARTS = 200, BENCH_TIMEOUT_MS = 45 * MS_SECOND };
 
 struct job;
 
@@ -238,6 +238,7 @@ bench_open(struct bench *b, struct access_config access)
 			  .query_cancel = host_query_cancel },
 		.version = "test",
 		.body_max = 64 * 1024 * 1024,
+		.timeout_ms = BENCH_TIMEOUT_MS,
 		.linger_ms = 100,
 	};
 
@@ -424,7 +425,7 @@ test_query_head(void)
 	CU_ASSERT_STRING_EQUAL(b.head.path, "/?x=1");
 	CU_ASSERT_EQUAL(strlen(b.head.request_id), 32);
 	CU_ASSERT_EQUAL(strlen(b.head.traceparent), 55);
-	CU_ASSERT_EQUAL(b.head.timeout_ms, API_TIMEOUT_DEFAULT_MS);
+	CU_ASSERT_EQUAL(b.head.timeout_ms, BENCH_TIMEOUT_MS);
 	CU_ASSERT(b.head.is_idempotent && b.head.selector == NULL);
 	bench_close(&b);
 }
