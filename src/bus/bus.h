@@ -138,7 +138,7 @@ void bus_get_stats(const struct bus *bus, struct bus_stats *ret_stats);
 /* Give a query to a worker. `token` is the caller's, unique among its outstanding ones.
  * `first` is the first part of the body (at most LIMIT_PART_BYTES_MAX; may be empty) and,
  * with `is_last`, the whole of it. At most LIMIT_PARTS_WINDOW parts, the first included,
- * may be sent beyond what request_credit gave back.
+ * may be sent beyond what request_credit gave back; an empty last one needs no credit.
  * -ENOTCONN: down. -OCF_EUNKNOWN: no such worker, or it does not offer the service. -EINVAL:
  * CR, LF or NUL in a value of `head`. -ENOBUFS: the connection is congested. -EEXIST: the
  * token is in use. After an error the token is not known and no callback follows. */

@@ -393,8 +393,10 @@ bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part, bool 
 	assert(part.len <= LIMIT_PART_BYTES_MAX);
 	if (call == NULL)
 		return -OCF_EUNKNOWN;
-	if (call->is_sent_whole || call->is_too_large ||
-	    call->parts_sent - call->parts_credited >= LIMIT_PARTS_WINDOW)
+	if (call->is_sent_whole || call->is_too_large)
+		return -OCF_ELIMIT;
+	/* An empty last part only says that this was all: it needs no room. */
+	if (part.len > 0 && call->parts_sent - call->parts_credited >= LIMIT_PARTS_WINDOW)
 		return -OCF_ELIMIT;
 	return call_put(calls, call, part, is_last);
 }

@@ -180,6 +180,15 @@ test_parts_of_a_request(void)
 	bus_fixture_reply(&w, BYTES_NONE, BUS_H_CTL, "credit", BUS_H_CREDIT, "16", NULL);
 	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].errors, 1));
 	CU_ASSERT_EQUAL(f.calls[1].error_status, 502);
+	/* With the window full, the empty part that ends a body still passes. */
+	w.works = 0;
+	CU_ASSERT_EQUAL(send_named(&f, 2, "wc", NULL, "/", bytes_of(part, 1000), false), 0);
+	for (int i = 1; i < 16; i++)
+		CU_ASSERT_EQUAL(bus_body(f.bus, 2, bytes_of(part, 1000), false), 0);
+	CU_ASSERT_EQUAL(bus_body(f.bus, 2, bytes_of(part, 1000), false), -OCF_ELIMIT);
+	CU_ASSERT_EQUAL(bus_body(f.bus, 2, BYTES_NONE, true), 0);
+	CU_ASSERT(bus_fixture_until(&f, &w.works, 17));
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&w.part, BUS_H_PARTS), "17");
 	close_both(&f, &w);
 }
 
