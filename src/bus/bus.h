@@ -95,7 +95,8 @@ struct bus_handler {
 	void (*worker_down)(void *arg, const char *id, const char *reason);
 
 	/* Per query: reply_head once, reply_data any number of times (each part wants one
-	 * bus_credit() when it was passed on), then reply_end; or at any point reply_error.
+	 * bus_credit() when it was passed on, and at most LIMIT_PARTS_WINDOW lack it at a
+	 * time, whatever the worker sends), then reply_end; or at any point reply_error.
 	 * After reply_end, reply_error or bus_cancel() the token is forgotten. reply->node
 	 * is this node. */
 	void (*reply_head)(void *arg, uint64_t token, const struct reply_head *reply);

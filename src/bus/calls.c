@@ -24,6 +24,12 @@ enum {
 	CALLS_ID_SIZE = QUERY_REQUEST_ID_BYTES_MAX + 24,
 };
 
+/* Of a reply, waiting for the daemon's credit. */
+struct call_piece {
+	struct bytes data; /* owned */
+	struct call_piece *prev, *next;
+};
+
 struct bus_call {
 	uint64_t token;	 /* the daemon's */
 	uint64_t number; /* ours, in the reply subject, beside: */
@@ -37,12 +43,16 @@ struct bus_call {
 	struct buf single; /* the body so far, for a worker without slots */
 	uint64_t parts_sent;
 	uint64_t parts_credited;
+	int singles; /* parts that went into `single`, not yet credited */
 	bool is_sent_whole;
 	bool is_too_large; /* 413 is due */
 
 	/* The reply */
 	uint64_t parts_seen;
-	int pieces_extra;     /* credits of the daemon's that are not the worker's */
+	struct call_piece *held; /* beyond the daemon's window, oldest first */
+	int pieces_out;		 /* handed on, not yet credited */
+	bool is_end_held; /* the reply is complete; its end follows what is held */
+	int pieces_extra; /* credits of the daemon's that are not the worker's */
 	uint64_t parts_ahead; /* not yet credited */
 	size_t bytes_ahead;
 	bool is_heard; /* a first part or "busy": the stall limit counts from heard_ms */
@@ -63,8 +73,7 @@ struct bus_calls {
 	struct bus_call *by_token, *by_number;
 	struct registry_worker *busy;
 	int busy_len;
-	struct loop_timer
-		*kick; /* errors that a call of the daemon's must not give itself */
+	struct loop_timer *kick; /* what no call of the daemon's may cause in itself */
 	struct bus_stats stats;
 };
 
@@ -94,9 +103,20 @@ bus_calls_new(struct loop *loop, const struct bus_calls_config *config)
 }
 
 static void
+call_piece_free(struct call_piece *piece)
+{
+	free((void *)(uintptr_t)piece->data.data);
+	free(piece);
+}
+
+static void
 call_free(struct bus_calls *calls, struct bus_call *call)
 {
 	struct registry_worker *w = call->w;
+	struct call_piece *piece, *next;
+
+	DL_FOREACH_SAFE (call->held, piece, next)
+		call_piece_free(piece);
 
 	HASH_DELETE(hh_token, calls->by_token, call);
 	HASH_DELETE(hh_number, calls->by_number, call);
@@ -222,33 +242,6 @@ bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
 	}
 }
 
-static void
-calls_on_kick(void *arg)
-{
-	struct bus_calls *calls = arg;
-	struct bus_call *call, *next;
-	bool was_found = true;
-
-	/* A callback may end other calls, so the search begins anew after each. */
-	while (was_found) {
-		was_found = false;
-		HASH_ITER (hh_token, calls->by_token, call, next) {
-			struct query_error error;
-
-			if (!call->is_too_large)
-				continue;
-			query_error_set(
-				&error, 413,
-				"worker %s takes no slots and therefore no parts: "
-				"at most %d bytes",
-				call->w->pub.id, BUS_SINGLE_BYTES_MAX);
-			call_error(calls, call, &error, BUS_ANSWERED);
-			was_found = true;
-			break;
-		}
-	}
-}
-
 /* --- the request --- */
 
 static struct bus_call *
@@ -334,8 +327,11 @@ call_put(struct bus_calls *calls, struct bus_call *call, struct bytes part, bool
 	}
 	if (!is_last || call->single.len > 0)
 		buf_put_bytes(&call->single, part);
-	if (!is_last)
+	if (!is_last) { /* the next may come */
+		call->singles++;
+		loop_timer_set(calls->kick, 0);
 		return 0;
+	}
 	if (call->single.len > 0)
 		part = buf_bytes(&call->single);
 	rc = call_publish(calls, call, part, true);
@@ -421,6 +417,9 @@ bus_calls_credit(struct bus_calls *calls, uint64_t token, int n)
 	assert(n > 0);
 	if (call == NULL)
 		return;
+	call->pieces_out -= n < call->pieces_out ? n : call->pieces_out;
+	if (call->held != NULL)
+		loop_timer_set(calls->kick, 0);
 	own = n < call->pieces_extra ? n : call->pieces_extra;
 	call->pieces_extra -= own;
 	n -= own;
@@ -449,31 +448,49 @@ call_head(struct bus_calls *calls, const struct bus_call *call, struct reply_hea
 }
 
 /* By our number, which is never used again: the daemon may end a call in any callback. */
-static bool
-calls_has(const struct bus_calls *calls, uint64_t number)
+static struct bus_call *
+calls_by_number(const struct bus_calls *calls, uint64_t number)
 {
 	struct bus_call *call;
 
 	HASH_FIND(hh_number, calls->by_number, &number, sizeof(number), call);
-	return call != NULL;
+	return call;
 }
 
-/* Hand a part on in pieces that fit a frame. False: the call has ended meanwhile. */
-static bool
-call_data(struct bus_calls *calls, const struct bus_call *call, struct bytes data)
+/* NULL: the call has ended meanwhile. */
+static struct bus_call *
+call_hand_on(struct bus_calls *calls, struct bus_call *call, struct bytes piece)
 {
-	uint64_t token = call->token, number = call->number;
+	uint64_t number = call->number;
+
+	call->pieces_out++;
+	calls->config.handler->reply_data(calls->config.handler_arg, call->token, piece);
+	return calls_by_number(calls, number);
+}
+
+/* Hand a part on in pieces that fit a frame. A worker counts its own parts, of which one
+ * may be several pieces, and a whole reply is one: what is beyond the daemon's window
+ * waits here. NULL: the call has ended meanwhile. */
+static struct bus_call *
+call_data(struct bus_calls *calls, struct bus_call *call, struct bytes data)
+{
 	size_t at = 0;
 
-	while (at < data.len && calls_has(calls, number)) {
-		size_t len = data.len - at < LIMIT_PART_BYTES_MAX ? data.len - at
-								  : LIMIT_PART_BYTES_MAX;
+	while (at < data.len && call != NULL) {
+		size_t left = data.len - at;
+		size_t len = left < LIMIT_PART_BYTES_MAX ? left : LIMIT_PART_BYTES_MAX;
 
-		calls->config.handler->reply_data(calls->config.handler_arg, token,
-						  bytes_of(data.data + at, len));
+		if (call->held == NULL && call->pieces_out < LIMIT_PARTS_WINDOW) {
+			call = call_hand_on(calls, call, bytes_of(data.data + at, len));
+		} else {
+			struct call_piece *piece = mem_calloc(1, sizeof(*piece));
+
+			piece->data = bytes_of(mem_dup(data.data + at, len), len);
+			DL_APPEND(call->held, piece);
+		}
 		at += len;
 	}
-	return calls_has(calls, number);
+	return call;
 }
 
 static void
@@ -481,8 +498,77 @@ call_end(struct bus_calls *calls, struct bus_call *call)
 {
 	uint64_t token = call->token;
 
+	call->is_end_held = call->held != NULL;
+	if (call->is_end_held)
+		return;
 	call_free(calls, call);
 	calls->config.handler->reply_end(calls->config.handler_arg, token);
+}
+
+/* What is held of the reply, as far as there is credit for it. */
+static void
+call_release(struct bus_calls *calls, struct bus_call *call)
+{
+	while (call != NULL && call->held != NULL &&
+	       call->pieces_out < LIMIT_PARTS_WINDOW) {
+		struct call_piece *piece = call->held;
+
+		DL_DELETE(call->held, piece);
+		call = call_hand_on(calls, call, piece->data);
+		call_piece_free(piece);
+	}
+	if (call != NULL && call->held == NULL && call->is_end_held)
+		call_end(calls, call);
+}
+
+static void
+call_refuse_too_large(struct bus_calls *calls, struct bus_call *call)
+{
+	struct query_error error;
+
+	query_error_set(&error, 413,
+			"worker %s takes no slots and therefore no parts: at most %d "
+			"bytes",
+			call->w->pub.id, BUS_SINGLE_BYTES_MAX);
+	call_error(calls, call, &error, BUS_ANSWERED);
+}
+
+/* Tell the daemon what it has to hear of this call, if there is anything. */
+static bool
+call_kick(struct bus_calls *calls, struct bus_call *call)
+{
+	int n = call->singles;
+
+	if (call->is_too_large) {
+		call_refuse_too_large(calls, call);
+	} else if (n > 0) {
+		call->singles = 0;
+		calls->config.handler->request_credit(calls->config.handler_arg,
+						      call->token, n);
+	} else if (call->held != NULL && call->pieces_out < LIMIT_PARTS_WINDOW) {
+		call_release(calls, call);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void
+calls_on_kick(void *arg)
+{
+	struct bus_calls *calls = arg;
+	struct bus_call *call, *next;
+	bool was_found = true;
+
+	/* A callback may end other calls, so the search begins anew after each. */
+	while (was_found) {
+		was_found = false;
+		HASH_ITER (hh_token, calls->by_token, call, next) {
+			was_found = call_kick(calls, call);
+			if (was_found)
+				break;
+		}
+	}
 }
 
 /* False: it was malformed and the call has ended, or the daemon ended it. */
@@ -502,7 +588,7 @@ call_first(struct bus_calls *calls, struct bus_call *call, struct bus_msg *msg)
 		return false;
 	}
 	call_head(calls, call, &head);
-	return calls_has(calls, number);
+	return calls_by_number(calls, number) != NULL;
 }
 
 static void
@@ -568,7 +654,10 @@ call_on_whole(struct bus_calls *calls, struct bus_call *call, struct bus_msg *ms
 		return;
 	}
 	call->parts_seen = 1;
-	if (call_first(calls, call, msg) && call_data(calls, call, bus_msg_data(msg)))
+	if (!call_first(calls, call, msg))
+		return;
+	call = call_data(calls, call, bus_msg_data(msg));
+	if (call != NULL)
 		call_end(calls, call);
 }
 
@@ -644,18 +733,19 @@ static void
 calls_on_message(struct bus_calls *calls, struct registry_worker *w, struct bus_msg *msg)
 {
 	const char *dot = strrchr(bus_msg_subject(msg), '.');
-	struct bus_call *call = NULL;
 	uint64_t number = 0, secret = 0;
+	struct bus_call *call;
 	char *end = NULL;
 
 	if (dot != NULL)
 		number = strtoull(dot + 1, &end, 16);
 	if (end != NULL && *end == '-')
 		secret = strtoull(end + 1, &end, 16);
-	HASH_FIND(hh_number, calls->by_number, &number, sizeof(number), call);
-	if (call != NULL && call->w == w && call->secret == secret)
+	call = calls_by_number(calls, number);
+	if (call != NULL && call->w == w && call->secret == secret && !call->is_end_held)
 		call_on_message(calls, call, msg);
-	else if (call == NULL && number > 0 && number <= calls->calls_numbered)
+	else if (number > 0 && number <= calls->calls_numbered &&
+		 (call == NULL || call->is_end_held))
 		calls->stats.replies_late++;
 	else
 		calls->stats.replies_foreign++;
@@ -708,7 +798,8 @@ bus_calls_drain(struct bus_calls *calls)
 static bool
 call_is_stalled(const struct bus_calls *calls, const struct bus_call *call, ms_t now)
 {
-	return call->is_heard && call->parts_ahead < LIMIT_PARTS_WINDOW &&
+	return call->is_heard && !call->is_end_held &&
+	       call->parts_ahead < LIMIT_PARTS_WINDOW &&
 	       now - call->heard_ms > calls->config.stall_ms;
 }
 

@@ -223,6 +223,48 @@ test_streamed_reply(void)
 	close_both(&f, &w);
 }
 
+/* The worker's window is 16 of its own parts, or one message; ours is 16 pieces. */
+static void
+test_reply_beyond_the_window(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+	uint8_t *big = mem_calloc(16, 64 * 1024);
+	char number[8];
+
+	for (int i = 0; i < 16 * 64 * 1024; i++)
+		big[i] = (uint8_t)(i % 251);
+	open_with_worker(&f, &w, "reply-window");
+	for (uint64_t token = 1; token <= 2; token++) {
+		struct fixture_call *c = &f.calls[token];
+
+		w.works = 0;
+		c->holds_credit = true;
+		CU_ASSERT(bus_fixture_send(&f, "w1", token, "wc", BYTES_NONE) == 0);
+		CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 1));
+		if (token == 1)
+			bus_fixture_reply(&w, bytes_of(big, 1024 * 1024), NULL);
+		for (int i = 0; i < 16 && token == 2; i++) {
+			snprintf(number, sizeof(number), "%d", i);
+			bus_fixture_reply(&w, bytes_of(big + 65536 * i, 65536), BUS_H_SEQ,
+					  number, NULL);
+		}
+		if (token == 2)
+			bus_fixture_reply(&w, BYTES_NONE, BUS_H_END, "16", NULL);
+		CU_ASSERT(bus_fixture_until(&f, &c->parts, LIMIT_PARTS_WINDOW));
+		bus_fixture_turn(&f, 100);
+		CU_ASSERT_EQUAL(c->parts, LIMIT_PARTS_WINDOW);
+		CU_ASSERT_EQUAL(c->ends, 0);
+		c->holds_credit = false;
+		bus_credit(f.bus, token, LIMIT_PARTS_WINDOW);
+		CU_ASSERT(bus_fixture_until(&f, &c->ends, 1));
+		CU_ASSERT(c->errors == 0);
+		CU_ASSERT(bytes_equal(buf_bytes(&c->data), bytes_of(big, 1024 * 1024)));
+	}
+	free(big);
+	close_both(&f, &w);
+}
+
 static void
 test_broken_replies(void)
 {
@@ -404,6 +446,8 @@ test_legacy_worker(void)
 	if (f.calls[3].error_status != 413)
 		tap_note("%d: %s", f.calls[3].error_status, f.calls[3].error);
 	CU_ASSERT_EQUAL(f.calls[3].error_status, 413);
+	/* What is gathered here does not wait for the worker's word to go on. */
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[2].credit, 7));
 	free((void *)(uintptr_t)big.data);
 	close_both(&f, &w);
 }
@@ -725,6 +769,7 @@ main(int argc, char **argv)
 		{ "a request goes in parts, with a window of 16",
 		  test_parts_of_a_request },
 		{ "a reply comes in parts, with credit", test_streamed_reply },
+		{ "a reply is handed on as credit allows", test_reply_beyond_the_window },
 		{ "a reply that breaks the protocol is a 502 and cancelled",
 		  test_broken_replies },
 		{ "a worker's error is told, and some give the query back",
