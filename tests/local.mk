@@ -19,7 +19,8 @@ dist_check_SCRIPTS += \
 	%D%/system/invitation.sh \
 	%D%/system/missing.sh \
 	%D%/system/query.sh \
-	%D%/system/strangers.sh
+	%D%/system/strangers.sh \
+	%D%/system/streams.sh
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh \

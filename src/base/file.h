@@ -17,5 +17,8 @@ int file_read_secret(const char *path, size_t max, struct buf *out, struct errms
 int file_write(const char *path, struct bytes content, mode_t mode, struct errmsg *err);
 /* Make a folder and its parents; new ones get `mode`. An existing folder is fine. */
 int file_make_dirs(const char *path, mode_t mode, struct errmsg *err);
+/* First thing in main(): take the numbers of standard streams that are closed, so that no
+ * socket and no store gets one and is then written to. Using such a stream still fails. */
+void file_hold_streams(void);
 
 #endif

@@ -35,6 +35,7 @@ struct bus_call {
 	struct query_headers headers; /* kept until a single message is complete */
 	char subject[BUS_SUBJECT_SIZE];
 	struct buf single; /* the body so far, for a worker without slots */
+	int singles;	   /* parts that went into it, not yet credited */
 	uint64_t parts_sent;
 	uint64_t parts_credited;
 	bool is_sent_whole;
@@ -238,6 +239,28 @@ bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
 	}
 }
 
+/* Tell the daemon what a call of its own must not tell it, if there is anything. */
+static bool
+call_kick(struct bus_calls *calls, struct bus_call *call)
+{
+	struct query_error error;
+	int n = call->singles;
+
+	if (call->is_too_large) {
+		query_error_set(&error, 413,
+				"worker %s takes no slots and therefore no parts: "
+				"at most %d bytes",
+				call->w->pub.id, BUS_SINGLE_BYTES_MAX);
+		call_error(calls, call, &error, BUS_ANSWERED);
+		return true;
+	}
+	call->singles = 0;
+	if (n > 0)
+		calls->config.handler->request_credit(calls->config.handler_arg,
+						      call->token, n);
+	return n > 0;
+}
+
 static void
 calls_on_kick(void *arg)
 {
@@ -249,18 +272,9 @@ calls_on_kick(void *arg)
 	while (was_found) {
 		was_found = false;
 		HASH_ITER (hh_token, calls->by_token, call, next) {
-			struct query_error error;
-
-			if (!call->is_too_large)
-				continue;
-			query_error_set(
-				&error, 413,
-				"worker %s takes no slots and therefore no parts: "
-				"at most %d bytes",
-				call->w->pub.id, BUS_SINGLE_BYTES_MAX);
-			call_error(calls, call, &error, BUS_ANSWERED);
-			was_found = true;
-			break;
+			was_found = call_kick(calls, call);
+			if (was_found)
+				break;
 		}
 	}
 	calls_go_on(calls);
@@ -351,8 +365,11 @@ call_put(struct bus_calls *calls, struct bus_call *call, struct bytes part, bool
 	}
 	if (!is_last || call->single.len > 0)
 		buf_put_bytes(&call->single, part);
-	if (!is_last)
+	if (!is_last) { /* the next may come */
+		call->singles++;
+		loop_timer_set(calls->kick, 0);
 		return 0;
+	}
 	if (call->single.len > 0)
 		part = buf_bytes(&call->single);
 	rc = call_publish(calls, call, part, true);
@@ -767,7 +784,8 @@ calls_on_message(struct bus_calls *calls, struct registry_worker *w, struct bus_
 	HASH_FIND(hh_number, calls->by_number, &number, sizeof(number), call);
 	if (call != NULL && call->w == w && call->secret == secret && !call->is_whole)
 		call_on_message(calls, call, msg);
-	else if ((call == NULL || call->is_whole) && number > 0 && number <= calls->calls_numbered)
+	else if ((call == NULL || call->is_whole) && number > 0 &&
+		 number <= calls->calls_numbered)
 		calls->stats.replies_late++;
 	else
 		calls->stats.replies_foreign++;

@@ -147,8 +147,9 @@ query_open_body(const struct query_arguments *a, struct client_request *r)
 		return cli_fail(EXIT_STATUS_IO, "%s: %s", a->file, error_text(-errno));
 	if (S_ISDIR(st.st_mode))
 		return cli_fail(EXIT_STATUS_IO, "%s is a folder, not a file", a->file);
-	/* Standard input may stand in the middle of a file. */
-	if (S_ISREG(st.st_mode)) {
+	/* Standard input may stand in the middle of a file; and a file of /proc says that
+	 * it is empty. */
+	if (S_ISREG(st.st_mode) && st.st_size > 0) {
 		off_t at = lseek(r->body_fd, 0, SEEK_CUR);
 
 		if (at >= 0 && at <= st.st_size)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/nearest.h"
 
@@ -179,6 +180,7 @@ main(int argc, char **argv)
 	char program[] = "ocf";
 	int at, status;
 
+	file_hold_streams();
 	setlocale(LC_ALL, "");
 	if (argc > 0)
 		argv[0] = program; /* getopt's sentences begin with it */

@@ -370,8 +370,8 @@ daemon_raise_limits(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= DAEMON_FILES_MAX)
 		return;
-	files.rlim_cur =
-		files.rlim_max < DAEMON_FILES_MAX ? files.rlim_max : DAEMON_FILES_MAX;
+	files.rlim_cur = files.rlim_max < DAEMON_FILES_MAX ? files.rlim_max
+							   : DAEMON_FILES_MAX;
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 

@@ -48,8 +48,8 @@ struct link {
 	uint8_t read_cursor[MESH_CURSOR_BYTES];
 	bool is_read_wanted; /* a page of the table, from read_cursor, once there is room
 			      */
-	bool is_accepted; /* the other side dialled */
-	bool is_stranger; /* accepted, not open */
+	bool is_accepted;    /* the other side dialled */
+	bool is_stranger;    /* accepted, not open */
 	bool is_open;
 	UT_hash_handle hh;
 };
@@ -287,7 +287,8 @@ links_on_accept(void *arg, struct stream *stream)
 	struct links *links = d->links;
 	struct link *l;
 
-	if (links == NULL || links->is_closing || links->strangers == LINKS_STRANGERS_MAX) {
+	if (links == NULL || links->is_closing ||
+	    links->strangers == LINKS_STRANGERS_MAX) {
 		stream_close(stream);
 		return;
 	}

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/places.h"
 #include "daemon/daemon.h"
@@ -138,12 +139,14 @@ main_configure_log(const struct config *config)
 int
 main(int argc, char **argv)
 {
-	struct arguments args = main_parse(argc, argv);
+	struct arguments args;
 	struct errmsg err = { "" };
 	struct places places;
 	struct config config;
 	int status;
 
+	file_hold_streams();
+	args = main_parse(argc, argv);
 	if (places_find(geteuid(), args.data, &places, &err) != 0) {
 		fprintf(stderr, "ocfd: %s\n", err.text);
 		return EXIT_STATUS_CONFIG;

@@ -278,8 +278,12 @@ worker_do(struct queries *qs, const struct dispatch_action *a)
 		rc = qs->d->bus != NULL
 			     ? bus_body(qs->d->bus, a->run, a->data, a->is_last)
 			     : -ENOTCONN;
-		if (rc != 0 && rc != -OCF_EUNKNOWN)
-			queries_run_failed(qs, a->run, DISPATCH_LOST, error_text(rc));
+		if (rc == 0 || rc == -OCF_EUNKNOWN)
+			break;
+		/* Its worker would wait for the rest for ever. */
+		if (qs->d->bus != NULL)
+			bus_cancel(qs->d->bus, a->run);
+		queries_run_failed(qs, a->run, DISPATCH_LOST, error_text(rc));
 		break;
 	case DISPATCH_ACTION_RUN_CREDIT:
 		if (qs->d->bus != NULL)

@@ -26,7 +26,7 @@ enum {
 	ROWS_ASIDE_MAX = 1024,
 	ROWS_ASIDE_LINK_MAX = 256,
 	ROWS_ASIDE_BYTES_MAX = 16 * 1024 * 1024, /* encoded */
-	ROWS_READ_MAX = 512,   /* rows looked at for one page */
+	ROWS_READ_MAX = 512,			 /* rows looked at for one page */
 	ROWS_PAGE_BYTES = 48 * 1024,
 };
 

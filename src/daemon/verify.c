@@ -25,7 +25,7 @@ struct verify {
 	const struct identity *identity;
 	void (*done)(void *arg, struct verify_job *job);
 	void *arg;
-	int in_flight;	   /* loop's thread, as the next */
+	int in_flight; /* loop's thread, as the next */
 	size_t bytes_in_flight;
 
 	pthread_t thread;
@@ -56,8 +56,9 @@ verify_job_add(struct verify_job *job, const struct row_key *key, struct row *ro
 		job->items = mem_realloc(job->items, (size_t)job->cap,
 					 sizeof(job->items[0]));
 	}
-	job->items[job->len++] =
-		(struct verify_item){ .key = *key, .row = *row, .bytes = bytes };
+	job->items[job->len++] = (struct verify_item){ .key = *key,
+						       .row = *row,
+						       .bytes = bytes };
 	job->bytes += bytes;
 	*row = ROW_INIT;
 }

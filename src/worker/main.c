@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -294,8 +295,10 @@ main(int argc, char **argv)
 	struct places places = { 0 };
 	struct errmsg err = { "" };
 	char *path = NULL, *run_file = NULL;
-	int status = options_read(&o, argc, argv);
+	int status;
 
+	file_hold_streams();
+	status = options_read(&o, argc, argv);
 	if (status != 0)
 		return status < 0 ? 0 : status;
 	log_configure(o.is_verbose ? LOG_DEBUG : LOG_INFO, LOG_FORMAT_TEXT);

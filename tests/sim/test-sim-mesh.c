@@ -629,8 +629,9 @@ world_check(struct world *w)
 		links = mesh_peers(n->mesh, peers, 2 * NODES_MAX);
 		CU_ASSERT(links >= alive);
 		for (int k = 0; k < links && k < 2 * NODES_MAX; k++)
-			CU_ASSERT(peers[k].link != mesh_link_of(n->mesh, &peers[k].node) ||
-				  peers[k].rtt_ms == mesh_rtt_of(n->mesh, &peers[k].node));
+			CU_ASSERT(
+				peers[k].link != mesh_link_of(n->mesh, &peers[k].node) ||
+				peers[k].rtt_ms == mesh_rtt_of(n->mesh, &peers[k].node));
 	}
 }
 

@@ -61,6 +61,10 @@ run curl -s -D "$TMP/headers" -o "$TMP/back" --data-binary "@$TMP/big" "$(node_u
 ok "three megabytes come back unchanged" cmp "$TMP/big" "$TMP/back"
 like "the reply names the node that computed it" "$(tr -d '\r' <"$TMP/headers")" \
 	"[Xx]-[Cc]omputing-[Nn]ode: $(node_id n2)"
+run curl -s -o "$TMP/back" -w '%{http_code}' -H 'Transfer-Encoding: chunked' -X POST -T "$TMP/big" \
+	"$(node_url n1)/v1/service/echo"
+is "they do so when nothing said how many they would be" \
+	"$out $(cmp "$TMP/big" "$TMP/back" && echo same)" "200 same"
 run curl -s -o "$TMP/back" -w '%{http_code}' --data-binary '' "$(node_url n1)/v1/service/echo"
 is "an empty body is a body" "$out $(wc -c <"$TMP/back")" "200 0"
 

@@ -451,6 +451,8 @@ test_legacy_worker(void)
 	if (f.calls[3].error_status != 413)
 		tap_note("%d: %s", f.calls[3].error_status, f.calls[3].error);
 	CU_ASSERT_EQUAL(f.calls[3].error_status, 413);
+	/* What is gathered here does not wait for the worker's word to go on. */
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[2].credit, 7));
 	free((void *)(uintptr_t)big.data);
 	close_both(&f, &w);
 }
