@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 /* Not in linux/magic.h: file systems kept outside the kernel. */
 enum {
@@ -162,9 +163,21 @@ places_fini(struct places *p)
 	*p = (struct places){ NULL, NULL, NULL, NULL };
 }
 
+/* run.json and replies name them, and JSON holds nothing else. */
+static int
+places_check_text(const char *path, struct errmsg *err)
+{
+	if (utf8_is_valid(path))
+		return 0;
+	return error_set(err, -EINVAL, "this path is not valid UTF-8; choose another: %s",
+			 path);
+}
+
 int
 places_check_socket(const char *path, struct errmsg *err)
 {
+	if (places_check_text(path, err) != 0)
+		return -EINVAL;
 	if (strlen(path) <= PLACES_SOCKET_BYTES_MAX)
 		return 0;
 	return error_set(
@@ -201,8 +214,12 @@ places_check_data(const char *path, struct errmsg *err)
 	char *copy = mem_strdup(path), *at = copy;
 	const char *name;
 	struct statfs fs;
-	int rc;
+	int rc = places_check_text(path, err);
 
+	if (rc != 0) {
+		free(copy);
+		return rc;
+	}
 	for (;;) {
 		rc = statfs(at, &fs) == 0 ? 0 : -errno;
 		if ((rc != -ENOENT && rc != -ENOTDIR) || strcmp(at, "/") == 0 ||

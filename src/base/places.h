@@ -41,11 +41,12 @@ int places_find(uid_t uid, const char *data, struct places *ret_places,
 void places_fini(struct places *p);
 
 /* -ENAMETOOLONG, with the remedy in words, for a socket path over
- * PLACES_SOCKET_BYTES_MAX. Programs exit 78. */
+ * PLACES_SOCKET_BYTES_MAX; -EINVAL for one that is not UTF-8. Programs exit 78. */
 int places_check_socket(const char *path, struct errmsg *err);
 /* -EOPNOTSUPP, with the remedy in words, for a data folder on a network file system: the
  * store maps its file into memory and locks it, and neither works there. A folder that
- * does not exist yet is judged by its nearest parent that does. Programs exit 78. */
+ * does not exist yet is judged by its nearest parent that does. -EINVAL for a path that is
+ * not UTF-8. Programs exit 78. */
 int places_check_data(const char *path, struct errmsg *err);
 /* When root works on an existing data folder of another user, go on as that user for good
  * (all ids and groups), so that every file made there is theirs. Does nothing for others

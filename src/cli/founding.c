@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "ident/sha256.h"
 #include "store/store.h"
 #include "table/keys.h"
@@ -35,6 +36,8 @@ founding_name(const struct cli *cli, const char *given, char ret_name[FOUNDING_N
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			cli_usage_error(cli, "a node's name has no control characters");
 	}
+	if (!utf8_is_valid(given))
+		cli_usage_error(cli, "a node's name is UTF-8");
 	snprintf(ret_name, FOUNDING_NAME_SIZE, "%s", given);
 }
 

@@ -135,6 +135,10 @@ self_find_addresses(struct daemon *d, struct errmsg *err)
 	char host[STREAM_ADDRESS_SIZE];
 	int port, unused;
 
+	if (given->len > DAEMON_ADDRESSES_MAX)
+		return error_set(err, -EINVAL,
+				 "peer.advertise: %d addresses, and a node has at most %d",
+				 given->len, DAEMON_ADDRESSES_MAX);
 	for (int i = 0; i < given->len; i++) {
 		if (address_split(given->items[i], host, sizeof(host), &unused) != 0)
 			return error_set(err, -EINVAL,
@@ -195,13 +199,11 @@ self_describe_hardware(struct table_hardware *ret)
 	free(hw);
 }
 
-void
-self_announce(struct daemon *d)
+static int
+self_describe(const struct daemon *d, struct buf *out, struct errmsg *err)
 {
 	struct table_node node = { 0 };
-	struct buf value = BUF_INIT;
-	struct errmsg err = { "" };
-	struct bytes bytes;
+	int rc;
 
 	node.name = mem_strdup(d->name);
 	for (int i = 0; i < d->addresses_len; i++)
@@ -219,19 +221,35 @@ self_announce(struct daemon *d)
 	node.version = mem_strdup(PACKAGE_VERSION);
 	node.incarnation = d->incarnation;
 	buf_put_bytes(&node.cert, buf_bytes(&d->identity->node_cert));
-	if (table_node_encode(&node, &value, &err) == 0) {
+	rc = table_node_encode(&node, out, err);
+	table_node_fini(&node);
+	if (rc != 0)
+		error_prefix(err, rc, "this node cannot be described to others");
+	return rc;
+}
+
+void
+self_announce(struct daemon *d)
+{
+	struct buf value = BUF_INIT;
+	struct errmsg err = { "" };
+	struct bytes bytes;
+
+	if (self_describe(d, &value, &err) == 0) {
 		bytes = buf_bytes(&value);
 		rows_put(d->rows, ROW_NODE, "", &bytes, true);
 	} else {
-		log_error("node", "this node cannot be described: %s", err.text);
+		log_error("node", "%s", err.text);
 	}
 	buf_fini(&value);
-	table_node_fini(&node);
 }
 
+/* A name or a label that cannot stand in the node's row is found here, and not by a node
+ * that runs and is seen by nobody. */
 int
 self_open(struct daemon *d, struct errmsg *err)
 {
+	struct buf value = BUF_INIT;
 	int rc;
 
 	self_find_name(d);
@@ -239,7 +257,11 @@ self_open(struct daemon *d, struct errmsg *err)
 	if (rc != 0)
 		return error_set(err, rc, "the store cannot be written: %s",
 				 error_text(rc));
-	return self_find_addresses(d, err);
+	rc = self_find_addresses(d, err);
+	if (rc == 0 && self_describe(d, &value, err) != 0)
+		rc = -EINVAL;
+	buf_fini(&value);
+	return rc;
 }
 
 void

@@ -108,37 +108,53 @@ worker_row_name(int row, char name[ROW_NAME_BYTES_MAX + 1])
 	return snprintf(name, ROW_NAME_BYTES_MAX + 1, "%d", row);
 }
 
-/* Write the row if it does not say this already. False: the worker cannot be offered. */
-static bool
-worker_write_row(struct workers *ws, struct worker *w)
+/* Its number in the table: that of an earlier life, or the lowest free one; -1 when there
+ * is none left. */
+static int
+worker_find_row(struct workers *ws, const struct worker *w)
 {
 	struct daemon *d = ws->d;
 	const struct id *self = &d->identity->node_id;
-	char name[ROW_NAME_BYTES_MAX + 1];
-	struct buf value = BUF_INIT;
-	struct errmsg err = { "" };
-	struct bytes bytes;
-	bool is_written = false;
+	uint32_t rows_per_node = store_constants(d->store)->rows_per_node;
+	int row = catalog_worker_row(d->catalog, self, w->id);
 
-	if (w->row < 0)
-		w->row = catalog_worker_row(d->catalog, self, w->id);
-	if (w->row < 0)
-		w->row = catalog_free_row(d->catalog, self,
-					  store_constants(d->store)->rows_per_node);
-	if (w->row < 0) {
+	if (row < 0)
+		row = catalog_free_row(d->catalog, self, rows_per_node);
+	if (row < 0)
 		log_warn("workers",
 			 "worker %s is not offered: this node has all the %u rows "
 			 "that the cluster allows a node",
-			 w->id, store_constants(d->store)->rows_per_node);
-	} else if (worker_encode(w, &value, &err) != 0) {
-		log_warn("workers", "worker %s is not offered: %s", w->id, err.text);
-	} else {
-		bytes = buf_bytes(&value);
-		worker_row_name(w->row, name);
-		is_written = rows_put(d->rows, ROW_WORKER, name, &bytes, false) == 0;
-	}
-	buf_fini(&value);
-	return is_written;
+			 w->id, rows_per_node);
+	return row;
+}
+
+/* Write the row if it does not say this already. A number is the worker's only while a row
+ * with it is: else the next worker would get it, too. */
+static int
+worker_write_row(struct workers *ws, struct worker *w, struct bytes value)
+{
+	int row = w->row >= 0 ? w->row : worker_find_row(ws, w), rc;
+	char name[ROW_NAME_BYTES_MAX + 1];
+
+	if (row < 0)
+		return -OCF_ELIMIT;
+	worker_row_name(row, name);
+	rc = rows_put(ws->d->rows, ROW_WORKER, name, &value, false);
+	if (rc == 0)
+		w->row = row;
+	return rc;
+}
+
+static void
+worker_remove_row(struct workers *ws, struct worker *w)
+{
+	char name[ROW_NAME_BYTES_MAX + 1];
+
+	if (w->row < 0)
+		return;
+	worker_row_name(w->row, name);
+	rows_put(ws->d->rows, ROW_WORKER, name, NULL, false);
+	w->row = -1;
 }
 
 static void
@@ -158,6 +174,24 @@ workers_find(const struct workers *ws, const char *id)
 
 	HASH_FIND(by_id, ws->by_id, id, strlen(id), w);
 	return w;
+}
+
+/* Show it to the cluster, and give it queries. One whose description no row can hold gets
+ * neither, also when it was offered with an earlier one. */
+static void
+workers_offer(struct workers *ws, struct worker *w)
+{
+	struct buf value = BUF_INIT;
+	struct errmsg err = { "" };
+
+	if (worker_encode(w, &value, &err) != 0) {
+		log_warn("workers", "worker %s is not offered: %s", w->id, err.text);
+		worker_remove_row(ws, w);
+		queries_worker_gone(ws->d->queries, w->number);
+	} else if (worker_write_row(ws, w, buf_bytes(&value)) == 0) {
+		queries_worker(ws->d->queries, w->number, &w->said);
+	}
+	buf_fini(&value);
 }
 
 /* ---- rows nobody claims ---- */
@@ -227,7 +261,7 @@ workers_check_row(struct workers *ws, const struct row_key *key)
 
 		worker_row_name(w->row, name);
 		if (w->row >= 0 && strcmp(name, key->name) == 0) {
-			worker_write_row(ws, w);
+			workers_offer(ws, w);
 			return;
 		}
 	}
@@ -236,13 +270,6 @@ workers_check_row(struct workers *ws, const struct row_key *key)
 }
 
 /* ---- the bus's words ---- */
-
-static void
-workers_offer(struct workers *ws, struct worker *w)
-{
-	if (worker_write_row(ws, w))
-		queries_worker(ws->d->queries, w->number, &w->said);
-}
 
 static void
 workers_on_up(void *arg, const struct bus_worker *said)
@@ -272,20 +299,14 @@ workers_on_down(void *arg, const char *id, const char *reason)
 {
 	struct workers *ws = arg;
 	struct worker *w = workers_find(ws, id);
-	char name[ROW_NAME_BYTES_MAX + 1];
 	uint64_t number;
-	int row;
 
 	if (w == NULL)
 		return;
 	log_info("workers", "worker %s left: %s", id, reason);
-	row = w->row;
 	number = w->number;
+	worker_remove_row(ws, w);
 	worker_free(ws, w);
-	if (row >= 0) {
-		worker_row_name(row, name);
-		rows_put(ws->d->rows, ROW_WORKER, name, NULL, false);
-	}
 	queries_worker_gone(ws->d->queries, number);
 }
 

@@ -34,6 +34,26 @@ raw_nats_publish "$bus" worker:status \
 	"$(printf '{"v":1,"id":"bad-6","service":"%s","slots":1,"status":"connected"}' "$(head -c 300 /dev/zero | tr '\0' x)")" >"$TMP/said"
 ok "a warning about a service name that is too long" wait_until 10 warned 'bad-6'
 is "nothing of it is in the table" "$(rows)" 0
+
+# A description that no row can hold, from a worker that was fine before.
+turns() { # CPUS
+	raw_nats_publish "$bus" worker:status "{\"v\":1,\"id\":\"turns\",\"service\":\"wide\",\"slots\":1,\"hb_s\":600,
+		\"status\":\"connected\",\"hardware\":{\"cpus\":$1}}" >"$TMP/said"
+}
+turns 4
+ok "a worker is listed" wait_until 10 sees_worker n1 turns
+turns '"many"'
+ok "when its hardware is nonsense, a warning says so" wait_until 10 warned 'worker turns is not offered'
+ok "and it is listed no more" wait_until 10 sees_no_worker n1 turns
+worker_start n1 next --service wc -- wc -w
+ok "its row is another's" sees_worker n1 next
+raw_nats_publish "$bus" worker:status '{"v":1,"id":"turns","status":"disconnected"}' >"$TMP/said"
+ok "it leaves" wait_until 10 warned 'worker turns left'
+ok "and takes nobody with it" sees_worker n1 next
+run at n1 ocf query wc --data 'a b'
+is "who got its row still answers" "${out//[[:space:]]/}" 2
+worker_stop next
+ok "the table is empty again" wait_until 10 sees_no_worker n1 next
 ok "the node goes on" at n1 ocf status
 
 worker_start n1 one --service wc -- wc -w

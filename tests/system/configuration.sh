@@ -57,6 +57,13 @@ wrong_listen() { refused "$@" --peer.listen=127.0.0.1:0 --bus.listen=127.0.0.1:0
 wrong_listen "HTTP for everybody without tokens" 78 'http\.token_file|http\.public' --http.listen=0.0.0.0:0
 refused "no nats-server" 78 'bus\.server.*nats-server' "${CLUSTER_LISTEN[@]}" --bus.server="$TMP/none/nats-server"
 
+refused "a name that is not UTF-8" 78 'node cannot be described' "${CLUSTER_LISTEN[@]}" \
+	--node.name=$'n\xff1'
+refused "a label without a name" 78 'node cannot be described' "${CLUSTER_LISTEN[@]}" --node.labels==v
+refused "more addresses than a node has" 78 'peer\.advertise.*9' "${CLUSTER_LISTEN[@]}" \
+	--peer.advertise=a:1,b:1,c:1,d:1,e:1,f:1,g:1,h:1,i:1
+refused "a data folder that is not UTF-8" 78 'UTF-8' "${CLUSTER_LISTEN[@]}" --data "$TMP"/$'d\xff'
+
 # A node that was never made.
 node_folder n9
 run timeout 30 env XDG_CONFIG_HOME="$TMP/n9/config" XDG_STATE_HOME="$TMP/n9/state" \

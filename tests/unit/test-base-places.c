@@ -110,6 +110,16 @@ test_local_folder_is_accepted_before_it_exists(void)
 }
 
 static void
+test_paths_are_utf8(void)
+{
+	struct errmsg err = { "" };
+
+	CU_ASSERT_EQUAL(places_check_data("/tmp/\xff", &err), -EINVAL);
+	CU_ASSERT_EQUAL(places_check_socket("/tmp/\xff", &err), -EINVAL);
+	CU_ASSERT(strstr(err.text, "UTF-8") != NULL);
+}
+
+static void
 test_own_folder_changes_no_rights(void)
 {
 	struct errmsg err = { "" };
@@ -131,6 +141,7 @@ static const struct tap_test tests[] = {
 	  test_long_socket_path_is_refused },
 	{ "a local data folder is accepted before it exists",
 	  test_local_folder_is_accepted_before_it_exists },
+	{ "a path that is not UTF-8 is refused", test_paths_are_utf8 },
 	{ "work on one's own folder changes no rights",
 	  test_own_folder_changes_no_rights },
 };
