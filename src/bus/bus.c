@@ -5,7 +5,8 @@
  * of workers (registry.c); the queries that are with them (calls.c).
  *
  * Up, in order: server listens -> connected -> (not ours alone? ask `ocf.node` who has this
- * bus) -> subscribe -> `ocf.hello` -> state BUS_UP -> three heartbeats -> BUS_SETTLED. */
+ * bus) -> subscribe -> a word to ourselves comes back -> `ocf.hello` -> state BUS_UP -> three
+ * heartbeats -> BUS_SETTLED. */
 #include "config.h"
 
 #include "bus/bus.h"
@@ -52,7 +53,7 @@ struct bus {
 	struct bus_conn *sys; /* into the system account; embedded only */
 	struct bus_sub *status_sub, *node_sub;
 	struct bus_sub *inbox_sub;	      /* external only */
-	struct bus_sub *barrier_sub;	      /* embedded only */
+	struct bus_sub *barrier_sub;
 	struct bus_sub *ended_sub, *list_sub; /* of sys */
 	ms_t list_asked_ms;
 	char inbox[64];	  /* for the answers to what we ask */
@@ -217,6 +218,16 @@ bus_attach(struct bus *bus)
 	for (struct registry_worker *w = registry_first(bus->reg); w != NULL;
 	     w = w->hh.next)
 		bus_calls_attach(bus->calls, w);
+	/* What we send ourselves comes back when the server has all these subscriptions:
+	 * a worker that is told of the bus before could announce itself to nobody. */
+	bus_conn_publish(bus->conn, bus->barrier, NULL, NULL, bytes_text("0"));
+}
+
+static void
+bus_attached(struct bus *bus)
+{
+	if (bus->state != BUS_DOWN || bus->status_sub == NULL)
+		return;
 	bus_conn_publish(bus->conn, BUS_SUBJECT_HELLO, NULL, NULL, BYTES_NONE);
 	loop_timer_set(bus->timer,
 		       (ms_t)BUS_HEARTBEATS_MISSED * BUS_HEARTBEAT_S * MS_SECOND);
@@ -262,8 +273,8 @@ bus_connected(struct bus *bus)
 	    (bus->is_embedded && !bus_conn_is_up(bus->sys)))
 		return;
 	bus->node_sub = bus_conn_subscribe(bus->conn, BUS_SUBJECT_NODE, NULL);
+	bus->barrier_sub = bus_conn_subscribe(bus->conn, bus->barrier, NULL);
 	if (bus->is_embedded) {
-		bus->barrier_sub = bus_conn_subscribe(bus->conn, bus->barrier, NULL);
 		bus_attach(bus);
 		return;
 	}
@@ -333,7 +344,11 @@ bus_hear_barrier(struct bus *bus, struct bytes data)
 	uint64_t client_id;
 
 	snprintf(text, sizeof(text), "%.*s", (int)data.len, (const char *)data.data);
-	if (bus_protocol_number(text, INT64_MAX, &client_id) == 0)
+	if (bus_protocol_number(text, INT64_MAX, &client_id) < 0)
+		return;
+	if (client_id == 0)
+		bus_attached(bus);
+	else
 		registry_client_ended(bus->reg, client_id);
 }
 

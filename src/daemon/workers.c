@@ -319,6 +319,8 @@ workers_renumber(struct workers *ws)
 
 	HASH_ITER (by_id, ws->by_id, w, next) {
 		HASH_DELETE(by_number, ws->by_number, w);
+		/* One that announced itself in the moment before the bus was called up. */
+		queries_worker_gone(ws->d->queries, w->number);
 		w->number = ++ws->last_number;
 		HASH_ADD(by_number, ws->by_number, number, sizeof(w->number), w);
 		workers_offer(ws, w);
