@@ -133,7 +133,7 @@ int links_open(struct daemon *d, struct errmsg *err);
 /* Say goodbye and close all. */
 void links_stop(struct links *links);
 void links_close(struct links *links); /* NULL is allowed */
-/* Rows that changed here; they came from `link` (0: our own). */
+/* Rows that changed here, one or a page of them; they came from `link` (0: our own). */
 void links_rows_changed(struct links *links, uint64_t link, struct bytes rows);
 void links_root_changed(struct links *links);
 /* A node's row changed: where it may be dialled, or that it is gone. */
