@@ -17,6 +17,7 @@ dist_check_SCRIPTS += \
 	%D%/system/disk.sh \
 	%D%/system/http.sh \
 	%D%/system/invitation.sh \
+	%D%/system/many.sh \
 	%D%/system/missing.sh \
 	%D%/system/query.sh \
 	%D%/system/strangers.sh \

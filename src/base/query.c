@@ -150,7 +150,7 @@ query_put_text(struct buf *out, const char *text)
 
 /* `allow_lines`: an error's text may hold line ends and tabs. */
 static char *
-query_read_text(struct reader *r, bool is_required, bool allow_lines)
+query_read_text(struct reader *r, size_t max, bool is_required, bool allow_lines)
 {
 	uint16_t len = reader_u16(r);
 	struct bytes v;
@@ -159,7 +159,7 @@ query_read_text(struct reader *r, bool is_required, bool allow_lines)
 		r->failed = is_required;
 		return NULL;
 	}
-	if (len > QUERY_HEAD_BYTES_MAX)
+	if (len > max)
 		r->failed = true;
 	v = reader_take(r, len);
 	for (size_t i = 0; i < v.len; i++) {
@@ -191,8 +191,8 @@ query_read_headers(struct reader *r, struct query_headers *ret)
 	if (len > QUERY_HEADERS_MAX)
 		r->failed = true;
 	for (int i = 0; i < len && !r->failed; i++) {
-		char *name = query_read_text(r, true, false);
-		char *value = query_read_text(r, true, false);
+		char *name = query_read_text(r, QUERY_HEAD_BYTES_MAX, true, false);
+		char *value = query_read_text(r, QUERY_HEAD_BYTES_MAX, true, false);
 
 		if (!r->failed)
 			query_headers_add(ret, name, value);
@@ -226,13 +226,13 @@ query_head_read(struct reader *r, struct query_head *ret_q)
 {
 	struct query_head q = { 0 };
 
-	q.request_id = query_read_text(r, true, false);
-	q.service = query_read_text(r, true, false);
-	q.selector = query_read_text(r, false, false);
-	q.method = query_read_text(r, true, false);
-	q.path = query_read_text(r, true, false);
-	q.content_type = query_read_text(r, false, false);
-	q.traceparent = query_read_text(r, false, false);
+	q.request_id = query_read_text(r, QUERY_REQUEST_ID_BYTES_MAX, true, false);
+	q.service = query_read_text(r, QUERY_HEAD_BYTES_MAX, true, false);
+	q.selector = query_read_text(r, QUERY_HEAD_BYTES_MAX, false, false);
+	q.method = query_read_text(r, QUERY_HEAD_BYTES_MAX, true, false);
+	q.path = query_read_text(r, QUERY_HEAD_BYTES_MAX, true, false);
+	q.content_type = query_read_text(r, QUERY_HEAD_BYTES_MAX, false, false);
+	q.traceparent = query_read_text(r, QUERY_HEAD_BYTES_MAX, false, false);
 	query_read_headers(r, &q.headers);
 	q.fallback = reader_u8(r);
 	q.is_idempotent = reader_u8(r) != 0;
@@ -242,7 +242,7 @@ query_head_read(struct reader *r, struct query_head *ret_q)
 	q.body_len = (int64_t)reader_u64(r);
 	q.timeout_ms = (ms_t)reader_u64(r);
 	if (r->failed || q.fallback > 2 || q.body_len < -1 || q.timeout_ms < 0 ||
-	    !query_service_is_valid(q.service)) {
+	    !query_service_is_valid(q.service) || !utf8_is_valid(q.request_id)) {
 		r->failed = true;
 		query_head_fini(&q);
 		return -OCF_EMALFORMED;
@@ -267,10 +267,10 @@ reply_head_read(struct reader *r, struct reply_head *ret_rh)
 	struct reply_head rh = { 0 };
 
 	rh.status = reader_u16(r);
-	rh.content_type = query_read_text(r, false, false);
+	rh.content_type = query_read_text(r, QUERY_HEAD_BYTES_MAX, false, false);
 	query_read_headers(r, &rh.headers);
 	reader_copy(r, rh.node.b, ID_BYTES);
-	rh.worker = query_read_text(r, false, false);
+	rh.worker = query_read_text(r, LIMIT_WORKER_ID_BYTES_MAX, false, false);
 	if (r->failed || rh.status < 200 || rh.status > 599) {
 		r->failed = true;
 		reply_head_fini(&rh);
@@ -298,12 +298,12 @@ query_error_read(struct reader *r, struct query_error *ret_e)
 	uint32_t after;
 
 	e.status = reader_u16(r);
-	e.text = query_read_text(r, true, true);
+	e.text = query_read_text(r, QUERY_ERROR_BYTES_MAX, true, true);
 	after = reader_u32(r);
 	e.retry_after_s = after > 86400 ? 86400 : (int)after;
 	e.is_taken = reader_u8(r) != 0;
 	reader_copy(r, e.node.b, ID_BYTES);
-	e.worker = query_read_text(r, false, false);
+	e.worker = query_read_text(r, LIMIT_WORKER_ID_BYTES_MAX, false, false);
 	if (r->failed || e.status < 400 || e.status > 599) {
 		r->failed = true;
 		query_error_fini(&e);

@@ -141,10 +141,8 @@ daemon_open_identity(struct daemon *d, struct errmsg *err)
 }
 
 static void
-daemon_fill_access(const struct daemon *d, struct access_config *access)
+daemon_fill_access(const struct config *c, struct access_config *access)
 {
-	const struct config *c = d->config;
-
 	*access = (struct access_config){
 		.local_tokens = c->http.local_tokens,
 		.is_public = c->http.public_,
@@ -153,6 +151,19 @@ daemon_fill_access(const struct daemon *d, struct access_config *access)
 		.names_len = c->http.names.len,
 		.sha256 = ident_sha256,
 	};
+}
+
+int
+daemon_check(const struct config *config, struct errmsg *err)
+{
+	struct access_config access;
+	int rc;
+
+	if (strcmp(config->http.listen, "none") == 0)
+		return 0;
+	daemon_fill_access(config, &access);
+	rc = api_check_access_config(&access, config->http.listen, err);
+	return rc == 0 ? 0 : error_prefix(err, rc, "http.listen");
 }
 
 static int
@@ -175,7 +186,7 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		.arg = d, .read = views_read, .ready = views_ready, .admin = invite_admin
 	};
 	queries_fill_host(&config.host);
-	daemon_fill_access(d, &config.access);
+	daemon_fill_access(d->config, &config.access);
 	rc = file_make_dirs(folder, DAEMON_FOLDER_MODE, err);
 	if (rc == 0)
 		rc = api_new(&config, &d->api, err);

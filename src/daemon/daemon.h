@@ -83,6 +83,9 @@ struct daemon {
 
 /* Run a node until it is told to stop; returns the exit status. What fails is logged. */
 int daemon_run(const struct config *config, const struct places *places);
+/* The rules that no single option holds: who may use http.listen. For --check-config, which
+ * opens nothing but the token file; daemon_run() finds the same. */
+int daemon_check(const struct config *config, struct errmsg *err);
 /* Stop in order; a second call stops at once. `status` is the process's exit status. */
 void daemon_stop(struct daemon *d, int status);
 /* Write run.json once everything that it names is known. */
@@ -130,7 +133,7 @@ int links_open(struct daemon *d, struct errmsg *err);
 /* Say goodbye and close all. */
 void links_stop(struct links *links);
 void links_close(struct links *links); /* NULL is allowed */
-/* Rows that changed here; they came from `link` (0: our own). */
+/* Rows that changed here, one or a page of them; they came from `link` (0: our own). */
 void links_rows_changed(struct links *links, uint64_t link, struct bytes rows);
 void links_root_changed(struct links *links);
 /* A node's row changed: where it may be dialled, or that it is gone. */
@@ -177,7 +180,6 @@ void queries_run_error(struct queries *queries, uint64_t run,
 		       const struct query_error *error, enum bus_outcome outcome);
 void queries_run_credit(struct queries *queries, uint64_t run, int parts);
 json_t *queries_status_json(const struct queries *queries);
-int queries_running(const struct queries *queries);
 
 /* ---- views.c ---- */
 

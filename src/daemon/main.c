@@ -151,7 +151,8 @@ main(int argc, char **argv)
 		fprintf(stderr, "ocfd: %s\n", err.text);
 		return EXIT_STATUS_CONFIG;
 	}
-	if (main_configure(&args, argc, argv, &places, &config, &err) != 0) {
+	if (main_configure(&args, argc, argv, &places, &config, &err) != 0 ||
+	    (args.is_check && daemon_check(&config, &err) != 0)) {
 		fprintf(stderr, "ocfd: %s\n", err.text);
 		status = EXIT_STATUS_CONFIG;
 	} else if (args.is_check) {

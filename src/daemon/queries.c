@@ -684,15 +684,6 @@ queries_status_json(const struct queries *qs)
 			 stats.running, "forwarded", stats.forwarded);
 }
 
-int
-queries_running(const struct queries *qs)
-{
-	struct dispatch_stats stats;
-
-	dispatch_stats(qs->dispatch, &stats);
-	return stats.queries;
-}
-
 static double
 queries_read_queued(void *arg)
 {

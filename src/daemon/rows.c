@@ -46,7 +46,7 @@ struct rows {
 	struct rows_aside *aside;
 	int aside_len;
 	size_t aside_bytes;
-	struct buf unsynced; /* our own rows, encoded, not yet asked to be synced */
+	struct buf unsynced; /* our own rows (rows_note()), not yet asked to be synced */
 	struct buf syncing;  /* those that the store is making durable now */
 	bool is_dirty;	     /* something changed since the last sync began */
 	bool is_syncing;
@@ -54,6 +54,49 @@ struct rows {
 	uint64_t refused;
 	struct log_limit refused_limit, failed_limit;
 };
+
+/* ---- handing on ---- */
+
+static void
+rows_encode(struct buf *out, const struct row_key *key, const struct row *row)
+{
+	codec_put_key(out, key);
+	codec_put_row(out, row);
+}
+
+/* A row that is to be handed on: its length, then itself. */
+static void
+rows_note(struct buf *out, const struct row_key *key, const struct row *row)
+{
+	size_t start = out->len;
+
+	buf_put_u32(out, 0);
+	rows_encode(out, key, row);
+	put_be32(out->data + start, (uint32_t)(out->len - start - 4));
+}
+
+/* However many there are, in pages cut between rows: a reader puts a limit on what it must
+ * hold before it can read a row. */
+static void
+rows_hand_on(struct rows *rows, uint64_t link, struct bytes noted)
+{
+	struct reader r = reader_of(noted);
+	struct buf page = BUF_INIT;
+
+	while (r.len > 0) {
+		struct bytes row = reader_bytes32(&r);
+
+		if (page.len > 0 && page.len + row.len > ROWS_PAGE_BYTES) {
+			links_rows_changed(rows->d->links, link, buf_bytes(&page));
+			buf_clear(&page);
+		}
+		buf_put_bytes(&page, row);
+	}
+	assert(!r.failed);
+	if (page.len > 0)
+		links_rows_changed(rows->d->links, link, buf_bytes(&page));
+	buf_fini(&page);
+}
 
 /* ---- durability ---- */
 
@@ -81,8 +124,7 @@ rows_on_synced(void *arg)
 		buf_clear(&rows->syncing);
 		rows->is_dirty = true;
 	} else if (!rows->is_closing) {
-		if (rows->syncing.len > 0)
-			links_rows_changed(rows->d->links, 0, buf_bytes(&rows->syncing));
+		rows_hand_on(rows, 0, buf_bytes(&rows->syncing));
 		links_root_changed(rows->d->links);
 		buf_clear(&rows->syncing);
 	}
@@ -131,13 +173,6 @@ rows_show(struct rows *rows, const struct row_key *key, const struct row *row)
 			 key->kind, key->name, id_text(&key->owner, owner), err.text);
 	if (key->kind == ROW_NODE)
 		links_node_changed(rows->d->links, &key->owner);
-}
-
-static void
-rows_encode(struct buf *out, const struct row_key *key, const struct row *row)
-{
-	codec_put_key(out, key);
-	codec_put_row(out, row);
 }
 
 /* ---- rows of our own ---- */
@@ -220,7 +255,7 @@ rows_put(struct rows *rows, enum row_kind kind, const char *name,
 	if (rc == 0)
 		rc = store_merge(d->store, &key, &next, &has_changed, &merged);
 	if (rc == 0 && has_changed) {
-		rows_encode(&rows->unsynced, &key, &merged);
+		rows_note(&rows->unsynced, &key, &merged);
 		rows->is_dirty = true;
 		rows_show(rows, &key, &merged);
 		rows_sync(rows);
@@ -321,7 +356,7 @@ rows_refuse(struct rows *rows, uint64_t link, const struct row_key *key)
 	links_reject(rows->d->links, link, "a row is not signed by its owner");
 }
 
-/* Merge one verified row; append it to `changed` if there was anything new. */
+/* Merge one verified row; note it in `changed` if there was anything new. */
 static void
 rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
 {
@@ -331,7 +366,7 @@ rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
 			     &merged);
 
 	if (rc == 0 && has_changed) {
-		rows_encode(changed, &item->key, &merged);
+		rows_note(changed, &item->key, &merged);
 		rows->is_dirty = true;
 		rows_show(rows, &item->key, &merged);
 		if (item->key.kind == ROW_NODE)
@@ -361,8 +396,7 @@ rows_on_verified(void *arg, struct verify_job *job)
 		else
 			rows_refuse(rows, job->link, &item->key);
 	}
-	if (changed.len > 0)
-		links_rows_changed(rows->d->links, job->link, buf_bytes(&changed));
+	rows_hand_on(rows, job->link, buf_bytes(&changed));
 	buf_fini(&changed);
 	verify_job_free(job);
 	rows_sync(rows);

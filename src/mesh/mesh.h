@@ -103,7 +103,8 @@ enum mesh_event_type {
 	 * `link`, the `cursor` behind it, and whether it `is_last`. */
 	MESH_EVENT_TABLE_READ,
 	/* These `rows` changed here; they came from `link`, or are our own (0). To be given
-	 * once per change and never for rows that were already held. */
+	 * once per change and never for rows that were already held; of several rows at most
+	 * MESH_TABLE_PAGE_BYTES at a time, since a link reads them as a whole. */
 	MESH_EVENT_ROWS_CHANGED,
 	/* The table's `root`, number of rows (`rows_len`) and `horizon` are now these. */
 	MESH_EVENT_ROOT,

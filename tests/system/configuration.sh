@@ -46,6 +46,10 @@ OCF_HTTP_LISEN=127.0.0.1:0 wrong "an unknown variable" 78 'OCF_HTTP_LISEN.*http\
 wrong "a file that is not there" 78 "$TMP/none\.conf" --config "$TMP/none.conf"
 wrong "no address" 78 'peer\.listen.*nowhere' --peer.listen=nowhere
 
+wrong "HTTP for everybody without tokens" 78 'http\.token_file|http\.public' --check-config \
+	--http.listen=0.0.0.0:0
+wrong "tokens that are not there" 78 "$TMP/no-tokens" --check-config --http.token_file="$TMP/no-tokens"
+
 run at n1 ocfd --check-config
 is "the defaults are valid" "$status" 0
 run at n1 ocfd --frobnicate

@@ -147,6 +147,19 @@ change_method(struct query_head *q)
 }
 
 static void
+change_id_text(struct query_head *q)
+{
+	q->request_id[1] = '\xff';
+}
+
+static void
+change_id_len(struct query_head *q)
+{
+	free(q->request_id);
+	q->request_id = mem_printf("%065d", 1);
+}
+
+static void
 test_head_refused(void)
 {
 	CU_ASSERT(read_changed(change_nothing) == 0);
@@ -156,6 +169,35 @@ test_head_refused(void)
 	CU_ASSERT(read_changed(change_line_end) == -OCF_EMALFORMED);
 	CU_ASSERT(read_changed(change_service) == -OCF_EMALFORMED);
 	CU_ASSERT(read_changed(change_method) == -OCF_EMALFORMED);
+	CU_ASSERT(read_changed(change_id_text) == -OCF_EMALFORMED);
+	CU_ASSERT(read_changed(change_id_len) == -OCF_EMALFORMED);
+}
+
+/* What is passed on must fit a frame again, whoever it came from. */
+static void
+test_error_bounds(void)
+{
+	struct query_error error, back;
+
+	for (int i = 0; i < 4; i++) {
+		size_t text = i < 2 ? QUERY_ERROR_BYTES_MAX : QUERY_ERROR_BYTES_MAX + 1;
+		size_t worker =
+			i % 2 == 0 ? LIMIT_WORKER_ID_BYTES_MAX : LIMIT_WORKER_ID_BYTES_MAX + 1;
+		struct buf out = BUF_INIT;
+		struct reader r;
+
+		query_error_set(&error, 502, "%s", "x");
+		free(error.text);
+		error.text = mem_printf("%0*d", (int)text, 1);
+		error.worker = mem_printf("%0*d", (int)worker, 1);
+		query_error_put(&out, &error);
+		r = reader_of(buf_bytes(&out));
+		CU_ASSERT_EQUAL(query_error_read(&r, &back), i == 0 ? 0 : -OCF_EMALFORMED);
+		if (i == 0)
+			query_error_fini(&back);
+		query_error_fini(&error);
+		buf_fini(&out);
+	}
 }
 
 static void
@@ -264,6 +306,7 @@ main(int argc, char **argv)
 		{ "a query's head with nonsense is refused", test_head_refused },
 		{ "replies and errors encode, decode, and are refused when cut",
 		  test_reply_and_error },
+		{ "an error's texts are bounded", test_error_bounds },
 		{ "service names are sorted into plain, valid and neither",
 		  test_service_names },
 		{ "selectors match as the interface says", test_matching },
