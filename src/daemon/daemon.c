@@ -217,8 +217,10 @@ static void
 daemon_on_refresh(void *arg)
 {
 	struct daemon *d = arg;
+	struct errmsg err = { "" };
 
-	self_announce(d);
+	if (self_announce(d, &err) != 0)
+		log_error("node", "%s", err.text);
 	loop_timer_set(d->refresh_timer, daemon_refresh_wait(d));
 }
 
@@ -255,9 +257,10 @@ daemon_open(struct daemon *d, struct errmsg *err)
 		return rc;
 	rows_load(d->rows);
 	rc = workers_open(d, err);
+	if (rc == 0)
+		rc = self_announce(d, err);
 	if (rc != 0)
 		return rc;
-	self_announce(d);
 	views_add_metrics(d);
 	rc = daemon_open_http(d, err);
 	if (rc != 0)

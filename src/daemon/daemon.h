@@ -94,8 +94,8 @@ void daemon_check_ready(struct daemon *d);
 int self_open(struct daemon *d, struct errmsg *err);
 void self_close(struct daemon *d);
 /* Write this node's row: at start, when what it says has changed, and to renew its lease.
- */
-void self_announce(struct daemon *d);
+ * -EINVAL: the configuration says what no row can hold. */
+int self_announce(struct daemon *d, struct errmsg *err);
 /* Addresses to dial beside those in the table: configured, and those given at the join
  * (in the store as "seeds", a JSON array). Texts are the caller's to free. */
 int self_seeds(struct daemon *d, char *ret_seeds[], int max);

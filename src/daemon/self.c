@@ -133,15 +133,10 @@ self_find_addresses(struct daemon *d, struct errmsg *err)
 	const struct config_list *given = &d->config->peer.advertise;
 	const char *bound = listener_address(d->peer_listener);
 	char host[STREAM_ADDRESS_SIZE];
-	int port, unused;
+	int port;
 
-	for (int i = 0; i < given->len; i++) {
-		if (address_split(given->items[i], host, sizeof(host), &unused) != 0)
-			return error_set(err, -EINVAL,
-					 "peer.advertise: '%s' is not host:port",
-					 given->items[i]);
+	for (int i = 0; i < given->len; i++)
 		self_add_address(d, given->items[i]);
-	}
 	if (given->len > 0)
 		return 0;
 	if (address_split(bound, host, sizeof(host), &port) != 0)
@@ -195,13 +190,13 @@ self_describe_hardware(struct table_hardware *ret)
 	free(hw);
 }
 
-void
-self_announce(struct daemon *d)
+int
+self_announce(struct daemon *d, struct errmsg *err)
 {
 	struct table_node node = { 0 };
 	struct buf value = BUF_INIT;
-	struct errmsg err = { "" };
 	struct bytes bytes;
+	int rc = 0;
 
 	node.name = mem_strdup(d->name);
 	for (int i = 0; i < d->addresses_len; i++)
@@ -219,14 +214,18 @@ self_announce(struct daemon *d)
 	node.version = mem_strdup(PACKAGE_VERSION);
 	node.incarnation = d->incarnation;
 	buf_put_bytes(&node.cert, buf_bytes(&d->identity->node_cert));
-	if (table_node_encode(&node, &value, &err) == 0) {
+	if (table_node_encode(&node, &value, err) == 0) {
 		bytes = buf_bytes(&value);
 		rows_put(d->rows, ROW_NODE, "", &bytes, true);
 	} else {
-		log_error("node", "this node cannot be described: %s", err.text);
+		rc = -EINVAL;
+		error_prefix(err, rc,
+			     "this node cannot be described; see [node] of the "
+			     "configuration");
 	}
 	buf_fini(&value);
 	table_node_fini(&node);
+	return rc;
 }
 
 int

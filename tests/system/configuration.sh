@@ -44,6 +44,7 @@ rm "$file"
 wrong "an unknown option" 78 'http\.lisen.*http\.listen' --http.lisen=127.0.0.1:0
 OCF_HTTP_LISEN=127.0.0.1:0 wrong "an unknown variable" 78 'OCF_HTTP_LISEN.*http\.listen|OCF_HTTP_LISEN.*OCF_HTTP_LISTEN' --check-config
 wrong "a file that is not there" 78 "$TMP/none\.conf" --config "$TMP/none.conf"
+wrong "a folder instead of a file" 78 "$TMP: Is a directory" --config "$TMP"
 wrong "no address" 78 'peer\.listen.*nowhere' --peer.listen=nowhere
 
 run at n1 ocfd --check-config
@@ -55,6 +56,7 @@ like "--version" "$out" '^ocfd \(ocf\) [0-9]'
 
 wrong_listen() { refused "$@" --peer.listen=127.0.0.1:0 --bus.listen=127.0.0.1:0; }
 wrong_listen "HTTP for everybody without tokens" 78 'http\.token_file|http\.public' --http.listen=0.0.0.0:0
+refused "a name that no row can hold" 78 'configuration.*name' "${CLUSTER_LISTEN[@]}" --node.name=$'a\tb'
 refused "no nats-server" 78 'bus\.server.*nats-server' "${CLUSTER_LISTEN[@]}" --bus.server="$TMP/none/nats-server"
 
 # A node that was never made.
