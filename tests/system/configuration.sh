@@ -59,6 +59,16 @@ wrong_listen "HTTP for everybody without tokens" 78 'http\.token_file|http\.publ
 refused "a name that no row can hold" 78 'configuration.*name' "${CLUSTER_LISTEN[@]}" --node.name=$'a\tb'
 refused "no nats-server" 78 'bus\.server.*nats-server' "${CLUSTER_LISTEN[@]}" --bus.server="$TMP/none/nats-server"
 
+# A node that has lost its store, and one that is somebody else's.
+mv "$TMP/n1/state/ocf/store" "$TMP/n1/store"
+refused "a store that is gone" 78 'restore a backup.*join again' "${CLUSTER_LISTEN[@]}"
+mv "$TMP/n1/store" "$TMP/n1/state/ocf/store"
+if [ "$(id -u)" -ne 0 ]; then # whom nothing is denied
+	chmod 000 "$TMP/n1/state/ocf/keys"
+	refused "keys that cannot be read" 77 'Permission denied' "${CLUSTER_LISTEN[@]}"
+	chmod 700 "$TMP/n1/state/ocf/keys"
+fi
+
 # A node that was never made.
 node_folder n9
 run timeout 30 env XDG_CONFIG_HOME="$TMP/n9/config" XDG_STATE_HOME="$TMP/n9/state" \
