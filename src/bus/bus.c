@@ -52,7 +52,7 @@ struct bus {
 	struct bus_conn *conn;
 	struct bus_conn *sys; /* into the system account; embedded only */
 	struct bus_sub *status_sub, *node_sub;
-	struct bus_sub *inbox_sub;	      /* external only */
+	struct bus_sub *inbox_sub; /* external only */
 	struct bus_sub *barrier_sub;
 	struct bus_sub *ended_sub, *list_sub; /* of sys */
 	ms_t list_asked_ms;

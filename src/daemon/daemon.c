@@ -110,6 +110,12 @@ daemon_open_store(struct daemon *d, struct errmsg *err)
 	free(dir);
 	if (rc == -EBUSY)
 		return error_set(err, rc, "another ocfd runs on %s", d->places->data);
+	if (rc == -ENOENT) /* its keys are here */
+		return error_set(
+			err, rc,
+			"the store of this node is gone from %s/store; restore a "
+			"backup, or move %s away and join again",
+			d->places->data, d->places->data);
 	if (rc == 0 &&
 	    !id_equal(&store_constants(d->store)->cluster, &d->identity->cluster_id))
 		return error_set(err, -OCF_EFOREIGN,

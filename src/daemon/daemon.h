@@ -93,11 +93,11 @@ void daemon_check_ready(struct daemon *d);
 
 /* ---- self.c ---- */
 
-/* Name, addresses and incarnation, from configuration, store and machine. */
+/* Name, addresses and incarnation, from configuration, store and machine. -EINVAL: they say
+ * what no row can hold. */
 int self_open(struct daemon *d, struct errmsg *err);
 void self_close(struct daemon *d);
-/* Write this node's row: at start, when what it says has changed, and to renew its lease.
- */
+/* Write this node's row: at start, and to renew its lease. */
 void self_announce(struct daemon *d);
 /* Addresses to dial beside those in the table: configured, and those given at the join
  * (in the store as "seeds", a JSON array). Texts are the caller's to free. */

@@ -17,13 +17,14 @@
 #include "net/stream.h"
 
 enum option_type {
-	OPTION_TEXT,	/* char *; `choices` when set */
-	OPTION_LIST,	/* struct config_list; commas, or the key repeated */
-	OPTION_BOOL,	/* bool: yes, no, true, false, on, off, 1, 0 */
-	OPTION_NUMBER,	/* int64_t from min to max */
-	OPTION_SIZE,	/* int64_t, bytes; K, M, G are powers of 1024 */
-	OPTION_SPAN,	/* ms_t; base/clock.h */
-	OPTION_ADDRESS, /* char *: host:port, or one of `choices` */
+	OPTION_TEXT,	  /* char *; `choices` when set */
+	OPTION_LIST,	  /* struct config_list; commas, or the key repeated */
+	OPTION_BOOL,	  /* bool: yes, no, true, false, on, off, 1, 0 */
+	OPTION_NUMBER,	  /* int64_t from min to max */
+	OPTION_SIZE,	  /* int64_t, bytes; K, M, G are powers of 1024 */
+	OPTION_SPAN,	  /* ms_t; base/clock.h */
+	OPTION_ADDRESS,	  /* char *: host:port, or one of `choices` */
+	OPTION_ADDRESSES, /* struct config_list: host:port each */
 };
 
 struct option {
@@ -50,9 +51,9 @@ static const struct option options[] = {
 	  "k=v pairs shown with the node" },
 	{ "peer", "listen", OPTION_ADDRESS, AT(peer.listen), "[::]:8093", 0, 0, NULL,
 	  "where other nodes reach this one (TLS); port 0 picks one" },
-	{ "peer", "advertise", OPTION_LIST, AT(peer.advertise), "", 0, 0, NULL,
+	{ "peer", "advertise", OPTION_ADDRESSES, AT(peer.advertise), "", 0, 0, NULL,
 	  "addresses told to others instead of this machine's own" },
-	{ "peer", "seeds", OPTION_LIST, AT(peer.seeds), "", 0, 0, NULL,
+	{ "peer", "seeds", OPTION_ADDRESSES, AT(peer.seeds), "", 0, 0, NULL,
 	  "addresses of nodes to dial beside those in the table" },
 	{ "http", "listen", OPTION_ADDRESS, AT(http.listen), "127.0.0.1:8092", 0, 0,
 	  "none", "the HTTP API; none leaves the unix socket alone" },
@@ -96,6 +97,12 @@ enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
 
 /* ---- values ---- */
 
+static bool
+option_is_list(const struct option *o)
+{
+	return o->type == OPTION_LIST || o->type == OPTION_ADDRESSES;
+}
+
 static void
 config_list_fini(struct config_list *list)
 {
@@ -138,6 +145,21 @@ config_add_items(struct config_list *list, const char *value, struct errmsg *err
 		value += n + (value[n] == ',');
 	}
 	return 0;
+}
+
+static int
+config_add_addresses(struct config_list *list, const char *value, struct errmsg *err)
+{
+	char host[STREAM_ADDRESS_SIZE];
+	int at = list->len, port;
+	int rc = config_add_items(list, value, err);
+
+	for (; at < list->len && rc == 0; at++)
+		if (address_split(list->items[at], host, sizeof(host), &port) != 0)
+			rc = error_set(err, -EINVAL,
+				       "'%s' is not an address such as 192.0.2.1:8093",
+				       list->items[at]);
+	return rc;
 }
 
 static int
@@ -224,6 +246,8 @@ config_set(struct config *c, const struct option *o, const char *value,
 	switch (o->type) {
 	case OPTION_LIST:
 		return config_add_items(field, value, err);
+	case OPTION_ADDRESSES:
+		return config_add_addresses(field, value, err);
 	case OPTION_BOOL:
 		return config_parse_bool(value, field, err);
 	case OPTION_NUMBER:
@@ -253,7 +277,7 @@ config_fini(struct config *c)
 	for (int i = 0; i < OPTIONS; i++) {
 		void *field = (char *)c + options[i].offset;
 
-		if (options[i].type == OPTION_LIST)
+		if (option_is_list(&options[i]))
 			config_list_fini(field);
 		else if (options[i].type == OPTION_TEXT ||
 			 options[i].type == OPTION_ADDRESS)
@@ -362,7 +386,7 @@ config_on_pair(void *arg, const char *section, const char *key, const char *valu
 	if (o == NULL) {
 		rc = config_unknown(section, key, &err);
 	} else {
-		if (o->type == OPTION_LIST && !s->has_list[o - options]) {
+		if (option_is_list(o) && !s->has_list[o - options]) {
 			config_list_fini((void *)((char *)s->config + o->offset));
 			s->has_list[o - options] = true;
 		}
@@ -382,8 +406,14 @@ config_next_line(char *out, int size, void *arg)
 	struct config_source *s = arg;
 	char line[CONFIG_LINE_BYTES_MAX + 2];
 
-	if (s->rc != 0 || fgets(line, sizeof(line), s->file) == NULL)
+	if (s->rc != 0)
 		return NULL;
+	if (fgets(line, sizeof(line), s->file) == NULL) {
+		if (ferror(s->file)) /* a folder, for one */
+			s->rc = error_set(s->err, -EIO, "%s: %s", s->path,
+					  error_text(-errno));
+		return NULL;
+	}
 	s->line++;
 	if (strchr(line, '\n') == NULL && !feof(s->file)) {
 		error_set(s->err, -EINVAL, "the line is longer than %d bytes",
@@ -450,7 +480,7 @@ config_read_pair(struct config *c, const struct option *o, const char *where,
 {
 	int rc;
 
-	if (o->type == OPTION_LIST)
+	if (option_is_list(o))
 		config_list_fini((void *)((char *)c + o->offset));
 	rc = config_set(c, o, value, err);
 	return rc == 0 ? 0 : error_prefix(err, rc, "%s", where);

@@ -133,19 +133,15 @@ self_find_addresses(struct daemon *d, struct errmsg *err)
 	const struct config_list *given = &d->config->peer.advertise;
 	const char *bound = listener_address(d->peer_listener);
 	char host[STREAM_ADDRESS_SIZE];
-	int port, unused;
+	int port;
 
 	if (given->len > DAEMON_ADDRESSES_MAX)
-		return error_set(err, -EINVAL,
-				 "peer.advertise: %d addresses, and a node has at most %d",
-				 given->len, DAEMON_ADDRESSES_MAX);
-	for (int i = 0; i < given->len; i++) {
-		if (address_split(given->items[i], host, sizeof(host), &unused) != 0)
-			return error_set(err, -EINVAL,
-					 "peer.advertise: '%s' is not host:port",
-					 given->items[i]);
+		return error_set(
+			err, -EINVAL,
+			"peer.advertise: %d addresses, and a node has at most %d",
+			given->len, DAEMON_ADDRESSES_MAX);
+	for (int i = 0; i < given->len; i++)
 		self_add_address(d, given->items[i]);
-	}
 	if (given->len > 0)
 		return 0;
 	if (address_split(bound, host, sizeof(host), &port) != 0)

@@ -5,6 +5,7 @@
 
 #include "ident/identity.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,7 +29,8 @@ identity_file_exists(const char *data_dir, const char *name)
 {
 	char *path = identity_path(data_dir, name);
 	struct stat st;
-	bool is_there = lstat(path, &st) == 0;
+	/* What cannot be looked at is there, for all we know; reading it says why. */
+	bool is_there = lstat(path, &st) == 0 || errno == EACCES;
 
 	free(path);
 	return is_there;

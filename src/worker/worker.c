@@ -15,11 +15,14 @@
 #include "base/mem.h"
 #include "bus/conn.h"
 #include "bus/protocol.h"
+#include "bus/registry.h"
 #include "hw/hw.h"
 #include "worker/job.h"
 
 enum {
 	WORKER_URL_SIZE = 1024,
+	WORKER_DIGITS_BYTES =
+		256, /* more than the numbers in an announcement may grow by */
 	/* A cancelled query's command may take COMMAND_TERM_MS to end, while its slot is
 	 * free in the eyes of the node: so many queries may wait for such slots. */
 	WORKER_WAITING_PER_SLOT = 1,
@@ -95,15 +98,13 @@ worker_metadata(const struct worker_config *config)
 	return meta;
 }
 
-static void
-worker_announce(struct worker *w, const char *status)
+static char *
+worker_announcement(const struct worker *w, const char *status)
 {
 	const struct worker_config *c = w->config;
 	json_t *message;
 	char *text;
 
-	if (!bus_conn_is_up(w->conn))
-		return;
 	message = json_pack("{s:i,s:s,s:s,s:s,s:I,s:i,s:i}", "v", BUS_PROTOCOL_VERSION,
 			    "id", c->id, "service", c->service, "status", status,
 			    "client_id", (json_int_t)w->client_id, "slots", c->slots,
@@ -117,11 +118,48 @@ worker_announce(struct worker *w, const char *status)
 				      w->inventory.cpu_name, "gpus",
 				      worker_gpus(&w->inventory, false)));
 	text = json_dumps(message, JSON_COMPACT);
+	json_decref(message);
+	return text;
+}
+
+static void
+worker_announce(struct worker *w, const char *status)
+{
+	char *text;
+
+	if (!bus_conn_is_up(w->conn))
+		return;
+	text = worker_announcement(w, status);
 	if (text != NULL)
 		bus_conn_publish(w->conn, BUS_SUBJECT_STATUS, NULL, NULL,
 				 bytes_text(text));
 	free(text);
-	json_decref(message);
+}
+
+/* What the node would leave out of the table is said here, where its reason is. */
+static int
+worker_check_size(const struct worker *w, struct errmsg *err)
+{
+	json_t *metadata = worker_metadata(w->config);
+	char *text = json_dumps(metadata, JSON_COMPACT);
+	size_t len = text != NULL ? strlen(text) : SIZE_MAX;
+	int rc = 0;
+
+	json_decref(metadata);
+	free(text);
+	if (len > REGISTRY_OBJECT_BYTES_MAX)
+		return error_set(err, -OCF_ELIMIT,
+				 "all --meta together are over %d bytes",
+				 REGISTRY_OBJECT_BYTES_MAX);
+	text = worker_announcement(w, "disconnected");
+	len = text != NULL ? strlen(text) + WORKER_DIGITS_BYTES : SIZE_MAX;
+	if (len > REGISTRY_ANNOUNCE_BYTES_MAX)
+		rc = error_set(err, -OCF_ELIMIT,
+			       "--match, --meta and what this machine has are together "
+			       "over the %d bytes that a worker can announce",
+			       REGISTRY_ANNOUNCE_BYTES_MAX);
+	free(text);
+	return rc;
 }
 
 static void
@@ -433,7 +471,9 @@ worker_open(struct loop *loop, const struct worker_config *config,
 	w->reopen = loop_timer_new(loop, worker_connect, w);
 	w->trouble_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 1 };
 	hw_inventory_read("", &w->inventory);
-	rc = worker_dial(w, err);
+	rc = worker_check_size(w, err);
+	if (rc == 0)
+		rc = worker_dial(w, err);
 	if (rc < 0) {
 		worker_close(w);
 		return rc;

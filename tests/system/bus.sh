@@ -56,6 +56,18 @@ worker_stop next
 ok "the table is empty again" wait_until 10 sees_no_worker n1 next
 ok "the node goes on" at n1 ocf status
 
+# A worker whose own announcement would be such knows it, and says so.
+words=()
+for i in $(seq 60); do words+=(--match "k$i=$(head -c 240 /dev/zero | tr '\0' v)"); done
+run at n1 timeout 30 ocf-worker --service wc "${words[@]}" -- wc -w
+is "more matches than can be announced: exit 78" "$status" 78
+like "with the options that are too much" "$err" '--match'
+words=()
+for i in $(seq 20); do words+=(--meta "k$i=$(head -c 240 /dev/zero | tr '\0' v)"); done
+run at n1 timeout 30 ocf-worker --service wc "${words[@]}" -- wc -w
+is "so is too much metadata" "$status" 78
+like "it is named" "$err" '--meta'
+
 worker_start n1 one --service wc -- wc -w
 ok "a worker of n1 is seen by n2" wait_until "$CLUSTER_SECONDS" sees_worker n2 one
 worker_kill one

@@ -44,6 +44,7 @@ rm "$file"
 wrong "an unknown option" 78 'http\.lisen.*http\.listen' --http.lisen=127.0.0.1:0
 OCF_HTTP_LISEN=127.0.0.1:0 wrong "an unknown variable" 78 'OCF_HTTP_LISEN.*http\.listen|OCF_HTTP_LISEN.*OCF_HTTP_LISTEN' --check-config
 wrong "a file that is not there" 78 "$TMP/none\.conf" --config "$TMP/none.conf"
+wrong "a folder instead of a file" 78 "$TMP: Is a directory" --config "$TMP"
 wrong "no address" 78 'peer\.listen.*nowhere' --peer.listen=nowhere
 
 wrong "HTTP for everybody without tokens" 78 'http\.token_file|http\.public' --check-config \
@@ -59,6 +60,7 @@ like "--version" "$out" '^ocfd \(ocf\) [0-9]'
 
 wrong_listen() { refused "$@" --peer.listen=127.0.0.1:0 --bus.listen=127.0.0.1:0; }
 wrong_listen "HTTP for everybody without tokens" 78 'http\.token_file|http\.public' --http.listen=0.0.0.0:0
+refused "a name that no row can hold" 78 'node cannot be described' "${CLUSTER_LISTEN[@]}" --node.name=$'a\tb'
 refused "no nats-server" 78 'bus\.server.*nats-server' "${CLUSTER_LISTEN[@]}" --bus.server="$TMP/none/nats-server"
 
 refused "a name that is not UTF-8" 78 'node cannot be described' "${CLUSTER_LISTEN[@]}" \
@@ -67,6 +69,15 @@ refused "a label without a name" 78 'node cannot be described' "${CLUSTER_LISTEN
 refused "more addresses than a node has" 78 'peer\.advertise.*9' "${CLUSTER_LISTEN[@]}" \
 	--peer.advertise=a:1,b:1,c:1,d:1,e:1,f:1,g:1,h:1,i:1
 refused "a data folder that is not UTF-8" 78 'UTF-8' "${CLUSTER_LISTEN[@]}" --data "$TMP"/$'d\xff'
+# A node that has lost its store, and one that is somebody else's.
+mv "$TMP/n1/state/ocf/store" "$TMP/n1/store"
+refused "a store that is gone" 78 'restore a backup.*join again' "${CLUSTER_LISTEN[@]}"
+mv "$TMP/n1/store" "$TMP/n1/state/ocf/store"
+if [ "$(id -u)" -ne 0 ]; then # whom nothing is denied
+	chmod 000 "$TMP/n1/state/ocf/keys"
+	refused "keys that cannot be read" 77 'Permission denied' "${CLUSTER_LISTEN[@]}"
+	chmod 700 "$TMP/n1/state/ocf/keys"
+fi
 
 # A node that was never made.
 node_folder n9

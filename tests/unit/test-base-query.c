@@ -181,8 +181,8 @@ test_error_bounds(void)
 
 	for (int i = 0; i < 4; i++) {
 		size_t text = i < 2 ? QUERY_ERROR_BYTES_MAX : QUERY_ERROR_BYTES_MAX + 1;
-		size_t worker =
-			i % 2 == 0 ? LIMIT_WORKER_ID_BYTES_MAX : LIMIT_WORKER_ID_BYTES_MAX + 1;
+		size_t worker = i % 2 == 0 ? LIMIT_WORKER_ID_BYTES_MAX
+					   : LIMIT_WORKER_ID_BYTES_MAX + 1;
 		struct buf out = BUF_INIT;
 		struct reader r;
 
@@ -192,7 +192,8 @@ test_error_bounds(void)
 		error.worker = mem_printf("%0*d", (int)worker, 1);
 		query_error_put(&out, &error);
 		r = reader_of(buf_bytes(&out));
-		CU_ASSERT_EQUAL(query_error_read(&r, &back), i == 0 ? 0 : -OCF_EMALFORMED);
+		CU_ASSERT_EQUAL(query_error_read(&r, &back),
+				i == 0 ? 0 : -OCF_EMALFORMED);
 		if (i == 0)
 			query_error_fini(&back);
 		query_error_fini(&error);

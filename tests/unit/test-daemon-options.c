@@ -95,6 +95,8 @@ static const struct {
 	  { "bad.conf:2", "dispatch.timeout", "30s" } },
 	{ "[dispatch]\npolicy = best\n", { "bad.conf:2", "dispatch.policy", "random" } },
 	{ "[peer]\nlisten = here\n", { "bad.conf:2", "peer.listen", "127.0.0.1" } },
+	{ "[peer]\nseeds = a:1, there\n", { "bad.conf:2", "peer.seeds", "'there'" } },
+	{ "[peer]\nadvertise = here\n", { "bad.conf:2", "peer.advertise", "'here'" } },
 	{ "[log]\nnonsense\n", { "bad.conf:2", "neither", "comment" } },
 };
 
