@@ -48,10 +48,11 @@ daemon_write_run_file(struct daemon *d)
 				"socket", d->places->socket);
 
 	text = json_dumps(run, JSON_COMPACT);
-	if (file_write(path, bytes_text(text), 0644, &err) != 0)
-		log_error("node", "%s", err.text);
-	else
+	d->is_run_written = file_write(path, bytes_text(text), 0644, &err) == 0;
+	if (d->is_run_written)
 		log_info("node", "ready: %s", text);
+	else
+		log_error("node", "%s", err.text);
 	json_decref(run);
 	free(text);
 	free(path);
@@ -68,6 +69,9 @@ daemon_check_ready(struct daemon *d)
 		return;
 	d->is_ready = true;
 	daemon_write_run_file(d);
+	/* Workers and `ocf` look there for us: a full disk must not hide us for good. */
+	if (!d->is_run_written && d->ready_timer != NULL)
+		loop_timer_set(d->ready_timer, DAEMON_BUS_MS);
 }
 
 /* A node whose bus does not come up serves the workers of others all the same. */
@@ -76,9 +80,11 @@ daemon_on_bus_late(void *arg)
 {
 	struct daemon *d = arg;
 
-	if (d->is_ready)
+	if (d->is_ready && d->is_run_written)
 		return;
-	log_warn("node", "the bus is not up yet; going on without it until it is");
+	if (!d->is_ready)
+		log_warn("node",
+			 "the bus is not up yet; going on without it until it is");
 	d->is_bus_late = true;
 	daemon_check_ready(d);
 }

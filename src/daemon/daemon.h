@@ -70,9 +70,10 @@ struct daemon {
 	ms_t started_wall_ms;
 	enum bus_state bus_state;
 	bool bus_is_embedded;
-	char *bus_url;	  /* where workers connect; "" while not known */
-	bool is_ready;	  /* run.json is written */
-	bool is_bus_late; /* the start goes on without the bus */
+	char *bus_url; /* where workers connect; "" while not known */
+	bool is_ready;
+	bool is_run_written; /* run.json says what is now */
+	bool is_bus_late;    /* the start goes on without the bus */
 	bool is_stopping;
 	struct loop_timer *ready_timer;
 	struct loop_timer *stop_timer;

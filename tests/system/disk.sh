@@ -38,4 +38,16 @@ ok "with room again, the other worker's row is written" \
 	wait_until "$CLUSTER_SECONDS" sees_worker n1 after || tail -n 20 "$TMP/n1/log" | diag
 run at n1 ocf query rev --data abc
 is "and that answers" "$status ${out//[[:space:]]/}" "0 cba" || diag "$err"
+
+# Started on a full disk it runs, and is found once there is room.
+node_kill n1
+rm -f "$TMP/n1/state/ocf/run.json"
+disk_fill
+at_background n1 "$TMP/n1/log" ocfd "${CLUSTER_LISTEN[@]}" --bus.server=none
+NODE_PID[n1]=$!
+cannot_say() { grep -q 'run\.json: No space' "$TMP/n1/log"; }
+ok "a node that starts on a full disk cannot say where it is" \
+	wait_until "$CLUSTER_SECONDS" cannot_say
+rm -f "$TMP"/n1/state/filler.*
+ok "with room again, it does" wait_until "$CLUSTER_SECONDS" node_is_ready n1
 cluster_done
