@@ -4,7 +4,7 @@
  *
  * Without a URL the node runs and supervises a `nats-server` of its own, loopback only,
  * with its files in <data>/bus. Workers announce themselves on `worker:status`; each gets
- * queries on its own subject (worker protocol v1, ocf-protocol(7)). This module knows who
+ * queries on its own subject (worker protocol v1, bus/protocol.h). This module knows who
  * is attached and what they serve, and moves the bytes of queries; which worker gets which
  * query, queues, deadlines and retries are the dispatcher's.
  *

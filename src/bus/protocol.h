@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Worker protocol v1 in bytes: subjects, header names, and a query's head as NATS headers.
- * What a node and `ocf-worker` must agree on stands here and nowhere else; ocf-protocol(7)
- * describes it. Pure functions, any thread. */
+ * What a node and `ocf-worker` must agree on stands here and nowhere else. Pure
+ * functions, any thread. */
 #ifndef OCF_BUS_PROTOCOL_H
 #define OCF_BUS_PROTOCOL_H
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -49,12 +50,13 @@ daemon_write_run_file(struct daemon *d)
 
 	text = json_dumps(run, JSON_COMPACT);
 	d->is_run_written = file_write(path, bytes_text(text), 0644, &err) == 0;
-	if (d->is_run_written)
-		log_info("node", "ready: %s", text);
-	else
+	if (!d->is_run_written)
 		log_error("node", "%s", err.text);
+	else if (d->run_text == NULL || strcmp(d->run_text, text) != 0)
+		log_info("node", "ready: %s", text);
 	json_decref(run);
-	free(text);
+	free(d->run_text);
+	d->run_text = text;
 	free(path);
 }
 
@@ -169,13 +171,23 @@ int
 daemon_check(const struct config *config, struct errmsg *err)
 {
 	struct access_config access;
-	int rc;
 
 	if (strcmp(config->http.listen, "none") == 0)
 		return 0;
 	daemon_fill_access(config, &access);
-	rc = api_check_access_config(&access, config->http.listen, err);
-	return rc == 0 ? 0 : error_prefix(err, rc, "http.listen");
+	return api_check_access_config(&access, config->http.listen, err);
+}
+
+/* Who may use the socket: the group of the data folder. Where this user may not give it to
+ * that group it stays with its own. */
+static void
+daemon_share_socket(const struct daemon *d)
+{
+	struct stat st;
+
+	if (stat(d->places->data, &st) == 0 &&
+	    lchown(d->places->socket, (uid_t)-1, st.st_gid) != 0)
+		log_debug("node", "%s: %s", d->places->socket, error_text(-errno));
 }
 
 static int
@@ -204,13 +216,15 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		rc = api_new(&config, &d->api, err);
 	if (rc == 0)
 		rc = api_listen(d->api, socket, NULL, DAEMON_SOCKET_MODE, err);
+	if (rc == 0)
+		daemon_share_socket(d);
 	if (rc == 0 && strcmp(d->config->http.listen, "none") != 0) {
 		rc = api_listen(d->api, d->config->http.listen, NULL, 0, err);
 		/* -EPERM: the rules for addresses, which a person mends in the options.
 		 */
 		if (rc == -EPERM)
 			rc = -EINVAL;
-		if (rc != 0)
+		else if (rc != 0)
 			error_prefix(err, rc, "http.listen");
 	}
 	free(folder);
@@ -330,6 +344,7 @@ daemon_close(struct daemon *d)
 	metrics_free(d->metrics);
 	identity_free(d->identity);
 	loop_free(d->loop);
+	free(d->run_text);
 	free(d->fatal);
 }
 

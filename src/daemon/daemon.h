@@ -73,6 +73,7 @@ struct daemon {
 	char *bus_url; /* where workers connect; "" while not known */
 	bool is_ready;
 	bool is_run_written; /* run.json says what is now */
+	char *run_text;	     /* what it holds */
 	bool is_bus_late;    /* the start goes on without the bus */
 	bool is_stopping;
 	struct loop_timer *ready_timer;

@@ -33,7 +33,7 @@ static const size_t links_queue_caps[QUEUES] = {
 	[QUEUE_ROWS] = 8 * 1024 * 1024,
 	[QUEUE_ANNOUNCE] = 256 * 1024,
 	/* Windows of parts bound each query to about 1 MiB each way. */
-	[QUEUE_BULK] = 256 * 1024 * 1024,
+	[QUEUE_BULK] = 64 * 1024 * 1024,
 };
 
 /* The first frame of a queue goes out next; `queues` hold whole frames one after another.

@@ -166,6 +166,7 @@ rows_show(struct rows *rows, const struct row_key *key, const struct row *row)
 {
 	char owner[ID_TEXT_SIZE];
 	struct errmsg err = { "" };
+	struct id named; /* by a ban or a forget */
 
 	if (catalog_apply(rows->d->catalog, key, row, &err) != 0)
 		log_warn("table",
@@ -173,6 +174,8 @@ rows_show(struct rows *rows, const struct row_key *key, const struct row *row)
 			 key->kind, key->name, id_text(&key->owner, owner), err.text);
 	if (key->kind == ROW_NODE)
 		links_node_changed(rows->d->links, &key->owner);
+	else if (key->kind != ROW_WORKER && id_parse(key->name, &named) == 0)
+		links_node_changed(rows->d->links, &named);
 }
 
 /* ---- rows of our own ---- */

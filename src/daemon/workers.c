@@ -17,6 +17,8 @@
 #include "daemon/daemon.h"
 #include "table/rows.h"
 
+enum { WORKERS_RETRY_MS = 5 * MS_SECOND };
+
 struct worker {
 	uint64_t number; /* as dispatch knows it; new each time the bus comes up */
 	char *id;
@@ -31,7 +33,8 @@ struct workers {
 	struct daemon *d;
 	struct worker *by_id, *by_number;
 	uint64_t last_number;
-	bool is_settled; /* who has not announced is not there */
+	struct loop_timer *retry; /* of rows that could not be written */
+	bool is_settled;	  /* who has not announced is not there */
 	bool is_closing;
 	struct log_limit warning_limit;
 };
@@ -128,6 +131,17 @@ worker_find_row(struct workers *ws, const struct worker *w)
 	return row;
 }
 
+/* As rows_put; what a full disk keeps from being written is written later. */
+static int
+workers_put(struct workers *ws, const char *name, const struct bytes *value)
+{
+	int rc = rows_put(ws->d->rows, ROW_WORKER, name, value, false);
+
+	if (rc != 0 && !ws->is_closing)
+		loop_timer_set(ws->retry, WORKERS_RETRY_MS);
+	return rc;
+}
+
 /* Write the row if it does not say this already. A number is the worker's only while a row
  * with it is: else the next worker would get it, too. */
 static int
@@ -139,7 +153,7 @@ worker_write_row(struct workers *ws, struct worker *w, struct bytes value)
 	if (row < 0)
 		return -OCF_ELIMIT;
 	worker_row_name(row, name);
-	rc = rows_put(ws->d->rows, ROW_WORKER, name, &value, false);
+	rc = workers_put(ws, name, &value);
 	if (rc == 0)
 		w->row = row;
 	return rc;
@@ -153,7 +167,7 @@ worker_remove_row(struct workers *ws, struct worker *w)
 	if (w->row < 0)
 		return;
 	worker_row_name(w->row, name);
-	rows_put(ws->d->rows, ROW_WORKER, name, NULL, false);
+	workers_put(ws, name, NULL);
 	w->row = -1;
 }
 
@@ -244,11 +258,24 @@ workers_remove_unclaimed(struct workers *ws)
 		log_error("workers", "this node's rows cannot be read: %s",
 			  error_text(rc));
 	for (int i = 0; i < u.len; i++)
-		rows_put(ws->d->rows, ROW_WORKER, u.keys[i].name, NULL, false);
+		workers_put(ws, u.keys[i].name, NULL);
 	if (u.len > 0)
-		log_info("workers", "removed %d worker%s of an earlier life", u.len,
-			 u.len == 1 ? "" : "s");
+		log_info("workers", "removed the rows of %d worker%s that %s gone", u.len,
+			 u.len == 1 ? "" : "s", u.len == 1 ? "is" : "are");
 	free(u.keys);
+}
+
+/* Those that are written already cost nothing. */
+static void
+workers_on_retry(void *arg)
+{
+	struct workers *ws = arg;
+	struct worker *w, *next;
+
+	HASH_ITER (by_id, ws->by_id, w, next)
+		workers_offer(ws, w);
+	if (ws->is_settled)
+		workers_remove_unclaimed(ws);
 }
 
 void
@@ -266,7 +293,7 @@ workers_check_row(struct workers *ws, const struct row_key *key)
 		}
 	}
 	if (ws->is_settled)
-		rows_put(ws->d->rows, ROW_WORKER, key->name, NULL, false);
+		workers_put(ws, key->name, NULL);
 }
 
 /* ---- the bus's words ---- */
@@ -458,6 +485,7 @@ workers_open(struct daemon *d, struct errmsg *err)
 
 	ws->d = d;
 	ws->warning_limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 20 };
+	ws->retry = loop_timer_new(d->loop, workers_on_retry, ws);
 	d->workers = ws;
 	d->bus_url = mem_strdup("");
 	d->bus_state = BUS_DOWN;
@@ -482,6 +510,7 @@ workers_close(struct workers *ws)
 	HASH_ITER (by_id, ws->by_id, w, next) {
 		worker_free(ws, w);
 	}
+	loop_timer_free(ws->retry);
 	free(ws->d->bus_url);
 	ws->d->bus_url = NULL;
 	free(ws);
