@@ -2,10 +2,11 @@ noinst_LIBRARIES += %D%/libbus.a
 %C%_libbus_a_SOURCES = \
 	%D%/announce.c %D%/announce.h \
 	%D%/bus.c %D%/bus.h \
-	%D%/calls.c %D%/calls.h \
+	%D%/calls.c %D%/calls.h %D%/calls-private.h \
 	%D%/conn.c %D%/conn.h \
 	%D%/protocol.c %D%/protocol.h \
 	%D%/registry.c %D%/registry.h \
+	%D%/replies.c \
 	%D%/server.c %D%/server.h
 if HAVE_CUNIT
 BUS_TESTS = tests/unit/test-bus-bus tests/unit/test-bus-protocol tests/unit/test-bus-registry
