@@ -32,9 +32,16 @@ endif
 EXTRA_DIST += tests/fuzz/corpus/http
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-http-api tests/unit/test-http-parse tests/unit/test-http-server
-TESTS += tests/unit/test-http-api tests/unit/test-http-parse tests/unit/test-http-server
+HTTP_TESTS = tests/unit/test-http-access tests/unit/test-http-api \
+	tests/unit/test-http-parse tests/unit/test-http-server
+check_PROGRAMS += $(HTTP_TESTS)
+TESTS += $(HTTP_TESTS)
+tests_unit_test_http_access_SOURCES = tests/unit/test-http-access.c \
+	tests/unit/http-bench.c tests/unit/http-bench.h \
+	tests/unit/http-raw.c tests/unit/http-raw.h
+tests_unit_test_http_access_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 tests_unit_test_http_api_SOURCES = tests/unit/test-http-api.c \
+	tests/unit/http-bench.c tests/unit/http-bench.h \
 	tests/unit/http-raw.c tests/unit/http-raw.h
 tests_unit_test_http_api_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 tests_unit_test_http_parse_SOURCES = tests/unit/test-http-parse.c

@@ -4,6 +4,8 @@ check_PROGRAMS += %D%/test-sim-mesh %D%/test-sim-dispatch
 TESTS += %D%/test-sim-mesh %D%/test-sim-dispatch
 %C%_test_sim_mesh_SOURCES = %D%/test-sim-mesh.c %D%/sim.c %D%/sim.h
 %C%_test_sim_mesh_LDADD = $(TEST_LIBS) $(MESH_LIBS)
-%C%_test_sim_dispatch_SOURCES = %D%/test-sim-dispatch.c %D%/sim.c %D%/sim.h
+%C%_test_sim_dispatch_SOURCES = %D%/test-sim-dispatch.c \
+	%D%/dispatch-world.c %D%/dispatch-world.h %D%/dispatch-clients.c \
+	%D%/sim.c %D%/sim.h
 %C%_test_sim_dispatch_LDADD = $(TEST_LIBS) src/mesh/libmesh.a $(DISPATCH_LIBS)
 endif

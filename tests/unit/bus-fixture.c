@@ -369,3 +369,27 @@ bus_fixture_reply(struct fixture_worker *w, struct bytes data, ...)
 	CU_ASSERT(bus_conn_publish(w->conn, w->reply, NULL, &headers, data) == 0);
 	query_headers_fini(&headers);
 }
+
+void
+bus_fixture_open_with_worker(struct fixture *f, struct fixture_worker *w,
+			     const char *name)
+{
+	bus_fixture_open(f, name, NULL);
+	bus_fixture_worker_open(f, w, "w1");
+	/* As workers do, more than once: the node's subscription may reach the server after
+	 * the first. */
+	for (ms_t end = clock_mono_ms() + FIXTURE_WAIT_MS;
+	     f->ups == 0 && clock_mono_ms() < end;) {
+		bus_fixture_announce(w, BUS_FIXTURE_ANNOUNCE_WC,
+				     (unsigned long long)w->client_id);
+		bus_fixture_turn(f, 20);
+	}
+	CU_ASSERT_FATAL(f->ups == 1);
+}
+
+void
+bus_fixture_close_both(struct fixture *f, struct fixture_worker *w)
+{
+	bus_fixture_worker_close(w);
+	bus_fixture_close(f);
+}

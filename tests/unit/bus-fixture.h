@@ -8,6 +8,11 @@
 #include "bus/bus.h"
 #include "bus/conn.h"
 
+/* For bus_fixture_announce(), with the connection's client_id. */
+#define BUS_FIXTURE_ANNOUNCE_WC                                                           \
+	"{\"v\":1,\"id\":\"w1\",\"service\":\"wc\",\"slots\":2,\"status\":\"connected\"," \
+	"\"client_id\":%llu,\"gpus\":[],\"metadata\":{\"k\":\"v\"}}"
+
 enum { FIXTURE_WAIT_MS = 20 * MS_SECOND, FIXTURE_CALLS = 64 };
 
 struct fixture_call { /* of the token that is its index */
@@ -75,5 +80,10 @@ void bus_fixture_announce(struct fixture_worker *w, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* A message to the last reply subject; names and values end with NULL. */
 void bus_fixture_reply(struct fixture_worker *w, struct bytes data, ...);
+
+/* The worker "w1" of the service wc, with 2 slots, known to the bus. */
+void bus_fixture_open_with_worker(struct fixture *f, struct fixture_worker *w,
+				  const char *name);
+void bus_fixture_close_both(struct fixture *f, struct fixture_worker *w);
 
 #endif
