@@ -41,7 +41,7 @@ const struct command commands[] = {
 	  cmd_services },
 	{ "query", "SERVICE [--match K=V] [--data TEXT | --file FILE | -]",
 	  "ask a service and print its answer",
-	  "      --match K=V        only workers that announced this\n"
+	  "      --match K=V        workers that announced this, or no match at all\n"
 	  "      --data TEXT        send this text\n"
 	  "      --file FILE        send this file\n"
 	  "  -                      send standard input\n"

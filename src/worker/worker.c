@@ -379,7 +379,9 @@ worker_on_readable(void *arg)
 	}
 }
 
-/* Where the bus is: as told, or as the daemon's run.json has it now. */
+/* Where the bus is: as told, or as the daemon's run.json has it now. While that file is away
+ * the daemon is, and its worker waits for it where it was: the default address, which is
+ * for a first start without that file, may be another node's by now. */
 static void
 worker_find_bus(const struct worker *w, char url[WORKER_URL_SIZE])
 {
@@ -392,8 +394,12 @@ worker_find_bus(const struct worker *w, char url[WORKER_URL_SIZE])
 		run = json_loadb((const char *)text.data, text.len, 0, NULL);
 	if (bus == NULL)
 		bus = json_string_value(json_object_get(run, "bus"));
-	snprintf(url, WORKER_URL_SIZE, "%s",
-		 bus != NULL && bus[0] != '\0' ? bus : WORKER_BUS_DEFAULT);
+	if (bus != NULL && bus[0] != '\0')
+		snprintf(url, WORKER_URL_SIZE, "%s", bus);
+	else if (w->url[0] == '\0')
+		snprintf(url, WORKER_URL_SIZE, "%s", WORKER_BUS_DEFAULT);
+	else if (url != w->url)
+		snprintf(url, WORKER_URL_SIZE, "%s", w->url);
 	json_decref(run);
 	buf_fini(&text);
 }
