@@ -2,6 +2,10 @@
 /* The program ocf-worker, as it is run, against a real bus. */
 #include "config.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <ctype.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -551,6 +555,25 @@ test_server_killed(void)
 	bus_fixture_close(&f);
 }
 
+/* A worker that is told of no bus, only of the daemon's folder. */
+static pid_t
+spawn_local(const struct fixture *f)
+{
+	const char *builddir = getenv("OCF_TEST_BUILDDIR");
+	char *program = mem_printf("%s/src/worker/ocf-worker",
+				   builddir != NULL ? builddir : ".");
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execl(program, program, "--data", f->folder, "-s", "s", "-i", "w", "--",
+		      "cat", (char *)NULL);
+		_exit(127);
+	}
+	free(program);
+	return pid;
+}
+
 static void
 test_finds_the_local_daemon(void)
 {
@@ -563,17 +586,7 @@ test_finds_the_local_daemon(void)
 	text = mem_printf("{\"bus\":\"%s\"}", f.url);
 	CU_ASSERT(file_write(path, bytes_text("{\"bus\":\"127.0.0.1:1\"}"), 0644, NULL) ==
 		  0);
-	pid = fork();
-	if (pid == 0) {
-		const char *builddir = getenv("OCF_TEST_BUILDDIR");
-		char *program = mem_printf("%s/src/worker/ocf-worker",
-					   builddir != NULL ? builddir : ".");
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execl(program, program, "--data", f.folder, "-s", "s", "-i", "w", "--",
-		      "cat", (char *)NULL);
-		_exit(127);
-	}
+	pid = spawn_local(&f);
 	/* The daemon comes later, and elsewhere. */
 	bus_fixture_turn(&f, 300);
 	CU_ASSERT(f.ups == 0);
@@ -583,6 +596,49 @@ test_finds_the_local_daemon(void)
 	free(text);
 	end_worker(pid);
 	bus_fixture_close(&f);
+}
+
+/* Wait for the worker to connect, and turn it away. */
+static bool
+turn_away(int listener)
+{
+	struct pollfd ready = { .fd = listener, .events = POLLIN };
+	int fd = poll(&ready, 1, FIXTURE_WAIT_MS) == 1 ? accept(listener, NULL, NULL)
+						       : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Its node stops, and run.json goes: at the default address another node may listen. */
+static void
+test_waits_for_its_own_node(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct fixture f = { .folder = mem_printf("%s/own", tap_folder()) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(at);
+	char *path = mem_printf("%s/run.json", f.folder), *text;
+	pid_t pid;
+
+	CU_ASSERT_FATAL(file_make_dirs(f.folder, 0700, NULL) == 0);
+	CU_ASSERT_FATAL(bind(listener, (struct sockaddr *)&at, len) == 0);
+	CU_ASSERT_FATAL(listen(listener, 8) == 0);
+	CU_ASSERT_FATAL(getsockname(listener, (struct sockaddr *)&at, &len) == 0);
+	text = mem_printf("{\"bus\":\"127.0.0.1:%d\"}", ntohs(at.sin_port));
+	CU_ASSERT(file_write(path, bytes_text(text), 0644, NULL) == 0);
+	pid = spawn_local(&f);
+	CU_ASSERT(turn_away(listener));
+	CU_ASSERT(unlink(path) == 0);
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT(turn_away(listener));
+	end_worker(pid);
+	close(listener);
+	free(path);
+	free(text);
+	free(f.folder);
 }
 
 static void
@@ -655,6 +711,8 @@ main(int argc, char **argv)
 		  test_server_killed },
 		{ "without --bus it finds the local daemon, also later",
 		  test_finds_the_local_daemon },
+		{ "it waits for its own node when that has stopped",
+		  test_waits_for_its_own_node },
 		{ "bad usage has its exit status", test_bad_usage },
 	};
 	if (getenv("OCF_TEST_SAY") != NULL)
