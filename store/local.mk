@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libstore.a
 	%D%/page.c \
 	%D%/pending.c \
 	%D%/private.h \
+	%D%/recent.c \
 	%D%/rows.c \
 	%D%/store.c %D%/store.h \
 	%D%/verify.c \

@@ -37,6 +37,7 @@ enum {
 /* What is written for one row: its key, and its state or, to delete it, nothing. */
 struct record {
 	uint8_t k[STORE_K_BYTES];
+	uint64_t stamp; /* row_stamp() of the state */
 	size_t key_len;
 	size_t len; /* key and row; equal to key_len: delete */
 	uint8_t data[];
@@ -74,6 +75,18 @@ struct root {
 	int bits;
 };
 
+/* A change that is not long ago: the state that it made is stamped `stamp`, and it moved
+ * the root by `moved` (modulo 2^128 and 2^64). */
+struct recent {
+	uint64_t stamp;
+	ms_t until; /* kept, by the wall clock */
+	struct store_digest moved;
+};
+struct recents {
+	struct recent *items;
+	int len, cap;
+};
+
 struct store {
 	struct store_config config; /* dir is owned */
 	struct store_constants constants;
@@ -96,6 +109,7 @@ struct store {
 	uint64_t changes;	/* number of the last change */
 	uint64_t pending_bytes;
 	struct root root; /* durable */
+	struct recents recents;
 	uint64_t *actors; /* the last one is current */
 	int n_actors;
 	uint64_t next_seq;
@@ -182,6 +196,18 @@ struct u128 buckets_digest(struct store *store, const uint8_t k[STORE_K_BYTES],
 int buckets_read(struct store *store, MDB_txn *txn, uint32_t number,
 		 struct store_digest slots[BUCKET_SLOTS]);
 uint64_t bucket_prefix(const uint8_t k[STORE_K_BYTES], int bits);
+
+/* recent.c */
+enum {
+	/* Above the changes of a large cluster in STORE_RECENT_MS; of more the oldest count
+	 * as old too early, which costs a comparison. */
+	RECENTS_MAX = 65536,
+	/* A stamp of the future, for its owner's clock is ahead, keeps a change so long. */
+	RECENTS_MS_MAX = 6 * MS_MINUTE,
+};
+void recents_note(struct recents *r, ms_t now, const struct recent *change);
+struct store_digest recents_subtract(const struct recents *r, ms_t now,
+				     struct store_digest root, uint64_t stamp);
 
 /* pending.c */
 struct pending *pending_find(struct store *store, const uint8_t k[STORE_K_BYTES]);

@@ -38,6 +38,7 @@ record_new(const uint8_t k[STORE_K_BYTES], const struct row_key *key,
 		codec_put_row(&out, row);
 	record = mem_alloc(sizeof(*record) + out.len);
 	memcpy(record->k, k, STORE_K_BYTES);
+	record->stamp = row_stamp(row);
 	record->key_len = key_len;
 	record->len = out.len;
 	memcpy(record->data, out.data, out.len);

@@ -193,6 +193,7 @@ store_free(struct store *store)
 	pthread_rwlock_destroy(&store->map_lock);
 	pthread_mutex_destroy(&store->lock);
 	pthread_mutex_destroy(&store->write_lock);
+	free(store->recents.items);
 	free(store->actors);
 	free((char *)store->config.dir);
 	free(store);
@@ -591,6 +592,18 @@ store_root(struct store *store)
 
 	pthread_mutex_lock(&store->lock);
 	root = store->root.digest;
+	pthread_mutex_unlock(&store->lock);
+	return root;
+}
+
+struct store_digest
+store_root_before(struct store *store, uint64_t stamp)
+{
+	struct store_digest root;
+
+	pthread_mutex_lock(&store->lock);
+	root = recents_subtract(&store->recents, clock_wall_ms(), store->root.digest,
+				stamp);
 	pthread_mutex_unlock(&store->lock);
 	return root;
 }

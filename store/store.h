@@ -43,8 +43,9 @@ enum {
 	STORE_META_NAME_BYTES_MAX = 64,
 	STORE_META_VALUE_BYTES_MAX = 64 * 1024, /* seeds, incarnation, horizon: small */
 	STORE_PAGE_ROWS_MAX = 4096,
-	STORE_ACTORS_MAX = 4096,  /* this store ever had: one per renewal */
-	STORE_CHILD_BITS_MAX = 8, /* of store_digests: 256 children */
+	STORE_ACTORS_MAX = 4096,	  /* this store ever had: one per renewal */
+	STORE_CHILD_BITS_MAX = 8,	  /* of store_digests: 256 children */
+	STORE_RECENT_MS = 40 * MS_SECOND, /* see store_root_before() */
 };
 
 /* What every node of a cluster must agree on; set once, when the store is made. */
@@ -149,6 +150,10 @@ struct store_digest {
 
 /* Of the whole table, as of the last commit. No disk. */
 struct store_digest store_root(struct store *store);
+/* The root less the changes whose rows are stamped at or after `stamp`, of those that were
+ * committed, or are stamped, within the last STORE_RECENT_MS (older ones are not told apart
+ * any more). What two stores compare while changes are on their way between them. */
+struct store_digest store_root_before(struct store *store, uint64_t stamp);
 /* Of the 2^bits children (bits <= STORE_CHILD_BITS_MAX) of the node at `depth` bits (the
  * first `depth` bits of `prefix`; depth + bits <= 64), in order, as of the last commit
  * and of one moment. Sums over the flat table down to its own depth, a scan of rows below

@@ -25,9 +25,10 @@ enum {
 struct batch {
 	struct pending *rows[WRITER_ROWS_MAX];
 	int n_rows;
-	struct pending_meta *metas; /* copies */
-	struct root root;	    /* as it is afterwards */
-	uint64_t reserve;	    /* the numbers reserved in it */
+	struct recent changes[WRITER_ROWS_MAX]; /* by how much each row moved the root */
+	struct pending_meta *metas;		/* copies */
+	struct root root;			/* as it is afterwards */
+	uint64_t reserve;			/* the numbers reserved in it */
 };
 
 /* With `lock` held. */
@@ -59,6 +60,23 @@ batch_fini(struct batch *b)
 	b->metas = NULL;
 }
 
+static int
+batch_write_rows(struct store *store, MDB_txn *txn, struct batch *b)
+{
+	int rc = 0;
+
+	for (int i = 0; i < b->n_rows && rc == 0; i++) {
+		const struct store_digest before = b->root.digest;
+		struct recent *change = &b->changes[i];
+
+		rc = rows_apply(store, txn, b->rows[i]->flying, &b->root);
+		change->stamp = b->rows[i]->flying->stamp;
+		change->moved.sum = u128_sub(b->root.digest.sum, before.sum);
+		change->moved.count = b->root.digest.count - before.count;
+	}
+	return rc;
+}
+
 /* May run more than once, each time in a fresh transaction. */
 static int
 batch_write(struct store *store, MDB_txn *txn, void *arg)
@@ -66,15 +84,14 @@ batch_write(struct store *store, MDB_txn *txn, void *arg)
 	struct batch *b = arg;
 	struct pending_meta *m;
 	uint64_t reserved;
-	int rc = 0;
+	int rc;
 
 	pthread_mutex_lock(&store->lock);
 	b->root = store->root;
 	b->reserve = store->reserve;
 	reserved = store->reserved;
 	pthread_mutex_unlock(&store->lock);
-	for (int i = 0; i < b->n_rows && rc == 0; i++)
-		rc = rows_apply(store, txn, b->rows[i]->flying, &b->root);
+	rc = batch_write_rows(store, txn, b);
 	DL_FOREACH (b->metas, m) {
 		struct bytes name = bytes_text(m->name);
 
@@ -97,8 +114,11 @@ static void
 batch_done(struct store *store, struct batch *b)
 {
 	struct pending_meta *copy, *m, *next;
+	ms_t now = clock_wall_ms();
 
 	pending_done(store, b->rows, b->n_rows);
+	for (int i = 0; i < b->n_rows; i++)
+		recents_note(&store->recents, now, &b->changes[i]);
 	DL_FOREACH (b->metas, copy) {
 		DL_FOREACH_SAFE (store->metas, m, next) {
 			if (strcmp(m->name, copy->name) != 0)

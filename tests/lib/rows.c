@@ -34,7 +34,7 @@ test_row(uint64_t actor, uint64_t seq, uint64_t own, int len, uint64_t seed,
 	 struct row *ret_row)
 {
 	struct version v = { .dot = { actor, seq },
-			     .stamp = 1000 + seq,
+			     .stamp = TEST_STAMP(seq),
 			     .is_removed = len < 0 };
 	uint8_t signature[ROW_SIGNATURE_BYTES];
 	struct rng rng;

@@ -7,6 +7,8 @@
 #include "store/store.h"
 
 enum { TEST_ROWS_PER_NODE = 16384 };
+/* What test_row() stamps a version of this seq with. */
+#define TEST_STAMP(seq) (1000 + (uint64_t)(seq))
 
 /* The node row (number < 0) or a worker row of owner `owner`. */
 struct row_key test_key(uint64_t owner, int number);

@@ -402,6 +402,74 @@ test_spoilt(void)
 	}
 }
 
+/* The root of before is the root less what came since, in whatever order it came. */
+static void
+test_root_before(void)
+{
+	char *dir = test_folder("before");
+	struct store_digest early, now;
+	struct store *store;
+
+	test_store_create(dir);
+	store = test_store_open(dir);
+	for (int i = 0; i < 20; i++) {
+		struct row_key key = test_key(1, i);
+
+		CU_ASSERT_FATAL(test_merge(store, &key, 3, 1, 30) == 0);
+	}
+	CU_ASSERT(test_store_wait(store) == 0);
+	early = store_root(store);
+	for (int i = 19; i >= 10; i--) {
+		struct row_key key = test_key(1, i), fresh = test_key(2, i);
+
+		CU_ASSERT_FATAL(test_merge(store, &key, 3, 2, i % 2 ? 40 : -1) == 0);
+		CU_ASSERT_FATAL(test_merge(store, &fresh, 3, 2, 40) == 0);
+	}
+	CU_ASSERT(test_store_wait(store) == 0);
+	now = store_root(store);
+	CU_ASSERT(now.count == 30 && !digest_equal(now, early));
+	CU_ASSERT(digest_equal(store_root_before(store, TEST_STAMP(2) + 1), now));
+	CU_ASSERT(digest_equal(store_root_before(store, TEST_STAMP(2)), early));
+	CU_ASSERT(digest_equal(store_root_before(store, 0),
+			       (struct store_digest){ .count = 0 }));
+	store_close(store);
+	/* A store just opened knows of no changes. */
+	store = test_store_open(dir);
+	CU_ASSERT(digest_equal(store_root_before(store, 0), now));
+	store_close(store);
+	free(dir);
+}
+
+/* Kept STORE_RECENT_MS from the later of commit and stamp, a stamp of the future no longer
+ * than RECENTS_MS_MAX, and never more than RECENTS_MAX. */
+static void
+test_recents(void)
+{
+	struct recents r = { 0 };
+	struct recent change = { .stamp = 5000, .moved = { { 0, 7 }, 1 } };
+	struct store_digest root = { { 0, 100 }, 10 };
+	ms_t now = 10000;
+
+	recents_note(&r, now, &change);
+	change.stamp = (uint64_t)now + MS_HOUR;
+	recents_note(&r, now, &change);
+	CU_ASSERT(recents_subtract(&r, now, root, 0).count == 8);
+	CU_ASSERT(recents_subtract(&r, now, root, 5001).sum.lo == 93);
+	CU_ASSERT(recents_subtract(&r, now + STORE_RECENT_MS - 1, root, 0).count == 8);
+	CU_ASSERT(recents_subtract(&r, now + STORE_RECENT_MS, root, 0).count == 9);
+	CU_ASSERT(recents_subtract(&r, now + RECENTS_MS_MAX - 1, root, 0).count == 9);
+	CU_ASSERT(recents_subtract(&r, now + RECENTS_MS_MAX, root, 0).count == 10);
+	/* Old ones make room first. */
+	change.stamp = 0;
+	for (int i = 0; i < 100000; i++)
+		recents_note(&r, now + i * 1000, &change);
+	CU_ASSERT(r.cap <= 128);
+	for (int i = 0; i < RECENTS_MAX + 10; i++)
+		recents_note(&r, now + MS_DAY, &change);
+	CU_ASSERT(r.len <= RECENTS_MAX && r.len > RECENTS_MAX / 2);
+	free(r.items);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -410,6 +478,9 @@ main(int argc, char **argv)
 		  test_order_does_not_matter },
 		{ "every node is the sum of its children, above and below the buckets",
 		  test_sums },
+		{ "the root of before is the root less what came since",
+		  test_root_before },
+		{ "recent changes are kept so long and no longer", test_recents },
 		{ "buckets grow with the table and empty with it", test_buckets_grow },
 		{ "the map grows by itself", test_map_grows },
 		{ "readers on other threads see one moment while the table is written "
