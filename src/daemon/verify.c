@@ -3,7 +3,6 @@
 
 #include "daemon/verify.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "crdt/codec.h"
+#include "net/lane.h"
 #include "table/rows.h"
 
 struct verify_owner {
@@ -21,18 +21,15 @@ struct verify_owner {
 };
 
 struct verify {
-	struct loop *loop;
 	const struct identity *identity;
 	void (*done)(void *arg, struct verify_job *job);
 	void *arg;
-	int in_flight; /* loop's thread, as the next */
+	struct lane *lane;
+	int in_flight; /* the loop's thread, as the next */
 	size_t bytes_in_flight;
-
-	pthread_t thread;
-	pthread_mutex_t lock; /* of what follows */
-	pthread_cond_t wake;
-	struct verify_job *first, **last;
 	bool is_closing;
+
+	pthread_mutex_t lock; /* of what follows */
 	struct verify_owner *owners;
 };
 
@@ -167,52 +164,29 @@ verify_item(struct verify *v, const struct verify_item *item)
 	return rc == 0 || rc == -OCF_EUNKNOWN ? rc : -OCF_ESIGNATURE;
 }
 
-/* ---- the thread ---- */
-
-struct verify_result {
-	struct verify *v;
-	struct verify_job *job;
-};
+/* ---- the lane ---- */
 
 static void
-verify_on_done(void *arg)
+verify_work(void *arg)
 {
-	struct verify_result *result = arg;
-	struct verify *v = result->v;
+	struct verify_job *job = arg;
 
-	v->in_flight -= result->job->len;
-	v->bytes_in_flight -= result->job->bytes;
-	if (v->is_closing)
-		verify_job_free(result->job);
-	else
-		v->done(v->arg, result->job);
-	free(result);
+	for (int i = 0; i < job->len; i++)
+		job->items[i].rc = verify_item(job->verify, &job->items[i]);
 }
 
-static void *
-verify_thread(void *arg)
+static void
+verify_on_done(void *arg, bool was_run)
 {
-	struct verify *v = arg;
+	struct verify_job *job = arg;
+	struct verify *v = job->verify;
 
-	for (;;) {
-		struct verify_result *result;
-		struct verify_job *job;
-
-		pthread_mutex_lock(&v->lock);
-		while (v->first == NULL && !v->is_closing)
-			pthread_cond_wait(&v->wake, &v->lock);
-		job = v->is_closing ? NULL : v->first;
-		if (job != NULL && (v->first = job->next) == NULL)
-			v->last = &v->first;
-		pthread_mutex_unlock(&v->lock);
-		if (job == NULL)
-			return NULL;
-		for (int i = 0; i < job->len; i++)
-			job->items[i].rc = verify_item(v, &job->items[i]);
-		result = mem_alloc(sizeof(*result));
-		*result = (struct verify_result){ .v = v, .job = job };
-		loop_post(v->loop, verify_on_done, result);
-	}
+	v->in_flight -= job->len;
+	v->bytes_in_flight -= job->bytes;
+	if (v->is_closing || !was_run)
+		verify_job_free(job);
+	else
+		v->done(v->arg, job);
 }
 
 struct verify *
@@ -221,15 +195,11 @@ verify_open(struct loop *loop, const struct identity *identity,
 {
 	struct verify *v = mem_calloc(1, sizeof(*v));
 
-	v->loop = loop;
 	v->identity = identity;
 	v->done = done;
 	v->arg = arg;
-	v->last = &v->first;
 	pthread_mutex_init(&v->lock, NULL);
-	pthread_cond_init(&v->wake, NULL);
-	if (pthread_create(&v->thread, NULL, verify_thread, v) != 0)
-		abort();
+	v->lane = lane_open(loop);
 	return v;
 }
 
@@ -240,26 +210,12 @@ verify_close(struct verify *v)
 
 	if (v == NULL)
 		return;
-	pthread_mutex_lock(&v->lock);
 	v->is_closing = true;
-	pthread_cond_signal(&v->wake);
-	pthread_mutex_unlock(&v->lock);
-	pthread_join(v->thread, NULL);
-	/* The results that wait in the loop's hand-off point to `v`. */
-	for (struct verify_job *job = v->first; job != NULL;) {
-		struct verify_job *after = job->next;
-
-		v->in_flight -= job->len;
-		verify_job_free(job);
-		job = after;
-	}
-	while (v->in_flight > 0)
-		loop_turn(v->loop, 0);
+	lane_close(v->lane);
 	HASH_ITER (hh, v->owners, o, next) {
 		HASH_DEL(v->owners, o);
 		free(o);
 	}
-	pthread_cond_destroy(&v->wake);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
 }
@@ -276,7 +232,6 @@ verify_learn(struct verify *v, const struct id *owner, struct bytes node_value)
 int
 verify_submit(struct verify *v, struct verify_job *job)
 {
-	assert(job->next == NULL);
 	if (v->in_flight + job->len > VERIFY_ITEMS_MAX ||
 	    v->bytes_in_flight + job->bytes > VERIFY_BYTES_MAX) {
 		verify_job_free(job);
@@ -284,10 +239,7 @@ verify_submit(struct verify *v, struct verify_job *job)
 	}
 	v->in_flight += job->len;
 	v->bytes_in_flight += job->bytes;
-	pthread_mutex_lock(&v->lock);
-	*v->last = job;
-	v->last = &job->next;
-	pthread_cond_signal(&v->wake);
-	pthread_mutex_unlock(&v->lock);
+	job->verify = v;
+	lane_put(v->lane, verify_work, verify_on_done, job);
 	return 0;
 }

@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libnet.a
 	%D%/io.c %D%/io.h \
 	%D%/join.h %D%/join-client.c %D%/join-server.c \
 	%D%/join-wire.c %D%/join-wire.h \
+	%D%/lane.c %D%/lane.h \
 	%D%/listener.c \
 	%D%/loop.c %D%/loop.h \
 	%D%/resolve.c %D%/resolve.h \

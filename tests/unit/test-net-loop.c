@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "lib/tap.h"
+#include "net/lane.h"
 #include "net/loop.h"
 
 static struct loop *loop;
@@ -359,6 +360,111 @@ test_turn_waits(void)
 	loop_free(loop);
 }
 
+/* ---- lanes ---- */
+
+enum { LANE_JOBS = 200 };
+
+struct lane_world {
+	struct lane *lane;
+	pthread_t loop_thread;
+	int worked, finished, cut;
+	int order[LANE_JOBS];
+	bool is_wrong;
+	pthread_mutex_t gate; /* held: the job waits */
+};
+
+struct lane_test_job {
+	struct lane_world *world;
+	int number;
+	bool waits;
+};
+
+static void
+lane_test_work(void *arg)
+{
+	struct lane_test_job *job = arg;
+	struct lane_world *w = job->world;
+
+	w->is_wrong |= pthread_equal(pthread_self(), w->loop_thread) != 0;
+	if (job->waits) {
+		pthread_mutex_lock(&w->gate);
+		pthread_mutex_unlock(&w->gate);
+	}
+	w->order[w->worked++] = job->number;
+}
+
+static void
+lane_test_done(void *arg, bool was_run)
+{
+	struct lane_test_job *job = arg;
+	struct lane_world *w = job->world;
+
+	w->is_wrong |= pthread_equal(pthread_self(), w->loop_thread) == 0;
+	if (!was_run)
+		w->cut++;
+	else
+		w->is_wrong |= w->order[w->finished] != job->number ||
+			       w->finished != job->number;
+	w->finished++;
+	free(job);
+}
+
+static void
+lane_world_open(struct lane_world *w)
+{
+	world_open();
+	*w = (struct lane_world){ .lane = lane_open(loop),
+				  .loop_thread = pthread_self() };
+	pthread_mutex_init(&w->gate, NULL);
+}
+
+static void
+lane_world_put(struct lane_world *w, int number, bool waits)
+{
+	struct lane_test_job *job = mem_alloc(sizeof(*job));
+
+	*job = (struct lane_test_job){ w, number, waits };
+	lane_put(w->lane, lane_test_work, lane_test_done, job);
+}
+
+static void
+test_lane_order(void)
+{
+	struct lane_world w;
+
+	lane_world_open(&w);
+	for (int i = 0; i < LANE_JOBS; i++)
+		lane_world_put(&w, i, false);
+	CU_ASSERT(lane_len(w.lane) == LANE_JOBS);
+	while (w.finished < LANE_JOBS)
+		loop_turn(loop, 1000);
+	CU_ASSERT(lane_len(w.lane) == 0 && w.cut == 0 && !w.is_wrong);
+	lane_close(w.lane);
+	pthread_mutex_destroy(&w.gate);
+	loop_free(loop);
+}
+
+/* Closed while one runs and others wait: that one is finished, the others are told. */
+static void
+test_lane_close(void)
+{
+	struct lane_world w;
+
+	lane_world_open(&w);
+	lane_close(w.lane); /* with nothing */
+	w.lane = lane_open(loop);
+	pthread_mutex_lock(&w.gate);
+	for (int i = 0; i < LANE_JOBS; i++)
+		lane_world_put(&w, i, i == 0);
+	pthread_mutex_unlock(&w.gate);
+	lane_close(w.lane);
+	CU_ASSERT(w.finished == LANE_JOBS && w.cut + w.worked == LANE_JOBS);
+	CU_ASSERT(!w.is_wrong);
+	lane_close(NULL);
+	pthread_mutex_destroy(&w.gate);
+	loop_free(loop);
+}
+
 static const struct tap_test tests[] = {
 	{ "timers fire in the order of their moments", test_timers_order },
 	{ "a timer armed again fires once; it may be freed by its callback",
@@ -373,6 +479,8 @@ static const struct tap_test tests[] = {
 	{ "signals arrive on the loop", test_signals },
 	{ "a loop stopped before it runs does not run", test_stop_before_run },
 	{ "a turn waits as long as asked", test_turn_waits },
+	{ "jobs of a lane run on its thread and are finished in order", test_lane_order },
+	{ "a lane that is closed finishes every job", test_lane_close },
 };
 
 int
