@@ -1,7 +1,9 @@
 noinst_LIBRARIES += %D%/libident.a
 %C%_libident_a_SOURCES = \
+	%D%/audit.c %D%/audit.h \
 	%D%/base32.c %D%/base32.h \
 	%D%/cert.c %D%/cert.h \
+	%D%/checker.c %D%/checker.h \
 	%D%/crypto.h \
 	%D%/identity.c %D%/identity.h \
 	%D%/invites.c %D%/invites.h \

@@ -340,6 +340,19 @@ table_node_decode(struct bytes value, struct table_node *ret_n, struct errmsg *e
 }
 
 int
+table_node_cert(struct bytes value, struct buf *out)
+{
+	struct table_node n;
+	int rc = table_node_decode(value, &n, NULL);
+
+	if (rc != 0)
+		return rc;
+	buf_put_bytes(out, buf_bytes(&n.cert));
+	table_node_fini(&n);
+	return 0;
+}
+
+int
 table_hardware_decode(struct bytes value, struct table_hardware *ret_h,
 		      struct errmsg *err)
 {

@@ -104,6 +104,10 @@ int table_node_decode(struct bytes value, struct table_node *ret_n, struct errms
 int table_worker_decode(struct bytes value, struct table_worker *ret_w,
 			struct errmsg *err);
 
+/* Append the certificate (DER) that a node row's value holds; the whole value must be good.
+ * Has the type of ident's checker_cert_fn. */
+int table_node_cert(struct bytes value, struct buf *out);
+
 /* The object "hardware" alone, as workers announce it; "{}" is all zeros. */
 int table_hardware_decode(struct bytes value, struct table_hardware *ret_h,
 			  struct errmsg *err);
