@@ -113,7 +113,7 @@ env_open_with(MDB_env *env, const char *dir, const char *path, unsigned flags,
 		return error_set(err, env_code(rc), "%s cannot be opened: %s", path,
 				 mdb_strerror(rc));
 	rc = env_check_length(env, path, err);
-	if (rc == 0) {
+	if (rc == 0 && !(flags & MDB_RDONLY)) {
 		rc = env_extend(env, size);
 		if (rc != 0)
 			error_set(err, rc, "%s cannot be extended: %s", path,

@@ -363,9 +363,25 @@ store_load(struct store *store, MDB_txn *txn, void *arg)
 		rc = store_load_actors(store, txn);
 	if (rc == 0)
 		rc = store_get_root(store, txn, &store->root);
-	if (rc == 0)
+	if (rc == 0 && !store->config.is_read_only)
 		rc = store_load_sequence(store, txn);
 	return rc;
+}
+
+static int
+store_load_read_only(struct store *store, uint64_t *ret_format)
+{
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+
+	if (rc != 0)
+		return env_code(rc);
+	rc = store_load(store, txn, ret_format);
+	if (rc == 0)
+		rc = mdb_txn_commit(txn); /* keeps the databases open */
+	else
+		mdb_txn_abort(txn);
+	return env_code(rc);
 }
 
 static int
@@ -373,7 +389,8 @@ store_open_load(struct store *store, struct errmsg *err)
 {
 	const char *dir = store->config.dir;
 	uint64_t format = 0;
-	int rc = env_write(store, store_load, &format);
+	int rc = store->config.is_read_only ? store_load_read_only(store, &format)
+					    : env_write(store, store_load, &format);
 
 	if (rc == -OCF_EVERSION)
 		return error_set(
@@ -429,11 +446,13 @@ store_open(const struct store_config *config, struct store **ret_store,
 		return rc;
 	store = store_new(config);
 	rc = store_lock(config->dir, &store->lock_fd, err);
-	if (rc == 0)
-		rc = env_open(config->dir, 0, &store->env, err);
+	if (rc == 0) /* LMDB's own lock is not needed: ours is exclusive */
+		rc = env_open(config->dir,
+			      config->is_read_only ? MDB_RDONLY | MDB_NOLOCK : 0,
+			      &store->env, err);
 	if (rc == 0)
 		rc = store_open_load(store, err);
-	if (rc == 0) {
+	if (rc == 0 && !config->is_read_only) {
 		rc = writer_start(store);
 		if (rc != 0)
 			error_set(err, rc, "a thread cannot be started: %s",
@@ -453,7 +472,7 @@ store_close(struct store *store)
 
 	if (store == NULL)
 		return 0;
-	rc = writer_stop(store);
+	rc = store->config.is_read_only ? 0 : writer_stop(store);
 	store_free(store);
 	return rc;
 }

@@ -72,13 +72,19 @@ struct store_config {
 	 * allowed. */
 	void (*report)(void *arg, int rc, const char *text);
 	void *report_arg;
+	/* For looking only: nothing is written but the process's number in the file that
+	 * locks the store, no thread is started, and no call that changes something may be
+	 * made. */
+	bool is_read_only;
 };
 
 /* Make a store. -EEXIST when there is one already. */
 int store_create(const char *dir, const struct store_constants *constants,
 		 struct errmsg *err);
-/* Open it, for one process at a time (-EBUSY). -ENOENT: there is none; -OCF_EVERSION: a
- * newer program made it; -OCF_ECORRUPT: damaged. Starts the writer thread. */
+/* Open it, for one process at a time (-EBUSY), also one that only reads. -ENOENT: there is
+ * none; -OCF_EVERSION: a newer program made it; -OCF_ECORRUPT: damaged. Starts the writer
+ * thread. LMDB may end a process that reads damaged pages, with a signal: who opens a store
+ * of which that must be feared does it in a process for the purpose. */
 int store_open(const struct store_config *config, struct store **ret_store,
 	       struct errmsg *err);
 /* Commit what is pending, answer every store_sync, end the thread, free. Returns the

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "lib/rows.h"
@@ -394,6 +395,62 @@ test_index(void)
 	free(dir);
 }
 
+static struct buf
+read_data(const char *dir)
+{
+	char *path = mem_printf("%s/data.mdb", dir);
+	struct buf content = BUF_INIT;
+
+	CU_ASSERT_FATAL(file_read(path, 64 * 1024 * 1024, &content, NULL) == 0);
+	free(path);
+	return content;
+}
+
+static void
+test_read_only(void)
+{
+	char *dir = test_folder("read-only"), *lock = mem_printf("%s/lock.mdb", dir);
+	struct store_config config = { .dir = dir,
+				       .sha256 = test_sha256,
+				       .is_read_only = true };
+	struct buf before, after;
+	struct store_digest root;
+	struct errmsg err = { "" };
+	struct store *store, *other;
+	struct row row = ROW_INIT;
+	struct row_key key;
+
+	test_store_create(dir);
+	store = test_store_open(dir);
+	for (int i = 0; i < 100; i++) {
+		key = test_key(1, i);
+		CU_ASSERT_FATAL(test_merge(store, &key, 3, 1, 200) == 0);
+	}
+	CU_ASSERT(test_store_wait(store) == 0);
+	root = store_root(store);
+	store_close(store);
+	before = read_data(dir);
+	CU_ASSERT(unlink(lock) == 0); /* LMDB's, not needed to look */
+	CU_ASSERT_FATAL(store_open(&config, &store, &err) == 0);
+	CU_ASSERT(store_open(&config, &other, &err) == -EBUSY);
+	CU_ASSERT(store_root(store).count == 100);
+	CU_ASSERT(u128_equal(store_root(store).sum, root.sum));
+	CU_ASSERT(store_get(store, &key, &row) == 0);
+	CU_ASSERT(test_store_differences(store) == 0);
+	row_fini(&row);
+	CU_ASSERT(store_close(store) == 0);
+	after = read_data(dir);
+	CU_ASSERT(bytes_equal(buf_bytes(&before), buf_bytes(&after)));
+	CU_ASSERT(access(lock, F_OK) != 0);
+	store = test_store_open(dir); /* to be written again */
+	CU_ASSERT(test_merge(store, &key, 3, 2, 200) == 0);
+	CU_ASSERT(store_close(store) == 0);
+	buf_fini(&before);
+	buf_fini(&after);
+	free(lock);
+	free(dir);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -410,6 +467,7 @@ main(int argc, char **argv)
 		{ "small things are kept, replaced and removed", test_small_things },
 		{ "pages show every row once and in order, pending ones included",
 		  test_pages },
+		{ "a store opened to be read changes in nothing", test_read_only },
 		{ "an owner's rows are found", test_owners },
 		{ "the index follows the rows", test_index },
 	};
