@@ -207,7 +207,7 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 	int rc;
 
 	config.host = (struct api_host){
-		.arg = d, .read = views_read, .ready = views_ready, .admin = invite_admin
+		.arg = d, .read = views_read, .ready = views_ready, .admin = admin_run
 	};
 	queries_fill_host(&config.host);
 	daemon_fill_access(d->config, &config.access);
@@ -300,6 +300,7 @@ daemon_open(struct daemon *d, struct errmsg *err)
 		return rc;
 	self_announce(d);
 	views_add_metrics(d);
+	d->audits = audits_open(d);
 	rc = daemon_open_http(d, err);
 	if (rc != 0)
 		return rc;
@@ -322,6 +323,7 @@ daemon_close(struct daemon *d)
 		free(path);
 	}
 	api_free(d->api);
+	audits_close(d->audits);
 	workers_close(d->workers);
 	links_close(d->links);
 	d->links = NULL;

@@ -10,10 +10,12 @@
  *	workers.c  the bus's workers become rows and slots
  *	views.c    what people see: JSON and metrics
  *	invite.c   invitations and joining nodes
+ *	admin.c    who answers which admin request
+ *	audit.c    re-sums and re-checks the whole store when asked
  *
  * Each part is one struct that its file alone looks into; `struct daemon` holds them all.
- * Everything runs on the loop's thread; verify.c and the store's writer hand over through
- * loop_post(). */
+ * Everything runs on the loop's thread; verify.c, audit.c and the store's writer hand over
+ * through loop_post(). */
 #ifndef OCF_DAEMON_DAEMON_H
 #define OCF_DAEMON_DAEMON_H
 
@@ -33,6 +35,7 @@
 #include "store/store.h"
 #include "table/catalog.h"
 
+struct audits;
 struct invite_book;
 struct stream;
 struct listener;
@@ -60,6 +63,7 @@ struct daemon {
 	struct queries *queries;
 	struct api *api;
 	struct invite_book *invites;
+	struct audits *audits;
 	struct rng rng;
 
 	char *name; /* of this node */
@@ -193,9 +197,23 @@ void views_add_metrics(struct daemon *d);
 
 int invite_open(struct daemon *d, struct errmsg *err);
 void invite_close(struct daemon *d);
-int invite_admin(void *daemon, const char *name, const json_t *body, json_t **ret_reply,
+int invite_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
 		 struct errmsg *err);
 /* A stream that agreed on ocf-join/1. */
 void invite_accept(struct daemon *d, struct stream *stream);
+
+/* ---- audit.c ---- */
+
+struct audits *audits_open(struct daemon *d);
+/* One that runs is cut short, which may take a second for each 200,000 rows. */
+void audits_close(struct audits *audits); /* NULL is allowed */
+int audits_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
+		 struct errmsg *err);
+
+/* ---- admin.c ---- */
+
+/* The api_host's: `daemon` is the daemon. */
+int admin_run(void *daemon, const char *name, const json_t *body, json_t **ret_reply,
+	      struct errmsg *err);
 
 #endif

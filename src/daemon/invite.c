@@ -162,17 +162,11 @@ invite_make(struct daemon *d, json_int_t ttl_s, json_int_t uses, bool is_admin,
 }
 
 int
-invite_admin(void *daemon, const char *name, const json_t *body, json_t **ret_reply,
-	     struct errmsg *err)
+invite_admin(struct daemon *d, const json_t *body, json_t **ret_reply, struct errmsg *err)
 {
-	struct daemon *d = daemon;
 	json_int_t ttl_s, uses;
 	int is_admin;
 
-	if (strcmp(name, "invite") != 0) {
-		error_set(err, -EINVAL, "there is no such admin route");
-		return 404;
-	}
 	if (invite_read_body(body, &ttl_s, &uses, &is_admin, err) != 0)
 		return 400;
 	if (d->identity->ca_key == NULL) {

@@ -2,6 +2,8 @@
 # its own main.
 noinst_LIBRARIES += %D%/libdaemon.a
 %C%_libdaemon_a_SOURCES = \
+	%D%/admin.c \
+	%D%/audit.c \
 	%D%/daemon.c %D%/daemon.h \
 	%D%/invite.c \
 	%D%/links.c \
