@@ -15,6 +15,7 @@ dist_check_SCRIPTS += \
 	%D%/system/configuration.sh \
 	%D%/system/crash.sh \
 	%D%/system/disk.sh \
+	%D%/system/drain.sh \
 	%D%/system/http.sh \
 	%D%/system/invitation.sh \
 	%D%/system/many.sh \

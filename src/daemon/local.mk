@@ -3,6 +3,7 @@
 noinst_LIBRARIES += %D%/libdaemon.a
 %C%_libdaemon_a_SOURCES = \
 	%D%/daemon.c %D%/daemon.h \
+	%D%/drain.c \
 	%D%/invite.c \
 	%D%/links.c \
 	%D%/options.c %D%/options.h \
