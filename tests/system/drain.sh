@@ -75,14 +75,13 @@ answered other
 is "the client has its reply" "$(cat "$TMP/own.out")" mine
 like "on a connection that ends" "$(tr -d '\r' <"$TMP/own.head")" 'Connection: close'
 is "and the other node's has" "$(cat "$TMP/other.status") $(cat "$TMP/other.out")" "0 theirs"
-bus=$(sed -n 's/.*"bus":"\([^"]*\)".*/\1/p' "$TMP/n2/log" | tail -n 1)
 program_wait "drained n2" "${NODE_PID[n2]}"
 is "then the node exits 0 by itself" "${PROGRAM_STATUS[drained n2]}" 0
 ok "and is known to be gone" wait_until "$CLUSTER_SECONDS" sees_nodes n1 1
 
 # ---- back
 
-node_start n2 --bus.listen="$bus"
+node_start n2
 ok "started again, it does not drain any more" wait_until "$CLUSTER_SECONDS" state_is n1 n2 alive
 wait_until "$CLUSTER_SECONDS" whole
 slow_answers() { [ "$(at n1 ocf query slow --data x 2>/dev/null)" = x ]; }
@@ -107,7 +106,7 @@ ok "no worker goes on with what nobody waits for" wait_until "$CLUSTER_SECONDS" 
 
 # ---- too long
 
-node_start n2 --bus.listen="$bus" --node.drain_timeout=1s
+node_start n2 --node.drain_timeout=1s
 wait_until "$CLUSTER_SECONDS" whole
 touch "$TMP/gate"
 wait_until "$CLUSTER_SECONDS" slow_answers
@@ -121,7 +120,7 @@ like "the log counts what was cut off" "$(cat "$TMP/n2/log")" '2 queries still r
 
 # ---- nothing to wait for
 
-node_start n2 --bus.listen="$bus"
+node_start n2
 wait_until "$CLUSTER_SECONDS" whole
 before=$(grep -c draining "$TMP/n2/log")
 node_stop n2
