@@ -337,6 +337,14 @@ test_elsewhere(void)
 		      "E"));
 	CU_ASSERT(k.said[0].status == 502 && k.said[0].is_taken);
 	CU_ASSERT(strstr(k.said[0].text, "was lost") != NULL);
+	/* Not taken, and nowhere else to go: to be asked again later. */
+	ask(&k, (struct ask){ .query = 2, .nodes = { 13 }, .nodes_len = 1 });
+	CU_ASSERT(did(
+		&k,
+		(struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 13 },
+		"E"));
+	CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after > 0);
+	CU_ASSERT(!k.said[0].is_taken);
 	desk_close(&k);
 }
 
