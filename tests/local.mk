@@ -14,7 +14,13 @@ dist_check_SCRIPTS += \
 	%D%/system/bus.sh \
 	%D%/system/configuration.sh \
 	%D%/system/crash.sh \
+	%D%/system/death-bus.sh \
+	%D%/system/death-node.sh \
+	%D%/system/death-silent.sh \
+	%D%/system/death-start.sh \
+	%D%/system/death-worker.sh \
 	%D%/system/disk.sh \
+	%D%/system/drain.sh \
 	%D%/system/http.sh \
 	%D%/system/invitation.sh \
 	%D%/system/many.sh \
@@ -25,7 +31,7 @@ dist_check_SCRIPTS += \
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh \
-	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
+	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
 	%D%/data/README %D%/data/page.png %D%/data/page.txt \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
 

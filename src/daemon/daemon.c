@@ -237,8 +237,12 @@ daemon_on_signal(void *arg)
 {
 	struct daemon *d = arg;
 
-	log_info("node", d->is_stopping ? "stopping at once" : "stopping");
-	daemon_stop(d, d->status);
+	if (d->is_leaving || d->is_stopping) {
+		log_info("node", "stopping at once");
+		daemon_stop(d, d->status);
+	} else {
+		drain_and_stop(d);
+	}
 }
 
 /* ---- the lease ---- */
@@ -337,6 +341,7 @@ daemon_close(struct daemon *d)
 		loop_timer_free(d->ready_timer);
 		loop_timer_free(d->refresh_timer);
 		loop_timer_free(d->stop_timer);
+		drain_close(d);
 	}
 	if (d->fatal != NULL)
 		log_error("node", "%s", d->fatal);
@@ -367,6 +372,8 @@ daemon_stop(struct daemon *d, int status)
 		return;
 	}
 	d->is_stopping = true;
+	if (d->queries != NULL)
+		queries_stop(d->queries);
 	if (d->api != NULL)
 		api_stop(d->api);
 	if (d->links != NULL)

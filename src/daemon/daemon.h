@@ -3,6 +3,7 @@
  *
  *	main.c     arguments           options.c  configuration
  *	daemon.c   start, stop         self.c     what this node says of itself
+ *	drain.c    stop without breaking what runs
  *	rows.c     the table: verify, merge, write, hand on
  *	verify.c   the thread that checks signatures
  *	links.c    drives the mesh core: TLS streams, queues, frames
@@ -79,12 +80,17 @@ struct daemon {
 	bool is_run_written; /* run.json says what is now */
 	char *run_text;	     /* what it holds */
 	bool is_bus_late;    /* the start goes on without the bus */
+	bool is_draining;    /* takes no queries of other nodes */
+	bool is_leaving;     /* nor of clients: it stops when nothing runs any more */
 	bool is_stopping;
 	struct loop_timer *ready_timer;
 	struct loop_timer *stop_timer;
 	struct loop_timer *refresh_timer;
-	char *fatal; /* why the node stops by itself: its last line; or NULL */
-	int status;  /* of the process */
+	struct loop_timer *drain_timer;
+	ms_t drain_until;      /* monotonic */
+	ms_t drain_idle_since; /* 0: queries run */
+	char *fatal;	       /* why the node stops by itself: its last line; or NULL */
+	int status;	       /* of the process */
 };
 
 /* Run a node until it is told to stop; returns the exit status. What fails is logged. */
@@ -96,6 +102,17 @@ int daemon_check(const struct config *config, struct errmsg *err);
 void daemon_stop(struct daemon *d, int status);
 /* Write run.json once everything that it names is known. */
 void daemon_check_ready(struct daemon *d);
+
+/* ---- drain.c ---- */
+
+/* Take no new queries of other nodes for the workers here, and say so in this node's row;
+ * or take them again. This node's own clients are served by other nodes meanwhile. Nothing
+ * is remembered over a restart. */
+void drain_set(struct daemon *d, bool is_draining);
+/* Drain, refuse new queries of clients too, and stop when nothing runs any more, after
+ * node.drain_timeout at the latest; at once when nothing runs now. */
+void drain_and_stop(struct daemon *d);
+void drain_close(struct daemon *d);
 
 /* ---- self.c ---- */
 
@@ -153,6 +170,8 @@ double links_rtt_ms(const struct links *links, const struct id *node);
 /* Since it was last linked: 0 while it is; negative when it was not in this life. */
 double links_last_seen_s(const struct links *links, const struct id *node);
 int links_up(const struct links *links);
+/* Do frames of queries or syncs still wait to be sent? */
+bool links_are_busy(const struct links *links);
 
 /* ---- workers.c ---- */
 
@@ -185,6 +204,11 @@ void queries_run_data(struct queries *queries, uint64_t run, struct bytes data,
 void queries_run_error(struct queries *queries, uint64_t run,
 		       const struct query_error *error, enum bus_outcome outcome);
 void queries_run_credit(struct queries *queries, uint64_t run, int parts);
+/* Take no more queries of other nodes, or again; see DISPATCH_EVENT_DRAIN. */
+void queries_drain(struct queries *queries, bool is_draining);
+/* End all of them with an answer that says so. */
+void queries_stop(struct queries *queries);
+int queries_running(const struct queries *queries); /* of clients and other nodes */
 json_t *queries_status_json(const struct queries *queries);
 
 /* ---- views.c ---- */

@@ -600,6 +600,16 @@ links_up(const struct links *links)
 	return stats.links_up;
 }
 
+bool
+links_are_busy(const struct links *links)
+{
+	for (const struct link *l = links->by_number; l != NULL; l = l->hh.next)
+		if (l->is_open && (!link_queue_is_empty(l, QUEUE_BULK) ||
+				   stream_pending(l->stream) > 0))
+			return true;
+	return false;
+}
+
 /* ---- metrics ---- */
 
 struct links_received {

@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/admin.c \
 	%D%/audit.c \
 	%D%/daemon.c %D%/daemon.h \
+	%D%/drain.c \
 	%D%/invite.c \
 	%D%/links.c \
 	%D%/options.c %D%/options.h \

@@ -49,6 +49,8 @@ static const struct option options[] = {
 	  "where the node stands, in a word of your choice" },
 	{ "node", "labels", OPTION_LIST, AT(node.labels), "", 0, 0, NULL,
 	  "k=v pairs shown with the node" },
+	{ "node", "drain_timeout", OPTION_SPAN, AT(node.drain_timeout), "30s", 0, MS_HOUR,
+	  NULL, "how long a node that is told to stop waits for running queries" },
 	{ "peer", "listen", OPTION_ADDRESS, AT(peer.listen), "[::]:8093", 0, 0, NULL,
 	  "where other nodes reach this one (TLS); port 0 picks one" },
 	{ "peer", "advertise", OPTION_ADDRESSES, AT(peer.advertise), "", 0, 0, NULL,

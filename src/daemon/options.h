@@ -31,6 +31,7 @@ struct config {
 		char *name; /* "" = the one given at init or join */
 		char *region;
 		struct config_list labels; /* k=v */
+		ms_t drain_timeout;
 	} node;
 	struct {
 		char *listen;

@@ -430,7 +430,12 @@ queries_on_open(void *daemon, struct api_query *reply, const struct query_head *
 		if (event.candidates_len == 0)
 			answer = CATALOG_NONE_READY;
 	}
-	if (answer != CATALOG_FOUND) {
+	if (qs->d->is_leaving) {
+		query_error_set(&error, 503,
+				"The node is stopping and takes no more queries.");
+		error.retry_after_s = DISPATCH_DRAIN_RETRY_S;
+		event.error = &error;
+	} else if (answer != CATALOG_FOUND) {
 		queries_explain(qs, head, answer, &error);
 		event.error = &error;
 	}
@@ -670,6 +675,34 @@ queries_run_credit(struct queries *qs, uint64_t run, int parts)
 					.parts = parts };
 
 	queries_step(qs, &event);
+}
+
+/* ---- drain and stop ---- */
+
+void
+queries_drain(struct queries *qs, bool is_draining)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_DRAIN,
+					.is_draining = is_draining };
+
+	queries_step(qs, &event);
+}
+
+void
+queries_stop(struct queries *qs)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_STOP };
+
+	queries_step(qs, &event);
+}
+
+int
+queries_running(const struct queries *qs)
+{
+	struct dispatch_stats stats;
+
+	dispatch_stats(qs->dispatch, &stats);
+	return stats.queries;
 }
 
 /* ---- views and life ---- */

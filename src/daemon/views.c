@@ -123,9 +123,11 @@ views_ready(void *daemon, struct errmsg *why)
 
 	if (d->is_stopping)
 		error_set(why, -EAGAIN, "the node is stopping");
+	else if (d->is_draining)
+		error_set(why, -EAGAIN, "the node is draining");
 	else if (!d->is_ready)
 		error_set(why, -EAGAIN, "the node is starting");
-	return d->is_ready && !d->is_stopping;
+	return d->is_ready && !d->is_stopping && !d->is_draining;
 }
 
 /* ---- metrics ---- */

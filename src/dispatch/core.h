@@ -136,6 +136,7 @@ struct dispatch {
 	struct timer **heap; /* [1 … heap_len] */
 	int heap_len, heap_cap;
 	uint64_t reserved_bytes;
+	bool is_draining, is_stopped;
 	struct dispatch_stats stats; /* the counters; buffered_bytes */
 	struct item *first, *last, *taken;
 };
@@ -165,6 +166,7 @@ void query_end_error(struct dispatch *d, struct query *q, struct query_error *e,
 void query_end(struct dispatch *d, struct query *q);
 void query_free(struct dispatch *d, struct query *q); /* without any action */
 void query_link_down(struct dispatch *d, uint64_t link);
+void queries_end_all(struct dispatch *d);
 /* "worker w on node 1a2b3c4d", for texts; `out` is returned. */
 enum { WHO_SIZE = 128 };
 const char *run_who(const struct dispatch *d, const struct run *run, char out[WHO_SIZE]);
@@ -194,6 +196,8 @@ void queue_put(struct dispatch *d, struct query *q, int candidate);
 void queue_put_back(struct dispatch *d, struct query *q); /* first in line */
 void queue_remove(struct query *q);
 bool queue_is_served(const struct dispatch *d, const struct query *q);
+/* Give back what waits and nobody here serves any more. */
+void queues_check(struct dispatch *d);
 void service_free(struct dispatch *d, struct service *s);
 void service_observe(struct dispatch *d, const char *name, ms_t took);
 

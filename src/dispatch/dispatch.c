@@ -298,6 +298,13 @@ dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *e)
 		query_link_down(d, e->link);
 		run_link_down(d, e->link);
 		break;
+	case DISPATCH_EVENT_DRAIN:
+		d->is_draining = e->is_draining;
+		queues_check(d);
+		break;
+	case DISPATCH_EVENT_STOP:
+		queries_end_all(d);
+		break;
 	}
 }
 

@@ -61,6 +61,8 @@ enum {
 	DISPATCH_GO_MS = 5 * MS_SECOND,
 	DISPATCH_RETURNS_MAX = 8, /* times that workers may give one query back */
 	DISPATCH_RETRY_AFTER_S_MAX = 60,
+	/* Told to one who found only nodes that drain: about what a restart takes. */
+	DISPATCH_DRAIN_RETRY_S = 5,
 };
 
 struct dispatch_config {
@@ -126,6 +128,13 @@ enum dispatch_event_type {
 	DISPATCH_EVENT_BUS_DOWN,
 	/* `link` has ended (MESH_ACTION_LINK_DOWN). */
 	DISPATCH_EVENT_LINK_DOWN,
+	/* From now on (`is_draining`), or no more: other nodes' queries are not taken. Those
+	 * that wait here go back to be tried elsewhere; what runs, and what this node's own
+	 * clients have asked, goes on as ever. */
+	DISPATCH_EVENT_DRAIN,
+	/* The end: every query is told so, what workers run is cancelled, and what still
+	 * comes is refused. */
+	DISPATCH_EVENT_STOP,
 };
 
 /* Fields that an event does not name are zero. Everything is borrowed for the call. */
@@ -146,6 +155,7 @@ struct dispatch_event {
 	int candidates_len;
 	const struct dispatch_worker *worker;
 	uint64_t worker_id;
+	bool is_draining;
 };
 
 enum dispatch_action_type {

@@ -201,6 +201,39 @@ query_failed(struct dispatch *d, struct query *q, int candidate,
 	query_choose(d, q);
 }
 
+/* Stop. */
+
+static void
+query_stop_error(const struct dispatch *d, bool is_taken, struct query_error *ret_error)
+{
+	if (is_taken) {
+		query_error_set(ret_error, 502,
+				"the node stops and could not wait for the reply");
+	} else {
+		query_error_set(ret_error, 503, "the node stops");
+		ret_error->retry_after_s = DISPATCH_DRAIN_RETRY_S;
+	}
+	ret_error->node = d->config.self;
+	ret_error->is_taken = is_taken;
+}
+
+void
+queries_end_all(struct dispatch *d)
+{
+	struct query *q, *next;
+
+	d->is_stopped = true;
+	/* A slot that becomes free is for nobody. */
+	for (struct worker *w = d->workers; w != NULL; w = w->hh.next)
+		w->is_draining = true;
+	HASH_ITER (hh, d->queries, q, next) {
+		struct query_error error;
+
+		query_stop_error(d, q->run != NULL && q->run->is_taken, &error);
+		query_end_error(d, q, &error, false);
+	}
+}
+
 /* New. */
 
 /* Does its encoding fit a frame? Drivers bound what they read, so that this is rare. */
@@ -231,6 +264,8 @@ query_new_refused(struct dispatch *d, const struct dispatch_event *e,
 
 	if (e->error != NULL)
 		query_error_copy(e->error, error);
+	else if (d->is_stopped)
+		query_stop_error(d, false, error);
 	else if (!query_new_fits(head))
 		query_error_set(error, 431, "the headers of the query are too long");
 	else if (head->body_len > d->config.body_bytes_max)

@@ -290,13 +290,17 @@ run_link_down(struct dispatch *d, uint64_t link)
 	HASH_ITER (hh, d->runs, run, next) {
 		struct query_error error;
 		char who[WHO_SIZE];
+		bool is_taken;
 
 		if (link == 0 || run->link != link)
 			continue;
-		query_error_set(&error, 502, "the link to %s was lost",
+		/* Whoever has begun to reply has taken it, said or not. What nobody had
+		 * taken may be asked again without a thought. */
+		is_taken = run->is_taken || run->query->has_reply;
+		query_error_set(&error, is_taken ? 502 : 503, "the link to %s was lost",
 				run_who(d, run, who));
 		error.retry_after_s = 1;
-		if (run->is_taken)
+		if (is_taken)
 			run_failed(d, run, DISPATCH_LOST, &error);
 		else
 			run_failed(d, run, DISPATCH_NOT_TAKEN, &error);

@@ -204,9 +204,22 @@ service_is_announced(const struct dispatch *d, const struct service *s)
 	return false;
 }
 
+/* Nobody here takes it. For another node's query that is said of the drain, if there is one:
+ * its workers may well be there. */
+static void
+queue_refused(const struct dispatch *d, const struct query *q, struct query_error *error)
+{
+	if (d->is_draining && q->key.link != 0) {
+		query_error_fini(error);
+		query_error_set(error, 503, "the node drains: it takes no more queries");
+		error->retry_after_s = DISPATCH_DRAIN_RETRY_S;
+	}
+	error->node = d->config.self;
+}
+
 /* After a worker left or changed: what nobody here serves any more goes elsewhere, and a
  * queue that nobody announces is gone. */
-static void
+void
 queues_check(struct dispatch *d)
 {
 	struct service *s, *s_next;
@@ -228,7 +241,7 @@ queues_check(struct dispatch *d)
 				"the last worker of \"%s\" that could take the query "
 				"is gone",
 				q->head.service);
-			error.node = d->config.self;
+			queue_refused(d, q, &error);
 			query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
 		}
 		if (s->queue == NULL && !service_is_announced(d, s))
@@ -296,6 +309,8 @@ workers_gone(struct dispatch *d)
 bool
 queue_is_served(const struct dispatch *d, const struct query *q)
 {
+	if (d->is_draining && q->key.link != 0)
+		return false;
 	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
 		if (!w->is_draining && worker_serves(w, q) != NULL)
 			return true;
@@ -341,7 +356,7 @@ queue_put(struct dispatch *d, struct query *q, int candidate)
 		query_error_set(&error, 503,
 				"no worker of \"%s\" here can take the query",
 				q->head.service);
-		error.node = d->config.self;
+		queue_refused(d, q, &error);
 		query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
 		return;
 	}

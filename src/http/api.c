@@ -497,6 +497,12 @@ api_reload(struct api *api, const struct access_config *config, struct errmsg *e
 }
 
 void
+api_drain(struct api *api)
+{
+	http_server_drain(api->server);
+}
+
+void
 api_stop(struct api *api)
 {
 	http_server_stop(api->server);
@@ -506,4 +512,10 @@ int
 api_running(const struct api *api)
 {
 	return http_server_exchanges(api->server);
+}
+
+int
+api_unsent(const struct api *api)
+{
+	return http_server_unsent(api->server);
 }

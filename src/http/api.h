@@ -105,9 +105,13 @@ int api_check_access_config(const struct access_config *access, const char *addr
 			    struct errmsg *err);
 /* Take a changed configuration or token file; the old one stays on failure. */
 int api_reload(struct api *api, const struct access_config *access, struct errmsg *err);
+/* Go on answering, but end each connection with its reply. */
+void api_drain(struct api *api);
 /* Accept no more; running queries go on. */
 void api_stop(struct api *api);
 int api_running(const struct api *api); /* exchanges */
+/* Connections with output that the client has not taken yet. */
+int api_unsent(const struct api *api);
 
 void api_reply_head(struct api_query *q, const struct reply_head *head);
 void api_reply_data(struct api_query *q, struct bytes part);

@@ -35,6 +35,7 @@ struct http_server {
 	struct http_server_config config;
 	char *name;
 	ms_t tick_ms;
+	bool is_draining; /* every reply is the last of its connection */
 	bool is_stopped;
 	int listeners_len;
 	struct http_listener listeners[HTTP_LISTENERS_MAX];
@@ -180,7 +181,7 @@ conn_on_head(struct http_conn *conn, const struct http_head *head)
 	x->conn = conn;
 	x->server_name = server->name;
 	x->head = head;
-	x->is_closing = !head->keep_alive || server->is_stopped;
+	x->is_closing = !head->keep_alive || server->is_draining;
 	x->is_bodiless = strcmp(head->method, "HEAD") == 0;
 	conn->x = x;
 	conn->requests++;
@@ -411,7 +412,7 @@ void
 conn_next(struct http_conn *conn, bool is_last)
 {
 	conn_drop_exchange(conn);
-	if (is_last || conn->server->is_stopped) {
+	if (is_last || conn->server->is_draining) {
 		conn_close(conn);
 		return;
 	}
@@ -501,17 +502,24 @@ http_server_address(const struct http_server *server, int tag)
 }
 
 void
-http_server_stop(struct http_server *server)
+http_server_drain(struct http_server *server)
 {
 	struct http_conn *conn, *next;
 
-	server->is_stopped = true;
-	server_update_listeners(server);
+	server->is_draining = true;
 	DL_FOREACH_SAFE (server->conns, conn, next)
 		if (conn->x == NULL && http_parser_is_idle(&conn->parser))
 			conn_close(conn);
 		else if (conn->x != NULL)
 			conn->x->is_closing = true;
+}
+
+void
+http_server_stop(struct http_server *server)
+{
+	server->is_stopped = true;
+	server_update_listeners(server);
+	http_server_drain(server);
 }
 
 int
@@ -524,4 +532,15 @@ int
 http_server_exchanges(const struct http_server *server)
 {
 	return server->exchanges;
+}
+
+int
+http_server_unsent(const struct http_server *server)
+{
+	const struct http_conn *conn;
+	int unsent = 0;
+
+	DL_FOREACH (server->conns, conn)
+		unsent += stream_pending(conn->stream) > 0;
+	return unsent;
 }

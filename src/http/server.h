@@ -85,10 +85,14 @@ int http_server_listen(struct http_server *server, const char *address, struct t
 /* The bound address of the first listener with this tag, with its real port; NULL
  * without. */
 const char *http_server_address(const struct http_server *server, int tag);
+/* Answer what comes, but let each reply be the last of its connection; close idle ones. */
+void http_server_drain(struct http_server *server);
 /* Accept no more, close idle connections, close each other one after its reply. */
 void http_server_stop(struct http_server *server);
 int http_server_connections(const struct http_server *server);
 int http_server_exchanges(const struct http_server *server); /* running now */
+/* Connections whose clients have not yet taken all that was written. */
+int http_server_unsent(const struct http_server *server);
 
 int http_exchange_tag(const struct http_exchange *x);
 const struct http_head *http_exchange_head(const struct http_exchange *x);

@@ -74,6 +74,8 @@ mesh_free(struct mesh *m)
 void
 mesh_want(struct mesh *m, ms_t at)
 {
+	if (at < m->now)
+		at = m->now; /* so that a late tick is one that came late */
 	if (at < m->due)
 		m->due = at;
 }
@@ -399,9 +401,26 @@ mesh_stop(struct mesh *m)
 				"this node is stopping");
 }
 
+/* All that was waited for while this process stood still is waited for as much longer. */
+static void
+mesh_forgive(struct mesh *m, ms_t late)
+{
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next) {
+		l->heard = l->heard + late < m->now ? l->heard + late : m->now;
+		if (l->state != MESH_LINK_UP)
+			l->since = l->since + late < m->now ? l->since + late : m->now;
+	}
+	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
+		n->dead_at += late;
+		n->suspect_at += n->suspect_at != 0 ? late : 0;
+	}
+}
+
 static void
 mesh_tick(struct mesh *m)
 {
+	if (m->now - m->due >= MESH_LATE_MS)
+		mesh_forgive(m, m->now - m->due);
 	m->due = m->now + MS_HOUR;
 	if (m->is_stopped)
 		return;

@@ -50,10 +50,17 @@ enum {
 	MESH_OPEN_MS = 15 * MS_SECOND,	/* for a dial to open */
 	MESH_HELLO_MS = 10 * MS_SECOND, /* for HELLO to arrive on an open link */
 	MESH_BEAT_MS = 1000,
-	MESH_PING_MS = 5 * MS_SECOND,	/* of silence */
-	MESH_SILENT_MS = 8 * MS_SECOND, /* of silence: the link is closed */
+	/* A node that dies without a word is dead here after MESH_SILENT_MS + MESH_DEAD_MS,
+	 * which with the delays of ticks is to stay below 10 s. One that only stalls, or whose
+	 * packets have to be sent again, has MESH_SILENT_MS - MESH_PING_MS to answer the ping,
+	 * and then MESH_DEAD_MS for a new link. */
+	MESH_PING_MS = 2 * MS_SECOND,	/* of silence */
+	MESH_SILENT_MS = 7 * MS_SECOND, /* of silence: the link is closed */
 	MESH_RTT_MS = 30 * MS_SECOND,	/* between measurements of the round trip */
-	MESH_DEAD_MS = 5 * MS_SECOND,	/* suspect without a link for this long: dead */
+	MESH_DEAD_MS = 2 * MS_SECOND,	/* suspect without a link for this long: dead */
+	/* A tick this late says that this process did not run: what others sent meanwhile is
+	 * still unread, so that this time counts against nobody. */
+	MESH_LATE_MS = MS_SECOND,
 	MESH_CLOCK_SKEW_MS = 5 * MS_MINUTE, /* beyond it a link carries no rows */
 	MESH_TABLE_PAGE_BYTES = 48 *
 				1024, /* of rows, that the driver should read at once */

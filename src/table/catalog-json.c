@@ -138,7 +138,8 @@ worker_json(const struct worker *w)
 {
 	const struct table_worker *row = &w->row;
 	json_t *o = json_object(), *metadata = NULL;
-	const char *state = row->is_draining ? "draining" : "ready";
+	bool is_draining = row->is_draining || node_state(w->node) == CATALOG_DRAINING;
+	const char *state = is_draining ? "draining" : "ready";
 
 	if (row->metadata != NULL)
 		metadata = json_loads(row->metadata, 0, NULL);

@@ -36,7 +36,11 @@ node_state(const struct node *n)
 		return CATALOG_BANNED;
 	if (n->is_forgotten)
 		return CATALOG_FORGOTTEN;
-	return n->row.has_left ? CATALOG_LEFT : n->verdict;
+	if (n->row.has_left)
+		return CATALOG_LEFT;
+	if (n->row.is_draining && n->verdict < CATALOG_DRAINING)
+		return CATALOG_DRAINING;
+	return n->verdict;
 }
 
 bool

@@ -262,6 +262,19 @@ decode_cert(const json_t *object, struct table_node *n, struct errmsg *err)
 	return rc;
 }
 
+/* Absent is ready; a word of a later version is taken for what asks less of the owner. */
+static int
+decode_state(const json_t *object, bool *ret_is_draining, struct errmsg *err)
+{
+	char *state = NULL;
+	int rc = read_optional_text(object, "state", TABLE_REGION_BYTES_MAX, &state, err);
+
+	if (rc == 0)
+		*ret_is_draining = state != NULL && strcmp(state, "ready") != 0;
+	free(state);
+	return rc;
+}
+
 static int
 decode_node(const json_t *object, struct table_node *n, struct errmsg *err)
 {
@@ -294,6 +307,8 @@ decode_node(const json_t *object, struct table_node *n, struct errmsg *err)
 			       err);
 	if (rc == 0)
 		rc = read_number(object, "incarnation", INT64_MAX, &incarnation, err);
+	if (rc == 0)
+		rc = decode_state(object, &n->is_draining, err);
 	n->incarnation = (uint64_t)incarnation;
 	return rc;
 }
@@ -506,7 +521,6 @@ decode_metadata(const json_t *object, struct table_worker *w, struct errmsg *err
 static int
 decode_worker(const json_t *object, struct table_worker *w, struct errmsg *err)
 {
-	char *state = NULL;
 	int64_t slots = 0;
 	int rc = decode_worker_id(object, w, err);
 
@@ -519,11 +533,8 @@ decode_worker(const json_t *object, struct table_worker *w, struct errmsg *err)
 	if (rc == 0)
 		rc = decode_metadata(object, w, err);
 	if (rc == 0)
-		rc = read_optional_text(object, "state", TABLE_REGION_BYTES_MAX, &state,
-					err);
+		rc = decode_state(object, &w->is_draining, err);
 	w->slots = (int)slots;
-	w->is_draining = state != NULL && strcmp(state, "ready") != 0;
-	free(state);
 	return rc;
 }
 

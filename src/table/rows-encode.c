@@ -90,6 +90,8 @@ encode_node(const struct table_node *n, bool *ok)
 	put(object, "inbound", json_boolean(n->is_inbound), ok);
 	if (n->region != NULL)
 		put(object, "region", json_string(n->region), ok);
+	if (n->is_draining)
+		put(object, "state", json_string("draining"), ok);
 	for (int i = 0; i < n->labels_len; i++)
 		put(labels, n->labels[i].name, json_string(n->labels[i].value), ok);
 	put(object, "labels", labels, ok);

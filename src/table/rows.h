@@ -4,7 +4,8 @@
  * and read by everybody.
  *
  *   node    {"addresses":["h:p",…],"cert":"<base64 DER>","hardware":{…},"inbound":true,
- *            "incarnation":7,"labels":{"k":"v",…},"name":"n1","region":"eu","version":"0.1"}
+ *            "incarnation":7,"labels":{"k":"v",…},"name":"n1","region":"eu",
+ *            "state":"draining","version":"0.1"}; no "state" = it takes queries
  *   left    {"cert":"<base64 DER>","left":true}: what a node that withdrew leaves behind
  *   worker  {"hardware":{…},"id":"w1","metadata":{…},"services":[{"match":["k=v",…],
  *            "name":"s"},…],"slots":4,"state":"draining"}; no "state" = ready
@@ -74,6 +75,7 @@ struct table_node {
 	char *version;
 	struct buf cert;      /* DER */
 	uint64_t incarnation; /* at most 2^63 - 1 */
+	bool is_draining;     /* takes no new queries for its workers from others */
 	bool has_left;	      /* then only `cert` beside it is set; name is "" */
 };
 

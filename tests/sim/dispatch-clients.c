@@ -11,6 +11,25 @@
 
 static void client_feed(struct sim *sim, void *arg, void *data);
 
+int
+reply_parts(int index)
+{
+	return index % 7 == 0 ? 0 : (index * 13) % REPLY_PARTS_MAX;
+}
+
+size_t
+reply_part_len(int index, int part)
+{
+	return 1 + ((size_t)index * 7919 + (size_t)part * 104729) % 3000;
+}
+
+size_t
+body_part_len(int index, int part)
+{
+	return index % 11 == 0 ? (size_t)LIMIT_PART_BYTES_MAX
+			       : 1 + ((size_t)index * 31 + (size_t)part * 977) % 2000;
+}
+
 void
 client_feed_later(struct node *n, struct asked *q)
 {

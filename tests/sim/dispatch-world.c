@@ -13,25 +13,6 @@
 #include "lib/tap.h"
 #include "mesh/wire.h"
 
-int
-reply_parts(int index)
-{
-	return index % 7 == 0 ? 0 : (index * 13) % REPLY_PARTS_MAX;
-}
-
-size_t
-reply_part_len(int index, int part)
-{
-	return 1 + ((size_t)index * 7919 + (size_t)part * 104729) % 3000;
-}
-
-size_t
-body_part_len(int index, int part)
-{
-	return index % 11 == 0 ? (size_t)LIMIT_PART_BYTES_MAX
-			       : 1 + ((size_t)index * 31 + (size_t)part * 977) % 2000;
-}
-
 struct later *
 later_new(struct node *n, size_t len)
 {
@@ -349,6 +330,9 @@ job_open(struct node *n, const struct dispatch_action *a)
 	CU_ASSERT_FATAL(j->worker != NULL);
 	CU_ASSERT(j->worker->services & (a->head->service[0] == 'a' ? 1 : 2));
 	CU_ASSERT(++j->worker->outstanding <= j->worker->slots);
+	/* Reserved before, confirmed since; or of a client of its own. */
+	CU_ASSERT(n->drains_since == 0 || q->node == n->index ||
+		  w->sim.now <= n->drains_since + DISPATCH_GO_MS);
 	CU_ASSERT(a->head->timeout_ms > 0);
 	CU_ASSERT(w->sim.now + a->head->timeout_ms <= q->deadline + 200);
 	j->is_deaf = sim_once_in(&w->sim, 3);
@@ -580,7 +564,7 @@ node_start(struct node *n)
 		return;
 	n->is_running = true;
 	n->life++;
-	n->tick_at = 0;
+	n->tick_at = n->drains_since = 0;
 	n->dispatch = dispatch_new(&config);
 	for (int i = 0; i < WORKERS_MAX; i++)
 		n->workers[i] = (struct worker){ .world = n->world, .node = n->index };
@@ -600,6 +584,19 @@ node_crash(struct node *n)
 	dispatch_free(n->dispatch);
 	n->dispatch = NULL;
 	n->is_running = false;
+}
+
+/* Begin, or end. */
+static void
+node_drain(struct node *n)
+{
+	struct dispatch_event e = { .type = DISPATCH_EVENT_DRAIN };
+
+	if (!n->is_running)
+		return;
+	n->drains_since = n->drains_since == 0 ? n->world->sim.now : 0;
+	e.is_draining = n->drains_since != 0;
+	node_step(n, &e);
 }
 
 /* What happens. */
@@ -674,7 +671,7 @@ world_fault(struct sim *sim, void *arg, void *data)
 	(void)data;
 	if (w->is_quiet)
 		return;
-	switch (sim_below(sim, 24)) {
+	switch (sim_below(sim, 26)) {
 	case 0:
 		node_crash(n);
 		break;
@@ -703,6 +700,10 @@ world_fault(struct sim *sim, void *arg, void *data)
 	case 11:
 	case 12:
 		link_make(w, n->index, other);
+		break;
+	case 13:
+	case 14:
+		node_drain(n);
 		break;
 	default:
 		worker_start(w, n, k);

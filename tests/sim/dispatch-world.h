@@ -88,6 +88,7 @@ struct node {
 	int index;
 	struct id id;
 	bool is_running, is_pumping;
+	ms_t drains_since; /* 0: it takes the queries of others */
 	uint32_t life;
 	struct dispatch *dispatch;
 	ms_t tick_at;

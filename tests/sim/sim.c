@@ -81,6 +81,73 @@ sim_take(struct sim *sim)
 	return first;
 }
 
+struct sim_kept {
+	sim_fn *fn;
+	void *arg, *data;
+	struct sim_kept *next;
+};
+
+bool
+sim_keep(struct sim_process *p, sim_fn *fn, void *arg, const void *data, size_t len)
+{
+	struct sim_kept **at = &p->kept, *k;
+
+	if (!p->is_frozen)
+		return false;
+	k = mem_calloc(1, sizeof(*k));
+	k->fn = fn;
+	k->arg = arg;
+	k->data = len > 0 ? mem_dup(data, len) : NULL;
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = k;
+	return true;
+}
+
+/* The first of what is kept is the caller's. */
+static struct sim_kept *
+sim_kept_take(struct sim_process *p)
+{
+	struct sim_kept *k = p->kept;
+
+	if (k != NULL)
+		p->kept = k->next;
+	return k;
+}
+
+static void
+sim_thaw(struct sim *sim, void *arg, void *data)
+{
+	struct sim_process *p = arg;
+	struct sim_kept *k;
+
+	(void)data;
+	p->is_frozen = false;
+	while ((k = sim_kept_take(p)) != NULL) {
+		k->fn(sim, k->arg, k->data);
+		free(k->data);
+		free(k);
+	}
+}
+
+void
+sim_freeze(struct sim *sim, struct sim_process *p, ms_t span)
+{
+	p->is_frozen = true;
+	sim_at(sim, sim->now + span, sim_thaw, p, NULL);
+}
+
+void
+sim_process_fini(struct sim_process *p)
+{
+	struct sim_kept *k;
+
+	while ((k = sim_kept_take(p)) != NULL) {
+		free(k->data);
+		free(k);
+	}
+}
+
 void
 sim_run(struct sim *sim, ms_t until)
 {

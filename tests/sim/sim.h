@@ -34,6 +34,16 @@ void sim_fini(struct sim *sim); /* frees the data of what has not happened */
 /* Call fn(arg, data) at that moment, after all that was asked for before for the same one.
  * Takes `data` (from malloc; may be NULL). */
 void sim_at(struct sim *sim, ms_t at, sim_fn *fn, void *arg, void *data);
+/* A process that may stand still: what happens to it meanwhile is kept, in order. */
+struct sim_process {
+	bool is_frozen;
+	struct sim_kept *kept;
+};
+void sim_freeze(struct sim *sim, struct sim_process *p, ms_t span);
+/* Called first by a sim_fn of the process: true when it stands still, and the call with a
+ * copy of `data` is repeated when it goes on. */
+bool sim_keep(struct sim_process *p, sim_fn *fn, void *arg, const void *data, size_t len);
+void sim_process_fini(struct sim_process *p);
 /* Until nothing is left or the next event is later than `until`; then it is `until`. */
 void sim_run(struct sim *sim, ms_t until);
 /* Add to the trace. */

@@ -337,6 +337,14 @@ test_elsewhere(void)
 		      "E"));
 	CU_ASSERT(k.said[0].status == 502 && k.said[0].is_taken);
 	CU_ASSERT(strstr(k.said[0].text, "was lost") != NULL);
+	/* Not taken, and nowhere else to go: to be asked again later. */
+	ask(&k, (struct ask){ .query = 2, .nodes = { 13 }, .nodes_len = 1 });
+	CU_ASSERT(did(
+		&k,
+		(struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 13 },
+		"E"));
+	CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after > 0);
+	CU_ASSERT(!k.said[0].is_taken);
 	desk_close(&k);
 }
 
@@ -426,6 +434,77 @@ test_receiver_go(void)
 		(struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 5 },
 		"x"));
 	CU_ASSERT(did(&k, run_failed(0, 3, DISPATCH_ANSWERED), ""));
+	desk_close(&k);
+}
+
+static struct dispatch_event
+drain(bool is_draining)
+{
+	return (struct dispatch_event){ .type = DISPATCH_EVENT_DRAIN,
+					.is_draining = is_draining };
+}
+
+static void
+test_drain(void)
+{
+	struct dispatch_event e;
+	struct desk k;
+
+	desk_open(&k);
+	worker(&k, 1, 1, NULL);
+	ask(&k, (struct ask){ .link = 5, .query = 9, .hops = 1 });
+	ask(&k, (struct ask){ .link = 5, .query = 10, .hops = 1 });
+	ask(&k, (struct ask){ .query = 1, .is_here = true });
+	/* Another node's query that waits goes back to be asked elsewhere; that of a client
+	 * of ours has nowhere else to wait. */
+	CU_ASSERT(did(&k, drain(true), "E"));
+	CU_ASSERT(k.said[0].link == 5 && k.said[0].query == 10);
+	CU_ASSERT(k.said[0].status == 503 && !k.said[0].is_taken && !k.said[0].is_final);
+	CU_ASSERT(k.said[0].retry_after == DISPATCH_DRAIN_RETRY_S);
+	CU_ASSERT(strstr(k.said[0].text, "drains") != NULL);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 6, .query = 1, .hops = 1 }),
+			 "E") == 0);
+	CU_ASSERT(k.said[0].status == 503 && !k.said[0].is_taken);
+	/* What had a worker before goes on, also when its asker still had to say so. */
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){
+			      .type = DISPATCH_EVENT_QUERY_GO, .link = 5, .query = 9 },
+		      "o"));
+	CU_ASSERT(did(&k, run_data(0, 1, "done", true), "HDTo"));
+	CU_ASSERT(k.said[0].link == 5 && k.said[2].link == 0);
+	CU_ASSERT(did(&k, run_data(0, 2, "done", true), "HD"));
+	/* And again. */
+	CU_ASSERT(did(&k, drain(false), ""));
+	ask(&k, (struct ask){ .link = 5, .query = 11, .hops = 1, .is_idempotent = true });
+	CU_ASSERT(strcmp(k.letters, "To") == 0);
+	/* One that comes back from its worker meanwhile is not kept either. */
+	step(&k, drain(true));
+	e = run_event(DISPATCH_EVENT_RUN_RETURNED, 0, 3);
+	CU_ASSERT(did(&k, e, "E") && k.said[0].status == 503 && !k.said[0].is_taken);
+	desk_close(&k);
+}
+
+static void
+test_stop(void)
+{
+	struct desk k;
+
+	desk_open(&k);
+	worker(&k, 1, 1, NULL);
+	ask(&k, (struct ask){ .query = 1, .is_here = true });
+	ask(&k, (struct ask){ .query = 2, .is_here = true });
+	ask(&k, (struct ask){ .query = 3, .nodes = { 11 }, .nodes_len = 1 });
+	CU_ASSERT(
+		did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_STOP }, "ExEEx"));
+	CU_ASSERT(k.said[0].query == 1 && k.said[0].status == 502 && k.said[0].is_taken);
+	CU_ASSERT(k.said[2].status == 503 && !k.said[2].is_taken);
+	CU_ASSERT(k.said[2].retry_after > 0);
+	CU_ASSERT(k.said[3].query == 3 && k.said[3].status == 503);
+	CU_ASSERT(k.said[4].link == 11);
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = 4, .is_here = true }), "E") == 0);
+	CU_ASSERT(k.said[0].status == 503);
+	/* A slot that becomes free is for nobody. */
+	CU_ASSERT(did(&k, run_failed(0, 1, DISPATCH_ANSWERED), ""));
 	desk_close(&k);
 }
 
@@ -616,6 +695,9 @@ static const struct tap_test tests[] = {
 	{ "after the first byte nothing is tried again", test_after_first_byte },
 	{ "a query of another node runs when its asker says so, and ends with its link",
 	  test_receiver_go },
+	{ "a node that drains finishes what runs and takes nothing new of others",
+	  test_drain },
+	{ "at the end every query is told what became of it", test_stop },
 	{ "a query that a worker gives back waits until that worker has rested",
 	  test_returned },
 	{ "a worker that vanishes fails its queries over", test_worker_gone },

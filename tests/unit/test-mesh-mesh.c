@@ -284,6 +284,7 @@ static void
 test_hello_first(void)
 {
 	struct script s;
+	ms_t by;
 
 	script_start(&s);
 	script_accept(&s);
@@ -291,8 +292,10 @@ test_hello_first(void)
 	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
 	CU_ASSERT(strstr(s.why, "no HELLO") != NULL);
 	script_accept(&s);
-	s.now += MESH_HELLO_MS;
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	by = s.now + MESH_HELLO_MS;
+	script_wait(&s, by); /* its node is given up first */
+	CU_ASSERT(s.state == MESH_NODE_DEAD);
+	script_wait(&s, by);
 	CU_ASSERT(strchr(s.kinds, 'C') != NULL &&
 		  strstr(s.why, "no HELLO within") != NULL);
 	script_end(&s);
@@ -313,6 +316,35 @@ test_silence(void)
 	script_wait(&s, from + MS_MINUTE);
 	CU_ASSERT(s.state == MESH_NODE_DEAD);
 	CU_ASSERT(s.now == from + MESH_SILENT_MS + MESH_DEAD_MS);
+	script_end(&s);
+}
+
+/* This process stood still: what it did not hear is not the fault of others. */
+static void
+test_own_stall(void)
+{
+	struct script s;
+	ms_t from;
+
+	script_up(&s);
+	script_frame(&s, WIRE_HEARTBEAT, 0, "\0\0\0\0\0\0\0\0", 8);
+	s.now += MS_MINUTE;
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	CU_ASSERT(strchr(s.kinds, 'C') == NULL && s.state == MESH_NODE_ALIVE);
+	/* From here on it counts: what ticks before the stall had counted is kept. */
+	from = s.now;
+	script_wait(&s, from + MS_MINUTE);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_SILENT);
+	CU_ASSERT(s.now <= from + MESH_SILENT_MS);
+	CU_ASSERT(s.now >= from + MESH_SILENT_MS - MESH_BEAT_MS);
+	/* The same for the verdict. */
+	from = s.now;
+	s.now += MS_MINUTE;
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	CU_ASSERT(s.state == MESH_NODE_SUSPECT);
+	script_wait(&s, s.now + MS_MINUTE);
+	CU_ASSERT(s.state == MESH_NODE_DEAD && s.now > from + MS_MINUTE);
+	CU_ASSERT(s.now <= from + MS_MINUTE + MESH_DEAD_MS);
 	script_end(&s);
 }
 
@@ -548,7 +580,8 @@ static const struct tap_test tests[] = {
 	{ "a malformed frame closes the link with a reason", test_malformed },
 	{ "an unknown frame that need not be understood is skipped", test_skipped },
 	{ "a link begins with HELLO, within its time", test_hello_first },
-	{ "a silent link is closed after 8 s and its node dead 5 s later", test_silence },
+	{ "a silent link is closed after 7 s and its node dead 2 s later", test_silence },
+	{ "a process that stood still does not take others for dead", test_own_stall },
 	{ "a node that says goodbye is dead at once", test_goodbye },
 	{ "with clocks too far apart a link carries no rows", test_clocks },
 	{ "a table is asked for when the roots differ, and sent page by page",

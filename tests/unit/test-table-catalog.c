@@ -43,9 +43,11 @@ row_of(struct buf *value)
 }
 
 static struct row
-node_row(const char *name, bool has_left)
+node_row_in(const char *name, bool has_left, bool is_draining)
 {
-	struct table_node n = { .name = mem_strdup(name), .has_left = has_left };
+	struct table_node n = { .name = mem_strdup(name),
+				.has_left = has_left,
+				.is_draining = is_draining };
 	struct buf value = BUF_INIT;
 
 	n.version = mem_strdup("1");
@@ -53,6 +55,12 @@ node_row(const char *name, bool has_left)
 	CU_ASSERT_EQUAL_FATAL(table_node_encode(&n, &value, NULL), 0);
 	table_node_fini(&n);
 	return row_of(&value);
+}
+
+static struct row
+node_row(const char *name, bool has_left)
+{
+	return node_row_in(name, has_left, false);
 }
 
 static void
@@ -110,7 +118,7 @@ struct model_worker {
 
 struct model_node {
 	bool is_held;
-	bool has_left;
+	bool has_left, is_draining;
 	bool is_banned;
 	bool is_forgotten;
 	enum catalog_state verdict;
@@ -124,7 +132,11 @@ model_state(const struct model_node *n)
 		return CATALOG_BANNED;
 	if (n->is_forgotten)
 		return CATALOG_FORGOTTEN;
-	return n->is_held && n->has_left ? CATALOG_LEFT : n->verdict;
+	if (n->is_held && n->has_left)
+		return CATALOG_LEFT;
+	return n->is_held && n->is_draining && n->verdict < CATALOG_DRAINING
+		       ? CATALOG_DRAINING
+		       : n->verdict;
 }
 
 static void
@@ -165,8 +177,10 @@ model_step(struct model_node *nodes, struct rng *rng, struct catalog *c)
 	case 2:
 		n->is_held = true;
 		n->has_left = rng_below(rng, 4) == 0;
+		n->is_draining = rng_below(rng, 4) == 0;
 		snprintf(name, sizeof(name), "n%d", i);
-		apply(c, &id, ROW_NODE, "", node_row(name, n->has_left));
+		apply(c, &id, ROW_NODE, "",
+		      node_row_in(name, n->has_left, n->is_draining));
 		break;
 	case 3:
 		n->verdict = (enum catalog_state)rng_below(rng, CATALOG_LEFT + 1);
@@ -224,7 +238,8 @@ model_rebuild(const struct model_node *nodes)
 		}
 		snprintf(name, sizeof(name), "n%d", i);
 		if (nodes[i].is_held)
-			apply(c, &id, ROW_NODE, "", node_row(name, nodes[i].has_left));
+			apply(c, &id, ROW_NODE, "",
+			      node_row_in(name, nodes[i].has_left, nodes[i].is_draining));
 	}
 	return c;
 }

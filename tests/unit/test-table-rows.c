@@ -67,6 +67,29 @@ test_node_row_is_canonical(void)
 }
 
 static void
+test_draining_node(void)
+{
+	struct buf out = BUF_INIT;
+	struct errmsg err = { "" };
+	struct table_node n, back;
+
+	fill_node(&n);
+	n.is_draining = true;
+	CU_ASSERT_EQUAL_FATAL(table_node_encode(&n, &out, &err), 0);
+	CU_ASSERT(strstr(buf_text(&out), "\"state\":\"draining\"") != NULL);
+	CU_ASSERT_EQUAL_FATAL(table_node_decode(buf_bytes(&out), &back, &err), 0);
+	CU_ASSERT(back.is_draining && !back.has_left);
+	table_node_fini(&back);
+	/* What it has left says more. */
+	n.has_left = true;
+	buf_clear(&out);
+	CU_ASSERT_EQUAL_FATAL(table_node_encode(&n, &out, &err), 0);
+	CU_ASSERT(strstr(buf_text(&out), "draining") == NULL);
+	table_node_fini(&n);
+	buf_fini(&out);
+}
+
+static void
 test_left_node_keeps_only_its_certificate(void)
 {
 	struct buf out = BUF_INIT;
@@ -337,6 +360,7 @@ test_index_keys_name_services_and_the_worker(void)
 
 static const struct tap_test tests[] = {
 	{ "a node row has one encoding and is read back", test_node_row_is_canonical },
+	{ "a node that drains says so in its row", test_draining_node },
 	{ "a node that left keeps only its certificate",
 	  test_left_node_keeps_only_its_certificate },
 	{ "a worker row has one encoding and is read back",

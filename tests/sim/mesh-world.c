@@ -1,0 +1,776 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "lib/tap.h"
+#include "mesh/mesh.h"
+#include "sim/mesh-world.h"
+#include "sim/sim.h"
+
+enum {
+	ROWS_MAX = 400,
+	STREAMS_MAX = 20000,
+	ROW_HEADER = 8, /* number u32, length u32 of what follows */
+};
+
+struct world;
+
+struct node {
+	struct world *world;
+	int index;
+	struct id id;
+	bool is_running;
+	uint32_t life;
+	struct mesh *mesh;
+	bool rows[ROWS_MAX]; /* what its disk holds */
+	struct u128 root;
+	ms_t tick_at;
+	bool is_pumping;
+	struct sim_process process;
+	enum mesh_state seen[MESH_WORLD_NODES_MAX];
+	ms_t seen_at[MESH_WORLD_NODES_MAX];
+	int verdicts; /* states told, in all */
+	uint64_t sent[WIRE_CLASSES];
+	int tables;
+};
+
+/* One direction of arrival at `end[i]`. A stream that was cut silently carries nothing more
+ * and tells nobody. */
+struct stream {
+	int end[2];
+	uint32_t life[2]; /* of the node when it opened */
+	uint64_t link[2]; /* 0: not told yet, or closed there */
+	bool is_cut;
+	ms_t last[2]; /* of the latest arrival at that end */
+};
+
+struct world {
+	struct sim sim;
+	int nodes_len;
+	struct node nodes[MESH_WORLD_NODES_MAX];
+	struct stream *streams;
+	int streams_len;
+	int next_row;
+	bool blocked[MESH_WORLD_NODES_MAX][MESH_WORLD_NODES_MAX];
+	bool is_quiet;
+	ms_t latency;
+};
+
+struct packet {
+	int stream, to;
+	uint64_t link;
+	size_t len;
+	bool is_close;
+	uint8_t data[];
+};
+
+static void node_step(struct node *n, struct mesh_event *e);
+
+static ms_t
+world_delay(struct world *w)
+{
+	return 1 + (ms_t)sim_below(&w->sim, (uint64_t)w->latency);
+}
+
+/* Streams. */
+
+static void
+stream_arrive(struct sim *sim, void *arg, void *data)
+{
+	struct world *w = arg;
+	struct packet *p = data;
+	struct stream *s = &w->streams[p->stream];
+	struct node *n = &w->nodes[s->end[p->to]];
+	struct mesh_event e = { .type = MESH_EVENT_LINK_DATA, .link = s->link[p->to] };
+	size_t at = 0;
+
+	(void)sim;
+	if (sim_keep(&n->process, stream_arrive, arg, p, sizeof(*p) + p->len))
+		return;
+	if (s->is_cut || s->link[p->to] == 0 || !n->is_running ||
+	    n->life != s->life[p->to])
+		return;
+	if (p->is_close) {
+		e.type = MESH_EVENT_LINK_CLOSED;
+		e.why = "closed by the other side";
+		s->link[p->to] = 0;
+		node_step(n, &e);
+		return;
+	}
+	/* In pieces, sometimes byte by byte. */
+	while (at < p->len && s->link[p->to] != 0) {
+		size_t most = sim_once_in(&w->sim, 8) ? 3 : p->len - at;
+		size_t len = 1 + (size_t)sim_below(&w->sim, most);
+
+		if (len > p->len - at)
+			len = p->len - at;
+		e.data = bytes_of(p->data + at, len);
+		node_step(n, &e);
+		at += len;
+	}
+}
+
+static void
+stream_put(struct world *w, int stream, int to, const void *data, size_t len,
+	   bool is_close)
+{
+	struct stream *s = &w->streams[stream];
+	struct packet *p = mem_alloc(sizeof(*p) + len);
+	ms_t at = w->sim.now + world_delay(w);
+
+	if (at < s->last[to])
+		at = s->last[to];
+	s->last[to] = at;
+	*p = (struct packet){
+		.stream = stream, .to = to, .len = len, .is_close = is_close
+	};
+	if (len > 0)
+		memcpy(p->data, data, len);
+	sim_at(&w->sim, at, stream_arrive, w, p);
+}
+
+static int
+stream_of(struct world *w, const struct node *n, uint64_t link, int *ret_end)
+{
+	for (int i = w->streams_len - 1; i >= 0; i--)
+		for (int end = 0; end < 2; end++)
+			if (w->streams[i].end[end] == n->index &&
+			    w->streams[i].life[end] == n->life &&
+			    w->streams[i].link[end] == link) {
+				*ret_end = end;
+				return i;
+			}
+	return -1;
+}
+
+/* The accepting side, then the dialling one. */
+static void
+stream_open(struct sim *sim, void *arg, void *data)
+{
+	struct world *w = arg;
+	struct packet *p = data;
+	struct stream *s = &w->streams[p->stream];
+	struct node *a = &w->nodes[s->end[0]], *b = &w->nodes[s->end[1]];
+	struct mesh_event e = { .type = MESH_EVENT_LINK_OPEN };
+
+	(void)sim;
+	/* Its kernel accepts; TLS waits for the process. */
+	if (sim_keep(&a->process, stream_open, arg, p, sizeof(*p)) ||
+	    sim_keep(&b->process, stream_open, arg, p, sizeof(*p)))
+		return;
+	if (!a->is_running || a->life != s->life[0] || s->link[0] == 0)
+		return;
+	if (w->blocked[a->index][b->index])
+		return; /* the core's own limit ends the dial */
+	if (!b->is_running) {
+		e = (struct mesh_event){ .type = MESH_EVENT_LINK_CLOSED,
+					 .link = s->link[0],
+					 .why = "connection refused" };
+		s->link[0] = 0;
+		node_step(a, &e);
+		return;
+	}
+	s->life[1] = b->life;
+	s->link[1] = mesh_link_new(b->mesh);
+	e.link = s->link[1];
+	e.node = a->id;
+	node_step(b, &e);
+	e.link = s->link[0];
+	e.node = b->id;
+	if (s->link[0] != 0)
+		node_step(a, &e);
+}
+
+static void
+node_dial(struct node *n, const struct mesh_action *a)
+{
+	struct world *w = n->world;
+	struct packet *p = mem_calloc(1, sizeof(*p));
+	struct stream *s = &w->streams[w->streams_len];
+
+	CU_ASSERT_FATAL(w->streams_len < STREAMS_MAX);
+	*s = (struct stream){ .end = { n->index, a->address[1] - '0' },
+			      .life = { n->life, 0 },
+			      .link = { a->link, 0 } };
+	p->stream = w->streams_len++;
+	sim_at(&w->sim, w->sim.now + world_delay(w), stream_open, w, p);
+}
+
+/* Rows. */
+
+static bool
+node_learn(struct node *n, uint32_t row)
+{
+	uint64_t h = hash64(bytes_of(&row, sizeof(row)), 7);
+
+	assert(row < ROWS_MAX);
+	if (n->rows[row])
+		return false;
+	n->rows[row] = true;
+	n->root = u128_add(n->root, (struct u128){ h, ~h });
+	return true;
+}
+
+/* Every 12th row is longer than a frame. */
+static void
+row_put(struct buf *out, uint32_t row)
+{
+	uint32_t len = row % 12 == 11 ? 100000 : row % 700;
+
+	buf_put_u32(out, row);
+	buf_put_u32(out, len);
+	memset(buf_extend(out, len), (int)(row & 0xff), len);
+}
+
+static void
+node_tell_root(struct node *n)
+{
+	struct mesh_event e = { .type = MESH_EVENT_ROOT, .root = n->root };
+
+	for (int i = 0; i < ROWS_MAX; i++)
+		e.rows_len += n->rows[i];
+	node_step(n, &e);
+}
+
+/* What arrived is merged a little later, as by a store's writer. */
+struct merge {
+	uint32_t life;
+	uint64_t link;
+	size_t len;
+	uint8_t rows[];
+};
+
+static void
+node_merge(struct sim *sim, void *arg, void *data)
+{
+	struct node *n = arg;
+	struct merge *m = data;
+	struct reader r = reader_of(bytes_of(m->rows, m->len));
+	struct mesh_event e = { .type = MESH_EVENT_ROWS_CHANGED, .link = m->link };
+	struct buf changed = BUF_INIT;
+
+	(void)sim;
+	if (sim_keep(&n->process, node_merge, arg, m, sizeof(*m) + m->len))
+		return;
+	if (!n->is_running || n->life != m->life)
+		return;
+	while (r.len > 0 && !r.failed) {
+		uint32_t row = reader_u32(&r), len = reader_u32(&r);
+		struct bytes rest = reader_take(&r, len);
+
+		CU_ASSERT_FATAL(!r.failed && row < ROWS_MAX);
+		CU_ASSERT_FATAL(len == 0 || rest.data[len - 1] == (row & 0xff));
+		if (node_learn(n, row))
+			row_put(&changed, row);
+	}
+	CU_ASSERT(reader_done(&r));
+	e.rows = buf_bytes(&changed);
+	if (changed.len > 0) {
+		node_step(n, &e);
+		node_tell_root(n);
+	}
+	buf_fini(&changed);
+}
+
+static void
+node_deliver(struct node *n, const struct mesh_action *a)
+{
+	struct merge *m = mem_alloc(sizeof(*m) + a->rows.len);
+
+	m->life = n->life;
+	m->link = a->link;
+	m->len = a->rows.len;
+	memcpy(m->rows, a->rows.data, a->rows.len);
+	sim_at(&n->world->sim, n->world->sim.now + world_delay(n->world), node_merge, n,
+	       m);
+}
+
+static void
+node_read_table(struct node *n, const struct mesh_action *a)
+{
+	struct mesh_event e = { .type = MESH_EVENT_TABLE_READ, .link = a->link };
+	uint32_t row = get_be32(a->cursor);
+	struct buf page = BUF_INIT;
+
+	for (; row < ROWS_MAX && page.len < MESH_TABLE_PAGE_BYTES; row++) {
+		/* A long row travels alone. */
+		if (n->rows[row] && row % 12 == 11 && page.len > 0)
+			break;
+		if (!n->rows[row])
+			continue;
+		row_put(&page, row);
+		e.rows_len++;
+	}
+	e.rows = buf_bytes(&page);
+	e.is_last = row == ROWS_MAX;
+	put_be32(e.cursor, row);
+	node_step(n, &e);
+	buf_fini(&page);
+}
+
+/* Nodes. */
+
+static void
+node_send(struct node *n, const struct mesh_action *a)
+{
+	int end, stream = stream_of(n->world, n, a->link, &end);
+
+	n->sent[a->class] += a->data.len;
+	if (stream >= 0)
+		stream_put(n->world, stream, 1 - end, a->data.data, a->data.len, false);
+}
+
+static void
+node_close(struct node *n, const struct mesh_action *a)
+{
+	int end, stream = stream_of(n->world, n, a->link, &end);
+
+	if (stream < 0)
+		return;
+	n->world->streams[stream].link[end] = 0;
+	stream_put(n->world, stream, 1 - end, NULL, 0, true);
+}
+
+static void
+node_do(struct node *n, const struct mesh_action *a)
+{
+	struct world *w = n->world;
+	uint32_t words[4] = { (uint32_t)n->index, (uint32_t)a->type, (uint32_t)a->link,
+			      (uint32_t)a->data.len };
+
+	sim_note(&w->sim, words, sizeof(words));
+	sim_note(&w->sim, a->data.data, a->data.len);
+	switch (a->type) {
+	case MESH_ACTION_DIAL:
+		node_dial(n, a);
+		break;
+	case MESH_ACTION_SEND:
+		node_send(n, a);
+		break;
+	case MESH_ACTION_CLOSE:
+		CU_ASSERT(a->why[0] != '\0');
+		node_close(n, a);
+		break;
+	case MESH_ACTION_NODE_STATE:
+		for (int i = 0; i < w->nodes_len; i++)
+			if (id_equal(&w->nodes[i].id, &a->node)) {
+				n->seen[i] = a->state;
+				n->seen_at[i] = w->sim.now;
+				n->verdicts++;
+			}
+		break;
+	case MESH_ACTION_DELIVER_ROWS:
+		node_deliver(n, a);
+		break;
+	case MESH_ACTION_READ_TABLE:
+		node_read_table(n, a);
+		break;
+	case MESH_ACTION_TABLE_RECEIVED:
+		n->tables++;
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+node_tick(struct sim *sim, void *arg, void *data)
+{
+	struct node *n = arg;
+	struct mesh_event e = { .type = MESH_EVENT_TICK };
+
+	(void)data;
+	if (!n->is_running || n->tick_at == 0 || n->tick_at > sim->now ||
+	    sim_keep(&n->process, node_tick, arg, NULL, 0))
+		return;
+	n->tick_at = 0;
+	node_step(n, &e);
+}
+
+static void
+node_step(struct node *n, struct mesh_event *e)
+{
+	struct sim *sim = &n->world->sim;
+	struct mesh_action a;
+	ms_t due;
+
+	e->wall_ms = sim->now + 1000000000;
+	mesh_step(n->mesh, sim->now, e);
+	if (n->is_pumping)
+		return;
+	n->is_pumping = true;
+	while (mesh_next(n->mesh, &a))
+		node_do(n, &a);
+	n->is_pumping = false;
+	due = mesh_due(n->mesh);
+	if (n->tick_at == 0 || due < n->tick_at) {
+		n->tick_at = due > sim->now ? due : sim->now;
+		sim_at(sim, n->tick_at, node_tick, n, NULL);
+	}
+}
+
+static void
+node_start(struct node *n)
+{
+	struct world *w = n->world;
+	struct mesh_config config = {
+		.self = n->id,
+		.seed = rng_next(&w->sim.rng),
+		.incarnation = (uint64_t)++n->life << 32,
+		.retention_ms = 7 * (ms_t)MS_DAY,
+		.rows_per_node = 16384,
+		.format = 1,
+	};
+	char address[] = "n0";
+	const char *addresses[] = { address };
+	struct mesh_event e = { .type = MESH_EVENT_NODE,
+				.addresses = addresses,
+				.addresses_len = 1 };
+
+	snprintf(config.address, sizeof(config.address), "n%d", n->index);
+	n->mesh = mesh_new(&config, w->sim.now);
+	n->is_running = true;
+	n->tick_at = 0;
+	memset(n->seen, 0, sizeof(n->seen));
+	node_tell_root(n);
+	/* All know node 0 by its address alone, and some know the others by their rows. */
+	e.type = MESH_EVENT_SEEDS;
+	node_step(n, &e);
+	e.type = MESH_EVENT_NODE;
+	for (int i = 0; i < w->nodes_len; i++) {
+		if (sim_once_in(&w->sim, 4) && n->life == 1)
+			continue;
+		address[1] = (char)('0' + i);
+		e.node = w->nodes[i].id;
+		node_step(n, &e);
+	}
+}
+
+/* As nodes learn of each other by rows, all in the end. */
+static void
+node_learn_all(struct node *n)
+{
+	char address[] = "n0";
+	const char *addresses[] = { address };
+	struct mesh_event e = { .type = MESH_EVENT_NODE,
+				.addresses = addresses,
+				.addresses_len = 1 };
+
+	for (int i = 0; i < n->world->nodes_len; i++) {
+		address[1] = (char)('0' + i);
+		e.node = n->world->nodes[i].id;
+		node_step(n, &e);
+	}
+}
+
+/* A process that dies resets its streams; a host that dies does not. */
+static void
+node_crash(struct node *n, bool is_silent)
+{
+	struct world *w = n->world;
+
+	for (int i = 0; i < w->streams_len; i++) {
+		struct stream *s = &w->streams[i];
+
+		for (int end = 0; end < 2; end++) {
+			if (s->end[end] != n->index || s->life[end] != n->life ||
+			    s->link[end] == 0)
+				continue;
+			s->link[end] = 0;
+			if (is_silent)
+				s->is_cut = true;
+			else
+				stream_put(w, i, 1 - end, NULL, 0, true);
+		}
+	}
+	mesh_free(n->mesh);
+	n->mesh = NULL;
+	n->is_running = false;
+}
+
+/* Faults. */
+
+static void
+world_reset_stream(struct world *w)
+{
+	for (int i = w->streams_len - 1; i >= 0 && i > w->streams_len - 30; i--) {
+		if (w->streams[i].link[0] == 0 || w->streams[i].link[1] == 0 ||
+		    !sim_once_in(&w->sim, 4))
+			continue;
+		stream_put(w, i, 0, NULL, 0, true);
+		stream_put(w, i, 1, NULL, 0, true);
+		return;
+	}
+}
+
+static void
+world_cut(struct world *w, int a, int b, bool is_cut)
+{
+	w->blocked[a][b] = w->blocked[b][a] = is_cut;
+	for (int i = 0; is_cut && i < w->streams_len; i++)
+		if ((w->streams[i].end[0] == a && w->streams[i].end[1] == b) ||
+		    (w->streams[i].end[0] == b && w->streams[i].end[1] == a))
+			w->streams[i].is_cut = true;
+}
+
+static void
+world_write(struct world *w, struct node *n)
+{
+	struct mesh_event e = { .type = MESH_EVENT_ROWS_CHANGED };
+	struct buf b = BUF_INIT;
+	uint32_t row = (uint32_t)w->next_row;
+
+	if (!n->is_running || w->next_row == ROWS_MAX)
+		return;
+	w->next_row++;
+	node_learn(n, row);
+	row_put(&b, row);
+	e.rows = buf_bytes(&b);
+	node_step(n, &e);
+	node_tell_root(n);
+	buf_fini(&b);
+}
+
+static void
+world_fault(struct sim *sim, void *arg, void *data)
+{
+	struct world *w = arg;
+	struct node *n = &w->nodes[sim_below(sim, (uint64_t)w->nodes_len)];
+	int other = (int)sim_below(sim, (uint64_t)w->nodes_len);
+
+	(void)data;
+	if (w->is_quiet)
+		return;
+	switch (sim_below(sim, 10)) {
+	case 0:
+		if (n->is_running)
+			node_crash(n, sim_once_in(sim, 2));
+		break;
+	case 1:
+	case 2:
+		if (!n->is_running)
+			node_start(n);
+		break;
+	case 3:
+		world_cut(w, n->index, other, true);
+		break;
+	case 4:
+		world_cut(w, n->index, other, false);
+		break;
+	case 5:
+		world_reset_stream(w);
+		break;
+	default:
+		world_write(w, n);
+		break;
+	}
+	sim_at(sim, sim->now + 1 + (ms_t)sim_below(sim, 3000), world_fault, w, NULL);
+}
+
+/* Runs. */
+
+static void
+world_check_pair(struct world *w, int a, int b)
+{
+	int open = 0;
+	uint64_t at_a = mesh_link_of(w->nodes[a].mesh, &w->nodes[b].id);
+	uint64_t at_b = mesh_link_of(w->nodes[b].mesh, &w->nodes[a].id);
+
+	for (int i = 0; i < w->streams_len; i++) {
+		struct stream *s = &w->streams[i];
+		int first = s->end[0] == a ? 0 : 1;
+
+		if (s->is_cut || s->link[0] == 0 || s->link[1] == 0 ||
+		    s->end[first] != a || s->end[1 - first] != b ||
+		    s->life[first] != w->nodes[a].life ||
+		    s->life[1 - first] != w->nodes[b].life)
+			continue;
+		open++;
+		CU_ASSERT(s->link[first] == at_a && s->link[1 - first] == at_b);
+	}
+	if (open != 1)
+		tap_note("nodes %d and %d have %d links", a, b, open);
+	CU_ASSERT(open == 1);
+}
+
+void
+world_check(struct world *w)
+{
+	for (int i = 0; i < w->nodes_len; i++) {
+		struct node *n = &w->nodes[i];
+		struct mesh_peer peers[2 * MESH_WORLD_NODES_MAX];
+		int links;
+		struct mesh_stats stats;
+		int alive = 0, lacks = 0;
+
+		if (!n->is_running)
+			continue;
+		for (int k = 0; k < w->nodes_len; k++) {
+			if (k == i)
+				continue;
+			if (n->seen[k] !=
+			    (w->nodes[k].is_running ? MESH_NODE_ALIVE : MESH_NODE_DEAD))
+				tap_note("node %d takes node %d for %d", i, k,
+					 n->seen[k]);
+			CU_ASSERT(n->seen[k] == (w->nodes[k].is_running
+							 ? MESH_NODE_ALIVE
+							 : MESH_NODE_DEAD));
+			CU_ASSERT(mesh_node_state(n->mesh, &w->nodes[k].id) ==
+				  n->seen[k]);
+			alive += w->nodes[k].is_running;
+			if (k > i && w->nodes[k].is_running)
+				world_check_pair(w, i, k);
+		}
+		for (int row = 0; row < ROWS_MAX; row++)
+			for (int k = 0; k < w->nodes_len; k++)
+				lacks += w->nodes[k].is_running &&
+					 w->nodes[k].rows[row] && !n->rows[row];
+		if (lacks > 0)
+			tap_note("node %d lacks %d rows", i, lacks);
+		CU_ASSERT(lacks == 0);
+		mesh_stats(n->mesh, &stats);
+		CU_ASSERT(stats.links_up == alive);
+		CU_ASSERT(stats.received_bytes[WIRE_CLASS_HEARTBEAT] ==
+			  12 * stats.received_frames[WIRE_CLASS_HEARTBEAT]);
+		links = mesh_peers(n->mesh, peers, 2 * MESH_WORLD_NODES_MAX);
+		CU_ASSERT(links >= alive);
+		for (int k = 0; k < links && k < 2 * MESH_WORLD_NODES_MAX; k++)
+			CU_ASSERT(
+				peers[k].link != mesh_link_of(n->mesh, &peers[k].node) ||
+				peers[k].rtt_ms == mesh_rtt_of(n->mesh, &peers[k].node));
+	}
+}
+
+struct world *
+world_new(uint64_t seed, int nodes)
+{
+	struct world *w = mem_calloc(1, sizeof(*w));
+
+	sim_init(&w->sim, seed);
+	w->streams = mem_calloc(STREAMS_MAX, sizeof(w->streams[0]));
+	w->nodes_len = nodes;
+	w->latency = 1 + (ms_t)sim_below(&w->sim, 200);
+	for (int i = 0; i < nodes; i++) {
+		w->nodes[i].world = w;
+		w->nodes[i].index = i;
+		for (int k = 0; k < ID_BYTES; k++)
+			w->nodes[i].id.b[k] = (uint8_t)rng_next(&w->sim.rng);
+	}
+	for (int i = 0; i < nodes; i++)
+		node_start(&w->nodes[i]);
+	return w;
+}
+
+void
+world_free(struct world *w)
+{
+	for (int i = 0; i < w->nodes_len; i++) {
+		sim_process_fini(&w->nodes[i].process);
+		mesh_free(w->nodes[i].mesh);
+	}
+	free(w->streams);
+	sim_fini(&w->sim);
+	free(w);
+}
+
+uint64_t
+world_run(uint64_t seed, int nodes, bool with_faults)
+{
+	struct world *w = world_new(seed, nodes);
+	uint64_t trace;
+
+	if (with_faults)
+		sim_at(&w->sim, w->sim.now + 500, world_fault, w, NULL);
+	else
+		for (int i = 0; i < 50; i++)
+			world_write(w, &w->nodes[i % nodes]);
+	sim_run(&w->sim, w->sim.now + (with_faults ? 5 * MS_MINUTE : 20 * MS_SECOND));
+	w->is_quiet = true;
+	for (int a = 0; a < nodes; a++)
+		for (int b = 0; b < nodes; b++)
+			w->blocked[a][b] = false;
+	if (with_faults && !w->nodes[0].is_running)
+		node_start(&w->nodes[0]);
+	for (int i = 0; i < nodes; i++)
+		if (w->nodes[i].is_running)
+			node_learn_all(&w->nodes[i]);
+	sim_run(&w->sim, w->sim.now + (with_faults ? 5 * MS_MINUTE : 20 * MS_SECOND));
+	world_check(w);
+	trace = w->sim.trace;
+	world_free(w);
+	return trace;
+}
+
+struct world *
+world_calm(uint64_t seed, int nodes)
+{
+	struct world *w = world_new(seed, nodes);
+
+	for (int i = 0; i < nodes; i++)
+		node_learn_all(&w->nodes[i]);
+	sim_run(&w->sim,
+		w->sim.now + 20 * MS_SECOND + (ms_t)sim_below(&w->sim, 2 * MS_MINUTE));
+	world_check(w);
+	for (int i = 0; i < nodes; i++)
+		w->nodes[i].verdicts = 0;
+	return w;
+}
+
+void
+world_freeze(struct world *w, int node, ms_t span)
+{
+	sim_freeze(&w->sim, &w->nodes[node].process, span);
+}
+
+void
+world_crash(struct world *w, int node, bool is_silent)
+{
+	node_crash(&w->nodes[node], is_silent);
+}
+
+void
+world_start(struct world *w, int node)
+{
+	node_start(&w->nodes[node]);
+}
+
+void
+world_go_on(struct world *w, ms_t span)
+{
+	sim_run(&w->sim, w->sim.now + span);
+}
+
+int
+world_below(struct world *w, int n)
+{
+	return (int)sim_below(&w->sim, (uint64_t)n);
+}
+
+ms_t
+world_now(const struct world *w)
+{
+	return w->sim.now;
+}
+
+enum mesh_state
+world_seen(const struct world *w, int node, int other, ms_t *ret_since)
+{
+	if (ret_since != NULL)
+		*ret_since = w->nodes[node].seen_at[other];
+	return w->nodes[node].seen[other];
+}
+
+int
+world_verdicts(const struct world *w)
+{
+	int verdicts = 0;
+
+	for (int i = 0; i < w->nodes_len; i++)
+		verdicts += w->nodes[i].verdicts;
+	return verdicts;
+}

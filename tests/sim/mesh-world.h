@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clusters of mesh cores in virtual time: streams that arrive in any pieces, resets, silent
+ * partitions, crashes and restarts, processes that stand still, dials from both sides at
+ * once, writes all the while. Afterwards, with the network whole again, every pair has
+ * exactly one link, every row is everywhere and every verdict is right. */
+#ifndef OCF_TESTS_SIM_MESH_WORLD_H
+#define OCF_TESTS_SIM_MESH_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "mesh/mesh.h"
+
+enum { MESH_WORLD_NODES_MAX = 8 };
+
+struct world;
+
+/* One history, with or without faults, checked at its end; returns the hash of all that
+ * happened. */
+uint64_t world_run(uint64_t seed, int nodes, bool with_faults);
+
+/* Or step by step. All nodes run, and some know of each other: */
+struct world *world_new(uint64_t seed, int nodes);
+/* All know each other and are linked, for 20 s to more than two minutes: */
+struct world *world_calm(uint64_t seed, int nodes);
+void world_free(struct world *w);
+void world_go_on(struct world *w, ms_t span);
+ms_t world_now(const struct world *w);
+int world_below(struct world *w, int n); /* a number in [0, n) */
+/* The process stands still: nothing is read and no timer fires, but nothing is lost. */
+void world_freeze(struct world *w, int node, ms_t span);
+/* It dies; with its host (`is_silent`) nobody is told. */
+void world_crash(struct world *w, int node, bool is_silent);
+void world_start(struct world *w, int node);
+/* What `node` was told last of `other`, and when. */
+enum mesh_state world_seen(const struct world *w, int node, int other, ms_t *ret_since);
+/* How often any node was told anything of another since it was calm. */
+int world_verdicts(const struct world *w);
+/* All is as it should be, now. */
+void world_check(struct world *w);
+
+#endif
