@@ -50,6 +50,7 @@ enum {
 	SYNC_PAYLOAD_BYTES_MAX = 60 * 1024, /* of a frame */
 	SYNC_SHIP_BYTES_MAX = 256 *
 			      1024, /* rows sent with one ANSWER; one row may exceed it */
+	SYNC_ROWS_BYTES_MAX = 48 * 1024, /* of one SEND_ROWS */
 	SYNC_FEW_FACTOR = 8,
 	SYNC_INBOUND_MAX = 2,		      /* sessions that others drive; then BUSY */
 	SYNC_INBOUND_IDLE_MS = 5 * MS_SECOND, /* one without an ASK so long is over */
@@ -92,9 +93,9 @@ struct sync_table {
 	int (*rows)(void *arg, const uint8_t from[SYNC_K_BYTES], sync_row_fn *fn,
 		    void *fn_arg);
 	/* A page of the whole table from `cursor` (zeros: the beginning), node rows first:
-	 * encoded rows of about `max_bytes` appended to `out`. */
+	 * about `max_bytes` of rows given to `fn`, whose answer is not asked for. */
 	int (*page)(void *arg, const uint8_t cursor[SYNC_K_BYTES], size_t max_bytes,
-		    struct buf *out, uint64_t *ret_rows, uint8_t ret_next[SYNC_K_BYTES],
+		    sync_row_fn *fn, void *fn_arg, uint8_t ret_next[SYNC_K_BYTES],
 		    bool *ret_is_last);
 };
 
@@ -162,8 +163,8 @@ struct sync_event {
 enum sync_action_type {
 	/* Send `data` as the payload of one SYNC frame to `link`. */
 	SYNC_ACTION_SEND,
-	/* Send `rows`, encoded one after the other, as SYNC_ROWS frames to `link`; in order
-	 * with SEND. */
+	/* Send `rows`, whole ones encoded one after the other, as SYNC_ROWS frames to
+	 * `link`; in order with SEND. At most SYNC_ROWS_BYTES_MAX unless it is a single row. */
 	SYNC_ACTION_SEND_ROWS,
 	/* Call sync_compare() with `job` (which is the driver's now) and give what it made
 	 * back with READ_DONE and this `number`. Several may be under way; those of one link

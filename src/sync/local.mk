@@ -1,0 +1,12 @@
+noinst_LIBRARIES += %D%/libsync.a
+%C%_libsync_a_SOURCES = \
+	%D%/answer.c \
+	%D%/check.c \
+	%D%/compare.c %D%/compare.h \
+	%D%/core.h \
+	%D%/lists.c \
+	%D%/schedule.c \
+	%D%/session.c \
+	%D%/sync.c %D%/sync.h \
+	%D%/walk.c \
+	%D%/wire.c %D%/wire.h
