@@ -6,6 +6,11 @@ check_LIBRARIES += %D%/lib/libtest.a
 endif
 EXTRA_DIST += %D%/run %D%/skips.txt
 
+# A node of the cluster that says what a test tells it to.
+check_PROGRAMS += %D%/lib/member
+%C%_lib_member_SOURCES = %D%/lib/member.c
+%C%_lib_member_LDADD = src/mesh/libmesh.a crdt/libcrdt.a $(NET_LIBS)
+
 dist_check_SCRIPTS += \
 	%D%/lint/layers.sh \
 	%D%/lint/manuals.sh \

@@ -16,6 +16,7 @@ admin_run(void *daemon, const char *name, const json_t *body, json_t **ret_reply
 			   struct errmsg *err);
 	} routes[] = {
 		{ "invite", invite_admin },
+		{ "sync", repair_admin },
 		{ "verify", audits_admin },
 	};
 

@@ -292,6 +292,7 @@ daemon_open(struct daemon *d, struct errmsg *err)
 		rc = invite_open(d, err);
 	if (rc == 0) {
 		d->rows = rows_open(d);
+		d->repair = repair_open(d);
 		rc = links_open(d, err);
 	}
 	if (rc == 0)
@@ -331,6 +332,7 @@ daemon_close(struct daemon *d)
 	workers_close(d->workers);
 	links_close(d->links);
 	d->links = NULL;
+	repair_close(d->repair);
 	queries_close(d->queries);
 	rows_close(d->rows);
 	invite_close(d);

@@ -7,6 +7,8 @@
  *	rows.c     the table: verify, merge, write, hand on
  *	verify.c   the thread that checks signatures
  *	links.c    drives the mesh core: TLS streams, queues, frames
+ *	repair.c   drives the sync core: tables compared with those of other nodes
+ *	replica.c  the store as the sync core reads it
  *	queries.c  drives the dispatch core: HTTP, links and bus on its three sides
  *	workers.c  the bus's workers become rows and slots
  *	views.c    what people see: JSON and metrics
@@ -42,6 +44,7 @@ struct stream;
 struct listener;
 struct links;
 struct queries;
+struct repair;
 struct rows;
 struct workers;
 
@@ -59,6 +62,7 @@ struct daemon {
 	struct listener *peer_listener;
 	struct rows *rows;
 	struct links *links;
+	struct repair *repair;
 	struct workers *workers;
 	struct bus *bus; /* NULL with bus.server = none */
 	struct queries *queries;
@@ -138,16 +142,11 @@ int rows_put(struct rows *rows, enum row_kind kind, const char *name,
 	     const struct bytes *value, bool is_forced);
 /* Encoded rows from a link, to be verified and merged. -OCF_EMALFORMED: they cannot be
  * read, and nothing of them was taken. */
-int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded);
-/* A page of the table from `cursor` on, appended to `out`: node rows come with a first
- * pass, so that a reader can check the owners of what follows. */
-struct rows_page {
-	int rows;
-	bool is_last;
-	uint8_t next[16];
-};
-void rows_read_page(struct rows *rows, const uint8_t cursor[16], struct buf *out,
-		    struct rows_page *ret_page);
+int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded,
+		 uint64_t *ret_len);
+/* Call fn(arg) once all rows that came before are merged and on the disk, or were put
+ * aside, refused or dropped; not at all when the node stops before. */
+void rows_settle(struct rows *rows, void (*fn)(void *arg), void *arg);
 uint64_t rows_refused(const struct rows *rows); /* bad signatures and certificates */
 
 /* ---- links.c ---- */
@@ -162,9 +161,12 @@ void links_root_changed(struct links *links);
 /* A node's row changed: where it may be dialled, or that it is gone. */
 void links_node_changed(struct links *links, const struct id *node);
 void links_reject(struct links *links, uint64_t link, const char *why);
-/* A query frame to a link; a link that is gone is ignored. */
+/* Frames to a link; one that is gone is ignored. */
 void links_send_query(struct links *links, uint64_t link, struct bytes frame);
+void links_send_sync(struct links *links, uint64_t link, struct bytes frames);
 uint64_t links_of_node(const struct links *links, const struct id *node);
+/* Some link that carries rows; 0 when there is none. */
+uint64_t links_any(const struct links *links, struct id *ret_node);
 json_t *links_peers_json(const struct links *links);
 double links_rtt_ms(const struct links *links, const struct id *node);
 /* Since it was last linked: 0 while it is; negative when it was not in this life. */
@@ -172,6 +174,24 @@ double links_last_seen_s(const struct links *links, const struct id *node);
 int links_up(const struct links *links);
 /* Do frames of queries or syncs still wait to be sent? */
 bool links_are_busy(const struct links *links);
+
+/* ---- repair.c ---- */
+
+struct repair *repair_open(struct daemon *d);
+void repair_close(struct repair *repair); /* NULL is allowed */
+/* What heartbeats tell of our table now. */
+uint64_t repair_word(struct daemon *d);
+/* A link that may carry rows; the other table's root at that moment. */
+void repair_link_up(struct repair *repair, uint64_t link, const struct id *node,
+		    const struct store_digest *theirs);
+void repair_link_down(struct repair *repair, uint64_t link);
+void repair_root_heard(struct repair *repair, uint64_t link, uint64_t word);
+void repair_message(struct repair *repair, uint64_t link, struct bytes message);
+void repair_rows(struct repair *repair, uint64_t link, uint64_t len);
+/* POST /v1/admin/sync; as api_host.admin. */
+int repair_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
+		 struct errmsg *err);
+json_t *repair_status_json(const struct repair *repair);
 
 /* ---- workers.c ---- */
 

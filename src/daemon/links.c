@@ -26,14 +26,24 @@ enum {
 	LINKS_STRANGERS_MAX = 256,
 };
 
-/* Output queues, most urgent first, and their caps in bytes. */
-enum links_queue { QUEUE_CONTROL, QUEUE_ROWS, QUEUE_ANNOUNCE, QUEUE_BULK, QUEUES };
+/* Output queues, most urgent first, but for the last two, which share what is left by
+ * halves; and their caps in bytes. */
+enum links_queue {
+	QUEUE_CONTROL,
+	QUEUE_ROWS,
+	QUEUE_ANNOUNCE,
+	QUEUE_QUERY,
+	QUEUE_SYNC,
+	QUEUES
+};
 static const size_t links_queue_caps[QUEUES] = {
 	[QUEUE_CONTROL] = 256 * 1024,
 	[QUEUE_ROWS] = 8 * 1024 * 1024,
 	[QUEUE_ANNOUNCE] = 256 * 1024,
 	/* Windows of parts bound each query to about 1 MiB each way. */
-	[QUEUE_BULK] = 64 * 1024 * 1024,
+	[QUEUE_QUERY] = 64 * 1024 * 1024,
+	/* Windows of messages bound a session to about 3 MiB. */
+	[QUEUE_SYNC] = 16 * 1024 * 1024,
 };
 
 /* The first frame of a queue goes out next; `queues` hold whole frames one after another.
@@ -45,11 +55,9 @@ struct link {
 	struct buf queues[QUEUES];
 	size_t sent[QUEUES]; /* bytes at the front of a queue that are out already */
 	uint64_t sent_bytes;
-	uint8_t read_cursor[MESH_CURSOR_BYTES];
-	bool is_read_wanted; /* a page of the table, from read_cursor, once there is room
-			      */
-	bool is_accepted;    /* the other side dialled */
-	bool is_stranger;    /* accepted, not open */
+	int64_t query_lead; /* bytes by which queries are ahead of comparisons */
+	bool is_accepted;   /* the other side dialled */
+	bool is_stranger;   /* accepted, not open */
 	bool is_open;
 	UT_hash_handle hh;
 };
@@ -68,7 +76,6 @@ struct links {
 	int strangers;
 	struct seen *seen;
 	struct loop_timer *timer;
-	struct buf page;
 	uint64_t *sent_bytes[WIRE_CLASSES]; /* metrics */
 	bool is_pumping;
 	bool is_closing;
@@ -86,8 +93,9 @@ static enum links_queue links_queue_of(enum wire_class class)
 	case WIRE_CLASS_ANNOUNCE:
 		return QUEUE_ANNOUNCE;
 	case WIRE_CLASS_SYNC:
+		return QUEUE_SYNC;
 	case WIRE_CLASS_QUERY:
-		return QUEUE_BULK;
+		return QUEUE_QUERY;
 	default:
 		return QUEUE_CONTROL;
 	}
@@ -108,16 +116,31 @@ link_queue_is_empty(const struct link *l, enum links_queue q)
 	return l->sent[q] == l->queues[q].len;
 }
 
-/* Move frames into the stream, urgent ones first. True when nothing is left here. */
+/* Whose turn it is; QUEUES: nobody's. */
+static enum links_queue
+link_next_queue(struct link *l)
+{
+	enum links_queue q = QUEUE_CONTROL;
+
+	while (q < QUEUES && link_queue_is_empty(l, q))
+		q++;
+	if (q < QUEUE_QUERY)
+		return q;
+	if (link_queue_is_empty(l, QUEUE_QUERY) || link_queue_is_empty(l, QUEUE_SYNC))
+		l->query_lead = 0;
+	else if (l->query_lead > 0)
+		q = QUEUE_SYNC;
+	return q;
+}
+
+/* Move frames into the stream. True when nothing is left here. */
 static bool
 link_flush(struct link *l, size_t limit)
 {
 	for (;;) {
-		enum links_queue q = QUEUE_CONTROL;
+		enum links_queue q = link_next_queue(l);
 		size_t len;
 
-		while (q < QUEUES && link_queue_is_empty(l, q))
-			q++;
 		if (q == QUEUES)
 			return true;
 		if (stream_pending(l->stream) >= limit)
@@ -127,6 +150,8 @@ link_flush(struct link *l, size_t limit)
 		stream_write(l->stream, bytes_of(l->queues[q].data + l->sent[q], len));
 		l->sent[q] += len;
 		l->sent_bytes += len;
+		if (q >= QUEUE_QUERY)
+			l->query_lead += q == QUEUE_QUERY ? (int64_t)len : -(int64_t)len;
 		if (link_queue_is_empty(l, q)) {
 			buf_clear(&l->queues[q]);
 			l->sent[q] = 0;
@@ -215,33 +240,10 @@ link_on_data(void *arg, struct bytes data)
 	return data.len;
 }
 
-/* Answer the core's wish for a page of the table, if the link has room for it. */
-static void
-link_read_table(struct link *l)
-{
-	struct mesh_event event = { .type = MESH_EVENT_TABLE_READ, .link = l->number };
-	struct links *links = l->links;
-	struct rows_page page;
-
-	if (!l->is_read_wanted || !link_flush(l, LINKS_FLUSH_BYTES))
-		return;
-	l->is_read_wanted = false;
-	buf_clear(&links->page);
-	rows_read_page(links->d->rows, l->read_cursor, &links->page, &page);
-	event.rows = buf_bytes(&links->page);
-	event.rows_len = (uint64_t)page.rows;
-	event.is_last = page.is_last;
-	memcpy(event.cursor, page.next, sizeof(event.cursor));
-	links_step(links, &event);
-}
-
 static void
 link_on_drain(void *arg)
 {
-	struct link *l = arg;
-
-	if (link_flush(l, LINKS_FLUSH_BYTES))
-		link_read_table(l);
+	link_flush(arg, LINKS_FLUSH_BYTES);
 }
 
 static void
@@ -334,18 +336,6 @@ links_do_close(struct links *links, const struct mesh_action *a)
 }
 
 static void
-links_read_table(struct links *links, const struct mesh_action *a)
-{
-	struct link *l = links_find(links, a->link);
-
-	if (l == NULL || l->stream == NULL)
-		return;
-	l->is_read_wanted = true;
-	memcpy(l->read_cursor, a->cursor, sizeof(l->read_cursor));
-	link_read_table(l);
-}
-
-static void
 links_note_seen(struct links *links, const struct id *node)
 {
 	struct seen *s;
@@ -391,6 +381,17 @@ links_log_up(const struct links *links, const struct mesh_action *a, bool is_up)
 }
 
 static void
+links_deliver_rows(struct links *links, const struct mesh_action *a)
+{
+	uint64_t len;
+
+	if (rows_deliver(links->d->rows, a->link, a->rows, &len) != 0)
+		links_reject(links, a->link, "rows that cannot be read");
+	else if (a->is_sync)
+		repair_rows(links->d->repair, a->link, len);
+}
+
+static void
 links_do(struct links *links, const struct mesh_action *a)
 {
 	struct daemon *d = links->d;
@@ -407,10 +408,14 @@ links_do(struct links *links, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_LINK_UP:
 		links_log_up(links, a, true);
+		if (!a->is_rowless)
+			repair_link_up(d->repair, a->link, &a->node,
+				       &(struct store_digest){ a->root, a->rows_len });
 		break;
 	case MESH_ACTION_LINK_DOWN:
 		links_log_up(links, a, false);
 		links_note_seen(links, &a->node);
+		repair_link_down(d->repair, a->link);
 		if (d->queries != NULL)
 			queries_link_down(d->queries, a->link);
 		break;
@@ -418,15 +423,13 @@ links_do(struct links *links, const struct mesh_action *a)
 		links_show_node(links, a);
 		break;
 	case MESH_ACTION_DELIVER_ROWS:
-		if (rows_deliver(d->rows, a->link, a->rows) != 0)
-			links_reject(links, a->link, "rows that cannot be read");
+		links_deliver_rows(links, a);
 		break;
-	case MESH_ACTION_READ_TABLE:
-		links_read_table(links, a);
+	case MESH_ACTION_ROOT_HEARD:
+		repair_root_heard(d->repair, a->link, a->word);
 		break;
-	case MESH_ACTION_TABLE_RECEIVED:
-		log_debug("mesh", "link %llu has sent its table",
-			  (unsigned long long)a->link);
+	case MESH_ACTION_SYNC:
+		repair_message(d->repair, a->link, a->frame.payload);
 		break;
 	case MESH_ACTION_QUERY:
 		if (d->queries != NULL &&
@@ -492,6 +495,7 @@ links_root_changed(struct links *links)
 		.rows_len = root.count,
 		.horizon = stamp_horizon(clock_wall_ms(),
 					 store_constants(links->d->store)->retention_ms),
+		.word = repair_word(links->d),
 	};
 
 	links_step(links, &event);
@@ -531,10 +535,37 @@ links_send_query(struct links *links, uint64_t link, struct bytes frame)
 	links_send(links, link, WIRE_CLASS_QUERY, frame);
 }
 
+void
+links_send_sync(struct links *links, uint64_t link, struct bytes frames)
+{
+	links_send(links, link, WIRE_CLASS_SYNC, frames);
+}
+
 uint64_t
 links_of_node(const struct links *links, const struct id *node)
 {
 	return mesh_link_of(links->mesh, node);
+}
+
+uint64_t
+links_any(const struct links *links, struct id *ret_node)
+{
+	struct mesh_peer *peers = mem_calloc(LINKS_PEERS_MAX, sizeof(*peers));
+	int n = mesh_peers(links->mesh, peers, LINKS_PEERS_MAX), fit = 0;
+	uint64_t link = 0;
+
+	for (int i = 0; i < n && i < LINKS_PEERS_MAX; i++) {
+		if (mesh_link_of(links->mesh, &peers[i].node) != peers[i].link ||
+		    peers[i].is_rowless)
+			continue;
+		/* Each of those that fit with the same chance. */
+		if (rng_below(&links->d->rng, (uint64_t)++fit) > 0)
+			continue;
+		link = peers[i].link;
+		*ret_node = peers[i].node;
+	}
+	free(peers);
+	return link;
 }
 
 json_t *
@@ -604,7 +635,7 @@ bool
 links_are_busy(const struct links *links)
 {
 	for (const struct link *l = links->by_number; l != NULL; l = l->hh.next)
-		if (l->is_open && (!link_queue_is_empty(l, QUEUE_BULK) ||
+		if (l->is_open && (!link_queue_is_empty(l, QUEUE_QUERY) ||
 				   stream_pending(l->stream) > 0))
 			return true;
 	return false;
@@ -745,6 +776,5 @@ links_close(struct links *links)
 	}
 	loop_timer_free(links->timer);
 	mesh_free(links->mesh);
-	buf_fini(&links->page);
 	free(links);
 }

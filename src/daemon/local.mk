@@ -10,6 +10,8 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/links.c \
 	%D%/options.c %D%/options.h \
 	%D%/queries.c \
+	%D%/repair.c \
+	%D%/replica.c %D%/replica.h \
 	%D%/rows.c \
 	%D%/self.c \
 	%D%/verify.c %D%/verify.h \
@@ -19,7 +21,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 sbin_PROGRAMS += %D%/ocfd
 %C%_ocfd_SOURCES = %D%/main.c
 %C%_ocfd_LDADD = %D%/libdaemon.a src/http/libhttp.a src/bus/libbus.a src/hw/libhw.a \
-	src/dispatch/libdispatch.a src/mesh/libmesh.a src/table/libtable.a store/libstore.a \
+	src/dispatch/libdispatch.a src/mesh/libmesh.a src/sync/libsync.a src/table/libtable.a store/libstore.a \
 	src/net/libnet.a src/ident/libident.a crdt/libcrdt.a src/base/libbase.a \
 	$(EVENT_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(NATS_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) \
 	$(HWLOC_LIBS) $(XXHASH_LIBS) -ldl

@@ -77,6 +77,8 @@ static const struct option options[] = {
 	  "the nats-server program: auto, a path, or none for a node without workers" },
 	{ "bus", "credentials", OPTION_TEXT, AT(bus.credentials), "", 0, 0, NULL,
 	  "a NATS credentials file for bus.url" },
+	{ "sync", "interval", OPTION_SPAN, AT(sync.interval), "60s", MS_SECOND, MS_HOUR,
+	  NULL, "how often the table is compared with that of some linked node" },
 	{ "mesh", "dead_grace", OPTION_SPAN, AT(mesh.dead_grace), "24h", MS_MINUTE,
 	  (int64_t)365 * MS_DAY, NULL,
 	  "how long a dead node stays in the list of nodes" },

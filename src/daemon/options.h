@@ -53,6 +53,9 @@ struct config {
 		char *credentials;
 	} bus;
 	struct {
+		ms_t interval;
+	} sync;
+	struct {
 		ms_t dead_grace;
 	} mesh;
 	struct {

@@ -26,7 +26,6 @@ enum {
 	ROWS_ASIDE_MAX = 1024,
 	ROWS_ASIDE_LINK_MAX = 256,
 	ROWS_ASIDE_BYTES_MAX = 16 * 1024 * 1024, /* encoded */
-	ROWS_READ_MAX = 512,			 /* rows looked at for one page */
 	ROWS_PAGE_BYTES = 48 * 1024,
 };
 
@@ -46,10 +45,12 @@ struct rows {
 	struct rows_aside *aside;
 	int aside_len;
 	size_t aside_bytes;
+	uint64_t taken_from_aside;
 	struct buf unsynced; /* our own rows (rows_note()), not yet asked to be synced */
 	struct buf syncing;  /* those that the store is making durable now */
 	bool is_dirty;	     /* something changed since the last sync began */
 	bool is_syncing;
+	int settling; /* in the store's hands */
 	bool is_closing;
 	uint64_t refused;
 	struct log_limit refused_limit, failed_limit;
@@ -340,6 +341,7 @@ rows_take_from_aside(struct rows *rows, const struct id *owner)
 		job = verify_job_new(a->link);
 		verify_job_add(job, &a->key, &a->row, a->bytes);
 		verify_submit(rows->verify, job);
+		rows->taken_from_aside++;
 		free(a);
 	}
 }
@@ -383,6 +385,60 @@ rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
 	row_fini(&merged);
 }
 
+/* ---- a moment when what came is merged ---- */
+
+/* Passes through the lane behind all rows that came, as often as rows that had been put
+ * aside follow it there, and then through the store. */
+struct rows_settle {
+	struct rows *rows;
+	void (*fn)(void *arg);
+	void *arg;
+	uint64_t taken_from_aside;
+};
+
+static void
+rows_on_settled(void *arg)
+{
+	struct rows_settle *settle = arg;
+
+	settle->rows->settling--;
+	if (!settle->rows->is_closing)
+		settle->fn(settle->arg);
+	free(settle);
+}
+
+/* On the store's writer thread. A disk that is full settles nothing, but whoever waits has
+ * waited long enough. */
+static void
+rows_on_settle_durable(void *arg, int rc)
+{
+	struct rows_settle *settle = arg;
+
+	(void)rc;
+	loop_post(settle->rows->d->loop, rows_on_settled, settle);
+}
+
+static void
+rows_settle_wait(struct rows *rows, struct rows_settle *settle)
+{
+	struct verify_job *job = verify_job_new(0);
+
+	settle->taken_from_aside = rows->taken_from_aside;
+	job->settle = settle;
+	verify_submit(rows->verify, job);
+}
+
+static void
+rows_settle_merged(struct rows *rows, struct rows_settle *settle)
+{
+	if (settle->taken_from_aside != rows->taken_from_aside) {
+		rows_settle_wait(rows, settle);
+		return;
+	}
+	rows->settling++;
+	store_sync(rows->d->store, rows_on_settle_durable, settle);
+}
+
 static void
 rows_on_verified(void *arg, struct verify_job *job)
 {
@@ -401,8 +457,20 @@ rows_on_verified(void *arg, struct verify_job *job)
 	}
 	rows_hand_on(rows, job->link, buf_bytes(&changed));
 	buf_fini(&changed);
-	verify_job_free(job);
 	rows_sync(rows);
+	if (job->settle != NULL)
+		rows_settle_merged(rows, job->settle);
+	job->settle = NULL;
+	verify_job_free(job);
+}
+
+void
+rows_settle(struct rows *rows, void (*fn)(void *arg), void *arg)
+{
+	struct rows_settle *settle = mem_alloc(sizeof(*settle));
+
+	*settle = (struct rows_settle){ .rows = rows, .fn = fn, .arg = arg };
+	rows_settle_wait(rows, settle);
 }
 
 /* Would merging this state change what is held? Sparing the check of signatures that were
@@ -421,13 +489,14 @@ rows_is_new(struct rows *rows, const struct row_key *key, const struct row *row)
 }
 
 int
-rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded)
+rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded, uint64_t *ret_len)
 {
 	uint32_t rows_per_node = store_constants(rows->d->store)->rows_per_node;
 	struct verify_job *job = verify_job_new(link);
 	struct reader r = reader_of(encoded);
+	uint64_t len = 0;
 
-	while (r.len > 0) {
+	for (; r.len > 0; len++) {
 		size_t left = r.len;
 		struct row_key key;
 		struct row row;
@@ -448,70 +517,8 @@ rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded)
 		 log_limit_pass(&rows->failed_limit, "table"))
 		log_warn("table",
 			 "too many rows at once; some wait for the next comparison");
+	*ret_len = len;
 	return 0;
-}
-
-/* ---- pages of the whole table ---- */
-
-/* Where a page begins: the store's place K, rounded up to an even one, and in its last
- * bit which pass this is. K is a 128-bit hash, so that two rows one apart, of which the
- * second could be left out, do not occur; if they did, the next comparison would find it.
- */
-struct rows_reading {
-	struct buf *out;
-	bool is_second; /* the pass over all rows but those of nodes */
-	int rows;
-};
-
-static bool
-rows_on_read(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
-	     const struct row *row)
-{
-	struct rows_reading *reading = arg;
-
-	(void)k;
-	if ((key->kind == ROW_NODE) == reading->is_second)
-		return true;
-	rows_encode(reading->out, key, row);
-	reading->rows++;
-	return true;
-}
-
-static void
-rows_round_up(uint8_t k[STORE_K_BYTES])
-{
-	if ((k[15] & 1) == 0)
-		return;
-	for (int i = STORE_K_BYTES - 1; i >= 0 && ++k[i] == 0; i--)
-		;
-}
-
-void
-rows_read_page(struct rows *rows, const uint8_t cursor[16], struct buf *out,
-	       struct rows_page *ret_page)
-{
-	struct rows_reading reading = { .out = out, .is_second = (cursor[15] & 1) != 0 };
-	uint8_t from[STORE_K_BYTES], next[STORE_K_BYTES] = { 0 };
-	bool has_more = false;
-	int rc;
-
-	memcpy(from, cursor, sizeof(from));
-	from[15] &= 0xfe;
-	rc = store_page(rows->d->store, from, ROWS_READ_MAX, ROWS_PAGE_BYTES,
-			rows_on_read, &reading, next, &has_more);
-	if (rc != 0) {
-		log_warn("table", "a page could not be read: %s", error_text(rc));
-		has_more = false;
-	}
-	if (!has_more)
-		memset(next, 0, sizeof(next));
-	else
-		rows_round_up(next);
-	ret_page->is_last = !has_more && reading.is_second;
-	if (reading.is_second || !has_more)
-		next[15] |= 1;
-	memcpy(ret_page->next, next, sizeof(next));
-	ret_page->rows = reading.rows;
 }
 
 /* ---- life ---- */
@@ -563,7 +570,7 @@ rows_close(struct rows *rows)
 		return;
 	rows->is_closing = true;
 	verify_close(rows->verify);
-	while (rows->is_syncing)
+	while (rows->is_syncing || rows->settling > 0)
 		loop_turn(rows->d->loop, 100);
 	DL_FOREACH_SAFE (rows->aside, a, next)
 		rows_aside_drop(rows, a);

@@ -56,6 +56,7 @@ verify_job_free(struct verify_job *job)
 	for (int i = 0; i < job->len; i++)
 		row_fini(&job->items[i].row);
 	free(job->items);
+	free(job->settle);
 	free(job);
 }
 

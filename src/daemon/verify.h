@@ -34,8 +34,9 @@ struct verify_job {
 	uint64_t link;
 	int len, cap;
 	size_t bytes;
-	struct verify_item *items; /* owned */
-	struct verify *verify;	   /* once it was submitted */
+	struct verify_item *items;  /* owned */
+	struct verify *verify;	    /* once it was submitted */
+	struct rows_settle *settle; /* owned, from malloc; see rows_settle() */
 };
 
 /* `done(arg, job)` is called on the loop and owns the job. `identity` must outlive it. */

@@ -35,6 +35,7 @@ static const struct route routes[] = {
 	{ "GET", "/metrics", metrics_run, 0, false, false },
 	{ "GET", "/openapi.yaml", openapi_run, 0, false, false },
 	{ "POST", "/v1/admin/invite", admin_run, 0, true, false },
+	{ "POST", "/v1/admin/sync", admin_run, 0, true, false },
 	{ "POST", "/v1/admin/verify", admin_run, 0, true, false },
 };
 

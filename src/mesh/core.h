@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes, seeds and
  * dials. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
- * on a link, heartbeats, rows and tables. */
+ * on a link, heartbeats, rows. */
 #ifndef OCF_MESH_CORE_H
 #define OCF_MESH_CORE_H
 
@@ -64,7 +64,7 @@ struct mesh_link {
 	ms_t since;
 	ms_t retired_at; /* not the node's link any more; 0 = it is, or is not up */
 	struct wire_reader reader;
-	struct buf rows; /* the beginning of a continued row */
+	struct buf rows, sync_rows; /* the beginning of a continued row */
 	uint64_t life;
 	int protocol;
 	uint64_t received_bytes;
@@ -76,16 +76,6 @@ struct mesh_link {
 	ms_t skew;
 	ms_t pings_since; /* PINGs from the peer are counted per second */
 	int pings;
-
-	uint64_t their_root; /* first half, as last heard */
-	bool is_differing;   /* it did at the last heartbeat, with these two: */
-	uint64_t differing_theirs, differing_ours;
-	ms_t ask_next, ask_interval;
-	uint64_t ask_root; /* ours when it was asked last */
-
-	bool is_sending; /* our table, to the peer */
-	bool is_reading; /* READ_TABLE is with the driver */
-	uint64_t sent_rows;
 };
 
 /* Bytes shared by the sends of one flood. */
@@ -114,11 +104,9 @@ struct mesh {
 	int seeds_len;
 	struct u128 root;
 	uint64_t rows, horizon;
+	uint64_t word; /* of heartbeats */
 	ms_t beat_due;
 	uint64_t beat_link; /* the last that got one */
-	uint64_t ask_link;  /* whose table is on its way to us; 0 = none */
-	ms_t ask_heard;
-	bool wants_table; /* a transfer was cut off: ask somebody else */
 	struct mesh_item *first, *last, *taken;
 	struct mesh_stats stats;
 };
@@ -156,11 +144,6 @@ void mesh_links_tick(struct mesh *m);
 /* frames.c */
 void mesh_link_data(struct mesh *m, uint64_t link, struct bytes data);
 void mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows);
-void mesh_table_read(struct mesh *m, const struct mesh_event *e);
-/* The link is up, with the root that its HELLO named. */
-void mesh_table_greeted(struct mesh *m, struct mesh_link *l);
-void mesh_table_cut(struct mesh *m, struct mesh_link *l); /* it ended */
-void mesh_table_tick(struct mesh *m);
 void mesh_beat_tick(struct mesh *m);
 void mesh_ping(struct mesh *m, struct mesh_link *l);
 

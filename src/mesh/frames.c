@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What arrives on a link; heartbeats; rows flooded; whole tables asked for and sent. */
+/* What arrives on a link; heartbeats; rows flooded. */
 #include "config.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "mesh/core.h"
-
-static void
-mesh_send_empty(struct mesh *m, struct mesh_link *l, enum wire_type type)
-{
-	struct buf b = BUF_INIT;
-
-	wire_put_frame(&b, (uint8_t)type, WIRE_FLAG_MUST, BYTES_NONE);
-	mesh_send(m, l, wire_class_of((uint8_t)type), buf_bytes(&b));
-	buf_fini(&b);
-}
 
 static void
 mesh_send_ping(struct mesh *m, struct mesh_link *l, enum wire_type type, uint64_t token)
@@ -35,110 +25,6 @@ mesh_ping(struct mesh *m, struct mesh_link *l)
 	mesh_send_ping(m, l, WIRE_PING, (uint64_t)m->now);
 }
 
-/* Whole tables. */
-
-static void
-mesh_table_ask(struct mesh *m, struct mesh_link *l)
-{
-	m->ask_link = l->id;
-	m->ask_heard = m->now;
-	m->wants_table = false;
-	m->stats.tables_asked++;
-	l->ask_root = m->root.hi;
-	l->ask_next = m->now + l->ask_interval;
-	mesh_want(m, m->now + MESH_ASK_STALL_MS);
-	mesh_send_empty(m, l, WIRE_ROWS_ASK);
-}
-
-void
-mesh_table_greeted(struct mesh *m, struct mesh_link *l)
-{
-	if (l->is_rowless || l->their_root == m->root.hi)
-		return;
-	if (m->ask_link == 0)
-		mesh_table_ask(m, l);
-	/* Else heartbeats will tell whether this one has still more to give. */
-}
-
-void
-mesh_table_cut(struct mesh *m, struct mesh_link *l)
-{
-	if (m->ask_link != l->id)
-		return;
-	m->ask_link = 0;
-	m->wants_table = true;
-	mesh_want(m, m->now);
-}
-
-void
-mesh_table_tick(struct mesh *m)
-{
-	struct mesh_link *l;
-
-	if (m->ask_link != 0 && m->now - m->ask_heard >= MESH_ASK_STALL_MS) {
-		m->ask_link = 0;
-		m->wants_table = true;
-	}
-	if (m->ask_link != 0)
-		mesh_want(m, m->ask_heard + MESH_ASK_STALL_MS);
-	if (m->ask_link != 0 || !m->wants_table)
-		return;
-	m->wants_table = false;
-	for (l = m->links; l != NULL; l = l->hh.next) {
-		if (l->state != MESH_LINK_UP || l->retired_at != 0 || l->is_rowless ||
-		    l->their_root == m->root.hi || l->ask_next > m->now)
-			continue;
-		mesh_table_ask(m, l);
-		return;
-	}
-}
-
-static void
-mesh_table_asked(struct mesh *m, struct mesh_link *l)
-{
-	if (l->is_rowless || l->is_sending)
-		return;
-	l->is_sending = l->is_reading = true;
-	l->sent_rows = 0;
-	mesh_act(m, MESH_ACTION_READ_TABLE, l->id);
-}
-
-void
-mesh_table_read(struct mesh *m, const struct mesh_event *e)
-{
-	struct mesh_link *l = mesh_link_find(m, e->link);
-	struct buf b = BUF_INIT;
-	struct mesh_item *item;
-
-	if (l == NULL || !l->is_reading)
-		return;
-	l->is_reading = false;
-	l->sent_rows += e->rows_len;
-	if (e->rows.len > 0)
-		wire_put_rows(&b, e->rows);
-	if (e->is_last) {
-		wire_put_rows_end(&b, l->sent_rows);
-		l->is_sending = false;
-	}
-	if (b.len > 0)
-		mesh_send(m, l, WIRE_CLASS_ROWS, buf_bytes(&b));
-	buf_fini(&b);
-	if (e->is_last)
-		return;
-	l->is_reading = true;
-	item = mesh_act(m, MESH_ACTION_READ_TABLE, l->id);
-	memcpy(item->action.cursor, e->cursor, sizeof(item->action.cursor));
-}
-
-static void
-mesh_table_received(struct mesh *m, struct mesh_link *l)
-{
-	if (m->ask_link != l->id)
-		return;
-	m->ask_link = 0;
-	mesh_act(m, MESH_ACTION_TABLE_RECEIVED, l->id)->action.node = l->node->id;
-}
-
 /* Rows. */
 
 void
@@ -150,7 +36,7 @@ mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows)
 
 	if (rows.len == 0)
 		return;
-	wire_put_rows(&b, rows);
+	wire_put_rows(&b, WIRE_ROWS, rows);
 	blob = mesh_blob_new(buf_bytes(&b));
 	buf_fini(&b);
 	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
@@ -164,66 +50,50 @@ mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows)
 static bool
 mesh_rows_arrived(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 {
+	bool is_sync = f->type == WIRE_SYNC_ROWS;
+	struct buf *begun = is_sync ? &l->sync_rows : &l->rows;
 	struct bytes rows = f->payload;
 	struct mesh_item *item;
 
 	if (l->is_rowless)
 		return true;
-	if (m->ask_link == l->id)
-		m->ask_heard = m->now;
-	if (l->rows.len > 0 || (f->flags & WIRE_FLAG_MORE)) {
-		if (l->rows.len + f->payload.len > MESH_ROWS_BYTES_MAX) {
+	if (begun->len > 0 || (f->flags & WIRE_FLAG_MORE)) {
+		if (begun->len + f->payload.len > MESH_ROWS_BYTES_MAX) {
 			mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
 					"a row of more than %d bytes",
 					MESH_ROWS_BYTES_MAX);
 			return false;
 		}
-		buf_put_bytes(&l->rows, f->payload);
+		buf_put_bytes(begun, f->payload);
 		if (f->flags & WIRE_FLAG_MORE)
 			return true;
-		rows = buf_bytes(&l->rows);
+		rows = buf_bytes(begun);
 	}
 	if (rows.len == 0) {
-		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "an empty ROWS frame");
+		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "a frame of no rows");
 		return false;
 	}
 	item = mesh_act(m, MESH_ACTION_DELIVER_ROWS, l->id);
 	item->blob = mesh_blob_new(rows);
 	item->action.node = l->node->id;
 	item->action.rows = bytes_of(item->blob->data, item->blob->len);
-	buf_fini(&l->rows);
+	item->action.is_sync = is_sync;
+	buf_fini(begun);
 	return true;
 }
 
 /* Heartbeats. */
 
-/* Equal roots: nothing to do. Different ones, and neither has moved since this link's last
- * beat: something was missed, so ask; less and less often while that brings nothing. */
 static void
-mesh_beat_arrived(struct mesh *m, struct mesh_link *l, uint64_t root)
+mesh_beat_arrived(struct mesh *m, struct mesh_link *l, uint64_t word)
 {
-	uint64_t ours = m->root.hi;
-	bool is_settled = l->is_differing && l->differing_theirs == root &&
-			  l->differing_ours == ours;
+	struct mesh_item *item;
 
-	l->their_root = root;
-	l->is_differing = root != ours;
-	l->differing_theirs = root;
-	l->differing_ours = ours;
-	if (!l->is_differing) {
-		l->ask_interval = MESH_ASK_MS;
+	if (l->is_rowless || l->retired_at != 0)
 		return;
-	}
-	if (!is_settled || l->is_rowless || l->retired_at != 0 || m->ask_link != 0 ||
-	    l->ask_next > m->now)
-		return;
-	if (l->ask_root == ours && l->ask_next != 0)
-		l->ask_interval = l->ask_interval * 2 < MESH_ASK_MS_MAX
-					  ? l->ask_interval * 2
-					  : MESH_ASK_MS_MAX;
-	else
-		l->ask_interval = MESH_ASK_MS;
-	mesh_table_ask(m, l);
+	item = mesh_act(m, MESH_ACTION_ROOT_HEARD, l->id);
+	item->action.node = l->node->id;
+	item->action.word = word;
 }
 
 void
@@ -250,7 +120,7 @@ mesh_beat_tick(struct mesh *m)
 	if (next == NULL)
 		return;
 	m->beat_link = next->id;
-	wire_put_heartbeat(&b, m->root.hi, WIRE_STATUS_ALIVE);
+	wire_put_heartbeat(&b, m->word, WIRE_STATUS_ALIVE);
 	mesh_send(m, next, WIRE_CLASS_HEARTBEAT, buf_bytes(&b));
 	buf_fini(&b);
 }
@@ -313,9 +183,10 @@ mesh_frame_goodbye(struct mesh *m, struct mesh_link *l, const struct wire_frame 
 }
 
 static bool
-mesh_frame_query(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
+mesh_frame_hand_on(struct mesh *m, struct mesh_link *l, const struct wire_frame *f,
+		   enum mesh_action_type type)
 {
-	struct mesh_item *item = mesh_act(m, MESH_ACTION_QUERY, l->id);
+	struct mesh_item *item = mesh_act(m, type, l->id);
 
 	item->blob = mesh_blob_new(f->payload);
 	item->action.node = l->node->id;
@@ -338,16 +209,11 @@ mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 	case WIRE_PING:
 	case WIRE_PONG:
 		return mesh_frame_ping(m, l, f);
-	case WIRE_ROWS_ASK:
-		mesh_table_asked(m, l);
-		return true;
 	case WIRE_ROWS:
+	case WIRE_SYNC_ROWS:
 		return mesh_rows_arrived(m, l, f);
-	case WIRE_ROWS_END:
-		if (wire_read_u64(f->payload, &v) < 0)
-			return mesh_malformed(m, l, "a ROWS_END");
-		mesh_table_received(m, l);
-		return true;
+	case WIRE_SYNC:
+		return l->is_rowless || mesh_frame_hand_on(m, l, f, MESH_ACTION_SYNC);
 	case WIRE_HELLO:
 		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "a second HELLO");
 		return false;
@@ -355,7 +221,7 @@ mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 		break;
 	}
 	if (wire_type_is_query(f->type))
-		return mesh_frame_query(m, l, f);
+		return mesh_frame_hand_on(m, l, f, MESH_ACTION_QUERY);
 	if (f->flags & WIRE_FLAG_MUST) {
 		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
 				"a frame of type %d, which this node must understand and "

@@ -20,7 +20,6 @@ mesh_link_make(struct mesh *m, uint64_t id, bool is_inbound)
 	l->is_inbound = is_inbound;
 	l->since = l->heard = m->now;
 	l->rtt = -1;
-	l->ask_interval = MESH_ASK_MS;
 	wire_reader_init(&l->reader);
 	HASH_ADD(hh, m->links, id, sizeof(l->id), l);
 	return l;
@@ -168,7 +167,9 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 		if (n != NULL)
 			n->next_dial = m->now + mesh_backoff(m, 2);
 	} else {
-		mesh_link_ended_backoff(m, l, goodbye == WIRE_GOODBYE_REFUSED);
+		mesh_link_ended_backoff(m, l,
+					goodbye == WIRE_GOODBYE_REFUSED ||
+						goodbye == WIRE_GOODBYE_MALFORMED);
 	}
 	HASH_DEL(m->links, l);
 	if (n != NULL)
@@ -178,11 +179,11 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 
 		item->action.node = n->id;
 		mesh_act_text(item, why, &item->action.why);
-		mesh_table_cut(m, l);
 		mesh_node_lost_link(m, n, goodbye);
 	}
 	wire_reader_fini(&l->reader);
 	buf_fini(&l->rows);
+	buf_fini(&l->sync_rows);
 	free(l);
 }
 
@@ -378,6 +379,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 {
 	struct mesh_node *n = l->node;
 	struct mesh_seed *s = mesh_link_seed(m, l);
+	struct mesh_item *item;
 	uint64_t id = l->id;
 	struct wire_hello h;
 
@@ -393,7 +395,6 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 							 : WIRE_PROTOCOL_MAX;
 	l->skew = h.wall_ms - m->wall;
 	l->is_rowless = l->skew > MESH_CLOCK_SKEW_MS || l->skew < -MESH_CLOCK_SKEW_MS;
-	l->their_root = h.root.hi;
 	l->reader.payload_max = WIRE_PAYLOAD_BYTES_MAX;
 	memcpy(n->hello_address, h.address, sizeof(h.address));
 	if (l->is_inbound)
@@ -406,14 +407,16 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	l->state = MESH_LINK_UP;
 	l->since = m->now;
 	l->rtt_due = m->now;
-	mesh_act(m, MESH_ACTION_LINK_UP, l->id)->action.node = n->id;
+	item = mesh_act(m, MESH_ACTION_LINK_UP, l->id);
+	item->action.node = n->id;
+	item->action.is_rowless = l->is_rowless;
+	item->action.root = h.root;
+	item->action.rows_len = h.rows;
 	mesh_node_set_state(m, n, MESH_NODE_ALIVE);
 	mesh_node_choose(m, n);
 	/* Of two links it may just have been the one to go. */
-	if (n->link == id) {
+	if (n->link == id)
 		mesh_ping(m, l);
-		mesh_table_greeted(m, l);
-	}
 }
 
 /* Time. */

@@ -57,6 +57,7 @@ mesh_free(struct mesh *m)
 		HASH_DEL(m->links, l);
 		wire_reader_fini(&l->reader);
 		buf_fini(&l->rows);
+		buf_fini(&l->sync_rows);
 		free(l);
 	}
 	HASH_ITER (hh, m->nodes, n, n_next)
@@ -428,7 +429,6 @@ mesh_tick(struct mesh *m)
 	mesh_nodes_tick(m);
 	mesh_dial_nodes(m);
 	mesh_dial_seeds(m);
-	mesh_table_tick(m);
 	mesh_beat_tick(m);
 }
 
@@ -475,9 +475,6 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 	case MESH_EVENT_LINK_REJECT:
 		mesh_step_link(m, e);
 		break;
-	case MESH_EVENT_TABLE_READ:
-		mesh_table_read(m, e);
-		break;
 	case MESH_EVENT_ROWS_CHANGED:
 		mesh_rows_changed(m, e->link, e->rows);
 		break;
@@ -485,6 +482,7 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 		m->root = e->root;
 		m->rows = e->rows_len;
 		m->horizon = e->horizon;
+		m->word = e->word;
 		break;
 	case MESH_EVENT_STOP:
 		mesh_stop(m);

@@ -9,10 +9,9 @@
  * What it does: dials every wanted node (full jitter back-off, 200 ms to 30 s) and its
  * seeds; keeps exactly one link to each node (of two, that dialled by the smaller id stays,
  * the larger id closes the other; a link of a former life of the peer gives way to a new
- * one); checks HELLO; asks a new link for its whole table when the roots differ, one link at
- * a time, and again when heartbeats show that they still differ; floods every changed row to
- * all links but the one it came from; sends one heartbeat a second, round-robin; holds a
- * liveness verdict of every node.
+ * one); checks HELLO; floods every changed row to all links but the one it came from; sends one
+ * heartbeat a second, round-robin, and tells what others' say of their tables, so that
+ * sync/sync.h can compare them; holds a liveness verdict of every node.
  *
  * A link goes: MESH_ACTION_DIAL or mesh_link_new() for an accepted stream; then
  * MESH_EVENT_LINK_OPEN when TLS is up; MESH_ACTION_LINK_UP after both HELLOs. It ends by
@@ -41,7 +40,6 @@ enum {
 	MESH_ADDRESSES_MAX = 8, /* of one node */
 	MESH_SEEDS_MAX = 64,
 	MESH_WHY_SIZE = 256,
-	MESH_CURSOR_BYTES = 16, /* a place in the table's order, the driver's */
 	MESH_DIAL_BASE_MS = 200,
 	MESH_DIAL_CAP_MS = 30 * MS_SECOND,
 	MESH_DIAL_HEALTHY_MS = 60 * MS_SECOND, /* a link this old resets the back-off */
@@ -62,14 +60,8 @@ enum {
 	 * still unread, so that this time counts against nobody. */
 	MESH_LATE_MS = MS_SECOND,
 	MESH_CLOCK_SKEW_MS = 5 * MS_MINUTE, /* beyond it a link carries no rows */
-	MESH_TABLE_PAGE_BYTES = 48 *
-				1024, /* of rows, that the driver should read at once */
-	MESH_PINGS_MAX = 16,	      /* a second from one peer */
-	/* Between two askings for the whole table over one link; doubled up to the maximum
-	 * while they bring nothing new. */
-	MESH_ASK_MS = 30 * MS_SECOND,
-	MESH_ASK_MS_MAX = 8 * MS_MINUTE,
-	MESH_ASK_STALL_MS = 30 * MS_SECOND, /* a transfer without a page: given up */
+	MESH_PAGE_BYTES = 48 * 1024,	    /* of rows, that change at once */
+	MESH_PINGS_MAX = 16,		    /* a second from one peer */
 };
 
 enum mesh_state {
@@ -106,14 +98,12 @@ enum mesh_event_type {
 	/* The peer of `link` sent what it must not (a bad signature, a row or query that
 	 * cannot be read): close it, saying `why`. */
 	MESH_EVENT_LINK_REJECT,
-	/* Answer to MESH_ACTION_READ_TABLE: a page of `rows` (`rows_len` of them) for
-	 * `link`, the `cursor` behind it, and whether it `is_last`. */
-	MESH_EVENT_TABLE_READ,
 	/* These `rows` changed here; they came from `link`, or are our own (0). To be given
 	 * once per change and never for rows that were already held; of several rows at most
-	 * MESH_TABLE_PAGE_BYTES at a time, since a link reads them as a whole. */
+	 * MESH_PAGE_BYTES at a time, since a link reads them as a whole. */
 	MESH_EVENT_ROWS_CHANGED,
-	/* The table's `root`, number of rows (`rows_len`) and `horizon` are now these. */
+	/* The table's `root`, number of rows (`rows_len`) and `horizon` are now these, and
+	 * `word` is what heartbeats tell of it. */
 	MESH_EVENT_ROOT,
 	/* Say goodbye on every link, close them all, dial no more. */
 	MESH_EVENT_STOP,
@@ -126,13 +116,12 @@ struct mesh_event {
 	uint64_t link;
 	struct id node;
 	bool is_gone;
-	bool is_last;
 	struct bytes data;
 	struct bytes rows;
 	uint64_t rows_len;
-	uint8_t cursor[MESH_CURSOR_BYTES];
 	struct u128 root;
 	uint64_t horizon;
+	uint64_t word;
 	const char *const *addresses;
 	int addresses_len;
 	const char *why;
@@ -146,20 +135,20 @@ enum mesh_action_type {
 	/* Close `link` once its output is written (1 s at most), and forget it; `why` is for
 	 * the log. */
 	MESH_ACTION_CLOSE,
-	/* Both HELLOs are there: `link` to `node` may carry queries. */
+	/* Both HELLOs are there: `link` to `node` may carry queries, and rows unless it
+	 * `is_rowless`. The other table's `root` and number of rows (`rows_len`) then. */
 	MESH_ACTION_LINK_UP,
 	/* It was up and has ended: what queries it carried are cut off. */
 	MESH_ACTION_LINK_DOWN,
 	/* `node` is now in `state`. */
 	MESH_ACTION_NODE_STATE,
-	/* Verify and merge `rows` from `link`; what changed comes back as ROWS_CHANGED. */
+	/* Verify and merge `rows` from `link`; what changed comes back as ROWS_CHANGED.
+	 * `is_sync`: a comparison of tables found them. */
 	MESH_ACTION_DELIVER_ROWS,
-	/* As soon as the output of `link` is below its low mark, read a page of the table
-	 * from `cursor` (zeros: from its beginning) and answer with TABLE_READ. One at a time
-	 * for each link. */
-	MESH_ACTION_READ_TABLE,
-	/* The whole table of `link` has been delivered. */
-	MESH_ACTION_TABLE_RECEIVED,
+	/* The heartbeat of `link`, which carries rows, told this `word`. */
+	MESH_ACTION_ROOT_HEARD,
+	/* A frame of a comparison of tables from `link`: `frame`, its payload a message. */
+	MESH_ACTION_SYNC,
 	/* A query frame from `link` for dispatch: `frame` (wire_read_query()). */
 	MESH_ACTION_QUERY,
 	/* Our incarnation was raised: another node held us for dead. Keep it for the next
@@ -176,7 +165,10 @@ struct mesh_action {
 	struct bytes data;
 	struct bytes rows;
 	struct wire_frame frame;
-	uint8_t cursor[MESH_CURSOR_BYTES];
+	bool is_rowless, is_sync;
+	struct u128 root;
+	uint64_t rows_len;
+	uint64_t word;
 	uint64_t incarnation;
 	const char *address;
 	const char *why;
@@ -225,7 +217,6 @@ struct mesh_stats {
 	uint64_t received_frames[WIRE_CLASSES];
 	uint64_t skipped_frames; /* of unknown types */
 	uint64_t refused_links;	 /* by HELLO or for malformed frames */
-	uint64_t tables_asked;
 	int links_up;
 };
 void mesh_stats(const struct mesh *m, struct mesh_stats *ret_stats);

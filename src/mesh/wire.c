@@ -33,8 +33,10 @@ wire_class_of(uint8_t type)
 		return WIRE_CLASS_HELLO;
 	if (type == WIRE_HEARTBEAT)
 		return WIRE_CLASS_HEARTBEAT;
-	if (type >= WIRE_ROWS_ASK && type <= WIRE_ROWS_END)
+	if (type == WIRE_ROWS)
 		return WIRE_CLASS_ROWS;
+	if (type == WIRE_SYNC || type == WIRE_SYNC_ROWS)
+		return WIRE_CLASS_SYNC;
 	return wire_type_is_query(type) ? WIRE_CLASS_QUERY : WIRE_CLASS_CONTROL;
 }
 
@@ -254,9 +256,9 @@ wire_read_u64(struct bytes payload, uint64_t *ret_v)
 }
 
 void
-wire_put_heartbeat(struct buf *out, uint64_t root, enum wire_status belief)
+wire_put_heartbeat(struct buf *out, uint64_t word, enum wire_status belief)
 {
-	wire_put_u64(out, WIRE_HEARTBEAT, (uint8_t)belief & WIRE_FLAGS_STATUS, root);
+	wire_put_u64(out, WIRE_HEARTBEAT, (uint8_t)belief & WIRE_FLAGS_STATUS, word);
 }
 
 void
@@ -294,19 +296,20 @@ wire_read_goodbye(struct bytes payload, uint8_t *ret_reason,
 }
 
 void
-wire_put_rows(struct buf *out, struct bytes rows)
+wire_put_rows(struct buf *out, enum wire_type type, struct bytes rows)
 {
+	assert(type == WIRE_ROWS || type == WIRE_SYNC_ROWS);
 	while (rows.len > WIRE_PAYLOAD_BYTES_MAX) {
-		wire_put_frame(out, WIRE_ROWS, WIRE_FLAG_MUST | WIRE_FLAG_MORE,
+		wire_put_frame(out, (uint8_t)type, WIRE_FLAG_MUST | WIRE_FLAG_MORE,
 			       bytes_of(rows.data, WIRE_PAYLOAD_BYTES_MAX));
 		rows.data += WIRE_PAYLOAD_BYTES_MAX;
 		rows.len -= WIRE_PAYLOAD_BYTES_MAX;
 	}
-	wire_put_frame(out, WIRE_ROWS, WIRE_FLAG_MUST, rows);
+	wire_put_frame(out, (uint8_t)type, WIRE_FLAG_MUST, rows);
 }
 
 void
-wire_put_rows_end(struct buf *out, uint64_t rows)
+wire_put_sync(struct buf *out, struct bytes message)
 {
-	wire_put_u64(out, WIRE_ROWS_END, WIRE_FLAG_MUST, rows);
+	wire_put_frame(out, WIRE_SYNC, WIRE_FLAG_MUST, message);
 }

@@ -10,15 +10,17 @@
  * versions add fields there).
  *
  *   HELLO         who, which cluster, which constants, which table (struct wire_hello)
- *   HEARTBEAT     root u64: the first half of the sender's table root; flags: what the
+ *   HEARTBEAT     word u64: the first 56 bits of the sender's settled root, and the last
+ *                 byte of the epoch for which it is settled (sync_word()); flags: what the
  *                 sender believes of the receiver (enum wire_status); 12 bytes in all
  *   PING, PONG    token u64, given back unchanged
  *   GOODBYE       reason u8 (enum wire_goodbye) | text: why the link ends
- *   ROWS_ASK      send me your whole table
- *   ROWS          row key and row state (crdt/codec.h), repeated to the end. A state too
- *                 long for one frame travels alone, in several frames with WIRE_FLAG_MORE
- *                 in all but the last; frames of other types may stand between them
- *   ROWS_END      rows u64: the whole table has been sent, this many rows
+ *   ROWS          rows that changed: row key and row state (crdt/codec.h), repeated to the
+ *                 end. A state too long for one frame travels alone, in several frames with
+ *                 WIRE_FLAG_MORE in all but the last; frames of other types may stand
+ *                 between them
+ *   SYNC          a message of a comparison of tables (sync/wire.h)
+ *   SYNC_ROWS     as ROWS: rows that such a comparison found
  *
  * Queries: qid is chosen by the node that asks and is unique on the link while it lives.
  *
@@ -69,9 +71,9 @@ enum wire_type {
 	WIRE_PING = 3,
 	WIRE_PONG = 4,
 	WIRE_GOODBYE = 5,
-	WIRE_ROWS_ASK = 16,
-	WIRE_ROWS = 17,
-	WIRE_ROWS_END = 18,
+	WIRE_ROWS = 16,
+	WIRE_SYNC = 17,
+	WIRE_SYNC_ROWS = 18,
 	WIRE_QUERY_OPEN = 32,
 	WIRE_QUERY_BODY = 33,
 	WIRE_QUERY_GO = 34,
@@ -183,13 +185,14 @@ int wire_reader_next(struct wire_reader *r, struct bytes *input,
 /* Append one frame. */
 void wire_put_frame(struct buf *out, uint8_t type, uint8_t flags, struct bytes payload);
 void wire_put_hello(struct buf *out, const struct wire_hello *h);
-void wire_put_heartbeat(struct buf *out, uint64_t root, enum wire_status belief);
+void wire_put_heartbeat(struct buf *out, uint64_t word, enum wire_status belief);
 void wire_put_ping(struct buf *out, enum wire_type ping_or_pong, uint64_t token);
 /* `text` is cut at WIRE_GOODBYE_BYTES_MAX. */
 void wire_put_goodbye(struct buf *out, enum wire_goodbye reason, const char *text);
-/* Encoded rows, any length: as many frames as it takes. */
-void wire_put_rows(struct buf *out, struct bytes rows);
-void wire_put_rows_end(struct buf *out, uint64_t rows);
+/* Encoded rows, any length: as many frames as it takes, ROWS or SYNC_ROWS. */
+void wire_put_rows(struct buf *out, enum wire_type type, struct bytes rows);
+/* A whole message, at most WIRE_PAYLOAD_BYTES_MAX. */
+void wire_put_sync(struct buf *out, struct bytes message);
 
 void wire_put_query_open(struct buf *out, uint64_t qid, const struct query_head *head);
 void wire_put_query_body(struct buf *out, uint64_t qid, struct bytes part, bool is_last);
@@ -204,7 +207,7 @@ void wire_put_reply_error(struct buf *out, uint64_t qid, const struct query_erro
 /* Read a payload: 0 or -OCF_EMALFORMED. HELLO checks form only: foreign clusters and other
  * versions are for its reader to judge. */
 int wire_read_hello(struct bytes payload, struct wire_hello *ret_h);
-/* HEARTBEAT, PING, PONG, ROWS_END. */
+/* HEARTBEAT, PING, PONG. */
 int wire_read_u64(struct bytes payload, uint64_t *ret_v);
 /* `ret_text` gets printable characters only, and a NUL. */
 int wire_read_goodbye(struct bytes payload, uint8_t *ret_reason,

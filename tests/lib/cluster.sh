@@ -139,6 +139,19 @@ sees_worker() { # NODE ID
 sees_no_worker() { # NODE ID
 	at "$1" ocf workers --json | jq -e --arg id "$2" 'all(.[]; .id != $id)'
 }
+sees_ready_worker() { # NODE ID
+	at "$1" ocf workers --json | jq -e --arg id "$2" 'any(.[]; .id == $id and .state == "ready")'
+}
+node_root() { # NODE
+	at "$1" ocf status --json | jq -r '.table.root + " " + (.table.rows | tostring)'
+}
+tables_are_equal() { # NODE…
+	local node first
+	first=$(node_root "$1")
+	for node in "$@"; do
+		[ -n "$first" ] && [ "$(node_root "$node")" = "$first" ] || return 1
+	done
+}
 
 # n1 makes the cluster, n2 … join it; all are told of each other.
 cluster_start() { # COUNT

@@ -3,8 +3,9 @@ if HAVE_CUNIT
 check_PROGRAMS += %D%/test-sim-mesh %D%/test-sim-dispatch %D%/test-sim-sync
 TESTS += %D%/test-sim-mesh %D%/test-sim-dispatch %D%/test-sim-sync
 %C%_test_sim_mesh_SOURCES = %D%/test-sim-mesh.c \
+	%D%/mesh-sync.c %D%/mesh-sync.h %D%/mesh-table.c %D%/mesh-table.h \
 	%D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
-%C%_test_sim_mesh_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+%C%_test_sim_mesh_LDADD = $(TEST_LIBS) src/mesh/libmesh.a $(SYNC_LIBS)
 %C%_test_sim_dispatch_SOURCES = %D%/test-sim-dispatch.c \
 	%D%/dispatch-world.c %D%/dispatch-world.h %D%/dispatch-clients.c \
 	%D%/sim.c %D%/sim.h

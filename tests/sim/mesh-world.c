@@ -9,13 +9,12 @@
 #include "base/mem.h"
 #include "lib/tap.h"
 #include "mesh/mesh.h"
+#include "sim/mesh-sync.h"
 #include "sim/mesh-world.h"
 #include "sim/sim.h"
 
 enum {
-	ROWS_MAX = 400,
 	STREAMS_MAX = 20000,
-	ROW_HEADER = 8, /* number u32, length u32 of what follows */
 };
 
 struct world;
@@ -27,8 +26,8 @@ struct node {
 	bool is_running;
 	uint32_t life;
 	struct mesh *mesh;
-	bool rows[ROWS_MAX]; /* what its disk holds */
-	struct u128 root;
+	struct mesh_table table; /* what its disk holds */
+	struct mesh_sync sync;
 	ms_t tick_at;
 	bool is_pumping;
 	struct sim_process process;
@@ -36,7 +35,6 @@ struct node {
 	ms_t seen_at[MESH_WORLD_NODES_MAX];
 	int verdicts; /* states told, in all */
 	uint64_t sent[WIRE_CLASSES];
-	int tables;
 };
 
 /* One direction of arrival at `end[i]`. A stream that was cut silently carries nothing more
@@ -56,6 +54,7 @@ struct world {
 	struct stream *streams;
 	int streams_len;
 	int next_row;
+	ms_t stamps[MESH_ROWS_MAX];
 	bool blocked[MESH_WORLD_NODES_MAX][MESH_WORLD_NODES_MAX];
 	bool is_quiet;
 	ms_t latency;
@@ -203,37 +202,14 @@ node_dial(struct node *n, const struct mesh_action *a)
 
 /* Rows. */
 
-static bool
-node_learn(struct node *n, uint32_t row)
-{
-	uint64_t h = hash64(bytes_of(&row, sizeof(row)), 7);
-
-	assert(row < ROWS_MAX);
-	if (n->rows[row])
-		return false;
-	n->rows[row] = true;
-	n->root = u128_add(n->root, (struct u128){ h, ~h });
-	return true;
-}
-
-/* Every 12th row is longer than a frame. */
-static void
-row_put(struct buf *out, uint32_t row)
-{
-	uint32_t len = row % 12 == 11 ? 100000 : row % 700;
-
-	buf_put_u32(out, row);
-	buf_put_u32(out, len);
-	memset(buf_extend(out, len), (int)(row & 0xff), len);
-}
-
 static void
 node_tell_root(struct node *n)
 {
-	struct mesh_event e = { .type = MESH_EVENT_ROOT, .root = n->root };
+	struct mesh_event e = { .type = MESH_EVENT_ROOT,
+				.root = n->table.root.sum,
+				.rows_len = n->table.root.count,
+				.word = mesh_sync_word(&n->sync) };
 
-	for (int i = 0; i < ROWS_MAX; i++)
-		e.rows_len += n->rows[i];
 	node_step(n, &e);
 }
 
@@ -260,13 +236,10 @@ node_merge(struct sim *sim, void *arg, void *data)
 	if (!n->is_running || n->life != m->life)
 		return;
 	while (r.len > 0 && !r.failed) {
-		uint32_t row = reader_u32(&r), len = reader_u32(&r);
-		struct bytes rest = reader_take(&r, len);
+		uint32_t row = mesh_row_read(&r);
 
-		CU_ASSERT_FATAL(!r.failed && row < ROWS_MAX);
-		CU_ASSERT_FATAL(len == 0 || rest.data[len - 1] == (row & 0xff));
-		if (node_learn(n, row))
-			row_put(&changed, row);
+		if (mesh_table_add(&n->table, row))
+			mesh_row_put(&changed, row);
 	}
 	CU_ASSERT(reader_done(&r));
 	e.rows = buf_bytes(&changed);
@@ -290,39 +263,32 @@ node_deliver(struct node *n, const struct mesh_action *a)
 	       m);
 }
 
-static void
-node_read_table(struct node *n, const struct mesh_action *a)
-{
-	struct mesh_event e = { .type = MESH_EVENT_TABLE_READ, .link = a->link };
-	uint32_t row = get_be32(a->cursor);
-	struct buf page = BUF_INIT;
-
-	for (; row < ROWS_MAX && page.len < MESH_TABLE_PAGE_BYTES; row++) {
-		/* A long row travels alone. */
-		if (n->rows[row] && row % 12 == 11 && page.len > 0)
-			break;
-		if (!n->rows[row])
-			continue;
-		row_put(&page, row);
-		e.rows_len++;
-	}
-	e.rows = buf_bytes(&page);
-	e.is_last = row == ROWS_MAX;
-	put_be32(e.cursor, row);
-	node_step(n, &e);
-	buf_fini(&page);
-}
-
 /* Nodes. */
 
 static void
-node_send(struct node *n, const struct mesh_action *a)
+node_send(struct node *n, uint64_t link, enum wire_class class, struct bytes data)
 {
-	int end, stream = stream_of(n->world, n, a->link, &end);
+	int end, stream = stream_of(n->world, n, link, &end);
 
-	n->sent[a->class] += a->data.len;
+	n->sent[class] += data.len;
 	if (stream >= 0)
-		stream_put(n->world, stream, 1 - end, a->data.data, a->data.len, false);
+		stream_put(n->world, stream, 1 - end, data.data, data.len, false);
+}
+
+static void
+node_send_sync(void *arg, uint64_t link, struct bytes frames)
+{
+	node_send(arg, link, WIRE_CLASS_SYNC, frames);
+}
+
+static void
+node_reject(void *arg, uint64_t link, const char *why)
+{
+	struct mesh_event e = { .type = MESH_EVENT_LINK_REJECT,
+				.link = link,
+				.why = why };
+
+	node_step(arg, &e);
 }
 
 static void
@@ -350,7 +316,7 @@ node_do(struct node *n, const struct mesh_action *a)
 		node_dial(n, a);
 		break;
 	case MESH_ACTION_SEND:
-		node_send(n, a);
+		node_send(n, a->link, a->class, a->data);
 		break;
 	case MESH_ACTION_CLOSE:
 		CU_ASSERT(a->why[0] != '\0');
@@ -366,12 +332,13 @@ node_do(struct node *n, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_DELIVER_ROWS:
 		node_deliver(n, a);
+		mesh_sync_hear(&n->sync, a);
 		break;
-	case MESH_ACTION_READ_TABLE:
-		node_read_table(n, a);
-		break;
-	case MESH_ACTION_TABLE_RECEIVED:
-		n->tables++;
+	case MESH_ACTION_LINK_UP:
+	case MESH_ACTION_LINK_DOWN:
+	case MESH_ACTION_ROOT_HEARD:
+	case MESH_ACTION_SYNC:
+		mesh_sync_hear(&n->sync, a);
 		break;
 	default:
 		break;
@@ -389,6 +356,7 @@ node_tick(struct sim *sim, void *arg, void *data)
 	    sim_keep(&n->process, node_tick, arg, NULL, 0))
 		return;
 	n->tick_at = 0;
+	node_tell_root(n); /* what is settled changes with the time */
 	node_step(n, &e);
 }
 
@@ -399,7 +367,7 @@ node_step(struct node *n, struct mesh_event *e)
 	struct mesh_action a;
 	ms_t due;
 
-	e->wall_ms = sim->now + 1000000000;
+	e->wall_ms = sim->now + MESH_SYNC_WALL_MS;
 	mesh_step(n->mesh, sim->now, e);
 	if (n->is_pumping)
 		return;
@@ -434,6 +402,7 @@ node_start(struct node *n)
 
 	snprintf(config.address, sizeof(config.address), "n%d", n->index);
 	n->mesh = mesh_new(&config, w->sim.now);
+	mesh_sync_start(&n->sync, &n->id);
 	n->is_running = true;
 	n->tick_at = 0;
 	memset(n->seen, 0, sizeof(n->seen));
@@ -489,6 +458,7 @@ node_crash(struct node *n, bool is_silent)
 		}
 	}
 	mesh_free(n->mesh);
+	mesh_sync_stop(&n->sync);
 	n->mesh = NULL;
 	n->is_running = false;
 }
@@ -525,11 +495,11 @@ world_write(struct world *w, struct node *n)
 	struct buf b = BUF_INIT;
 	uint32_t row = (uint32_t)w->next_row;
 
-	if (!n->is_running || w->next_row == ROWS_MAX)
+	if (!n->is_running || w->next_row == MESH_ROWS_MAX)
 		return;
-	w->next_row++;
-	node_learn(n, row);
-	row_put(&b, row);
+	w->stamps[w->next_row++] = w->sim.now + MESH_SYNC_WALL_MS;
+	mesh_table_add(&n->table, row);
+	mesh_row_put(&b, row);
 	e.rows = buf_bytes(&b);
 	node_step(n, &e);
 	node_tell_root(n);
@@ -626,10 +596,10 @@ world_check(struct world *w)
 			if (k > i && w->nodes[k].is_running)
 				world_check_pair(w, i, k);
 		}
-		for (int row = 0; row < ROWS_MAX; row++)
+		for (int row = 0; row < MESH_ROWS_MAX; row++)
 			for (int k = 0; k < w->nodes_len; k++)
 				lacks += w->nodes[k].is_running &&
-					 w->nodes[k].rows[row] && !n->rows[row];
+					 w->nodes[k].table.has[row] && !n->table.has[row];
 		if (lacks > 0)
 			tap_note("node %d lacks %d rows", i, lacks);
 		CU_ASSERT(lacks == 0);
@@ -658,6 +628,14 @@ world_new(uint64_t seed, int nodes)
 	for (int i = 0; i < nodes; i++) {
 		w->nodes[i].world = w;
 		w->nodes[i].index = i;
+		w->nodes[i].table.stamps = w->stamps;
+		w->nodes[i].sync = (struct mesh_sync){ .sim = &w->sim,
+						       .process = &w->nodes[i].process,
+						       .table = &w->nodes[i].table,
+						       .merge_ms = w->latency,
+						       .send = node_send_sync,
+						       .reject = node_reject,
+						       .arg = &w->nodes[i] };
 		for (int k = 0; k < ID_BYTES; k++)
 			w->nodes[i].id.b[k] = (uint8_t)rng_next(&w->sim.rng);
 	}
@@ -672,6 +650,7 @@ world_free(struct world *w)
 	for (int i = 0; i < w->nodes_len; i++) {
 		sim_process_fini(&w->nodes[i].process);
 		mesh_free(w->nodes[i].mesh);
+		mesh_sync_stop(&w->nodes[i].sync);
 	}
 	free(w->streams);
 	sim_fini(&w->sim);

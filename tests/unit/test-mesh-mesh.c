@@ -18,6 +18,9 @@ struct script {
 	uint64_t link;
 	/* What was seen since the last step: */
 	char kinds[512]; /* a letter for each action */
+	bool is_rowless, is_sync;
+	struct u128 root;
+	uint64_t rows_len, word, beat;
 	char why[MESH_WHY_SIZE];
 	uint8_t types[64]; /* of the frames sent */
 	int types_len;
@@ -41,6 +44,8 @@ script_frames(struct script *s, struct bytes data)
 		s->types[s->types_len++] = f.type;
 		if (f.type == WIRE_GOODBYE)
 			s->goodbye = f.payload.data[0];
+		if (f.type == WIRE_HEARTBEAT)
+			s->beat = get_be64(f.payload.data);
 	}
 	wire_reader_fini(&r);
 }
@@ -48,7 +53,7 @@ script_frames(struct script *s, struct bytes data)
 static void
 script_do(struct script *s, const struct mesh_action *a)
 {
-	static const char letters[] = "DSCUWNRTEQI";
+	static const char letters[] = "DSCUWNRHYQI";
 	size_t n = strlen(s->kinds);
 
 	if (n + 1 < sizeof(s->kinds))
@@ -65,8 +70,17 @@ script_do(struct script *s, const struct mesh_action *a)
 		s->state = a->state;
 	if (a->type == MESH_ACTION_INCARNATION)
 		s->incarnation = a->incarnation;
-	if (a->type == MESH_ACTION_DELIVER_ROWS)
+	if (a->type == MESH_ACTION_DELIVER_ROWS) {
 		s->delivered += a->rows.len;
+		s->is_sync = a->is_sync;
+	}
+	if (a->type == MESH_ACTION_LINK_UP) {
+		s->is_rowless = a->is_rowless;
+		s->root = a->root;
+		s->rows_len = a->rows_len;
+	}
+	if (a->type == MESH_ACTION_ROOT_HEARD)
+		s->word = a->word;
 }
 
 static void
@@ -248,7 +262,7 @@ test_malformed(void)
 		size_t len;
 	} bad[] = {
 		{ WIRE_HEARTBEAT, 0, 3 }, { WIRE_PING, 0, 9 },
-		{ WIRE_ROWS, 0, 0 },	  { WIRE_ROWS_END, 0, 1 },
+		{ WIRE_ROWS, 0, 0 },	  { WIRE_SYNC_ROWS, 0, 0 },
 		{ WIRE_HELLO, 0, 50 },	  { 99, WIRE_FLAG_MUST, 2 },
 		{ WIRE_GOODBYE, 0, 0 },
 	};
@@ -288,7 +302,7 @@ test_hello_first(void)
 
 	script_start(&s);
 	script_accept(&s);
-	script_frame(&s, WIRE_ROWS_ASK, 0, NULL, 0);
+	script_frame(&s, WIRE_SYNC, 0, NULL, 0);
 	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
 	CU_ASSERT(strstr(s.why, "no HELLO") != NULL);
 	script_accept(&s);
@@ -376,8 +390,11 @@ test_clocks(void)
 	h.root.hi = 4;
 	script_greet(&s, &h);
 	CU_ASSERT(strchr(s.kinds, 'U') != NULL && s.state == MESH_NODE_ALIVE);
-	for (int i = 0; i < s.types_len; i++)
-		CU_ASSERT(s.types[i] != WIRE_ROWS_ASK);
+	CU_ASSERT(s.is_rowless);
+	script_frame(&s, WIRE_SYNC, 0, "compare", 7);
+	script_frame(&s, WIRE_SYNC_ROWS, 0, "rows", 4);
+	script_frame(&s, WIRE_HEARTBEAT, 0, "\0\0\0\0\0\0\0\4", 8);
+	CU_ASSERT(s.kinds[0] == '\0');
 	script_frame(&s, WIRE_ROWS, 0, "rows", 4);
 	CU_ASSERT(s.delivered == 0);
 	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_ROWS_CHANGED,
@@ -387,38 +404,39 @@ test_clocks(void)
 	script_end(&s);
 }
 
+/* What the comparison of tables needs is handed on: roots, messages, rows. */
 static void
-test_table(void)
+test_sync(void)
 {
 	struct wire_hello h;
 	struct script s;
 
 	script_start(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_ROOT,
+					     .root = { 1, 2 },
+					     .word = 0x1234567800000042 });
 	script_accept(&s);
 	h = script_hello(&s);
-	h.root.hi = 4;
+	h.root = (struct u128){ 4, 5 };
+	h.rows = 6;
 	script_greet(&s, &h);
-	CU_ASSERT(s.types[s.types_len - 1] == WIRE_ROWS_ASK);
+	CU_ASSERT(!s.is_rowless && s.root.hi == 4 && s.root.lo == 5 && s.rows_len == 6);
+	script_frame(&s, WIRE_HEARTBEAT, 0, "\0\0\0\0\0\0\0\4", 8);
+	CU_ASSERT(strcmp(s.kinds, "H") == 0 && s.word == 4);
+	script_frame(&s, WIRE_SYNC, 0, "compare", 7);
+	CU_ASSERT(strcmp(s.kinds, "Y") == 0);
+	/* Two long rows, of both kinds, each in the gaps of the other. */
 	script_frame(&s, WIRE_ROWS, WIRE_FLAG_MORE, "begin", 5);
 	CU_ASSERT(s.delivered == 0);
-	script_frame(&s, WIRE_HEARTBEAT, 0, "\0\0\0\0\0\0\0\4", 8);
+	script_frame(&s, WIRE_SYNC_ROWS, WIRE_FLAG_MORE, "BEGI", 4);
 	script_frame(&s, WIRE_ROWS, 0, "end", 3);
-	CU_ASSERT(s.delivered == 8);
-	script_frame(&s, WIRE_ROWS_END, 0, "\0\0\0\0\0\0\0\1", 8);
-	CU_ASSERT(strcmp(s.kinds, "E") == 0);
-	script_frame(&s, WIRE_ROWS_ASK, 0, NULL, 0);
-	CU_ASSERT(strcmp(s.kinds, "T") == 0);
-	script_frame(&s, WIRE_ROWS_ASK, 0, NULL, 0);
-	CU_ASSERT(s.kinds[0] == '\0');
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TABLE_READ,
-					     .link = s.link,
-					     .rows = bytes_text("page"),
-					     .rows_len = 1 });
-	CU_ASSERT(strcmp(s.kinds, "ST") == 0 && s.types[0] == WIRE_ROWS);
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TABLE_READ,
-					     .link = s.link,
-					     .is_last = true });
-	CU_ASSERT(strcmp(s.kinds, "S") == 0 && s.types[0] == WIRE_ROWS_END);
+	CU_ASSERT(s.delivered == 8 && !s.is_sync);
+	script_frame(&s, WIRE_SYNC_ROWS, 0, "END", 3);
+	CU_ASSERT(s.delivered == 7 && s.is_sync);
+	/* Our own heartbeat tells the word of the last root. */
+	s.now += MESH_BEAT_MS;
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	CU_ASSERT(s.beat == 0x1234567800000042);
 	script_end(&s);
 }
 
@@ -584,8 +602,7 @@ static const struct tap_test tests[] = {
 	{ "a process that stood still does not take others for dead", test_own_stall },
 	{ "a node that says goodbye is dead at once", test_goodbye },
 	{ "with clocks too far apart a link carries no rows", test_clocks },
-	{ "a table is asked for when the roots differ, and sent page by page",
-	  test_table },
+	{ "roots, messages and rows of comparisons are handed on", test_sync },
 	{ "a row that goes on for ever ends the link", test_endless_row },
 	{ "PINGs without end are not answered for ever", test_pings },
 	{ "a node that started again replaces its old link and is told of its death",

@@ -130,7 +130,7 @@ test_rows_continue(void)
 	size_t got = 0;
 	int frames = 0;
 
-	wire_put_rows(&b, bytes_of(rows, len));
+	wire_put_rows(&b, WIRE_ROWS, bytes_of(rows, len));
 	input = buf_bytes(&b);
 	wire_reader_init(&r);
 	r.payload_max = WIRE_PAYLOAD_BYTES_MAX;
@@ -284,7 +284,9 @@ test_classes(void)
 {
 	CU_ASSERT(wire_class_of(WIRE_HELLO) == WIRE_CLASS_HELLO);
 	CU_ASSERT(wire_class_of(WIRE_PONG) == WIRE_CLASS_CONTROL);
-	CU_ASSERT(wire_class_of(WIRE_ROWS_END) == WIRE_CLASS_ROWS);
+	CU_ASSERT(wire_class_of(WIRE_ROWS) == WIRE_CLASS_ROWS);
+	CU_ASSERT(wire_class_of(WIRE_SYNC) == WIRE_CLASS_SYNC);
+	CU_ASSERT(wire_class_of(WIRE_SYNC_ROWS) == WIRE_CLASS_SYNC);
 	CU_ASSERT(wire_class_of(WIRE_REPLY_DATA) == WIRE_CLASS_QUERY);
 	CU_ASSERT(wire_class_of(200) == WIRE_CLASS_CONTROL);
 	for (int c = 0; c < WIRE_CLASSES; c++)

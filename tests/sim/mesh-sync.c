@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "sim/mesh-sync.h"
+
+#include "base/mem.h"
+#include "lib/tap.h"
+
+static void mesh_sync_step(struct mesh_sync *s, struct sync_event *e);
+
+static uint64_t
+mesh_sync_wall(const struct mesh_sync *s)
+{
+	return (uint64_t)(s->sim->now + MESH_SYNC_WALL_MS);
+}
+
+static void
+mesh_sync_read(struct mesh_sync *s, struct sync_job *job, uint64_t number)
+{
+	struct sync_table table = mesh_table_view(s->table);
+	struct sync_event e = { .type = SYNC_EVENT_READ_DONE,
+				.number = number,
+				.made = sync_compare(&table, job) };
+
+	mesh_sync_step(s, &e);
+}
+
+struct settle {
+	uint32_t life;
+	uint64_t number;
+};
+
+static void
+mesh_sync_settled(struct sim *sim, void *arg, void *data)
+{
+	struct mesh_sync *s = arg;
+	struct settle *settle = data;
+	struct sync_event e = { .type = SYNC_EVENT_SETTLED, .number = settle->number };
+
+	(void)sim;
+	if (s->core != NULL && s->life == settle->life &&
+	    !sim_keep(s->process, mesh_sync_settled, arg, settle, sizeof(*settle)))
+		mesh_sync_step(s, &e);
+}
+
+static void
+mesh_sync_settle(struct mesh_sync *s, uint64_t number)
+{
+	struct settle *settle = mem_alloc(sizeof(*settle));
+
+	*settle = (struct settle){ s->life, number };
+	sim_at(s->sim, s->sim->now + s->merge_ms + 1, mesh_sync_settled, s, settle);
+}
+
+static void
+mesh_sync_do(struct mesh_sync *s, const struct sync_action *a)
+{
+	struct buf frames = BUF_INIT;
+
+	switch (a->type) {
+	case SYNC_ACTION_SEND:
+		wire_put_sync(&frames, a->data);
+		s->send(s->arg, a->link, buf_bytes(&frames));
+		break;
+	case SYNC_ACTION_SEND_ROWS:
+		wire_put_rows(&frames, WIRE_SYNC_ROWS, a->rows);
+		s->send(s->arg, a->link, buf_bytes(&frames));
+		break;
+	case SYNC_ACTION_READ:
+		mesh_sync_read(s, a->job, a->number);
+		break;
+	case SYNC_ACTION_SETTLE:
+		mesh_sync_settle(s, a->number);
+		break;
+	case SYNC_ACTION_REJECT:
+		tap_note("rejected: %s", a->why);
+		CU_FAIL("honest nodes do not reject each other");
+		s->reject(s->arg, a->link, a->why);
+		break;
+	case SYNC_ACTION_DONE:
+		CU_ASSERT((a->result->rc == 0) == (a->result->why[0] == '\0'));
+		break;
+	}
+	buf_fini(&frames);
+}
+
+static void
+mesh_sync_tick(struct sim *sim, void *arg, void *data)
+{
+	struct mesh_sync *s = arg;
+	struct sync_event e = { .type = SYNC_EVENT_TICK };
+
+	(void)data;
+	if (s->core == NULL || s->tick_at == 0 || s->tick_at > sim->now ||
+	    sim_keep(s->process, mesh_sync_tick, arg, NULL, 0))
+		return;
+	s->tick_at = 0;
+	mesh_sync_step(s, &e);
+}
+
+static void
+mesh_sync_step(struct mesh_sync *s, struct sync_event *e)
+{
+	struct sync_action a;
+	ms_t due;
+
+	e->wall_ms = mesh_sync_wall(s);
+	sync_step(s->core, s->sim->now, e);
+	if (s->is_pumping)
+		return;
+	s->is_pumping = true;
+	while (sync_next(s->core, &a))
+		mesh_sync_do(s, &a);
+	s->is_pumping = false;
+	due = sync_due(s->core);
+	if (s->tick_at == 0 || due < s->tick_at) {
+		s->tick_at = due > s->sim->now ? due : s->sim->now;
+		sim_at(s->sim, s->tick_at, mesh_sync_tick, s, NULL);
+	}
+}
+
+void
+mesh_sync_start(struct mesh_sync *s, const struct id *self)
+{
+	struct sync_config config = { .self = *self,
+				      .seed = rng_next(&s->sim->rng),
+				      .interval_ms = MS_MINUTE };
+
+	s->core = sync_new(&config, s->sim->now);
+	s->life++;
+	s->tick_at = 0;
+}
+
+void
+mesh_sync_stop(struct mesh_sync *s)
+{
+	sync_free(s->core);
+	s->core = NULL;
+}
+
+uint64_t
+mesh_sync_word(const struct mesh_sync *s)
+{
+	uint64_t epoch = sync_epoch(mesh_sync_wall(s));
+	struct sync_table table = mesh_table_view(s->table);
+	struct sync_digest settled;
+
+	table.root(table.arg, epoch, &settled);
+	return sync_word(settled.sum, epoch);
+}
+
+void
+mesh_sync_hear(struct mesh_sync *s, const struct mesh_action *a)
+{
+	struct sync_event e = { .type = SYNC_EVENT_LINK_DOWN,
+				.link = a->link,
+				.node = a->node };
+	struct sync_table table = mesh_table_view(s->table);
+	struct reader r = reader_of(a->rows);
+
+	switch (a->type) {
+	case MESH_ACTION_LINK_UP:
+		e.type = SYNC_EVENT_LINK_UP;
+		e.theirs = (struct sync_digest){ a->root, a->rows_len };
+		e.ours = s->table->root;
+		break;
+	case MESH_ACTION_ROOT_HEARD:
+		if (!sync_word_epoch(a->word, sync_epoch(mesh_sync_wall(s)), &e.epoch))
+			return;
+		e.type = SYNC_EVENT_ROOT;
+		table.root(table.arg, e.epoch, &e.ours);
+		e.ours.sum.hi &= ~UINT64_C(0xff);
+		e.theirs.sum.hi = a->word & ~UINT64_C(0xff);
+		break;
+	case MESH_ACTION_SYNC:
+		e.type = SYNC_EVENT_FRAME;
+		e.data = a->frame.payload;
+		break;
+	case MESH_ACTION_DELIVER_ROWS:
+		if (!a->is_sync)
+			return;
+		e.type = SYNC_EVENT_ROWS;
+		for (; r.len > 0; e.len++)
+			mesh_row_read(&r);
+		break;
+	default:
+		break;
+	}
+	mesh_sync_step(s, &e);
+}

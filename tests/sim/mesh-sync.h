@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sync core of a simulated node: between the mesh core's links and the node's table, as
+ * src/daemon/repair.c is between real ones. */
+#ifndef OCF_TESTS_SIM_MESH_SYNC_H
+#define OCF_TESTS_SIM_MESH_SYNC_H
+
+#include "mesh/mesh.h"
+#include "sim/mesh-table.h"
+#include "sim/sim.h"
+
+enum { MESH_SYNC_WALL_MS = 1000000000 }; /* the wall clock when virtual time begins */
+
+struct mesh_sync {
+	/* The node's, set before mesh_sync_start(). */
+	struct sim *sim;
+	struct sim_process *process;
+	struct mesh_table *table;
+	ms_t merge_ms; /* within which rows that came are merged */
+	void (*send)(void *arg, uint64_t link, struct bytes frames);
+	void (*reject)(void *arg, uint64_t link, const char *why);
+	void *arg;
+
+	struct sync *core; /* NULL: stopped */
+	uint32_t life;
+	ms_t tick_at;
+	bool is_pumping;
+};
+
+void mesh_sync_start(struct mesh_sync *s, const struct id *self);
+void mesh_sync_stop(struct mesh_sync *s);
+/* LINK_UP, LINK_DOWN, ROOT_HEARD, SYNC, and DELIVER_ROWS once they were handed on. */
+void mesh_sync_hear(struct mesh_sync *s, const struct mesh_action *a);
+/* What heartbeats are to tell. */
+uint64_t mesh_sync_word(const struct mesh_sync *s);
+
+#endif
