@@ -81,3 +81,22 @@ AC_DEFUN([OCF_FUZZING], [
 	AM_CONDITIONAL([FUZZING], [test "x$enable_fuzzing" = xyes])
 	AC_SUBST([FUZZ_FLAGS])
 ])
+
+# OCF_DIR(variable, default, what): a folder that --with-VARIABLE names; `no` leaves its files
+# out. The defaults are under the prefix, so that an installation never writes beside it;
+# a distribution names the real ones.
+AC_DEFUN([OCF_DIR], [
+	AC_ARG_WITH([$1], [AS_HELP_STRING([--with-$1=DIR], [$3 @<:@$2@:>@])],
+		[], [with_$1=yes])
+	AS_CASE([$with_$1], [yes], [$1='$2'], [no], [$1=], [$1=$with_$1])
+	AM_CONDITIONAL([INSTALL_]m4_toupper([$1]), [test "x$$1" != x])
+	AC_SUBST([$1])
+])
+
+AC_DEFUN([OCF_DIRS], [
+	OCF_DIR([systemdsystemunitdir], [${prefix}/lib/systemd/system], [systemd's units])
+	OCF_DIR([sysusersdir], [${prefix}/lib/sysusers.d], [systemd's users])
+	OCF_DIR([tmpfilesdir], [${prefix}/lib/tmpfiles.d], [systemd's folders])
+	OCF_DIR([bashcompletiondir], [${datadir}/bash-completion/completions],
+		[completions of bash])
+])

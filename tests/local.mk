@@ -27,18 +27,27 @@ dist_check_SCRIPTS += \
 	%D%/system/disk.sh \
 	%D%/system/drain.sh \
 	%D%/system/http.sh \
+	%D%/system/install.sh \
 	%D%/system/invitation.sh \
 	%D%/system/many.sh \
 	%D%/system/missing.sh \
 	%D%/system/query.sh \
+	%D%/system/service.sh \
 	%D%/system/strangers.sh \
 	%D%/system/streams.sh
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
-	%D%/system/demo.sh \
+	%D%/system/demo.sh %D%/system/installed.sh \
 	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
 	%D%/data/README %D%/data/page.png %D%/data/page.txt \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
+
+# The installed programs, beside what automake asks of each (--help and --version).
+installcheck-local:
+	$(AM_V_at)$(AM_TESTS_ENVIRONMENT) \
+	OCF_TEST_PROGRAMS='$(DESTDIR)$(sbindir):$(DESTDIR)$(bindir)' \
+	OCF_TEST_MANUALS='$(DESTDIR)$(mandir)' OCF_TEST_CONF='$(DESTDIR)$(sysconfdir)/ocf/ocf.conf' \
+		$(SHELL) $(top_srcdir)/tests/run $(top_srcdir)/tests/system/installed.sh
 
 # Checks that need no build, with whatever tools are there (./bootstrap dev installs them).
 .PHONY: lint format

@@ -108,11 +108,12 @@ enum {
 	OPTION_DATA,
 	OPTION_JSON,
 	OPTION_NO_HEADINGS,
-	OPTION_HELP,
-	OPTIONS_MAX = 32, /* of one command, common ones included */
+	OPTIONS_MAX = 32,	  /* of one command, common ones included */
+	OPTIONS_BEFORE = 1 << 16, /* beside enum command_flags: no command yet */
 };
 
-/* The command's own options come first, so that its --data wins over the common one. */
+/* The command's own options come first, so that its --data wins over the common one. Before
+ * the command (it is NULL then) stand those that any command takes. */
 static void
 cli_merge_options(const struct cli *cli, const struct option *own,
 		  struct option ret_all[OPTIONS_MAX])
@@ -121,7 +122,8 @@ cli_merge_options(const struct cli *cli, const struct option *own,
 		struct option option;
 		int flags; /* of the commands that take it; 0 = all */
 	} common[] = {
-		{ { "help", no_argument, NULL, OPTION_HELP }, 0 },
+		{ { "help", no_argument, NULL, CLI_OPTION_HELP }, 0 },
+		{ { "version", no_argument, NULL, CLI_OPTION_VERSION }, OPTIONS_BEFORE },
 		{ { "socket", required_argument, NULL, OPTION_SOCKET }, COMMAND_ASKS },
 		{ { "url", required_argument, NULL, OPTION_URL }, COMMAND_ASKS },
 		{ { "json", no_argument, NULL, OPTION_JSON }, COMMAND_LISTS },
@@ -129,25 +131,58 @@ cli_merge_options(const struct cli *cli, const struct option *own,
 		  COMMAND_LISTS },
 		{ { "data", required_argument, NULL, OPTION_DATA }, 0 },
 	};
-	size_t len = 0, own_len;
+	int flags = cli->command != NULL ? cli->command->flags : ~0;
 	bool has_data = false;
+	size_t len = 0;
 
 	for (; own != NULL && own[len].name != NULL; len++) {
 		assert(len < OPTIONS_MAX - 1);
 		has_data = has_data || strcmp(own[len].name, "data") == 0;
 		ret_all[len] = own[len];
 	}
-	own_len = len;
 	for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++) {
-		if (common[i].flags != 0 && !(cli->command->flags & common[i].flags))
+		if (common[i].flags != 0 && !(flags & common[i].flags))
 			continue;
 		if (has_data && common[i].option.val == OPTION_DATA)
 			continue;
 		assert(len < OPTIONS_MAX - 1);
 		ret_all[len++] = common[i].option;
 	}
-	assert(len > own_len);
 	ret_all[len] = (struct option){ NULL, 0, NULL, 0 };
+}
+
+/* Take a common option; false for any other. */
+static bool
+cli_take_common(struct cli *cli, int c)
+{
+	switch (c) {
+	case OPTION_SOCKET:
+		cli->socket = optarg;
+		return true;
+	case OPTION_URL:
+		cli->url = optarg;
+		return true;
+	case OPTION_DATA:
+		cli->data = optarg;
+		return true;
+	case OPTION_JSON:
+		cli->is_json = true;
+		return true;
+	case OPTION_NO_HEADINGS:
+		cli->no_headings = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What getopt's sentences begin with. */
+static const char *
+cli_name(const struct cli *cli, char name[64])
+{
+	snprintf(name, 64, "ocf%s%s", cli->command != NULL ? " " : "",
+		 cli->command != NULL ? cli->command->name : "");
+	return name;
 }
 
 int
@@ -161,39 +196,40 @@ cli_option(struct cli *cli, int argc, char **argv, const char *shorts,
 
 	if (current != cli->command) {
 		current = cli->command;
-		snprintf(name, sizeof(name), "ocf %s", cli->command->name);
 		optind = 0; /* glibc: begin anew */
 	}
+	cli_name(cli, name);
 	argv[0] = name;
 	cli_merge_options(cli, own, all);
 	while ((c = getopt_long(argc, argv, shorts, all, NULL)) != -1) {
-		switch (c) {
-		case OPTION_SOCKET:
-			cli->socket = optarg;
-			break;
-		case OPTION_URL:
-			cli->url = optarg;
-			break;
-		case OPTION_DATA:
-			cli->data = optarg;
-			break;
-		case OPTION_JSON:
-			cli->is_json = true;
-			break;
-		case OPTION_NO_HEADINGS:
-			cli->no_headings = true;
-			break;
-		case OPTION_HELP:
+		if (cli_take_common(cli, c))
+			continue;
+		if (c == CLI_OPTION_HELP && cli->command != NULL) {
 			command_help(cli->command);
 			exit(EXIT_SUCCESS);
-		case '?':
-			fprintf(stderr, "Try 'ocf %s --help'.\n", cli->command->name);
-			exit(EXIT_STATUS_USAGE);
-		default:
-			return c;
 		}
+		if (c == '?') {
+			fprintf(stderr, "Try '%s --help'.\n", name);
+			exit(EXIT_STATUS_USAGE);
+		}
+		return c;
 	}
 	return -1;
+}
+
+void
+cli_check_common(const struct cli *cli)
+{
+	int flags = cli->command->flags;
+
+	if (!(flags & COMMAND_LISTS) && (cli->is_json || cli->no_headings))
+		cli_usage_error(cli, "%s is for commands that list something",
+				cli->is_json ? "--json" : "--no-headings");
+	if (!(flags & COMMAND_ASKS) && (cli->socket != NULL || cli->url != NULL))
+		cli_usage_error(cli,
+				"%s is for commands that ask a daemon; this one "
+				"works on the data folder",
+				cli->socket != NULL ? "--socket" : "--url");
 }
 
 int

@@ -42,12 +42,22 @@ struct command {
 extern const struct command commands[];
 const struct command *command_find(const char *name);
 
+/* What cli_option() returns before a command for --help and --version. */
+enum {
+	CLI_OPTION_HELP = 0x2000,
+	CLI_OPTION_VERSION,
+};
+
 /* Options that a command has beside the common ones, as getopt_long(3) wants them; values
  * below 256 are short options, listed in `shorts` too ("" without any). Returns the
  * option's value, or -1 at the end, with optind at the first argument. The common ones
- * are taken care of; a wrong one or --help ends the program. */
+ * are taken care of; a wrong one or --help ends the program. While `cli->command` is NULL
+ * all common ones are taken, and --help and --version are the caller's. */
 int cli_option(struct cli *cli, int argc, char **argv, const char *shorts,
 	       const struct option *own);
+/* Ends the program with a usage error when an option was given before the command that it
+ * does not take. */
+void cli_check_common(const struct cli *cli);
 /* How many arguments are left. Ends the program with a usage error unless it is within
  * [min, max]. */
 int cli_arguments(const struct cli *cli, int argc, char **argv, int min, int max);

@@ -18,6 +18,22 @@ bin_PROGRAMS += %D%/ocf
 %C%_ocf_LDADD = %D%/libcli.a src/table/libtable.a store/libstore.a crdt/libcrdt.a \
 	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(SMARTCOLS_LIBS) $(CURL_LIBS)
 
+# One completion for all programs; bash looks for it by each one's name.
+EXTRA_DIST += %D%/completion/ocf
+if INSTALL_BASHCOMPLETIONDIR
+bashcompletion_DATA = %D%/completion/ocf
+COMPLETION_NAMES = ocf-sync ocf-worker ocfd
+install-data-hook:
+	$(AM_V_at)for name in $(COMPLETION_NAMES); do \
+		rm -f "$(DESTDIR)$(bashcompletiondir)/$$name" && \
+		$(LN_S) ocf "$(DESTDIR)$(bashcompletiondir)/$$name" || exit 1; \
+	done
+uninstall-hook:
+	$(AM_V_at)for name in $(COMPLETION_NAMES); do \
+		rm -f "$(DESTDIR)$(bashcompletiondir)/$$name"; \
+	done
+endif
+
 if HAVE_CUNIT
 check_PROGRAMS += tests/unit/test-cli-words
 TESTS += tests/unit/test-cli-words

@@ -33,7 +33,7 @@ const struct command commands[] = {
 	{ "status", "", "this node, its cluster and its table at a glance", "",
 	  COMMAND_ASKS | COMMAND_LISTS, cmd_status },
 	{ "nodes", "[--all]", "the cluster's nodes",
-	  "      --all              also those that are gone\n",
+	  "  -a, --all              also those that are gone\n",
 	  COMMAND_ASKS | COMMAND_LISTS, cmd_nodes },
 	{ "workers", "", "the workers of all nodes", "", COMMAND_ASKS | COMMAND_LISTS,
 	  cmd_workers },
@@ -67,15 +67,15 @@ main_help(FILE *out)
 		fprintf(out, "  %-9s %s\n", c->name, c->summary);
 	fprintf(out,
 		"\n'ocf help COMMAND' tells more about each.\n\n"
-		"Options of every command that asks the daemon:\n"
+		"Options, before the command or after it, where it takes them:\n"
 		"      --socket PATH      the daemon's socket (or $OCF_SOCKET)\n"
 		"      --url URL          a daemon over HTTP (or $OCF_URL), with "
 		"$OCF_TOKEN\n"
 		"      --data DIR         the data folder, and the socket in it\n"
-		"      --json             print the reply as JSON\n"
+		"      --json             print what is listed as JSON\n"
 		"      --no-headings      print no headings above tables\n"
-		"      --help             print help and exit\n"
-		"      --version          print the version and exit\n\n"
+		"  -h, --help             print help and exit\n"
+		"  -V, --version          print the version and exit\n\n"
 		"Exit status: 0 done, 1 failed, 2 wrong usage, 69 no daemon, 74 input or "
 		"output,\n75 try again later, 77 not allowed, 78 wrong configuration.\n\n"
 		"Manual: ocf(1).\n");
@@ -129,46 +129,14 @@ main_run_help(struct cli *cli, int argc, char **argv)
 static int
 main_parse(struct cli *cli, int argc, char **argv)
 {
-	enum {
-		OPTION_SOCKET = 256,
-		OPTION_URL,
-		OPTION_DATA,
-		OPTION_HELP,
-		OPTION_VERSION
-	};
-	static const struct option options[] = {
-		{ "socket", required_argument, NULL, OPTION_SOCKET },
-		{ "url", required_argument, NULL, OPTION_URL },
-		{ "data", required_argument, NULL, OPTION_DATA },
-		{ "help", no_argument, NULL, OPTION_HELP },
-		{ "version", no_argument, NULL, OPTION_VERSION },
-		{ NULL, 0, NULL, 0 },
-	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+hV", options, NULL)) != -1) {
-		switch (c) {
-		case OPTION_SOCKET:
-			cli->socket = optarg;
-			break;
-		case OPTION_URL:
-			cli->url = optarg;
-			break;
-		case OPTION_DATA:
-			cli->data = optarg;
-			break;
-		case 'h':
-		case OPTION_HELP:
+	while ((c = cli_option(cli, argc, argv, "+hV", NULL)) != -1) {
+		if (c == 'h' || c == CLI_OPTION_HELP)
 			main_help(stdout);
-			exit(EXIT_SUCCESS);
-		case 'V':
-		case OPTION_VERSION:
+		else
 			main_version();
-			exit(EXIT_SUCCESS);
-		default:
-			fprintf(stderr, "Try 'ocf --help'.\n");
-			exit(EXIT_STATUS_USAGE);
-		}
+		exit(EXIT_SUCCESS);
 	}
 	return optind;
 }
@@ -177,13 +145,10 @@ int
 main(int argc, char **argv)
 {
 	struct cli cli = { .command = NULL };
-	char program[] = "ocf";
 	int at, status;
 
 	file_hold_streams();
 	setlocale(LC_ALL, "");
-	if (argc > 0)
-		argv[0] = program; /* getopt's sentences begin with it */
 	at = main_parse(&cli, argc, argv);
 	if (at >= argc) {
 		main_help(stderr);
@@ -195,6 +160,7 @@ main(int argc, char **argv)
 		cli.command = command_find(argv[at]);
 		if (cli.command == NULL)
 			return main_unknown(argv[at]);
+		cli_check_common(&cli);
 		status = cli.command->run(&cli, argc - at, argv + at);
 	}
 	/* A full disk or a closed pipe behind standard output is a failure. */

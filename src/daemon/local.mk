@@ -26,6 +26,51 @@ sbin_PROGRAMS += %D%/ocfd
 	$(EVENT_LIBS) $(OPENSSL_LIBS) $(LMDB_LIBS) $(NATS_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) \
 	$(HWLOC_LIBS) $(XXHASH_LIBS) -ldl
 
+# What a system needs to run it. The unit holds the folders of this build.
+if INSTALL_SYSTEMDSYSTEMUNITDIR
+systemdsystemunit_DATA = %D%/ocfd.service
+endif
+if INSTALL_SYSUSERSDIR
+sysusers_DATA = %D%/sysusers.d/ocf.conf
+endif
+if INSTALL_TMPFILESDIR
+tmpfiles_DATA = %D%/tmpfiles.d/ocf.conf
+endif
+EXTRA_DIST += %D%/ocfd.service.in %D%/sysusers.d/ocf.conf %D%/tmpfiles.d/ocf.conf
+CLEANFILES += %D%/ocfd.service
+%D%/ocfd.service: %D%/ocfd.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) $(@D)
+	$(AM_V_at)sed -e 's|[@]sbindir@|$(sbindir)|g' -e 's|[@]sysconfdir@|$(sysconfdir)|g' \
+		$(srcdir)/src/daemon/ocfd.service.in >$@.new
+	$(AM_V_at)mv $@.new $@
+
+# The annotated ocf.conf is made of the option table, as the program tells it. It goes among
+# the documents, and where ocfd looks for it only if none is there.
+doc_DATA = %D%/ocf.conf
+EXTRA_DIST += %D%/example.awk
+CLEANFILES += %D%/ocf.conf
+%D%/ocf.conf: %D%/ocfd$(EXEEXT) %D%/example.awk
+	$(AM_V_GEN)%D%/ocfd --help >$@.help
+	$(AM_V_at)LC_ALL=C $(AWK) -f $(srcdir)/src/daemon/example.awk $@.help >$@.new
+	$(AM_V_at)rm -f $@.help && mv $@.new $@
+
+conffolder = $(sysconfdir)/ocf
+install-data-local: %D%/ocf.conf
+	$(AM_V_at)if test -e '$(DESTDIR)$(conffolder)/ocf.conf'; then \
+		echo '$(conffolder)/ocf.conf is kept; $(docdir)/ocf.conf is the new example'; \
+	else \
+		$(MKDIR_P) '$(DESTDIR)$(conffolder)' && \
+		$(INSTALL_DATA) %D%/ocf.conf '$(DESTDIR)$(conffolder)/ocf.conf'; \
+	fi
+# Only what nobody has changed since.
+uninstall-local: %D%/ocf.conf
+	$(AM_V_at)if cmp -s %D%/ocf.conf '$(DESTDIR)$(conffolder)/ocf.conf'; then \
+		rm -f '$(DESTDIR)$(conffolder)/ocf.conf' && \
+		{ rmdir '$(DESTDIR)$(conffolder)' 2>/dev/null || :; }; \
+	elif test -e '$(DESTDIR)$(conffolder)/ocf.conf'; then \
+		echo '$(conffolder)/ocf.conf was changed and is kept'; \
+	fi
+
 if HAVE_CUNIT
 check_PROGRAMS += tests/unit/test-daemon-options
 TESTS += tests/unit/test-daemon-options

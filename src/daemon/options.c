@@ -331,25 +331,40 @@ config_find(const char *section, const char *key)
 	return NULL;
 }
 
-static int
-config_unknown(const char *section, const char *key, struct errmsg *err)
+/* "section.key" of the option whose name is nearest; NULL when none is near enough to be
+ * what was meant: then at most a third of its letters differ. Free(3) it. */
+static char *
+config_nearest(const char *name)
 {
-	char *name = mem_printf("%s.%s", section, key), *best_name = NULL;
+	char *best_name = NULL;
 	int best = INT32_MAX;
 
 	for (int i = 0; i < OPTIONS; i++) {
 		char *other = mem_printf("%s.%s", options[i].section, options[i].key);
 		int distance = config_distance(name, other);
 
-		if (distance < best) {
+		if (distance < best && distance <= ((int)strlen(other) + 2) / 3) {
 			best = distance;
 			free(best_name);
 			best_name = mem_strdup(other);
 		}
 		free(other);
 	}
-	error_set(err, -EINVAL, "unknown option %s; did you mean %s?", name, best_name);
-	free(best_name);
+	return best_name;
+}
+
+static int
+config_unknown(const char *section, const char *key, struct errmsg *err)
+{
+	char *name = mem_printf("%s.%s", section, key), *nearest = config_nearest(name);
+
+	if (nearest != NULL)
+		error_set(err, -EINVAL, "unknown option %s; did you mean %s?", name,
+			  nearest);
+	else
+		error_set(err, -EINVAL, "unknown option %s; 'ocfd --help' lists them",
+			  name);
+	free(nearest);
 	free(name);
 	return -EINVAL;
 }
@@ -490,29 +505,48 @@ config_read_pair(struct config *c, const struct option *o, const char *where,
 	return rc == 0 ? 0 : error_prefix(err, rc, "%s", where);
 }
 
+/* The variable is told as such: OCF_HTTP_LISTEN for http.listen. */
+static int
+config_unknown_variable(const char *name, const char *dotted, struct errmsg *err)
+{
+	char *nearest = config_nearest(dotted);
+
+	for (char *p = nearest; p != NULL && *p != '\0'; p++)
+		*p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
+	if (nearest != NULL)
+		error_set(err, -EINVAL,
+			  "unknown environment variable %s; did you mean OCF_%s?", name,
+			  nearest);
+	else
+		error_set(err, -EINVAL,
+			  "unknown environment variable %s: OCF_ variables are options "
+			  "such as OCF_HTTP_LISTEN, and 'ocfd --help' lists those",
+			  name);
+	free(nearest);
+	return -EINVAL;
+}
+
 /* "OCF_HTTP_MAX_BODY" is http.max_body: the first underscore after OCF_ ends the section.
  */
 static int
 config_read_variable(struct config *c, const char *name, const char *value,
 		     struct errmsg *err)
 {
-	char *lower = mem_strdup(name + strlen("OCF_")), *key;
-	const struct option *o;
+	char *dotted = mem_strdup(name + strlen("OCF_")), *dot;
+	const struct option *o = NULL;
 	int rc;
 
-	for (char *p = lower; *p != '\0'; p++)
+	for (char *p = dotted; *p != '\0'; p++)
 		*p = (char)tolower((unsigned char)*p);
-	key = strchr(lower, '_');
-	if (key != NULL)
-		*key++ = '\0';
-	o = key != NULL ? config_find(lower, key) : NULL;
-	if (o != NULL) {
-		rc = config_read_pair(c, o, name, value, err);
-	} else {
-		rc = config_unknown(lower, key != NULL ? key : "", err);
-		error_prefix(err, rc, "environment variable %s", name);
+	dot = strchr(dotted, '_');
+	if (dot != NULL) {
+		*dot = '\0';
+		o = config_find(dotted, dot + 1);
+		*dot = '.';
 	}
-	free(lower);
+	rc = o != NULL ? config_read_pair(c, o, name, value, err)
+		       : config_unknown_variable(name, dotted, err);
+	free(dotted);
 	return rc;
 }
 

@@ -14,7 +14,8 @@
 
 # shellcheck source=tests/lib/tap.sh
 . "$(dirname "${BASH_SOURCE[0]}")/tap.sh"
-PATH="$OCF_TEST_BUILDDIR/src/daemon:$OCF_TEST_BUILDDIR/src/cli:$OCF_TEST_BUILDDIR/src/worker:$PATH"
+# OCF_TEST_PROGRAMS: the folders of installed programs, instead of those of this build.
+PATH="${OCF_TEST_PROGRAMS:-$OCF_TEST_BUILDDIR/src/daemon:$OCF_TEST_BUILDDIR/src/cli:$OCF_TEST_BUILDDIR/src/worker}:$PATH"
 
 CLUSTER_LISTEN=(--http.listen=127.0.0.1:0 --peer.listen=127.0.0.1:0 --bus.listen=127.0.0.1:0)
 CLUSTER_SECONDS=30  # for anything that should take a second or two

@@ -43,6 +43,8 @@ wrong "a key in no section" 78 "$file:1" --check-config
 rm "$file"
 wrong "an unknown option" 78 'http\.lisen.*http\.listen' --http.lisen=127.0.0.1:0
 OCF_HTTP_LISEN=127.0.0.1:0 wrong "an unknown variable" 78 'OCF_HTTP_LISEN.*http\.listen|OCF_HTTP_LISEN.*OCF_HTTP_LISTEN' --check-config
+OCF_FOO=1 wrong "a variable like no option" 78 'OCF_FOO.*ocfd --help'
+wrong "an option like no other" 78 'frobnicate\.all.*ocfd --help' --frobnicate.all=1
 wrong "a file that is not there" 78 "$TMP/none\.conf" --config "$TMP/none.conf"
 wrong "a folder instead of a file" 78 "$TMP: Is a directory" --config "$TMP"
 wrong "no address" 78 'peer\.listen.*nowhere' --peer.listen=nowhere
@@ -93,6 +95,15 @@ run timeout 30 env XDG_CONFIG_HOME="$TMP/n1/config" XDG_STATE_HOME="$TMP/n1/stat
 	XDG_RUNTIME_DIR="$long" ocfd "${CLUSTER_LISTEN[@]}"
 is "a socket's path that is too long: exit 78" "$status" 78 || diag "$err"
 like "it says how long it may be" "$err" 107
+
+# Options of ocf may stand before the command; one that the command does not take is wrong.
+run at n1 ocf --json --socket "$TMP/none.sock" status
+is "options before the command are the command's" "$status" 69
+run at n1 ocf --json invite
+is "--json before a command that lists nothing: exit 2" "$status" 2
+like "and why" "$err" '^ocf invite: --json is for commands that list'
+run at n1 ocf --url http://localhost:1 init
+is "--url before a command that asks no daemon: exit 2" "$status" 2
 
 node_start n1
 run at n1 ocf init
