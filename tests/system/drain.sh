@@ -118,6 +118,30 @@ answered own
 like "its client is told" "$(tr -d '\r' <"$TMP/own.head")" '^HTTP/1.1 502'
 like "the log counts what was cut off" "$(cat "$TMP/n2/log")" '2 queries still run'
 
+# ---- a worker
+
+node_start n2
+wait_until "$CLUSTER_SECONDS" whole
+touch "$TMP/gate"
+wait_until "$CLUSTER_SECONDS" slow_answers
+rm "$TMP/gate"
+ask other at n1 ocf query slow --data theirs
+wait_until "$CLUSTER_SECONDS" runs n2 1
+kill -TERM "${WORKER_PID[slow]}"
+worker_drains() {
+	at n1 ocf workers --json | jq -e 'any(.[]; .id == "slow" and .state == "draining")'
+}
+ok "a worker that is told to stop drains, and all are told" wait_until "$CLUSTER_SECONDS" worker_drains
+run at n1 ocf query slow --data x
+is "it gets nothing new" "$status" 75
+touch "$TMP/gate"
+answered other
+is "what it had is answered" "$(cat "$TMP/other.status") $(cat "$TMP/other.out")" "0 theirs"
+program_wait "worker slow" "${WORKER_PID[slow]}"
+is "then it exits 0" "${PROGRAM_STATUS[worker slow]}" 0
+ok "and its row is gone" wait_until "$CLUSTER_SECONDS" sees_no_worker n1 slow
+node_stop n2
+
 # ---- nothing to wait for
 
 node_start n2

@@ -609,6 +609,38 @@ test_stop(void)
 	bench_close(&b);
 }
 
+static void
+test_drain(void)
+{
+	struct bench b;
+	struct raw idle;
+
+	bench_open(&b, (struct http_server_config){ 0 });
+	raw_open(&idle, b.loop, http_server_address(b.server, 1));
+	raw_send(&idle, GET("/a"));
+	raw_send(&b.raw, GET("/later"));
+	while (b.last == NULL || http_server_exchanges(b.server) != 1)
+		raw_turn(&b.raw);
+	http_server_drain(b.server);
+	bench_expect(&b, 200, "later");
+	CU_ASSERT(bench_says_close(&b));
+	CU_ASSERT(raw_ends(&b.raw));
+	while (idle.in.len == 0 && !idle.is_eof)
+		raw_turn(&idle);
+	buf_clear(&idle.in);
+	CU_ASSERT(raw_ends(&idle));
+	raw_close(&idle);
+	/* Who comes now is answered, once. */
+	raw_close(&b.raw);
+	bench_connect(&b);
+	raw_send(&b.raw, GET("/b"));
+	bench_expect(&b, 200, NULL);
+	CU_ASSERT(bench_says_close(&b));
+	CU_ASSERT(raw_ends(&b.raw));
+	CU_ASSERT_EQUAL(http_server_unsent(b.server), 0);
+	bench_close(&b);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -630,6 +662,7 @@ main(int argc, char **argv)
 		{ "a header with a line end is not sent", test_header_injection },
 		{ "slow heads, bodies, readers and idle connections end", test_timeouts },
 		{ "connections above the cap wait", test_connection_cap },
+		{ "draining goes on answering, once a connection", test_drain },
 		{ "stopping ends idle connections and lets replies finish", test_stop },
 	};
 
