@@ -30,6 +30,7 @@ dist_check_SCRIPTS += \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
 	%D%/system/many.sh \
+	%D%/system/members.sh \
 	%D%/system/missing.sh \
 	%D%/system/query.sh \
 	%D%/system/service.sh \

@@ -182,6 +182,18 @@ links_find(const struct links *links, uint64_t number)
 	return l;
 }
 
+/* Close a link that takes nothing any more, and so no goodbye. */
+static void
+links_drop(struct links *links, struct link *l, const char *why)
+{
+	struct mesh_event event = { .type = MESH_EVENT_LINK_CLOSED,
+				    .link = l->number,
+				    .why = why };
+
+	link_free(l);
+	links_step(links, &event);
+}
+
 static void
 links_send(struct links *links, uint64_t number, enum wire_class class,
 	   struct bytes frames)
@@ -194,7 +206,7 @@ links_send(struct links *links, uint64_t number, enum wire_class class,
 	*links->sent_bytes[class] += frames.len;
 	buf_put_bytes(&l->queues[q], frames);
 	if (l->queues[q].len - l->sent[q] > links_queue_caps[q]) {
-		links_reject(links, number, "it takes its frames too slowly");
+		links_drop(links, l, "it takes its frames too slowly");
 		return;
 	}
 	if (l->is_open)

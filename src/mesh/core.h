@@ -43,6 +43,7 @@ struct mesh_node {
 	int fails;	      /* dials and short links in a row */
 	int turn;	      /* of its addresses */
 	ms_t next_dial;
+	ms_t banished_until; /* links are refused: it sent what it must not */
 };
 
 struct mesh_seed {

@@ -207,6 +207,8 @@ mesh_link_close(struct mesh *m, struct mesh_link *l, enum wire_goodbye reason,
 	}
 	if (reason == WIRE_GOODBYE_REFUSED || reason == WIRE_GOODBYE_MALFORMED)
 		m->stats.refused_links++;
+	if (reason == WIRE_GOODBYE_MALFORMED && l->node != NULL)
+		l->node->banished_until = m->now + MESH_BANISH_MS;
 	item = mesh_act(m, MESH_ACTION_CLOSE, l->id);
 	if (l->node != NULL)
 		item->action.node = l->node->id;
@@ -311,6 +313,11 @@ mesh_link_opened(struct mesh *m, const struct mesh_event *e)
 	else if (n->is_gone)
 		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
 				"the node is no member any more");
+	else if (n->banished_until > m->now)
+		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
+				"it sent what it must not and may come back in %lld s",
+				(long long)((n->banished_until - m->now + MS_SECOND - 1) /
+					    MS_SECOND));
 	else if (!l->is_inbound && n->link != 0)
 		mesh_link_close(m, l, WIRE_GOODBYE_DUPLICATE, "%s",
 				wire_goodbye_text(WIRE_GOODBYE_DUPLICATE));

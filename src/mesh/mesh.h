@@ -61,7 +61,10 @@ enum {
 	MESH_LATE_MS = MS_SECOND,
 	MESH_CLOCK_SKEW_MS = 5 * MS_MINUTE, /* beyond it a link carries no rows */
 	MESH_PAGE_BYTES = 48 * 1024,	    /* of rows, that change at once */
-	MESH_PINGS_MAX = 16,		    /* a second from one peer */
+	/* No link with a node that sent what it must not; half of MESH_DIAL_CAP_MS, which is
+	 * how long that node itself waits at least. */
+	MESH_BANISH_MS = MESH_DIAL_CAP_MS / 2,
+	MESH_PINGS_MAX = 16, /* a second from one peer */
 };
 
 enum mesh_state {

@@ -280,6 +280,52 @@ test_malformed(void)
 	}
 }
 
+/* One that sent what it must not is refused for a while, however it comes, and is not dialled
+ * earlier either. */
+static void
+test_banished(void)
+{
+	const char *addresses[] = { "10.0.0.9:1" };
+	struct script s;
+	ms_t from;
+
+	script_up(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					     .node = s.peer,
+					     .addresses = addresses,
+					     .addresses_len = 1 });
+	from = s.now;
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_REJECT,
+					     .link = s.link,
+					     .why = "nonsense" });
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
+	s.now = from + MESH_BANISH_MS - 1;
+	script_accept(&s);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_REFUSED);
+	CU_ASSERT(strstr(s.why, "may come back in 1 s") != NULL);
+	s.now = from + MESH_BANISH_MS;
+	script_accept(&s);
+	CU_ASSERT(s.types_len == 1 && s.types[0] == WIRE_HELLO);
+	script_end(&s);
+
+	script_up(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					     .node = s.peer,
+					     .addresses = addresses,
+					     .addresses_len = 1 });
+	from = s.now;
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_REJECT,
+					     .link = s.link,
+					     .why = "nonsense" });
+	s.dialled = 0;
+	while (s.dialled == 0 && s.now < from + MS_MINUTE) {
+		s.now++;
+		script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	}
+	CU_ASSERT(s.dialled != 0 && s.now >= from + MESH_BANISH_MS);
+	script_end(&s);
+}
+
 static void
 test_skipped(void)
 {
@@ -305,6 +351,7 @@ test_hello_first(void)
 	script_frame(&s, WIRE_SYNC, 0, NULL, 0);
 	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
 	CU_ASSERT(strstr(s.why, "no HELLO") != NULL);
+	s.now += MESH_BANISH_MS;
 	script_accept(&s);
 	by = s.now + MESH_HELLO_MS;
 	script_wait(&s, by); /* its node is given up first */
@@ -596,6 +643,7 @@ static const struct tap_test tests[] = {
 	{ "another cluster, node, version or constants are refused with a reason",
 	  test_refusals },
 	{ "a malformed frame closes the link with a reason", test_malformed },
+	{ "who sends what it must not is refused for a while", test_banished },
 	{ "an unknown frame that need not be understood is skipped", test_skipped },
 	{ "a link begins with HELLO, within its time", test_hello_first },
 	{ "a silent link is closed after 7 s and its node dead 2 s later", test_silence },
