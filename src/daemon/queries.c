@@ -335,9 +335,7 @@ queries_step(struct queries *qs, const struct dispatch_event *event)
 static void
 queries_on_timer(void *arg)
 {
-	struct dispatch_event event = { .type = DISPATCH_EVENT_TICK };
-
-	queries_step(arg, &event);
+	queries_step(arg, &(struct dispatch_event){ .type = DISPATCH_EVENT_TICK });
 }
 
 /* ---- from clients ---- */
@@ -691,18 +689,22 @@ queries_drain(struct queries *qs, bool is_draining)
 void
 queries_stop(struct queries *qs)
 {
-	struct dispatch_event event = { .type = DISPATCH_EVENT_STOP };
+	queries_step(qs, &(struct dispatch_event){ .type = DISPATCH_EVENT_STOP });
+}
 
-	queries_step(qs, &event);
+static struct dispatch_stats
+queries_stats(const struct queries *qs)
+{
+	struct dispatch_stats stats;
+
+	dispatch_stats(qs->dispatch, &stats);
+	return stats;
 }
 
 int
 queries_running(const struct queries *qs)
 {
-	struct dispatch_stats stats;
-
-	dispatch_stats(qs->dispatch, &stats);
-	return stats.queries;
+	return queries_stats(qs).queries;
 }
 
 /* ---- views and life ---- */
@@ -710,9 +712,8 @@ queries_running(const struct queries *qs)
 json_t *
 queries_status_json(const struct queries *qs)
 {
-	struct dispatch_stats stats;
+	struct dispatch_stats stats = queries_stats(qs);
 
-	dispatch_stats(qs->dispatch, &stats);
 	return json_pack("{s:i, s:i, s:i}", "queued", stats.queued, "running",
 			 stats.running, "forwarded", stats.forwarded);
 }
@@ -720,31 +721,19 @@ queries_status_json(const struct queries *qs)
 static double
 queries_read_queued(void *arg)
 {
-	struct queries *qs = arg;
-	struct dispatch_stats stats;
-
-	dispatch_stats(qs->dispatch, &stats);
-	return stats.queued;
+	return queries_stats(arg).queued;
 }
 
 static double
 queries_read_running(void *arg)
 {
-	struct queries *qs = arg;
-	struct dispatch_stats stats;
-
-	dispatch_stats(qs->dispatch, &stats);
-	return stats.running;
+	return queries_stats(arg).running;
 }
 
 static double
 queries_read_buffered(void *arg)
 {
-	struct queries *qs = arg;
-	struct dispatch_stats stats;
-
-	dispatch_stats(qs->dispatch, &stats);
-	return (double)stats.buffered_bytes;
+	return (double)queries_stats(arg).buffered_bytes;
 }
 
 static void
