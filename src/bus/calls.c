@@ -164,6 +164,31 @@ bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
 	}
 }
 
+void
+bus_calls_doubt(struct bus_calls *calls, struct registry *reg,
+		const struct registry_worker *w)
+{
+	struct registry_worker *other;
+	struct bus_call *call;
+	char subject[BUS_SUBJECT_SIZE];
+
+	for (other = registry_first(reg); other != NULL && !w->pub.is_direct;
+	     other = other->hh.next) {
+		if (other->pub.is_direct)
+			continue;
+		DL_FOREACH (other->calls, call) {
+			for (int i = 0; i < w->pub.services_len; i++) {
+				bus_protocol_subject(w->pub.services[i].name, subject);
+				if (call->is_doubtful || call->is_cancelled ||
+				    strcmp(call->subject, subject) != 0)
+					continue;
+				call->is_doubtful = true;
+				call->heard_ms = loop_now(calls->loop);
+			}
+		}
+	}
+}
+
 /* Tell the daemon what a call of its own must not tell it, if there is anything. */
 static bool
 call_kick(struct bus_calls *calls, struct bus_call *call)

@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libbus.a
 	%D%/announce.c %D%/announce.h \
 	%D%/bus.c %D%/bus.h \
 	%D%/calls.c %D%/calls.h %D%/calls-private.h \
+	%D%/clients.c %D%/clients.h \
 	%D%/conn.c %D%/conn.h \
 	%D%/protocol.c %D%/protocol.h \
 	%D%/registry.c %D%/registry.h \
