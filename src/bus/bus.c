@@ -182,7 +182,7 @@ bus_on_vanished(void *arg, struct registry_worker *w)
 	char id[LIMIT_WORKER_ID_BYTES_MAX + 1];
 
 	/* A legacy worker whose connection stands may listen again; only its calls end. */
-	if (w->is_legacy) {
+	if (w->pub.is_legacy) {
 		bus_calls_fail_worker(bus->calls, w, "nobody listens on its subject");
 		return;
 	}

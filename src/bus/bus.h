@@ -62,6 +62,7 @@ struct bus_worker {
 			 * the number of its connection on the server of now */
 	int slots;	  /* queries at once; 1 for a worker that announced no slots */
 	bool is_direct;	  /* has a subject of its own, so it knows parts and cancel */
+	bool is_legacy;	  /* of the 2023 protocol */
 	bool is_draining; /* takes no more queries */
 	int services_len; /* at least 1 */
 	const struct bus_service *services;

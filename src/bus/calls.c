@@ -114,7 +114,7 @@ bus_calls_control(struct bus_calls *calls, const struct bus_call *call, const ch
 	json_t *message;
 	char *text;
 
-	if (calls->conn == NULL || call->w->is_legacy)
+	if (calls->conn == NULL || call->w->pub.is_legacy)
 		return;
 	message = json_pack("{s:s,s:s}", "op", op, "id", call->req_id);
 	if (n > 0)

@@ -329,7 +329,7 @@ registry_add(struct registry *reg, ms_t now, struct announce *a, bool is_found)
 		lost = registry_find_lost(reg, a);
 	w = mem_calloc(1, sizeof(*w));
 	w->pub.id = a->id;
-	w->is_legacy = a->is_legacy;
+	w->pub.is_legacy = a->is_legacy;
 	w->is_found = is_found;
 	a->id = NULL;
 	registry_take(w, a);
@@ -339,8 +339,7 @@ registry_add(struct registry *reg, ms_t now, struct announce *a, bool is_found)
 	HASH_ADD_KEYPTR(hh, reg->workers, w->pub.id, strlen(w->pub.id), w);
 	if (lost != NULL)
 		registry_come_back(reg, w, lost);
-	if (w->is_legacy)
-		registry_free_id(reg, w->pub.id);
+	registry_free_id(reg, w->pub.id);
 	reg->handler->up(reg->arg, w);
 	if (lost != NULL && !lost->is_told_down)
 		reg->handler->down(reg->arg, lost, "its connection ended");
@@ -359,7 +358,7 @@ registry_drop_found(struct registry *reg, const struct registry_worker *w)
 	HASH_ITER (hh, reg->workers, other, next) {
 		bool is_it = other->client_id == w->client_id;
 
-		if (!other->is_found || w->is_legacy || w->pub.is_direct)
+		if (!other->is_found || w->pub.is_legacy || w->pub.is_direct)
 			continue;
 		for (int i = 0; i < w->pub.services_len && w->client_id == 0 && !is_it;
 		     i++)
@@ -385,8 +384,13 @@ registry_announce(struct registry *reg, ms_t now, struct bytes json)
 	snprintf(id, sizeof(id), "%s", a.id);
 	w = registry_find(reg, id);
 	if (a.status == ANNOUNCE_DISCONNECTED) {
-		if (w != NULL)
+		if (w != NULL && w->pub.is_legacy == a.is_legacy)
 			registry_drop(reg, w, "it left");
+	} else if (w != NULL && w->pub.is_legacy != a.is_legacy) {
+		error_set(&err, 0,
+			  "worker `%s`: a worker that announces %s `v` has this id", id,
+			  a.is_legacy ? "with" : "without");
+		rc = registry_warn(reg, now, &err);
 	} else if (w == NULL) {
 		rc = registry_add(reg, now, &a, false);
 	} else {
@@ -439,7 +443,7 @@ registry_bus_up(struct registry *reg, ms_t now)
 {
 	for (struct registry_worker *w = reg->workers; w != NULL; w = w->hh.next) {
 		w->heard_ms = now;
-		if (w->is_legacy)
+		if (w->pub.is_legacy)
 			continue;
 		w->client_id = w->client_id_before = 0;
 		registry_contest(reg, w, false);
@@ -454,7 +458,7 @@ registry_expire(struct registry *reg, ms_t now)
 	HASH_ITER (hh, reg->workers, w, next) {
 		ms_t limit = BUS_HEARTBEATS_MISSED * w->heartbeat_ms;
 
-		if (w->is_legacy)
+		if (w->pub.is_legacy)
 			continue;
 		if (now - w->heard_ms > limit) {
 			registry_drop(reg, w, "it missed three heartbeats");
@@ -473,7 +477,7 @@ registry_knows(const struct registry *reg, const struct registry_client *client)
 	for (const struct registry_worker *w = reg->workers; w != NULL; w = w->hh.next) {
 		if (w->client_id == client->id)
 			return true;
-		if (w->is_legacy || w->pub.is_direct || w->client_id != 0)
+		if (w->pub.is_legacy || w->pub.is_direct || w->client_id != 0)
 			continue;
 		/* It may be this one, which does not say its number. */
 		for (int i = 0; i < client->services_len; i++)
@@ -502,7 +506,8 @@ registry_found(struct registry *reg, ms_t now, const struct registry_client *cli
 
 	for (int i = 0; i < client->services_len; i++)
 		a.services[i].name = mem_strdup(client->services[i]);
-	registry_add(reg, now, &a, true);
+	if (registry_find(reg, a.id) == NULL)
+		registry_add(reg, now, &a, true);
 	announce_fini(&a);
 }
 
@@ -513,7 +518,7 @@ registry_listed(struct registry *reg, ms_t now, ms_t asked,
 	struct registry_worker *w, *next;
 
 	HASH_ITER (hh, reg->workers, w, next) {
-		bool is_there = !w->is_legacy || w->heard_ms >= asked;
+		bool is_there = !w->pub.is_legacy || w->heard_ms >= asked;
 
 		for (size_t i = 0; i < n && !is_there; i++)
 			is_there = clients[i].id == w->client_id;
@@ -533,7 +538,7 @@ registry_server_new(struct registry *reg)
 
 	HASH_ITER (hh, reg->workers, w, next) {
 		w->client_id = w->client_id_before = 0;
-		if (!w->is_legacy)
+		if (!w->pub.is_legacy)
 			continue;
 		HASH_DEL(reg->workers, w);
 		DL_APPEND(reg->lost, w);
@@ -550,8 +555,8 @@ registry_remember(struct registry *reg, const struct bus_worker *former)
 
 	for (int i = 0; i < former->services_len; i++)
 		services[i].name = mem_strdup(former->services[i].name);
-	w->is_legacy = true;
 	w->pub = *former;
+	w->pub.is_legacy = true;
 	w->pub.id = mem_strdup(former->id);
 	w->pub.services = services;
 	w->pub.metadata = mem_strdup(former->metadata);

@@ -38,11 +38,10 @@ struct bus_call;
 struct registry_worker {
 	struct bus_worker pub; /* what the daemon sees; texts owned */
 	char *machine;	       /* its hardware without what changes all the time */
-	bool is_legacy;
-	bool is_found;	    /* legacy: known by its subscriptions alone */
-	bool is_told_down;  /* legacy, lost: its id was another's meanwhile */
-	bool said_draining; /* beside what is_contested makes of it */
-	uint64_t client_id; /* of its connection; 0 not known */
+	bool is_found;	       /* legacy: known by its subscriptions alone */
+	bool is_told_down;     /* legacy, lost: its id was another's meanwhile */
+	bool said_draining;    /* beside what is_contested makes of it */
+	uint64_t client_id;    /* of its connection; 0 not known */
 	uint64_t client_id_before;
 	bool is_contested; /* both announce this id */
 	ms_t contested_ms; /* the last time that they took turns */
