@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libhttp.a
 	%D%/access.c %D%/access.h \
 	%D%/api.c %D%/api.h \
 	%D%/exchange.c %D%/exchange.h \
+	%D%/legacy.c %D%/legacy.h \
 	%D%/metrics.c %D%/metrics.h \
 	%D%/parse.c %D%/parse.h \
 	%D%/problem.c %D%/problem.h \
