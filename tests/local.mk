@@ -6,6 +6,11 @@ check_LIBRARIES += %D%/lib/libtest.a
 endif
 EXTRA_DIST += %D%/run %D%/skips.txt
 
+# A worker of the 2023 protocol, for system/legacy.sh: plain sockets, nothing of ours.
+check_PROGRAMS += %D%/system/old-worker
+%C%_system_old_worker_SOURCES = %D%/system/old-worker.c
+%C%_system_old_worker_LDADD =
+
 dist_check_SCRIPTS += \
 	%D%/lint/layers.sh \
 	%D%/lint/manuals.sh \
@@ -17,6 +22,7 @@ dist_check_SCRIPTS += \
 	%D%/system/disk.sh \
 	%D%/system/http.sh \
 	%D%/system/invitation.sh \
+	%D%/system/legacy.sh \
 	%D%/system/many.sh \
 	%D%/system/missing.sh \
 	%D%/system/query.sh \
