@@ -50,8 +50,8 @@ enum {
 	API_ADMIN_BODY_BYTES_MAX = 64 * 1024,
 	/* A query of the 2023 original: what one message to its workers may hold. */
 	API_INFERENCE_BODY_BYTES_MAX = 512 * 1024,
-	/* Its answer, which is gathered and becomes one JSON text: what one message of a
-	 * worker may hold, and no more than a node can spare for many at once. */
+	/* Its answer, which is gathered and becomes one JSON text: the largest whole reply
+	 * that the bus takes. */
 	API_INFERENCE_REPLY_BYTES_MAX = 8 * 1024 * 1024,
 };
 
