@@ -11,6 +11,11 @@ check_PROGRAMS += %D%/lib/member
 %C%_lib_member_SOURCES = %D%/lib/member.c
 %C%_lib_member_LDADD = src/mesh/libmesh.a crdt/libcrdt.a $(NET_LIBS)
 
+# A worker of the 2023 protocol, for system/legacy.sh: plain sockets, nothing of ours.
+check_PROGRAMS += %D%/system/old-worker
+%C%_system_old_worker_SOURCES = %D%/system/old-worker.c
+%C%_system_old_worker_LDADD =
+
 dist_check_SCRIPTS += \
 	%D%/lint/layers.sh \
 	%D%/lint/manuals.sh \
@@ -29,6 +34,7 @@ dist_check_SCRIPTS += \
 	%D%/system/http.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
+	%D%/system/legacy.sh \
 	%D%/system/many.sh \
 	%D%/system/members.sh \
 	%D%/system/missing.sh \

@@ -32,6 +32,7 @@ announce_fini(struct announce *a)
 	free(a->id);
 	free(a->metadata);
 	free(a->hardware);
+	free(a->machine);
 	*a = (struct announce){ 0 };
 }
 
@@ -156,30 +157,50 @@ announce_object(const json_t *root, const char *name, char **ret, struct errmsg 
 	return 0;
 }
 
-/* 2023's `gpus`, beside or instead of `hardware`. The free and used memory change with
- * every announcement; the table holds what a machine has, not what it does. */
-static int
-announce_hardware(const json_t *root, struct announce *a, struct errmsg *err)
+static json_t *
+announce_gpus(const json_t *gpus, bool with_use)
 {
-	const json_t *gpus = json_object_get(root, "gpus");
-	json_t *hardware, *list;
-	int rc;
+	static const char *const fields[] = { "name", "memory", "memory_free",
+					      "memory_used" };
+	json_t *list = json_array();
 
-	if (gpus != NULL && !json_is_array(gpus))
-		return announce_bad(err, "`gpus` must be an array");
-	if (json_object_get(root, "hardware") != NULL || json_array_size(gpus) == 0)
-		return announce_object(root, "hardware", &a->hardware, err);
-	list = json_array();
 	for (size_t i = 0; i < json_array_size(gpus); i++) {
 		const json_t *gpu = json_array_get(gpus, i);
 		json_t *kept = json_object();
 
-		json_object_set(kept, "name", json_object_get(gpu, "name"));
-		json_object_set(kept, "memory", json_object_get(gpu, "memory"));
+		for (size_t k = 0; k < (with_use ? 4 : 2); k++)
+			if (json_object_get(gpu, fields[k]) != NULL)
+				json_object_set(kept, fields[k],
+						json_object_get(gpu, fields[k]));
 		json_array_append_new(list, kept);
 	}
-	hardware = json_pack("{s:{s:o}}", "hardware", "gpus", list);
+	return list;
+}
+
+/* 2023's `gpus`, beside or instead of `hardware`. The free and used memory change with
+ * every announcement; the table holds what a machine has, not what it does. Only a legacy
+ * worker's are kept, as it says them once. */
+static int
+announce_hardware(const json_t *root, struct announce *a, struct errmsg *err)
+{
+	const json_t *gpus = json_object_get(root, "gpus");
+	json_t *hardware;
+	int rc = 0;
+
+	if (gpus != NULL && !json_is_array(gpus))
+		return announce_bad(err, "`gpus` must be an array");
+	if (json_object_get(root, "hardware") != NULL || json_array_size(gpus) == 0) {
+		rc = announce_object(root, "hardware", &a->hardware, err);
+		if (rc == 0)
+			a->machine = mem_strdup(a->hardware);
+		return rc;
+	}
+	hardware = json_pack("{s:{s:o}, s:{s:o}}", "hardware", "gpus",
+			     announce_gpus(gpus, a->is_legacy), "machine", "gpus",
+			     announce_gpus(gpus, false));
 	rc = announce_object(hardware, "hardware", &a->hardware, err);
+	if (rc == 0)
+		rc = announce_object(hardware, "machine", &a->machine, err);
 	json_decref(hardware);
 	return rc;
 }
@@ -281,6 +302,25 @@ announce_name(const json_t *root, struct errmsg *ret)
 		error_set(ret, 0, "a worker that does not say who it is");
 }
 
+/* The same from what is no JSON: whoever looks for the culprit needs its number. */
+static void
+announce_guess_name(struct bytes text, struct errmsg *ret)
+{
+	static const char field[] = "client_id";
+	const uint8_t *at = memmem(text.data, text.len, field, strlen(field)), *end;
+	int len = 0;
+
+	if (at == NULL)
+		return;
+	end = text.data + text.len;
+	for (at += strlen(field); at < end && strchr("\"': \t", *at) != NULL && *at != 0;)
+		at++;
+	while (at + len < end && at[len] >= '0' && at[len] <= '9' && len < 19)
+		len++;
+	if (len > 0)
+		error_set(ret, 0, "the worker of connection %.*s", len, (const char *)at);
+}
+
 int
 announce_parse(struct bytes json, struct announce *ret_announce, struct errmsg *err)
 {
@@ -297,10 +337,12 @@ announce_parse(struct bytes json, struct announce *ret_announce, struct errmsg *
 				    json.len, REGISTRY_ANNOUNCE_BYTES_MAX);
 	root = json_loadb((const char *)json.data, json.len, JSON_REJECT_DUPLICATES,
 			  &where);
-	if (root == NULL)
+	if (root == NULL) {
+		announce_guess_name(json, &who);
 		return announce_bad(err,
-				    "a worker's announcement is not JSON: %s, at byte %d",
-				    where.text, where.position);
+				    "%s: its announcement is not JSON: %s, at byte %d",
+				    who.text, where.text, where.position);
+	}
 	announce_name(root, &who);
 	rc = json_is_object(root)
 		     ? announce_fields(root, &a, err)

@@ -24,7 +24,8 @@ struct announce {
 	int services_len;
 	struct bus_service *services;
 	char *metadata; /* compact JSON objects */
-	char *hardware; /* without the memory counters that change all the time */
+	char *machine; /* the hardware without memory counters that change all the time */
+	char *hardware; /* the same; of a legacy worker with them, as it says them once */
 };
 
 /* 0, or -OCF_EMALFORMED with `err` naming the worker (as far as it said who it is) and the

@@ -6,7 +6,7 @@
  *
  * Up, in order: server listens -> connected -> (not ours alone? ask `ocf.node` who has this
  * bus) -> subscribe -> a word to ourselves comes back -> `ocf.hello` -> state BUS_UP -> three
- * heartbeats -> BUS_SETTLED. */
+ * heartbeats -> the list of connections (clients.c) -> BUS_SETTLED. */
 #include "config.h"
 
 #include "bus/bus.h"
@@ -24,6 +24,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "bus/calls.h"
+#include "bus/clients.h"
 #include "bus/conn.h"
 #include "bus/protocol.h"
 #include "bus/registry.h"
@@ -33,7 +34,7 @@ enum {
 	BUS_TICK_MS = MS_SECOND,
 	/* How long another node on the same bus has to say that it is there. */
 	BUS_NODE_WAIT_MS = 500,
-	BUS_CONNECTIONS_MAX = 65536, /* of the connection list we ask for */
+	BUS_SETTLE_WAIT_MS = MS_SECOND, /* then the list is asked for once more */
 	BUS_URL_SIZE = 256,
 };
 
@@ -50,17 +51,18 @@ struct bus {
 
 	struct bus_server *server;
 	struct bus_conn *conn;
-	struct bus_conn *sys; /* into the system account; embedded only */
+	uint64_t own_id;	     /* of conn, as the server numbers it */
+	struct bus_clients *clients; /* embedded only */
 	struct bus_sub *status_sub, *node_sub;
 	struct bus_sub *inbox_sub; /* external only */
 	struct bus_sub *barrier_sub;
-	struct bus_sub *ended_sub, *list_sub; /* of sys */
-	ms_t list_asked_ms;
 	char inbox[64];	  /* for the answers to what we ask */
 	char barrier[64]; /* where we write to ourselves; see bus_begin_end() */
 
 	enum bus_state state;
-	bool is_asking;		  /* who has this bus? */
+	bool is_asking;	  /* who has this bus? */
+	bool is_settling; /* the list of connections settles it */
+	ms_t settling_ms;
 	struct loop_timer *timer; /* the answer's limit; then the settling */
 	struct loop_timer *tick;
 	struct registry *reg;
@@ -127,6 +129,33 @@ bus_on_worker_down(void *arg, struct registry_worker *w, const char *reason)
 	bus->handler->worker_down(bus->arg, w->pub.id, reason);
 	bus_calls_fail_worker(bus->calls, w, reason);
 	bus_calls_detach(bus->calls, w);
+	bus_calls_doubt(bus->calls, bus->reg, w);
+}
+
+static void
+bus_on_worker_lost(void *arg, struct registry_worker *w)
+{
+	struct bus *bus = arg;
+
+	bus_calls_fail_worker(bus->calls, w, "the bus was lost");
+	bus_calls_detach(bus->calls, w);
+}
+
+/* The one that had the id leaves, if it knows the word. */
+static void
+bus_on_worker_replaced(void *arg, struct registry_worker *w, uint64_t by)
+{
+	struct bus *bus = arg;
+	char subject[BUS_SUBJECT_SIZE];
+	json_t *message = json_pack("{s:s,s:s,s:I}", "op", "replaced", "id", w->pub.id,
+				    "client_id", (json_int_t)by);
+	char *text = json_dumps(message, JSON_COMPACT);
+
+	snprintf(subject, sizeof(subject), BUS_SUBJECT_CONTROL "%s", w->pub.id);
+	if (text != NULL && bus->conn != NULL)
+		bus_conn_publish(bus->conn, subject, NULL, NULL, bytes_text(text));
+	free(text);
+	json_decref(message);
 }
 
 static void
@@ -141,6 +170,8 @@ static const struct registry_handler bus_registry_handler = {
 	.up = bus_on_worker_up,
 	.changed = bus_on_worker_changed,
 	.down = bus_on_worker_down,
+	.lost = bus_on_worker_lost,
+	.replaced = bus_on_worker_replaced,
 	.warning = bus_on_registry_warning,
 };
 
@@ -151,7 +182,7 @@ bus_on_vanished(void *arg, struct registry_worker *w)
 	char id[LIMIT_WORKER_ID_BYTES_MAX + 1];
 
 	/* A legacy worker whose connection stands may listen again; only its calls end. */
-	if (w->is_legacy) {
+	if (w->pub.is_legacy) {
 		bus_calls_fail_worker(bus->calls, w, "nobody listens on its subject");
 		return;
 	}
@@ -234,19 +265,28 @@ bus_attached(struct bus *bus)
 	bus_set_state(bus, BUS_UP);
 }
 
-/* The server's connections; the answer comes to bus_hear_list(). */
 static void
-bus_ask_list(struct bus *bus)
+bus_settle(struct bus *bus)
 {
-	char request[64];
+	bus->is_settling = false;
+	registry_settle(bus->reg);
+	bus_set_state(bus, BUS_SETTLED);
+}
 
-	if (!bus_conn_is_up(bus->sys))
+/* Legacy workers, which announce once, have connected again by now: who is in the list is
+ * there. */
+static void
+bus_begin_settle(struct bus *bus)
+{
+	if (!bus->is_embedded) {
+		bus_settle(bus);
 		return;
-	bus->list_asked_ms = loop_now(bus->loop);
-	snprintf(request, sizeof(request), "{\"subscriptions\":true,\"limit\":%d}",
-		 BUS_CONNECTIONS_MAX);
-	bus_conn_publish(bus->sys, "$SYS.REQ.ACCOUNT.OCF.CONNZ", bus->inbox, NULL,
-			 bytes_text(request));
+	}
+	if (!bus->is_settling)
+		bus->settling_ms = loop_now(bus->loop);
+	bus->is_settling = true;
+	bus_clients_ask(bus->clients);
+	loop_timer_set(bus->timer, BUS_SETTLE_WAIT_MS);
 }
 
 static void
@@ -259,9 +299,7 @@ bus_on_timer(void *arg)
 	if (bus->is_asking) {
 		bus_attach(bus);
 	} else if (bus->state == BUS_UP) {
-		/* Legacy workers, which announce once, have connected again by now. */
-		bus_ask_list(bus);
-		bus_set_state(bus, BUS_SETTLED);
+		bus_begin_settle(bus);
 	}
 }
 
@@ -270,7 +308,7 @@ static void
 bus_connected(struct bus *bus)
 {
 	if (bus->is_fatal || bus->state != BUS_DOWN || !bus_conn_is_up(bus->conn) ||
-	    (bus->is_embedded && !bus_conn_is_up(bus->sys)))
+	    (bus->is_embedded && !bus_clients_is_up(bus->clients)))
 		return;
 	bus->node_sub = bus_conn_subscribe(bus->conn, BUS_SUBJECT_NODE, NULL);
 	bus->barrier_sub = bus_conn_subscribe(bus->conn, bus->barrier, NULL);
@@ -294,7 +332,7 @@ bus_disconnected(struct bus *bus, const char *reason)
 	bus_sub_free(bus->inbox_sub);
 	bus_sub_free(bus->barrier_sub);
 	bus->status_sub = bus->node_sub = bus->inbox_sub = bus->barrier_sub = NULL;
-	bus->is_asking = false;
+	bus->is_asking = bus->is_settling = false;
 	loop_timer_clear(bus->timer);
 	bus_calls_set_conn(bus->calls, NULL);
 	for (struct registry_worker *w = registry_first(bus->reg); w != NULL;
@@ -313,8 +351,10 @@ bus_disconnected(struct bus *bus, const char *reason)
 static void
 bus_on_conn_up(void *arg, uint64_t client_id)
 {
-	(void)client_id;
-	bus_connected(arg);
+	struct bus *bus = arg;
+
+	bus->own_id = client_id;
+	bus_connected(bus);
 }
 
 static void
@@ -327,14 +367,15 @@ bus_on_conn_down(void *arg, const char *reason)
  * it, and may be told first. What we send ourselves after hearing of the end comes back
  * behind all of that: then it has ended. */
 static void
-bus_begin_end(struct bus *bus, json_int_t client_id)
+bus_on_client_ended(void *arg, uint64_t client_id)
 {
+	struct bus *bus = arg;
 	char text[24];
 
-	snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, client_id);
+	snprintf(text, sizeof(text), "%" PRIu64, client_id);
 	if (bus->barrier_sub == NULL ||
 	    bus_conn_publish(bus->conn, bus->barrier, NULL, NULL, bytes_text(text)) < 0)
-		registry_client_ended(bus->reg, (uint64_t)client_id);
+		registry_client_ended(bus->reg, client_id);
 }
 
 static void
@@ -400,126 +441,70 @@ static const struct bus_conn_handler bus_conn_handler = {
 	.trouble = bus_on_trouble,
 };
 
-/* --- the system account: ends of connections --- */
+/* --- the server's clients --- */
 
 static void
-bus_on_sys_up(void *arg, uint64_t client_id)
+bus_on_clients_up(void *arg)
 {
 	struct bus *bus = arg;
 
-	(void)client_id;
-	bus->ended_sub = bus_conn_subscribe(bus->sys, "$SYS.ACCOUNT.OCF.DISCONNECT",
-					    NULL);
-	bus->list_sub = bus_conn_subscribe(bus->sys, bus->inbox, NULL);
-	registry_sees_connections(bus->reg, bus->ended_sub != NULL);
+	registry_sees_connections(bus->reg, true);
 	bus_connected(bus);
-	bus_ask_list(bus);
 }
 
 static void
-bus_on_sys_down(void *arg, const char *reason)
+bus_on_clients_down(void *arg)
 {
 	struct bus *bus = arg;
 
-	(void)reason;
-	bus_sub_free(bus->ended_sub);
-	bus_sub_free(bus->list_sub);
-	bus->ended_sub = bus->list_sub = NULL;
 	registry_sees_connections(bus->reg, false);
 }
 
 static void
-bus_hear_ended(struct bus *bus, struct bytes data)
-{
-	json_t *event = json_loadb((const char *)data.data, data.len, 0, NULL);
-	json_int_t id = json_integer_value(
-		json_object_get(json_object_get(event, "client"), "id"));
-
-	if (id > 0)
-		bus_begin_end(bus, id);
-	json_decref(event);
-}
-
-/* A legacy worker announced once, perhaps before we listened: it is known by a subscription
- * of its connection to `inference:<MODEL>`. */
-static void
-bus_find_legacy(struct bus *bus, json_int_t client_id, const json_t *subjects)
-{
-	for (size_t i = 0; i < json_array_size(subjects); i++) {
-		const char *subject = json_string_value(json_array_get(subjects, i));
-		json_t *announcement;
-		char *text;
-
-		if (subject == NULL || strncmp(subject, "inference:", 10) != 0)
-			continue;
-		announcement = json_pack("{s:s,s:I,s:s,s:[]}", "service", subject,
-					 "client_id", client_id, "status", "connected",
-					 "gpus");
-		text = json_dumps(announcement, JSON_COMPACT);
-		if (text != NULL)
-			registry_announce(bus->reg, loop_now(bus->loop),
-					  bytes_text(text));
-		free(text);
-		json_decref(announcement);
-		return;
-	}
-}
-
-static bool
-bus_knows_client(const struct bus *bus, json_int_t client_id)
-{
-	for (const struct registry_worker *w = registry_first(bus->reg); w != NULL;
-	     w = w->hh.next)
-		if (w->client_id == (uint64_t)client_id)
-			return true;
-	return false;
-}
-
-static void
-bus_hear_list(struct bus *bus, struct bytes data)
-{
-	json_t *answer = json_loadb((const char *)data.data, data.len, 0, NULL);
-	const json_t *list = json_object_get(json_object_get(answer, "data"),
-					     "connections");
-	size_t n = json_array_size(list);
-	uint64_t *ids = mem_calloc(n, sizeof(*ids));
-
-	for (size_t i = 0; i < n; i++)
-		ids[i] = (uint64_t)json_integer_value(
-			json_object_get(json_array_get(list, i), "cid"));
-	if (list != NULL)
-		registry_keep_clients(bus->reg, bus->list_asked_ms, ids, n);
-	for (size_t i = 0; i < n; i++)
-		if (!bus_knows_client(bus, (json_int_t)ids[i]))
-			bus_find_legacy(bus, (json_int_t)ids[i],
-					json_object_get(json_array_get(list, i),
-							"subscriptions_list"));
-	free(ids);
-	json_decref(answer);
-}
-
-static void
-bus_on_sys_readable(void *arg)
+bus_on_listed(void *arg, ms_t asked, const struct registry_client *clients, size_t n)
 {
 	struct bus *bus = arg;
-	struct bus_msg *msg;
+	int len = registry_len(bus->reg);
 
-	while (bus_sub_next(bus->list_sub, &msg) == BUS_NEXT_MSG) {
-		bus_hear_list(bus, bus_msg_data(msg));
-		bus_msg_free(msg);
-	}
-	while (bus_sub_next(bus->ended_sub, &msg) == BUS_NEXT_MSG) {
-		bus_hear_ended(bus, bus_msg_data(msg));
-		bus_msg_free(msg);
+	registry_listed(bus->reg, loop_now(bus->loop), asked, clients, n);
+	/* One found may have ended before we were told who it was. */
+	if (registry_len(bus->reg) > len)
+		bus_clients_ask(bus->clients);
+	if (bus->is_settling && asked >= bus->settling_ms) {
+		loop_timer_clear(bus->timer);
+		bus_settle(bus);
 	}
 }
 
-static const struct bus_conn_handler bus_sys_handler = {
-	.up = bus_on_sys_up,
-	.down = bus_on_sys_down,
-	.readable = bus_on_sys_readable,
+static const struct bus_clients_handler bus_clients_handler = {
+	.up = bus_on_clients_up,
+	.down = bus_on_clients_down,
+	.ended = bus_on_client_ended,
+	.listed = bus_on_listed,
 	.trouble = bus_on_trouble,
 };
+
+int
+bus_show_clients(struct bus *bus, bus_clients_fn *fn, void *arg)
+{
+	if (!bus->is_embedded)
+		return -ENOTSUP;
+	if (bus->clients == NULL)
+		return -ENOTCONN;
+	return bus_clients_show(bus->clients, bus->own_id, fn, arg);
+}
+
+void
+bus_hide_clients(struct bus *bus, void *arg)
+{
+	bus_clients_hide(bus->clients, arg);
+}
+
+void
+bus_remember(struct bus *bus, const struct bus_worker *former)
+{
+	registry_remember(bus->reg, former);
+}
 
 /* --- the embedded server --- */
 
@@ -535,18 +520,19 @@ bus_on_server_ready(void *arg, int port)
 	snprintf(bus->url, sizeof(bus->url), is_v6 ? "[%s]:%d" : "%s:%d", bus->host,
 		 port);
 	if (bus->conn != NULL) {
+		registry_server_new(bus->reg);
 		bus_conn_retry_now(bus->conn);
-		bus_conn_retry_now(bus->sys);
+		bus_clients_retry_now(bus->clients);
 		return;
 	}
 	snprintf(url, sizeof(url), "nats://%s", bus->url);
 	config.user = "node";
 	config.password = bus_server_node_password(bus->server);
 	bus->conn = bus_conn_open(bus->loop, &config, &bus_conn_handler, bus, &err);
-	config.user = "sys";
-	config.password = bus_server_sys_password(bus->server);
-	bus->sys = bus_conn_open(bus->loop, &config, &bus_sys_handler, bus, &err);
-	if (bus->conn == NULL || bus->sys == NULL)
+	bus->clients = bus_clients_open(bus->loop, url,
+					bus_server_sys_password(bus->server),
+					bus->node_name, &bus_clients_handler, bus, &err);
+	if (bus->conn == NULL || bus->clients == NULL)
 		bus_fatal(bus, err.text);
 }
 
@@ -718,9 +704,7 @@ bus_close(struct bus *bus)
 	bus_sub_free(bus->node_sub);
 	bus_sub_free(bus->inbox_sub);
 	bus_sub_free(bus->barrier_sub);
-	bus_sub_free(bus->ended_sub);
-	bus_sub_free(bus->list_sub);
-	bus_conn_close(bus->sys);
+	bus_clients_close(bus->clients);
 	bus_conn_close(bus->conn);
 	bus_server_close(bus->server);
 	registry_free(bus->reg);

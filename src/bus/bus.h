@@ -58,9 +58,11 @@ struct bus_service {
 };
 
 struct bus_worker {
-	const char *id; /* 1-64 of [A-Za-z0-9._-]; a legacy worker's is "c<client_id>" */
-	int slots;	/* queries at once; 1 for a worker that announced no slots */
-	bool is_direct; /* has a subject of its own, so it knows parts and cancel */
+	const char *id;	  /* 1-64 of [A-Za-z0-9._-]; a legacy worker's is "c<client_id>",
+			 * the number of its connection on the server of now */
+	int slots;	  /* queries at once; 1 for a worker that announced no slots */
+	bool is_direct;	  /* has a subject of its own, so it knows parts and cancel */
+	bool is_legacy;	  /* of the 2023 protocol */
 	bool is_draining; /* takes no more queries */
 	int services_len; /* at least 1 */
 	const struct bus_service *services;
@@ -71,7 +73,8 @@ struct bus_worker {
 enum bus_state {
 	BUS_DOWN, /* no connection; workers are kept, but bus_send() refuses */
 	BUS_UP,	  /* workers can be reached; those of before may not have announced yet */
-	BUS_SETTLED, /* up for three heartbeats: who has not announced by now is not there */
+	BUS_SETTLED, /* up for three heartbeats, and the server's connections were looked
+		      * through: who is not known by now is not there */
 };
 
 /* How a query ended without a whole reply. */
@@ -92,7 +95,9 @@ struct bus_handler {
 	void (*fatal)(void *arg, const char *text);
 
 	/* An announcement that says nothing new causes none of these. On worker_down the
-	 * worker is unknown already; then its queries end, each with reply_error. */
+	 * worker is unknown already; then its queries end, each with reply_error. A legacy
+	 * worker whose connection is another one now is a new worker_up, and then
+	 * worker_down for its former id. */
 	void (*worker_up)(void *arg, const struct bus_worker *worker);
 	void (*worker_changed)(void *arg, const struct bus_worker *worker);
 	void (*worker_down)(void *arg, const char *id, const char *reason);
@@ -138,6 +143,18 @@ int bus_open(struct loop *loop, const struct bus_config *config,
  * for (at most 3 s, then killed). NULL is allowed. */
 void bus_close(struct bus *bus);
 void bus_get_stats(const struct bus *bus, struct bus_stats *ret_stats);
+
+/* A legacy worker that was there when this node last ran, for its description: one that is
+ * found with the same services takes it over. worker_down follows when the bus has settled
+ * without it, or it came back by another id. Before loop_run(). */
+void bus_remember(struct bus *bus, const struct bus_worker *former);
+
+/* The embedded server's list of its connections but our own: its Connz as JSON, given to
+ * `fn` once; empty when the server did not answer. -ENOTCONN: not now, -ENOTSUP:
+ * never, since the bus is not ours. bus_hide_clients(): not wanted any more. */
+typedef void bus_clients_fn(void *arg, struct bytes json);
+int bus_show_clients(struct bus *bus, bus_clients_fn *fn, void *arg);
+void bus_hide_clients(struct bus *bus, void *arg);
 
 /* Give a query to a worker. `token` is the caller's, unique among its outstanding ones.
  * `first` is the first part of the body (at most LIMIT_PART_BYTES_MAX; may be empty) and,

@@ -44,6 +44,7 @@ struct bus_call {
 	uint64_t parts_ahead; /* not yet credited */
 	size_t bytes_ahead;
 	bool is_heard; /* a first part or "busy": the stall limit counts from heard_ms */
+	bool is_doubtful; /* since heard_ms: who had it may be gone */
 	bool is_not_taken;
 	bool is_cancelled; /* since heard_ms; only its end is still of interest */
 	ms_t heard_ms;

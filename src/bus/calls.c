@@ -114,7 +114,7 @@ bus_calls_control(struct bus_calls *calls, const struct bus_call *call, const ch
 	json_t *message;
 	char *text;
 
-	if (calls->conn == NULL || call->w->is_legacy)
+	if (calls->conn == NULL || call->w->pub.is_legacy)
 		return;
 	message = json_pack("{s:s,s:s}", "op", op, "id", call->req_id);
 	if (n > 0)
@@ -161,6 +161,31 @@ bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
 					reason);
 		bus_call_error(calls, call, &error,
 			       is_not_taken ? BUS_NOT_TAKEN : BUS_LOST);
+	}
+}
+
+void
+bus_calls_doubt(struct bus_calls *calls, struct registry *reg,
+		const struct registry_worker *w)
+{
+	struct registry_worker *other;
+	struct bus_call *call;
+	char subject[BUS_SUBJECT_SIZE];
+
+	for (other = registry_first(reg); other != NULL && !w->pub.is_direct;
+	     other = other->hh.next) {
+		if (other->pub.is_direct)
+			continue;
+		DL_FOREACH (other->calls, call) {
+			for (int i = 0; i < w->pub.services_len; i++) {
+				bus_protocol_subject(w->pub.services[i].name, subject);
+				if (call->is_doubtful || call->is_cancelled ||
+				    strcmp(call->subject, subject) != 0)
+					continue;
+				call->is_doubtful = true;
+				call->heard_ms = loop_now(calls->loop);
+			}
+		}
 	}
 }
 

@@ -38,6 +38,10 @@ void bus_calls_detach(struct bus_calls *calls, struct registry_worker *w);
 /* End every call of `w`; `reason` completes "the worker ... ". */
 void bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
 			   const char *reason);
+/* `w` is gone, and shared a queue group with others: nobody knows which of its members had
+ * which query. Those of the others fail when nothing is heard for the stall limit. */
+void bus_calls_doubt(struct bus_calls *calls, struct registry *reg,
+		     const struct registry_worker *w);
 /* Take in what arrived. */
 void bus_calls_drain(struct bus_calls *calls);
 /* Once a second: silent workers; late messages of idle ones. */

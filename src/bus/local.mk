@@ -3,19 +3,23 @@ noinst_LIBRARIES += %D%/libbus.a
 	%D%/announce.c %D%/announce.h \
 	%D%/bus.c %D%/bus.h \
 	%D%/calls.c %D%/calls.h %D%/calls-private.h \
+	%D%/clients.c %D%/clients.h \
 	%D%/conn.c %D%/conn.h \
 	%D%/protocol.c %D%/protocol.h \
 	%D%/registry.c %D%/registry.h \
 	%D%/replies.c \
 	%D%/server.c %D%/server.h
 if HAVE_CUNIT
-BUS_TESTS = tests/unit/test-bus-bus tests/unit/test-bus-limits \
+BUS_TESTS = tests/unit/test-bus-bus tests/unit/test-bus-legacy tests/unit/test-bus-limits \
 	tests/unit/test-bus-protocol tests/unit/test-bus-registry
 check_PROGRAMS += $(BUS_TESTS)
 TESTS += $(BUS_TESTS)
 tests_unit_test_bus_bus_SOURCES = tests/unit/test-bus-bus.c tests/unit/bus-fixture.c \
 	tests/unit/bus-fixture.h
 tests_unit_test_bus_bus_LDADD = $(TEST_LIBS) $(BUS_LIBS)
+tests_unit_test_bus_legacy_SOURCES = tests/unit/test-bus-legacy.c tests/unit/bus-fixture.c \
+	tests/unit/bus-fixture.h
+tests_unit_test_bus_legacy_LDADD = $(TEST_LIBS) $(BUS_LIBS)
 tests_unit_test_bus_limits_SOURCES = tests/unit/test-bus-limits.c tests/unit/bus-fixture.c \
 	tests/unit/bus-fixture.h
 tests_unit_test_bus_limits_LDADD = $(TEST_LIBS) $(BUS_LIBS)

@@ -5,10 +5,13 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "bus/announce.h"
 #include "bus/protocol.h"
@@ -19,6 +22,7 @@ struct registry {
 	int workers_max;
 	bool sees_connections;
 	struct registry_worker *workers; /* by id */
+	struct registry_worker *lost;	 /* legacy, by nothing; not among `workers` */
 	struct {
 		uint64_t hash;
 		ms_t at;
@@ -45,6 +49,8 @@ registry_worker_clear(struct registry_worker *w)
 			       w->pub.services_len);
 	free((char *)w->pub.metadata);
 	free((char *)w->pub.hardware);
+	free(w->machine);
+	w->pub.metadata = w->pub.hardware = w->machine = NULL;
 	w->pub.services = NULL;
 	w->pub.services_len = 0;
 }
@@ -68,6 +74,8 @@ registry_free(struct registry *reg)
 		HASH_DEL(reg->workers, w);
 		registry_worker_free(w);
 	}
+	DL_FOREACH_SAFE (reg->lost, w, next)
+		registry_worker_free(w);
 	free(reg);
 }
 
@@ -147,10 +155,10 @@ registry_is_same(const struct registry_worker *w, const struct announce *a)
 {
 	if (w->pub.slots != (a->slots > 0 ? a->slots : 1) ||
 	    w->pub.is_direct != (a->slots > 0) ||
-	    w->pub.is_draining != (a->status == ANNOUNCE_DRAINING) ||
+	    w->said_draining != (a->status == ANNOUNCE_DRAINING) ||
 	    w->pub.services_len != a->services_len ||
 	    strcmp(w->pub.metadata, a->metadata) != 0 ||
-	    strcmp(w->pub.hardware, a->hardware) != 0)
+	    strcmp(w->machine, a->machine) != 0)
 		return false;
 	for (int i = 0; i < a->services_len; i++)
 		if (!registry_service_equal(&w->pub.services[i], &a->services[i]))
@@ -165,42 +173,142 @@ registry_take(struct registry_worker *w, struct announce *a)
 	registry_worker_clear(w);
 	w->pub.slots = a->slots > 0 ? a->slots : 1;
 	w->pub.is_direct = a->slots > 0;
-	w->pub.is_draining = a->status == ANNOUNCE_DRAINING;
+	w->said_draining = a->status == ANNOUNCE_DRAINING;
+	w->pub.is_draining = w->said_draining || w->is_contested;
 	w->pub.services = a->services;
 	w->pub.services_len = a->services_len;
 	w->pub.metadata = a->metadata;
 	w->pub.hardware = a->hardware;
+	w->machine = a->machine;
 	a->services = NULL;
 	a->services_len = 0;
-	a->metadata = a->hardware = NULL;
+	a->metadata = a->hardware = a->machine = NULL;
 }
 
+/* --- one id, two connections --- */
+
+static void
+registry_contest(struct registry *reg, struct registry_worker *w, bool is_contested)
+{
+	if (w->is_contested == is_contested)
+		return;
+	w->is_contested = is_contested;
+	w->pub.is_draining = w->said_draining || is_contested;
+	reg->handler->changed(reg->arg, w);
+}
+
+/* Who announces last has the id. One that goes on after it was replaced does not know the
+ * word, or is another worker by mistake: both listen on the id's subject. */
 static void
 registry_heard(struct registry *reg, ms_t now, struct registry_worker *w,
 	       const struct announce *a)
 {
+	uint64_t before = w->client_id;
 	struct errmsg err;
 
 	w->heard_ms = now;
 	w->heartbeat_ms = a->heartbeat_ms;
-	if (a->client_id == w->client_id)
+	w->is_found = false;
+	if (a->client_id == 0 || a->client_id == w->client_id)
 		return;
-	if (a->client_id != 0 && a->client_id == w->client_id_before) {
-		error_set(&err, 0,
-			  "worker `%s`: two connections (%" PRIu64 " and %" PRIu64
-			  ") announce this id, so each gets the other's queries; "
-			  "give each worker an id of its own",
-			  w->pub.id, w->client_id, a->client_id);
-		registry_warn(reg, now, &err);
-	}
-	w->client_id_before = w->client_id;
 	w->client_id = a->client_id;
+	if (a->client_id != w->client_id_before) {
+		w->client_id_before = before;
+		if (before != 0)
+			reg->handler->replaced(reg->arg, w, a->client_id);
+		return;
+	}
+	w->client_id_before = before;
+	w->contested_ms = now;
+	error_set(&err, 0,
+		  "worker `%s`: two connections (%" PRIu64 " and %" PRIu64
+		  ") announce this id, so each would get the other's queries; until one "
+		  "of them ends it gets none: give each worker an id of its own",
+		  w->pub.id, before < a->client_id ? before : a->client_id,
+		  before < a->client_id ? a->client_id : before);
+	registry_warn(reg, now, &err);
+	registry_contest(reg, w, true);
+}
+
+/* --- legacy workers that were lost with their server, or with our former life --- */
+
+static bool
+registry_serves(const struct bus_service *services, int len, const char *name)
+{
+	for (int i = 0; i < len; i++)
+		if (strcmp(services[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Does the client take all that the lost one offered? One of the same id first. */
+static struct registry_worker *
+registry_find_lost(const struct registry *reg, const struct announce *a)
+{
+	struct registry_worker *w, *found = NULL;
+
+	DL_FOREACH (reg->lost, w) {
+		bool is_it = w->pub.services_len > 0;
+
+		for (int i = 0; i < w->pub.services_len && is_it; i++)
+			is_it = registry_serves(a->services, a->services_len,
+						w->pub.services[i].name);
+		if (is_it && (found == NULL || strcmp(w->pub.id, a->id) == 0))
+			found = w;
+	}
+	return found;
+}
+
+static void
+registry_lost_gone(struct registry *reg, struct registry_worker *w)
+{
+	DL_DELETE(reg->lost, w);
+	if (!w->is_told_down)
+		reg->handler->down(reg->arg, w, "its connection ended");
+	registry_worker_free(w);
+}
+
+/* An id is a connection's number, and on a new server the numbers start anew: what
+ * was lost under this id is another one's now. */
+static void
+registry_free_id(struct registry *reg, const char *id)
+{
+	struct registry_worker *w;
+
+	DL_FOREACH (reg->lost, w) {
+		if (strcmp(w->pub.id, id) != 0 || w->is_told_down)
+			continue;
+		w->is_told_down = true;
+		reg->handler->down(reg->arg, w, "its connection ended");
+	}
+}
+
+/* It takes over what the lost one had said of itself and the client does not say again. */
+static void
+registry_come_back(struct registry *reg, struct registry_worker *w,
+		   struct registry_worker *lost)
+{
+	DL_DELETE(reg->lost, lost);
+	if (w->is_found) {
+		struct bus_worker pub = w->pub;
+		char *machine = w->machine;
+
+		w->pub = lost->pub;
+		w->machine = lost->machine;
+		lost->pub = pub;
+		lost->machine = machine;
+		lost->pub.id = w->pub.id;
+		w->pub.id = pub.id;
+	}
+	/* Known to the daemon by this id: nothing left, something came. */
+	if (strcmp(lost->pub.id, w->pub.id) == 0)
+		lost->is_told_down = true;
 }
 
 static int
-registry_add(struct registry *reg, ms_t now, struct announce *a)
+registry_add(struct registry *reg, ms_t now, struct announce *a, bool is_found)
 {
-	struct registry_worker *w;
+	struct registry_worker *w, *lost = NULL;
 	struct errmsg err;
 
 	if (registry_len(reg) >= reg->workers_max) {
@@ -217,17 +325,49 @@ registry_add(struct registry *reg, ms_t now, struct announce *a)
 			a->id);
 		return registry_warn(reg, now, &err);
 	}
+	if (a->is_legacy)
+		lost = registry_find_lost(reg, a);
 	w = mem_calloc(1, sizeof(*w));
 	w->pub.id = a->id;
-	w->is_legacy = a->is_legacy;
+	w->pub.is_legacy = a->is_legacy;
+	w->is_found = is_found;
 	a->id = NULL;
 	registry_take(w, a);
 	w->client_id = a->client_id;
 	w->heard_ms = now;
 	w->heartbeat_ms = a->heartbeat_ms;
 	HASH_ADD_KEYPTR(hh, reg->workers, w->pub.id, strlen(w->pub.id), w);
+	if (lost != NULL)
+		registry_come_back(reg, w, lost);
+	registry_free_id(reg, w->pub.id);
 	reg->handler->up(reg->arg, w);
+	if (lost != NULL && !lost->is_told_down)
+		reg->handler->down(reg->arg, lost, "its connection ended");
+	if (lost != NULL)
+		registry_worker_free(lost);
 	return 0;
+}
+
+/* A v1 worker without slots takes its queries as a legacy one does, and may have been found
+ * in the list before it announced itself. */
+static void
+registry_drop_found(struct registry *reg, const struct registry_worker *w)
+{
+	struct registry_worker *other, *next;
+
+	HASH_ITER (hh, reg->workers, other, next) {
+		bool is_it = other->client_id == w->client_id;
+
+		if (!other->is_found || w->pub.is_legacy || w->pub.is_direct)
+			continue;
+		for (int i = 0; i < w->pub.services_len && w->client_id == 0 && !is_it;
+		     i++)
+			is_it = registry_serves(other->pub.services,
+						other->pub.services_len,
+						w->pub.services[i].name);
+		if (is_it)
+			registry_drop(reg, other, "it announced itself by another id");
+	}
 }
 
 int
@@ -236,23 +376,36 @@ registry_announce(struct registry *reg, ms_t now, struct bytes json)
 	struct announce a;
 	struct errmsg err = { "" };
 	struct registry_worker *w;
+	char id[LIMIT_WORKER_ID_BYTES_MAX + 1];
 	int rc = announce_parse(json, &a, &err);
 
 	if (rc != 0)
 		return rc < 0 ? registry_warn(reg, now, &err) : 0;
-	w = registry_find(reg, a.id);
+	snprintf(id, sizeof(id), "%s", a.id);
+	w = registry_find(reg, id);
 	if (a.status == ANNOUNCE_DISCONNECTED) {
-		if (w != NULL)
+		if (w != NULL && w->pub.is_legacy == a.is_legacy)
 			registry_drop(reg, w, "it left");
+	} else if (w != NULL && w->pub.is_legacy != a.is_legacy) {
+		error_set(&err, 0,
+			  "worker `%s`: a worker that announces %s `v` has this id", id,
+			  a.is_legacy ? "with" : "without");
+		rc = registry_warn(reg, now, &err);
 	} else if (w == NULL) {
-		rc = registry_add(reg, now, &a);
+		rc = registry_add(reg, now, &a, false);
 	} else {
 		registry_heard(reg, now, w, &a);
-		if (!registry_is_same(w, &a)) {
+		/* While two say different things of one id, neither is news. */
+		if (!w->is_contested && !registry_is_same(w, &a)) {
 			registry_take(w, &a);
 			reg->handler->changed(reg->arg, w);
 		}
 	}
+	w = rc == 0 && a.status != ANNOUNCE_DISCONNECTED && !a.is_legacy
+		    ? registry_find(reg, id)
+		    : NULL;
+	if (w != NULL)
+		registry_drop_found(reg, w);
 	announce_fini(&a);
 	return rc;
 }
@@ -262,9 +415,18 @@ registry_client_ended(struct registry *reg, uint64_t client_id)
 {
 	struct registry_worker *w, *next;
 
-	HASH_ITER (hh, reg->workers, w, next)
-		if (w->client_id == client_id)
+	HASH_ITER (hh, reg->workers, w, next) {
+		if (w->client_id == client_id && w->is_contested) {
+			w->client_id = w->client_id_before;
+			w->client_id_before = 0;
+			registry_contest(reg, w, false);
+		} else if (w->client_id == client_id) {
 			registry_drop(reg, w, "its connection ended");
+		} else if (w->client_id_before == client_id) {
+			w->client_id_before = 0;
+			registry_contest(reg, w, false);
+		}
+	}
 }
 
 void
@@ -281,8 +443,10 @@ registry_bus_up(struct registry *reg, ms_t now)
 {
 	for (struct registry_worker *w = reg->workers; w != NULL; w = w->hh.next) {
 		w->heard_ms = now;
-		if (!w->is_legacy)
-			w->client_id = w->client_id_before = 0;
+		if (w->pub.is_legacy)
+			continue;
+		w->client_id = w->client_id_before = 0;
+		registry_contest(reg, w, false);
 	}
 }
 
@@ -291,23 +455,119 @@ registry_expire(struct registry *reg, ms_t now)
 {
 	struct registry_worker *w, *next;
 
-	HASH_ITER (hh, reg->workers, w, next)
-		if (!w->is_legacy &&
-		    now - w->heard_ms > BUS_HEARTBEATS_MISSED * w->heartbeat_ms)
+	HASH_ITER (hh, reg->workers, w, next) {
+		ms_t limit = BUS_HEARTBEATS_MISSED * w->heartbeat_ms;
+
+		if (w->pub.is_legacy)
+			continue;
+		if (now - w->heard_ms > limit) {
 			registry_drop(reg, w, "it missed three heartbeats");
+		} else if (w->is_contested && now - w->contested_ms > limit) {
+			w->client_id_before = 0;
+			registry_contest(reg, w, false);
+		}
+	}
+}
+
+/* --- the list of connections --- */
+
+static bool
+registry_knows(const struct registry *reg, const struct registry_client *client)
+{
+	for (const struct registry_worker *w = reg->workers; w != NULL; w = w->hh.next) {
+		if (w->client_id == client->id)
+			return true;
+		if (w->pub.is_legacy || w->pub.is_direct || w->client_id != 0)
+			continue;
+		/* It may be this one, which does not say its number. */
+		for (int i = 0; i < client->services_len; i++)
+			if (registry_serves(w->pub.services, w->pub.services_len,
+					    client->services[i]))
+				return true;
+	}
+	return false;
+}
+
+static void
+registry_found(struct registry *reg, ms_t now, const struct registry_client *client)
+{
+	struct announce a = {
+		.is_legacy = true,
+		.id = mem_printf("c%" PRIu64, client->id),
+		.client_id = client->id,
+		.status = ANNOUNCE_CONNECTED,
+		.services_len = client->services_len,
+		.services = mem_calloc((size_t)client->services_len,
+				       sizeof(a.services[0])),
+		.metadata = mem_strdup("{}"),
+		.hardware = mem_strdup("{}"),
+		.machine = mem_strdup("{}"),
+	};
+
+	for (int i = 0; i < client->services_len; i++)
+		a.services[i].name = mem_strdup(client->services[i]);
+	if (registry_find(reg, a.id) == NULL)
+		registry_add(reg, now, &a, true);
+	announce_fini(&a);
 }
 
 void
-registry_keep_clients(struct registry *reg, ms_t asked, const uint64_t *ids, size_t n)
+registry_listed(struct registry *reg, ms_t now, ms_t asked,
+		const struct registry_client *clients, size_t n)
 {
 	struct registry_worker *w, *next;
 
 	HASH_ITER (hh, reg->workers, w, next) {
-		bool is_there = !w->is_legacy || w->heard_ms >= asked;
+		bool is_there = !w->pub.is_legacy || w->heard_ms >= asked;
 
 		for (size_t i = 0; i < n && !is_there; i++)
-			is_there = ids[i] == w->client_id;
+			is_there = clients[i].id == w->client_id;
 		if (!is_there)
 			registry_drop(reg, w, "its connection ended");
 	}
+	for (size_t i = 0; i < n; i++)
+		if (clients[i].id != 0 && !clients[i].is_v1 &&
+		    clients[i].services_len > 0 && !registry_knows(reg, &clients[i]))
+			registry_found(reg, now, &clients[i]);
+}
+
+void
+registry_server_new(struct registry *reg)
+{
+	struct registry_worker *w, *next;
+
+	HASH_ITER (hh, reg->workers, w, next) {
+		w->client_id = w->client_id_before = 0;
+		if (!w->pub.is_legacy)
+			continue;
+		HASH_DEL(reg->workers, w);
+		DL_APPEND(reg->lost, w);
+		reg->handler->lost(reg->arg, w);
+	}
+}
+
+void
+registry_remember(struct registry *reg, const struct bus_worker *former)
+{
+	struct registry_worker *w = mem_calloc(1, sizeof(*w));
+	struct bus_service *services = mem_calloc((size_t)former->services_len,
+						  sizeof(*services));
+
+	for (int i = 0; i < former->services_len; i++)
+		services[i].name = mem_strdup(former->services[i].name);
+	w->pub = *former;
+	w->pub.is_legacy = true;
+	w->pub.id = mem_strdup(former->id);
+	w->pub.services = services;
+	w->pub.metadata = mem_strdup(former->metadata);
+	w->pub.hardware = mem_strdup(former->hardware);
+	w->machine = mem_strdup(former->hardware);
+	DL_APPEND(reg->lost, w);
+}
+
+void
+registry_settle(struct registry *reg)
+{
+	while (reg->lost != NULL)
+		registry_lost_gone(reg, reg->lost);
 }

@@ -2,9 +2,16 @@
 /* Which workers are attached, by what they announced. Pure: announcements, connection events
  * and time come in, changes go out by callbacks; no I/O, no clock, no NATS.
  *
- * A v1 worker is known by the id it chose and lives while it repeats its announcement; a
- * legacy one (the 2023 protocol, no `v`) is known by its connection and lives as long. An
- * announcement that is wrong in any part changes nothing and gives one warning; the same
+ * A v1 worker is known by the id it chose and lives while it repeats its announcement. The
+ * connection that announced an id last has it. When two keep announcing one id, each of them
+ * would get the other's queries, so the worker gets none until one of them is gone.
+ *
+ * A legacy one (the 2023 protocol, no `v`) is known by its connection and lives as long. It
+ * announces once and never again: after a restart of the node or of the server it is found
+ * in the list of connections by what it subscribes to, and takes over what the worker of
+ * before with these services had said of itself (its gpus).
+ *
+ * An announcement that is wrong in any part changes nothing and gives one warning; the same
  * warning is not repeated within a minute. An announcement that says nothing new is silent.
  *
  * registry_client_ended() must come after the last announcement of that connection. */
@@ -30,9 +37,14 @@ struct bus_call;
 
 struct registry_worker {
 	struct bus_worker pub; /* what the daemon sees; texts owned */
-	bool is_legacy;
-	uint64_t client_id; /* of its connection; 0 not known */
+	char *machine;	       /* its hardware without what changes all the time */
+	bool is_found;	       /* legacy: known by its subscriptions alone */
+	bool is_told_down;     /* legacy, lost: its id was another's meanwhile */
+	bool said_draining;    /* beside what is_contested makes of it */
+	uint64_t client_id;    /* of its connection; 0 not known */
 	uint64_t client_id_before;
+	bool is_contested; /* both announce this id */
+	ms_t contested_ms; /* the last time that they took turns */
 	ms_t heartbeat_ms;
 	ms_t heard_ms;
 	/* Of the bus, NULL in tests of the registry alone. */
@@ -41,6 +53,7 @@ struct registry_worker {
 	struct bus_call *calls; /* outstanding, oldest first */
 	int calls_len;
 	struct registry_worker *busy_prev, *busy_next; /* among those with calls */
+	struct registry_worker *prev, *next;	       /* among the lost */
 	UT_hash_handle hh;
 };
 
@@ -49,6 +62,11 @@ struct registry_handler {
 	void (*changed)(void *arg, struct registry_worker *w);
 	/* `w` has left the registry and is freed on return. */
 	void (*down)(void *arg, struct registry_worker *w, const char *reason);
+	/* Legacy: its server is gone; nothing more comes of what it has. It has left the
+	 * registry, too, but may come back (then `up`), else `down` follows. */
+	void (*lost)(void *arg, struct registry_worker *w);
+	/* Connection `by` announced this id; the one that had it is to be told. */
+	void (*replaced)(void *arg, struct registry_worker *w, uint64_t by);
 	void (*warning)(void *arg, const char *text);
 };
 
@@ -70,10 +88,26 @@ void registry_remove(struct registry *reg, const char *id, const char *reason);
 void registry_bus_up(struct registry *reg, ms_t now);
 /* Remove who missed three heartbeats; legacy workers are left. */
 void registry_expire(struct registry *reg, ms_t now);
-/* Legacy workers whose connection is not among `ids` are gone, but for those heard of since
- * that list was asked for. */
-void registry_keep_clients(struct registry *reg, ms_t asked, const uint64_t *ids,
-			   size_t n);
+
+/* A client of the server, as the list of connections shows it. */
+struct registry_client {
+	uint64_t id;
+	bool is_v1;	  /* subscribes to what only a v1 worker knows */
+	int services_len; /* what it takes in the queue group, plain names, in order */
+	char **services;
+};
+
+/* All connections since `asked`: legacy workers without one are gone, but for those heard of
+ * since; legacy workers that nobody knows are found. */
+void registry_listed(struct registry *reg, ms_t now, ms_t asked,
+		     const struct registry_client *clients, size_t n);
+/* A server without a memory of the one before: all client ids start anew, and legacy workers
+ * are lost until they are found. */
+void registry_server_new(struct registry *reg);
+/* A legacy worker of a former life of this node: lost until it is found. */
+void registry_remember(struct registry *reg, const struct bus_worker *former);
+/* Those who are still lost are gone. */
+void registry_settle(struct registry *reg);
 
 struct registry_worker *registry_find(const struct registry *reg, const char *id);
 /* The first; the others by `hh.next`. */

@@ -189,6 +189,7 @@ call_on_part(struct bus_calls *calls, struct bus_call *call, struct bus_msg *msg
 	call->parts_ahead++;
 	call->parts_seen++;
 	call->is_heard = true;
+	call->is_doubtful = false;
 	call->heard_ms = loop_now(calls->loop);
 	if (number == 0 && !call_first(calls, call, msg))
 		return;
@@ -276,6 +277,7 @@ call_on_control(struct bus_calls *calls, struct bus_call *call, struct bus_msg *
 	call->heard_ms = loop_now(calls->loop);
 	if (strcmp(what, "busy") == 0) {
 		call->is_heard = true;
+		call->is_doubtful = false;
 	} else if (strcmp(what, "credit") == 0) {
 		if ((text != NULL && bus_protocol_number(text, 1024, &n) < 0) || n == 0 ||
 		    n > call->parts_sent - call->parts_credited) {
@@ -384,7 +386,7 @@ call_is_stalled(const struct bus_calls *calls, const struct bus_call *call, ms_t
 {
 	if (call->is_cancelled)
 		return now - call->heard_ms > BUS_CANCEL_MS;
-	return call->is_heard && !call->is_whole &&
+	return (call->is_heard || call->is_doubtful) && !call->is_whole &&
 	       call->parts_ahead < LIMIT_PARTS_WINDOW &&
 	       now - call->heard_ms > calls->config.stall_ms;
 }
@@ -403,7 +405,11 @@ bus_calls_tick(struct bus_calls *calls, struct registry *reg, ms_t now)
 			if (call->is_cancelled)
 				call_cancelled(calls, call);
 			else
-				call_broken(calls, call, "it began and then fell silent");
+				call_broken(calls, call,
+					    call->is_doubtful
+						    ? "another of its queue group went "
+						      "away, perhaps with this query"
+						    : "it began and then fell silent");
 			was_found = true;
 			break;
 		}

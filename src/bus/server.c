@@ -157,7 +157,8 @@ server_put_accounts(const struct bus_server *s, struct buf *out)
 		   "accounts {\n"
 		   "  SYS { users: [ { user: sys, password: \"%s\", permissions: {\n"
 		   "    publish: [\"$SYS.REQ.ACCOUNT.OCF.CONNZ\"]\n"
-		   "    subscribe: [\"$SYS.ACCOUNT.OCF.DISCONNECT\", \"_INBOX.>\"] } } ] "
+		   "    subscribe: [\"$SYS.ACCOUNT.OCF.CONNECT\", "
+		   "\"$SYS.ACCOUNT.OCF.DISCONNECT\", \"_INBOX.>\"] } } ] "
 		   "}\n",
 		   s->sys_password);
 	buf_printf(out,

@@ -207,7 +207,12 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 	int rc;
 
 	config.host = (struct api_host){
-		.arg = d, .read = views_read, .ready = views_ready, .admin = admin_run
+		.arg = d,
+		.read = views_read,
+		.ready = views_ready,
+		.admin = admin_run,
+		.connections = views_connections,
+		.connections_cancel = views_connections_cancel,
 	};
 	queries_fill_host(&config.host);
 	daemon_fill_access(d->config, &config.access);

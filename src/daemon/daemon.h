@@ -235,6 +235,9 @@ json_t *queries_status_json(const struct queries *queries);
 
 json_t *views_read(void *daemon, enum api_view view, const struct query_headers *params);
 bool views_ready(void *daemon, struct errmsg *why);
+int views_connections(void *daemon, void (*fn)(void *fn_arg, struct bytes json),
+		      void *fn_arg, struct errmsg *err);
+void views_connections_cancel(void *daemon, void *fn_arg);
 void views_add_metrics(struct daemon *d);
 
 /* ---- invite.c ---- */

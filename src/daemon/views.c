@@ -131,6 +131,35 @@ views_ready(void *daemon, struct errmsg *why)
 	return d->is_ready && !d->is_stopping && !d->is_draining;
 }
 
+int
+views_connections(void *daemon, void (*fn)(void *fn_arg, struct bytes json), void *fn_arg,
+		  struct errmsg *err)
+{
+	struct daemon *d = daemon;
+	int rc = d->bus != NULL ? bus_show_clients(d->bus, fn, fn_arg) : -ENOTSUP;
+
+	if (rc == 0)
+		return 0;
+	if (d->bus == NULL)
+		error_set(err, rc, "this node has no bus (bus.server = none)");
+	else if (rc == -ENOTSUP)
+		error_set(err, rc,
+			  "the bus at %s is not this node's own: ask its nats-server",
+			  d->bus_url);
+	else
+		error_set(err, rc, "the bus is down; ask again in a moment");
+	return 503;
+}
+
+void
+views_connections_cancel(void *daemon, void *fn_arg)
+{
+	struct daemon *d = daemon;
+
+	if (d->bus != NULL)
+		bus_hide_clients(d->bus, fn_arg);
+}
+
 /* ---- metrics ---- */
 
 static double

@@ -99,6 +99,10 @@ worker_encode(const struct worker *w, struct buf *out, struct errmsg *err)
 			table_service_add_match(s, w->services[i].match[j]);
 	}
 	rc = table_hardware_decode(bytes_text(w->said.hardware), &row.hardware, err);
+	/* The table holds what a machine has, not what it does. A legacy worker says it once,
+	 * and its clients expect it. */
+	for (int i = 0; rc == 0 && !w->said.is_legacy && i < row.hardware.gpus_len; i++)
+		row.hardware.gpus[i].memory_free = row.hardware.gpus[i].memory_used = 0;
 	if (rc == 0)
 		rc = table_worker_encode(&row, out, err);
 	table_worker_fini(&row);
@@ -296,6 +300,65 @@ workers_check_row(struct workers *ws, const struct row_key *key)
 		workers_put(ws, key->name, NULL);
 }
 
+/* ---- legacy workers of a former life ---- */
+
+/* What a row says of a worker of the 2023 protocol: no slots, and a connection's number as
+ * its id. Such a worker announces itself once; when it is found again, only its row tells
+ * what it had said of its hardware. */
+static void
+workers_remember(struct workers *ws, const struct table_worker *said, struct bytes row)
+{
+	json_t *value = json_loadb((const char *)row.data, row.len, 0, NULL);
+	char *hardware = json_dumps(json_object_get(value, "hardware"),
+				    JSON_COMPACT | JSON_SORT_KEYS);
+	struct bus_service *services = mem_calloc((size_t)said->services_len,
+						  sizeof(*services));
+	struct bus_worker former = { .id = said->id,
+				     .slots = 1,
+				     .services_len = said->services_len,
+				     .services = services,
+				     .metadata = "{}",
+				     .hardware = hardware != NULL ? hardware : "{}" };
+
+	for (int i = 0; i < said->services_len; i++)
+		services[i].name = said->services[i].name;
+	bus_remember(ws->d->bus, &former);
+	free(services);
+	free(hardware);
+	json_decref(value);
+}
+
+static bool
+workers_on_former(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+		  const struct row *row)
+{
+	const struct version *v = row_visible(row);
+	struct table_worker said;
+
+	(void)k;
+	if (key->kind != ROW_WORKER || v == NULL ||
+	    table_worker_decode(v->value, &said, NULL) != 0)
+		return true;
+	if (said.slots == 0 && said.id[0] == 'c' && said.id[1] != '\0' &&
+	    strspn(said.id + 1, "0123456789") == strlen(said.id + 1))
+		workers_remember(arg, &said, v->value);
+	table_worker_fini(&said);
+	return true;
+}
+
+/* One that came back by another id, or not at all. */
+static void
+workers_remove_former(struct workers *ws, const char *id)
+{
+	int row = catalog_worker_row(ws->d->catalog, &ws->d->identity->node_id, id);
+	char name[ROW_NAME_BYTES_MAX + 1];
+
+	if (row < 0)
+		return;
+	worker_row_name(row, name);
+	workers_put(ws, name, NULL);
+}
+
 /* ---- the bus's words ---- */
 
 static void
@@ -328,8 +391,10 @@ workers_on_down(void *arg, const char *id, const char *reason)
 	struct worker *w = workers_find(ws, id);
 	uint64_t number;
 
-	if (w == NULL)
+	if (w == NULL) {
+		workers_remove_former(ws, id);
 		return;
+	}
 	log_info("workers", "worker %s left: %s", id, reason);
 	number = w->number;
 	worker_remove_row(ws, w);
@@ -482,6 +547,7 @@ workers_open(struct daemon *d, struct errmsg *err)
 		.node_name = d->name,
 	};
 	struct workers *ws = mem_calloc(1, sizeof(*ws));
+	int rc;
 
 	ws->d = d;
 	ws->warning_limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 20 };
@@ -494,7 +560,10 @@ workers_open(struct daemon *d, struct errmsg *err)
 		workers_remove_unclaimed(ws);
 		return 0;
 	}
-	return bus_open(d->loop, &config, &workers_handler, ws, &d->bus, err);
+	rc = bus_open(d->loop, &config, &workers_handler, ws, &d->bus, err);
+	if (rc == 0)
+		store_owner_each(d->store, &d->identity->node_id, workers_on_former, ws);
+	return rc;
 }
 
 void

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "http/legacy.h"
 #include "http/metrics.h"
 #include "http/problem.h"
 #include "http/request.h"
@@ -24,19 +25,25 @@ static void metrics_run(const struct api_call *call);
 static void openapi_run(const struct api_call *call);
 
 static const struct route routes[] = {
-	{ "ANY", "/v1/service/{service}/{path}", service_run, 0, false, false },
-	{ "GET", "/v1/status", view_run, API_VIEW_STATUS, false, false },
-	{ "GET", "/v1/nodes", view_run, API_VIEW_NODES, false, false },
-	{ "GET", "/v1/workers", view_run, API_VIEW_WORKERS, false, false },
-	{ "GET", "/v1/services", view_run, API_VIEW_SERVICES, false, false },
-	{ "GET", "/v1/peers", view_run, API_VIEW_PEERS, false, false },
-	{ "GET", "/healthz", health_run, 0, false, true },
-	{ "GET", "/readyz", ready_run, 0, false, true },
-	{ "GET", "/metrics", metrics_run, 0, false, false },
-	{ "GET", "/openapi.yaml", openapi_run, 0, false, false },
-	{ "POST", "/v1/admin/invite", admin_run, 0, true, false },
-	{ "POST", "/v1/admin/sync", admin_run, 0, true, false },
-	{ "POST", "/v1/admin/verify", admin_run, 0, true, false },
+	{ "ANY", "/v1/service/{service}/{path}", service_run, 0, false, false, false },
+	{ "GET", "/v1/status", view_run, API_VIEW_STATUS, false, false, false },
+	{ "GET", "/v1/nodes", view_run, API_VIEW_NODES, false, false, false },
+	{ "GET", "/v1/workers", view_run, API_VIEW_WORKERS, false, false, false },
+	{ "GET", "/v1/services", view_run, API_VIEW_SERVICES, false, false, false },
+	{ "GET", "/v1/peers", view_run, API_VIEW_PEERS, false, false, false },
+	{ "POST", "/api/v1/request/inference", service_run, 0, false, false, true },
+	{ "POST", "/api/v1/request/_inference", service_run, 0, false, false, true },
+	{ "GET", "/api/v1/status/table", legacy_table_run, 0, false, false, true },
+	{ "GET", "/api/v1/status/health", legacy_health_run, 0, false, false, true },
+	{ "GET", "/api/v1/status/connections", legacy_connections_run, 0, false, false,
+	  true },
+	{ "GET", "/healthz", health_run, 0, false, true, false },
+	{ "GET", "/readyz", ready_run, 0, false, true, false },
+	{ "GET", "/metrics", metrics_run, 0, false, false, false },
+	{ "GET", "/openapi.yaml", openapi_run, 0, false, false, false },
+	{ "POST", "/v1/admin/invite", admin_run, 0, true, false, false },
+	{ "POST", "/v1/admin/sync", admin_run, 0, true, false, false },
+	{ "POST", "/v1/admin/verify", admin_run, 0, true, false, false },
 };
 
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
@@ -119,9 +126,19 @@ api_send_problem(const struct api_call *call, struct query_headers *headers,
 		 json_t *problem)
 {
 	int status = (int)json_integer_value(json_object_get(problem, "status"));
-	char *text = problem_dump(problem);
+	bool is_legacy = call->route != NULL && call->route->is_legacy;
+	char *text;
 
-	api_send(call, status, PROBLEM_CONTENT_TYPE, headers, bytes_text(text));
+	if (is_legacy) {
+		json_t *error = legacy_error(bytes_text(
+			json_string_value(json_object_get(problem, "detail"))));
+
+		json_decref(problem);
+		problem = error;
+	}
+	text = problem_dump(problem);
+	api_send(call, status, is_legacy ? "application/json" : PROBLEM_CONTENT_TYPE,
+		 headers, bytes_text(text));
 	free(text);
 	json_decref(problem);
 }
@@ -137,8 +154,7 @@ api_refuse(const struct api_call *call, int status, const char *detail)
 	query_headers_fini(&headers);
 }
 
-/* `value` is consumed. */
-static void
+void
 api_send_json(const struct api_call *call, int status, json_t *value)
 {
 	char *text = problem_dump(value);

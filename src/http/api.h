@@ -48,6 +48,11 @@ enum {
 	API_TIMEOUT_DEFAULT_MS = 600 * MS_SECOND, /* of a query without Ocf-Timeout */
 	API_TIMEOUT_MAX_MS = 24 * MS_HOUR,
 	API_ADMIN_BODY_BYTES_MAX = 64 * 1024,
+	/* A query of the 2023 original: what one message to its workers may hold. */
+	API_INFERENCE_BODY_BYTES_MAX = 512 * 1024,
+	/* Its answer, which is gathered and becomes one JSON text: the largest whole reply
+	 * that the bus takes. */
+	API_INFERENCE_REPLY_BYTES_MAX = 8 * 1024 * 1024,
 };
 
 enum api_view {
@@ -70,6 +75,12 @@ struct api_host {
 		     struct errmsg *err);
 	/* Is this node able to serve? */
 	bool (*ready)(void *arg, struct errmsg *why);
+	/* The connections of this node's bus, as JSON, are given to `fn` once, later; empty
+	 * when they could not be had. Returns 0, or the status with the reason, and `fn` is
+	 * not called. connections_cancel: `fn_arg` wants them no more. */
+	int (*connections)(void *arg, void (*fn)(void *fn_arg, struct bytes json),
+			   void *fn_arg, struct errmsg *err);
+	void (*connections_cancel)(void *arg, void *fn_arg);
 	void *(*query_open)(void *arg, struct api_query *q,
 			    const struct query_head *head);
 	void (*query_body)(void *token, struct bytes part, bool is_last);

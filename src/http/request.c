@@ -324,8 +324,12 @@ request_query_head(const struct http_head *head, size_t prefix_len, ms_t timeout
 {
 	struct query_head q = { .timeout_ms = timeout_ms };
 	const char *key = http_head_get(head, "idempotency-key");
-	int status = request_target(head->target, prefix_len, &q, err);
+	int status = 0;
 
+	if (prefix_len > 0)
+		status = request_target(head->target, prefix_len, &q, err);
+	else
+		q.path = mem_strdup("/");
 	if (status == 0)
 		status = request_selector(head, &q, err);
 	if (status == 0)

@@ -14,7 +14,8 @@
 enum { REQUEST_PARAMS_MAX = 32 };
 
 /* Of a target "/v1/service/NAME/rest?query", `rest` beginning behind the slash that
- * `prefix_len` counts. Everything that is passed on is checked; ids that are missing are
+ * `prefix_len` counts; 0 for a query whose body names the service, which stays NULL.
+ * Everything that is passed on is checked; ids that are missing are
  * made; `timeout_ms` holds for a request that names none. Returns 0, or the HTTP status
  * to refuse with and the reason; free the head with query_head_fini() on 0. */
 int request_query_head(const struct http_head *head, size_t prefix_len, ms_t timeout_ms,

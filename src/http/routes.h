@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What api.c and service.c share; nobody else's. */
+/* What api.c, legacy.c and service.c share; nobody else's. */
 #ifndef OCF_HTTP_ROUTES_H
 #define OCF_HTTP_ROUTES_H
 
@@ -30,9 +30,10 @@ struct route {
 	const char *method; /* "ANY", "GET" (HEAD too), "POST" */
 	const char *path;   /* up to a `{` it is a prefix, and something must follow */
 	void (*run)(const struct api_call *call);
-	int view;      /* an enum api_view, for those */
-	bool is_admin; /* on the unix socket only */
-	bool is_open;  /* asks for no token: a probe's */
+	int view;	/* an enum api_view, for those */
+	bool is_admin;	/* on the unix socket only */
+	bool is_open;	/* asks for no token: a probe's */
+	bool is_legacy; /* of the 2023 original: errors are {"error": text} */
 };
 
 /* The length of the path up to its `{`. */
@@ -42,12 +43,15 @@ void api_count(const struct api_call *call, int status);
 /* A whole reply, counted. `headers` may be NULL and gets the content type. */
 void api_send(const struct api_call *call, int status, const char *content_type,
 	      struct query_headers *headers, struct bytes body);
-/* `problem` is consumed. */
+/* `value` is consumed. */
+void api_send_json(const struct api_call *call, int status, json_t *value);
+/* `problem` is consumed. On a legacy route its `detail` becomes the error. */
 void api_send_problem(const struct api_call *call, struct query_headers *headers,
 		      json_t *problem);
 void api_refuse(const struct api_call *call, int status, const char *detail);
 
-/* ANY /v1/service/{service}/{path} */
+/* ANY /v1/service/{service}/{path}; of a legacy route the body names the service, and the
+ * reply is gathered. */
 void service_run(const struct api_call *call);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "http/legacy.h"
 #include "http/problem.h"
 #include "http/request.h"
 #include "http/routes.h"
@@ -35,6 +36,10 @@ struct api_query {
 	bool is_last_sent; /* and the host knows */
 	bool is_over;
 	int status; /* of the reply, once it has begun */
+	/* On a legacy route the reply is gathered. */
+	struct reply_head gathered_head;
+	struct buf gathered;
+	bool is_too_large;
 	struct loop_timer *timer;
 };
 
@@ -50,7 +55,15 @@ query_free(struct api_query *q)
 	loop_timer_free(q->timer);
 	query_head_fini(&q->head);
 	buf_fini(&q->body);
+	reply_head_fini(&q->gathered_head);
+	buf_fini(&q->gathered);
 	free(q);
+}
+
+static bool
+query_is_legacy(const struct api_query *q)
+{
+	return q->call.route->is_legacy;
 }
 
 static void
@@ -109,15 +122,32 @@ query_report(struct api_query *q)
 	query_host(q)->query_consumed(q->token, n);
 }
 
+/* Whoever gathers the reply gives up. */
+static void
+query_refuse_reply(struct api_query *q)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "the worker's reply is over %d bytes",
+		 API_INFERENCE_REPLY_BYTES_MAX);
+	api_refuse(&q->call, 502, text);
+}
+
 static void
 query_on_timer(void *arg)
 {
 	struct api_query *q = arg;
 
 	q->depth++;
-	query_report(q);
-	if (!q->is_over)
-		query_pump(q);
+	if (q->is_too_large) {
+		query_host(q)->query_cancel(q->token);
+		query_refuse_reply(q);
+		q->is_over = true;
+	} else {
+		query_report(q);
+		if (!q->is_over)
+			query_pump(q);
+	}
 	query_leave(q);
 }
 
@@ -139,6 +169,33 @@ query_open(struct api_query *q)
 	query_leave(q);
 }
 
+/* The original's request: it is read whole, for it names the service. */
+static void
+query_gather(struct api_query *q)
+{
+	struct buf body = BUF_INIT;
+	struct errmsg err = { "" };
+	int status = 413;
+
+	error_set(&err, 0, "the body is over %d bytes", API_INFERENCE_BODY_BYTES_MAX);
+	if (q->body.len <= API_INFERENCE_BODY_BYTES_MAX) {
+		if (!q->is_whole)
+			return;
+		status = legacy_read(buf_bytes(&q->body), &q->head.service, &body, &err);
+	}
+	if (status != 0) {
+		api_refuse(&q->call, status, err.text);
+		query_free(q);
+		return;
+	}
+	buf_fini(&q->body);
+	q->body = body;
+	q->head.body_len = (int64_t)body.len;
+	free(q->head.content_type);
+	q->head.content_type = mem_strdup("application/json");
+	query_open(q);
+}
+
 static void
 query_on_body(void *arg, struct bytes data, bool is_last)
 {
@@ -146,6 +203,10 @@ query_on_body(void *arg, struct bytes data, bool is_last)
 
 	buf_put_bytes(&q->body, data);
 	q->is_whole = is_last;
+	if (query_is_legacy(q)) {
+		query_gather(q);
+		return;
+	}
 	if (q->is_peeking && !is_last && q->body.len <= LIMIT_PART_BYTES_MAX)
 		return;
 	if (q->is_open)
@@ -190,9 +251,10 @@ service_run(const struct api_call *call)
 	struct api_query *q;
 	struct query_head head;
 	struct errmsg err;
-	int status = request_query_head(call->head, route_prefix_len(call->route),
-					call->api->config.timeout_ms, &call->api->rng,
-					&head, &err);
+	bool is_legacy = call->route->is_legacy;
+	int status = request_query_head(
+		call->head, is_legacy ? 0 : route_prefix_len(call->route),
+		call->api->config.timeout_ms, &call->api->rng, &head, &err);
 
 	if (status != 0) {
 		api_refuse(call, status, err.text);
@@ -202,12 +264,12 @@ service_run(const struct api_call *call)
 	q->call = *call;
 	q->head = head;
 	q->window = LIMIT_PARTS_WINDOW;
-	q->is_peeking = request_may_name_model(call->head, &q->head);
+	q->is_peeking = !is_legacy && request_may_name_model(call->head, &q->head);
 	q->timer = loop_timer_new(call->api->config.loop, query_on_timer, q);
 	http_exchange_set_handler(call->x, &query_handler, q);
 	/* Where nothing in the body matters for the choice, the choice need not wait for
 	 * it. */
-	if (!q->is_peeking && call->head->body_len != 0)
+	if (!is_legacy && !q->is_peeking && call->head->body_len != 0)
 		query_open(q);
 }
 
@@ -245,6 +307,11 @@ api_reply_head(struct api_query *q, const struct reply_head *head)
 
 	assert(!q->is_over && q->is_open);
 	q->status = is_status ? head->status : 502;
+	if (query_is_legacy(q)) {
+		reply_head_fini(&q->gathered_head);
+		reply_head_copy(head, &q->gathered_head);
+		return;
+	}
 	query_put_headers(q, &headers, &head->node, head->worker);
 	query_put_header(&headers, "content-type", head->content_type);
 	for (int i = 0; i < head->headers.len; i++)
@@ -260,15 +327,49 @@ api_reply_head(struct api_query *q, const struct reply_head *head)
 void
 api_reply_data(struct api_query *q, struct bytes part)
 {
-	assert(!q->is_over && http_reply_has_begun(q->call.x));
+	assert(!q->is_over && (query_is_legacy(q) || http_reply_has_begun(q->call.x)));
 	q->taken++;
+	if (query_is_legacy(q)) {
+		q->is_too_large |= q->gathered.len + part.len >
+				   API_INFERENCE_REPLY_BYTES_MAX;
+		if (!q->is_too_large)
+			buf_put_bytes(&q->gathered, part);
+		loop_timer_set(q->timer, 0);
+		return;
+	}
 	if (http_reply_data(q->call.x, part) <= STREAM_OUTPUT_LOW_BYTES)
 		loop_timer_set(q->timer, 0);
+}
+
+static void
+query_send_gathered(struct api_query *q)
+{
+	struct query_headers headers = { 0 };
+	bool is_good = q->status < 400;
+	json_t *value = is_good ? legacy_answer(buf_bytes(&q->gathered))
+				: legacy_error(buf_bytes(&q->gathered));
+	char *text = problem_dump(value);
+
+	query_put_headers(q, &headers, &q->gathered_head.node, q->gathered_head.worker);
+	api_send(&q->call, is_good ? 200 : q->status, "application/json", &headers,
+		 bytes_text(text));
+	query_headers_fini(&headers);
+	free(text);
+	json_decref(value);
 }
 
 void
 api_reply_end(struct api_query *q)
 {
+	if (query_is_legacy(q)) {
+		assert(!q->is_over && q->is_open);
+		if (q->is_too_large)
+			query_refuse_reply(q);
+		else
+			query_send_gathered(q);
+		query_over(q);
+		return;
+	}
 	assert(!q->is_over && http_reply_has_begun(q->call.x));
 	api_count(&q->call, q->status);
 	http_reply_end(q->call.x);
@@ -335,9 +436,20 @@ query_list_offers(const struct api_query *q, json_t *problem)
 static json_t *
 query_problem(const struct api_query *q, const struct query_error *error, int status)
 {
-	json_t *problem = problem_new(status, error->text != NULL ? error->text : "");
-	char node[ID_TEXT_SIZE];
+	const char *text = error->text != NULL ? error->text : "";
+	json_t *problem;
+	char node[ID_TEXT_SIZE], *legacy;
 
+	if (query_is_legacy(q)) {
+		bool has_none = status == 404 || status == 503;
+
+		legacy = mem_printf("%s%s", has_none ? "no worker available: " : "",
+				    text);
+		problem = problem_new(status, legacy);
+		free(legacy);
+		return problem;
+	}
+	problem = problem_new(status, text);
 	json_object_set_new(problem, "request_id", json_string(q->head.request_id));
 	if (!id_is_zero(&error->node))
 		json_object_set_new(problem, "node",

@@ -32,10 +32,19 @@ json_hardware(const struct table_hardware *h)
 {
 	json_t *gpus = json_array();
 
-	for (int i = 0; i < h->gpus_len; i++)
-		json_array_append_new(gpus,
-				      json_pack("{s:s, s:I}", "name", h->gpus[i].name,
-						"memory", (json_int_t)h->gpus[i].memory));
+	for (int i = 0; i < h->gpus_len; i++) {
+		const struct table_gpu *gpu = &h->gpus[i];
+		json_t *item = json_pack("{s:s, s:I}", "name", gpu->name, "memory",
+					 (json_int_t)gpu->memory);
+
+		if (gpu->memory_free > 0)
+			json_object_set_new(item, "memory_free",
+					    json_integer(gpu->memory_free));
+		if (gpu->memory_used > 0)
+			json_object_set_new(item, "memory_used",
+					    json_integer(gpu->memory_used));
+		json_array_append_new(gpus, item);
+	}
 	return json_pack("{s:I, s:I, s:o}", "cpus", (json_int_t)h->cpus, "memory",
 			 (json_int_t)h->memory, "gpus", gpus);
 }

@@ -120,7 +120,8 @@ static int
 decode_gpu(const json_t *item, struct table_hardware *h, struct errmsg *err)
 {
 	char *name = NULL;
-	int64_t memory = 0;
+	int64_t memory = 0, memory_free = 0, memory_used = 0;
+	struct table_gpu *gpu;
 	int rc;
 
 	if (!json_is_object(item))
@@ -129,7 +130,14 @@ decode_gpu(const json_t *item, struct table_hardware *h, struct errmsg *err)
 	if (rc == 0)
 		rc = read_number(item, "memory", INT64_MAX, &memory, err);
 	if (rc == 0)
-		table_hardware_add_gpu(h, name, memory);
+		rc = read_number(item, "memory_free", INT64_MAX, &memory_free, err);
+	if (rc == 0)
+		rc = read_number(item, "memory_used", INT64_MAX, &memory_used, err);
+	if (rc == 0) {
+		gpu = table_hardware_add_gpu(h, name, memory);
+		gpu->memory_free = memory_free;
+		gpu->memory_used = memory_used;
+	}
 	free(name);
 	return rc;
 }

@@ -38,6 +38,10 @@ encode_hardware(const struct table_hardware *h, bool *ok)
 
 		put(gpu, "name", json_string(h->gpus[i].name), ok);
 		put(gpu, "memory", json_integer(h->gpus[i].memory), ok);
+		if (h->gpus[i].memory_free > 0)
+			put(gpu, "memory_free", json_integer(h->gpus[i].memory_free), ok);
+		if (h->gpus[i].memory_used > 0)
+			put(gpu, "memory_used", json_integer(h->gpus[i].memory_used), ok);
 		put_item(gpus, gpu, ok);
 	}
 	put(object, "cpus", json_integer(h->cpus), ok);

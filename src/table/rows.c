@@ -28,7 +28,7 @@ table_node_add_label(struct table_node *n, const char *name, const char *value)
 	};
 }
 
-void
+struct table_gpu *
 table_hardware_add_gpu(struct table_hardware *h, const char *name, int64_t memory)
 {
 	h->gpus = mem_realloc(h->gpus, (size_t)h->gpus_len + 1, sizeof(*h->gpus));
@@ -36,6 +36,7 @@ table_hardware_add_gpu(struct table_hardware *h, const char *name, int64_t memor
 		.name = mem_strdup(name),
 		.memory = memory,
 	};
+	return &h->gpus[h->gpus_len - 1];
 }
 
 void
@@ -43,8 +44,14 @@ table_hardware_copy(const struct table_hardware *from, struct table_hardware *re
 {
 	struct table_hardware h = { .cpus = from->cpus, .memory = from->memory };
 
-	for (int i = 0; i < from->gpus_len; i++)
-		table_hardware_add_gpu(&h, from->gpus[i].name, from->gpus[i].memory);
+	for (int i = 0; i < from->gpus_len; i++) {
+		const struct table_gpu *gpu = &from->gpus[i];
+		struct table_gpu *copy = table_hardware_add_gpu(&h, gpu->name,
+								gpu->memory);
+
+		copy->memory_free = gpu->memory_free;
+		copy->memory_used = gpu->memory_used;
+	}
 	*ret_h = h;
 }
 

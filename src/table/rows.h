@@ -9,7 +9,8 @@
  *   left    {"cert":"<base64 DER>","left":true}: what a node that withdrew leaves behind
  *   worker  {"hardware":{…},"id":"w1","metadata":{…},"services":[{"match":["k=v",…],
  *            "name":"s"},…],"slots":4,"state":"draining"}; no "state" = ready
- *   hardware {"cpus":8,"gpus":[{"memory":25769803776,"name":"L4"}],"memory":67108864000}
+ *   hardware {"cpus":8,"gpus":[{"memory":25769803776,"name":"L4"}],"memory":67108864000};
+ *            a gpu of a legacy worker may have "memory_free" and "memory_used", too
  *
  * Reading is strict: a wrong type, a text with control characters, a limit passed, a
  * member that must be there and is not: -OCF_EMALFORMED, with what and where in `err`.
@@ -49,6 +50,9 @@ enum {
 struct table_gpu {
 	char *name;
 	int64_t memory; /* bytes; 0 = not known */
+	/* Of a worker of the 2023 protocol, as it first said; 0 = not said. */
+	int64_t memory_free;
+	int64_t memory_used;
 };
 
 struct table_hardware {
@@ -122,7 +126,9 @@ void table_hardware_fini(struct table_hardware *h);
 /* Building blocks for those who fill the structs; all texts are copied. */
 void table_node_add_address(struct table_node *n, const char *address);
 void table_node_add_label(struct table_node *n, const char *name, const char *value);
-void table_hardware_add_gpu(struct table_hardware *h, const char *name, int64_t memory);
+/* Valid until the next gpu is added. */
+struct table_gpu *table_hardware_add_gpu(struct table_hardware *h, const char *name,
+					 int64_t memory);
 void table_hardware_copy(const struct table_hardware *from, struct table_hardware *ret_h);
 /* Valid until the next service is added. */
 struct table_service *table_worker_add_service(struct table_worker *w, const char *name);

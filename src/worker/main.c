@@ -41,6 +41,7 @@ struct options {
 struct program {
 	struct loop *loop;
 	struct worker *worker;
+	int status;
 };
 
 /* clang-format off: as it is printed */
@@ -253,10 +254,14 @@ program_on_signal(void *arg)
 }
 
 static void
-program_on_stopped(void *arg)
+program_on_stopped(void *arg, const char *why)
 {
 	struct program *p = arg;
 
+	if (why != NULL) {
+		log_error("worker", "%s", why);
+		p->status = EXIT_STATUS_CONFIG;
+	}
 	loop_stop(p->loop);
 }
 
@@ -282,6 +287,7 @@ program_run(struct options *o)
 		loop_signal(p.loop, SIGTERM, program_on_signal, &p);
 		loop_signal(p.loop, SIGINT, program_on_signal, &p);
 		loop_run(p.loop);
+		status = p.status;
 		worker_close(p.worker);
 	}
 	loop_free(p.loop);

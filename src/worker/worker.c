@@ -41,6 +41,7 @@ struct worker {
 	struct job *running, *waiting, *ending; /* ending: cancelled, not yet gone */
 	struct loop_timer *heartbeat, *reopen;
 	bool is_draining, is_stopped;
+	uint64_t replaced_by; /* the connection that has our id now; 0: we have it */
 	struct log_limit trouble_limit;
 };
 
@@ -127,7 +128,8 @@ worker_announce(struct worker *w, const char *status)
 {
 	char *text;
 
-	if (!bus_conn_is_up(w->conn))
+	/* Of an id that is another's we say nothing. */
+	if (!bus_conn_is_up(w->conn) || w->replaced_by != 0)
 		return;
 	text = worker_announcement(w, status);
 	if (text != NULL)
@@ -174,14 +176,27 @@ worker_on_heartbeat(void *arg)
 /* --- jobs --- */
 
 static void
+worker_stop(struct worker *w)
+{
+	char text[256];
+
+	w->is_stopped = true;
+	worker_announce(w, "disconnected");
+	snprintf(
+		text, sizeof(text),
+		"another worker announced the id %s and has replaced this one; give each "
+		"an --id of its own",
+		w->config->id);
+	w->config->stopped(w->config->arg, w->replaced_by != 0 ? text : NULL);
+}
+
+static void
 worker_stop_if_idle(struct worker *w)
 {
 	if (!w->is_draining || w->is_stopped || w->running != NULL ||
 	    w->waiting != NULL || w->ending != NULL)
 		return;
-	w->is_stopped = true;
-	worker_announce(w, "disconnected");
-	w->config->stopped(w->config->arg);
+	worker_stop(w);
 }
 
 static void
@@ -292,6 +307,20 @@ worker_on_work(struct worker *w, struct bus_msg *msg)
 	query_headers_fini(&headers);
 }
 
+/* What runs here was given to us, and is finished; what comes now is the other one's. */
+static void
+worker_on_replaced(struct worker *w, uint64_t by)
+{
+	if (by == 0 || by == w->client_id || w->replaced_by != 0)
+		return;
+	w->replaced_by = by;
+	w->is_draining = true;
+	bus_sub_free(w->work);
+	w->work = NULL;
+	loop_timer_clear(w->heartbeat);
+	worker_stop_if_idle(w);
+}
+
 static void
 worker_on_control(struct worker *w, struct bytes data)
 {
@@ -309,6 +338,9 @@ worker_on_control(struct worker *w, struct bytes data)
 			worker_cancel(w, &w->waiting, waiting);
 	} else if (op != NULL && strcmp(op, "credit") == 0 && running != NULL && n > 0) {
 		job_credit(running, (uint64_t)n);
+	} else if (op != NULL && strcmp(op, "replaced") == 0) {
+		worker_on_replaced(w, (uint64_t)json_integer_value(
+					      json_object_get(root, "client_id")));
 	}
 	json_decref(root);
 }
@@ -322,6 +354,8 @@ worker_on_up(void *arg, uint64_t client_id)
 	char subject[BUS_SUBJECT_SIZE];
 
 	w->client_id = client_id;
+	if (w->replaced_by != 0)
+		return;
 	snprintf(subject, sizeof(subject), BUS_SUBJECT_DIRECT "%s", w->config->id);
 	w->work = bus_conn_subscribe(w->conn, subject, NULL);
 	snprintf(subject, sizeof(subject), BUS_SUBJECT_CONTROL "%s", w->config->id);
@@ -517,9 +551,7 @@ void
 worker_drain(struct worker *w)
 {
 	if (w->is_draining && !w->is_stopped) {
-		w->is_stopped = true;
-		worker_announce(w, "disconnected");
-		w->config->stopped(w->config->arg);
+		worker_stop(w);
 		return;
 	}
 	w->is_draining = true;

@@ -25,7 +25,8 @@ struct worker_config {
 	const char *path;     /* of the command */
 	char *const *argv;
 	struct guard *guard;
-	void (*stopped)(void *arg); /* drained, or stopped at once */
+	/* Drained, or stopped at once. With `why`: by itself, and a person must act. */
+	void (*stopped)(void *arg, const char *why);
 	void *arg;
 };
 

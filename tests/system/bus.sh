@@ -79,6 +79,38 @@ ok "another is seen by n2" wait_until "$CLUSTER_SECONDS" sees_worker n2 two
 worker_stop two
 ok "stopped, its row is gone at the other node" wait_until 10 sees_no_worker n2 two
 
+# One id twice: who announces it last has it, and the one before leaves. One that does not
+# know the word goes on announcing; then neither gets queries, for each would get both.
+worker_start n1 same --service twice -- sh -c 'echo first'
+first=${WORKER_PID[same]}
+unset 'WORKER_PID[same]'
+worker_start n1 same --service twice -- sh -c 'echo second'
+program_wait replaced "$first"
+is "a second worker of one id replaces the first, which says so" "${PROGRAM_STATUS[replaced]}" 78
+unset 'PROGRAM_STATUS[replaced]'
+ok "with the id" grep -q 'the id same .*--id' "$TMP/worker-same.log"
+ok "the second is listed" wait_until 10 sees_worker n1 same
+run at n2 ocf query twice --data x
+is "and answers" "$out" second
+raw_nats_publish "$bus" worker:status \
+	'{"v":1,"id":"same","client_id":9999,"service":"twice","slots":1,"status":"connected"}' >"$TMP/said"
+program_wait replaced "${WORKER_PID[same]}"
+unset 'WORKER_PID[same]' 'PROGRAM_STATUS[replaced]'
+stubborn() { # CLIENT_ID: a connection that announces and does not listen
+	raw_nats_publish "$bus" worker:status \
+		"{\"v\":1,\"id\":\"stubborn\",\"client_id\":$1,\"service\":\"stub\",\"slots\":1,\"hb_s\":1,
+			\"status\":\"connected\"}" >"$TMP/said"
+}
+worker_state() { at n1 ocf workers --json | jq -r --arg id "$1" '.[] | select(.id == $id) | .state'; }
+is_state() { [ "$(worker_state "$1")" = "$2" ]; }
+stubborn 9001
+ok "another is listed" wait_until 10 is_state stubborn ready
+stubborn 9002
+stubborn 9001
+ok "while two announce its id, it gets no queries" wait_until 10 is_state stubborn draining
+ok "a warning names both connections" wait_until 10 warned 'worker `stubborn`.*9001 and 9002'
+ok "three heartbeats after both fell silent it is gone" wait_until 10 sees_no_worker n1 stubborn
+
 # A worker that dies while it works: the client is told, and does not wait for ever.
 worker_start n1 sleeper --service slow -- sh -c 'echo >>"$0"; exec sleep 600' "$TMP/taken"
 at n2 curl -s --max-time 60 -o "$TMP/body" -w '%{http_code}' -d x \

@@ -12,6 +12,13 @@
 #include "base/mem.h"
 #include "lib/tap.h"
 
+static const char *
+bench_word(const struct query_head *head)
+{
+	return strncmp(head->service, "inference:", 10) == 0 ? head->service + 10
+							     : head->service;
+}
+
 static void
 job_free(struct job *job)
 {
@@ -75,11 +82,11 @@ host_query_open(void *arg, struct api_query *q, const struct query_head *head)
 	query_head_copy(head, &b->head);
 	b->parts = b->parts_last = 0;
 	buf_clear(&b->body);
-	if (strcmp(head->service, "none") == 0) {
+	if (strcmp(bench_word(head), "none") == 0) {
 		job_fail(b, q, 404, "no node offers the service none");
 		return NULL;
 	}
-	if (strcmp(head->service, "busy") == 0) {
+	if (strcmp(bench_word(head), "busy") == 0) {
 		job_fail(b, q, 503, "all workers are busy");
 		return NULL;
 	}
@@ -100,15 +107,15 @@ host_query_body(void *token, struct bytes part, bool is_last)
 	b->parts++;
 	b->parts_last += is_last;
 	buf_put_bytes(&b->body, part);
-	if (strcmp(b->head.service, "hold") == 0)
+	if (strcmp(bench_word(&b->head), "hold") == 0)
 		return;
 	if (!is_last) {
 		api_reply_want(job->q, 1);
-	} else if (strcmp(b->head.service, "big") == 0) {
+	} else if (strcmp(bench_word(&b->head), "big") == 0) {
 		job_reply_head(job);
 		job->left = REPLY_PARTS;
 		job_pump(job);
-	} else if (strcmp(b->head.service, "torn") == 0) {
+	} else if (strcmp(bench_word(&b->head), "torn") == 0) {
 		job_reply_head(job);
 		api_reply_data(job->q, bytes_text("half of "));
 		job_fail(b, job->q, 502, "the worker died");
@@ -128,7 +135,7 @@ host_query_consumed(void *token, int parts)
 
 	job->bench->under_way -= parts;
 	CU_ASSERT(parts > 0 && job->bench->under_way >= 0);
-	if (strcmp(job->bench->head.service, "big") == 0)
+	if (strcmp(bench_word(&job->bench->head), "big") == 0)
 		job_pump(job);
 }
 
@@ -169,6 +176,31 @@ host_admin(void *arg, const char *name, const json_t *body, json_t **ret_reply,
 	return 200;
 }
 
+static int
+host_connections(void *arg, void (*fn)(void *fn_arg, struct bytes json), void *fn_arg,
+		 struct errmsg *err)
+{
+	struct bench *b = arg;
+
+	if (!b->is_ready) {
+		error_set(err, 0, "the bus is down");
+		return 503;
+	}
+	b->connections_fn = fn;
+	b->connections_arg = fn_arg;
+	return 0;
+}
+
+static void
+host_connections_cancel(void *arg, void *fn_arg)
+{
+	struct bench *b = arg;
+
+	CU_ASSERT(b->connections_arg == fn_arg);
+	b->connections_fn = NULL;
+	b->was_cancelled = true;
+}
+
 static bool
 host_ready(void *arg, struct errmsg *why)
 {
@@ -195,6 +227,8 @@ bench_open(struct bench *b, struct access_config access)
 			  .read = host_read,
 			  .admin = host_admin,
 			  .ready = host_ready,
+			  .connections = host_connections,
+			  .connections_cancel = host_connections_cancel,
 			  .query_open = host_query_open,
 			  .query_body = host_query_body,
 			  .query_consumed = host_query_consumed,

@@ -2,7 +2,8 @@
 /* A node's HTTP interface over real sockets, TCP and unix, for the tests of its routes; this
  * program plays the daemon. What it does with a query goes by the service: "none" and "busy"
  * are refused, "hold" is left without an answer, "big" gets REPLY_PARTS parts, "torn" half a
- * reply; others get back their body. */
+ * reply; others get back their body. The 2023 original's "inference:" before it does not
+ * matter. */
 #ifndef OCF_TESTS_HTTP_BENCH_H
 #define OCF_TESTS_HTTP_BENCH_H
 
@@ -47,6 +48,9 @@ struct bench {
 	struct buf body;
 	int under_way; /* reply parts not reported as taken */
 	int under_way_max;
+	/* Who waits for the bus's connections; NULL: nobody. */
+	void (*connections_fn)(void *fn_arg, struct bytes json);
+	void *connections_arg;
 };
 
 /* An `access` without its sha256, which is bench_sha256(). */

@@ -12,7 +12,8 @@
 #include "lib/tap.h"
 
 struct seen {
-	int ups, changes, downs, warnings;
+	int ups, changes, downs, warnings, losts, replaced;
+	uint64_t replaced_by;
 	char warning[1024], down[80], reason[80], up[80];
 	int slots, services, matches;
 	bool is_direct, is_draining;
@@ -67,10 +68,29 @@ on_warning(void *arg, const char *text)
 	snprintf(seen.warning, sizeof(seen.warning), "%s", text);
 }
 
+static void
+on_lost(void *arg, struct registry_worker *w)
+{
+	(void)arg;
+	(void)w;
+	seen.losts++;
+}
+
+static void
+on_replaced(void *arg, struct registry_worker *w, uint64_t by)
+{
+	(void)arg;
+	(void)w;
+	seen.replaced++;
+	seen.replaced_by = by;
+}
+
 static const struct registry_handler handler = {
 	.up = on_up,
 	.changed = on_changed,
 	.down = on_down,
+	.lost = on_lost,
+	.replaced = on_replaced,
 	.warning = on_warning,
 };
 
@@ -143,6 +163,20 @@ test_volatile_memory_is_not_news(void)
 		    V1("a", ",\"service\":\"s\",\"gpus\":[{\"name\":\"G\",\"memory\":10,"
 			    "\"memory_free\":2,\"memory_used\":8}]")) == 0);
 	CU_ASSERT(seen.changes == 0);
+	/* A legacy worker says it once: what it said first stands. */
+	registry_sees_connections(reg, true);
+	CU_ASSERT(say(reg, 0,
+		      "{\"service\":\"t\",\"client_id\":3,\"status\":\"connected\","
+		      "\"gpus\":[{\"name\":\"G\",\"memory\":10,\"memory_free\":9,"
+		      "\"memory_used\":1,\"x\":2}]}") == 0);
+	CU_ASSERT_STRING_EQUAL(seen.hardware,
+			       "{\"gpus\":[{\"memory\":10,\"memory_free\":9,"
+			       "\"memory_used\":1,\"name\":\"G\"}]}");
+	CU_ASSERT(say(reg, 0,
+		      "{\"service\":\"t\",\"client_id\":3,\"status\":\"connected\","
+		      "\"gpus\":[{\"name\":\"G\",\"memory\":10,\"memory_free\":4,"
+		      "\"memory_used\":6}]}") == 0);
+	CU_ASSERT(seen.changes == 0);
 	registry_free(reg);
 }
 
@@ -178,7 +212,7 @@ test_legacy(void)
 	const char
 		*text = "{\"service\":\"inference:m/x-1.5\",\"gpus\":[],\"client_id\":12,"
 			"\"status\":\"connected\",\"offering\":[]}";
-	uint64_t ids[] = { 3, 12 };
+	const struct registry_client clients[] = { { .id = 3 }, { .id = 12 } };
 
 	/* Without eyes for connections nothing would ever say that it left. */
 	CU_ASSERT(say(reg, 0, text) == -OCF_EMALFORMED && seen.ups == 0);
@@ -189,15 +223,15 @@ test_legacy(void)
 	CU_ASSERT_STRING_EQUAL(seen.up, "c12");
 	CU_ASSERT_STRING_EQUAL(seen.service, "inference:m/x-1.5");
 	registry_expire(reg, (ms_t)1000 * MS_HOUR);
-	registry_keep_clients(reg, 1, ids, 2);
+	registry_listed(reg, 1, 1, clients, 2);
 	CU_ASSERT(seen.downs == 0);
 	/* A list from before it was there says nothing of it. */
-	registry_keep_clients(reg, 0, ids, 1);
+	registry_listed(reg, 1, 0, clients, 1);
 	CU_ASSERT(seen.downs == 0);
 	CU_ASSERT(say(reg, 0,
 		      "{\"service\":\"x\",\"client_id\":12,\"status\":\"busy\"}") == 0);
 	CU_ASSERT(seen.changes == 0);
-	registry_keep_clients(reg, 1, ids, 1);
+	registry_listed(reg, 1, 1, clients, 1);
 	CU_ASSERT(seen.downs == 1);
 	CU_ASSERT(say(reg, 0, text) == 0);
 	CU_ASSERT(say(reg, 0, "{\"client_id\":12,\"status\":\"disconnected\"}") == 0);
@@ -321,19 +355,194 @@ test_warnings_name_who_and_why_once(void)
 	registry_free(reg);
 }
 
+#define OLD(id, service, gpus)                                                           \
+	"{\"service\":\"" service "\",\"gpus\":[" gpus "],\"client_id\":" id             \
+	",\"status\":\"connected\"}"
+#define GPU(name) "{\"name\":\"" name "\",\"memory\":8}"
+
+static char *one[] = { (char *)"inference:one" };
+static char *two[] = { (char *)"inference:two" };
+static char *both[] = { (char *)"inference:one", (char *)"inference:two" };
+static char *plain[] = { (char *)"plain" };
+
 static void
-test_one_id_twice_is_told(void)
+test_found_in_the_list(void)
+{
+	struct registry *reg = start(10);
+	const struct registry_client clients[] = {
+		{ .id = 4 },					  /* a listener */
+		{ .id = 5, .services_len = 2, .services = both }, /* a worker */
+		{ .id = 6, .services_len = 1, .services = plain, .is_v1 = true },
+		{ .id = 0, .services_len = 1, .services = one }, /* no number */
+		{ .id = 7, .services_len = 1, .services = plain },
+	};
+
+	registry_sees_connections(reg, true);
+	registry_listed(reg, 10, 5, clients, 4);
+	CU_ASSERT(seen.ups == 1 && seen.services == 2 && seen.slots == 1);
+	CU_ASSERT(!seen.is_direct);
+	CU_ASSERT_STRING_EQUAL(seen.up, "c5");
+	registry_listed(reg, 11, 10, clients, 4);
+	CU_ASSERT(seen.ups == 1 && seen.changes == 0);
+	/* Its announcement, late: what it says of itself counts. */
+	CU_ASSERT(say(reg, 12, OLD("5", "inference:one", GPU("A"))) == 0);
+	CU_ASSERT(seen.changes == 1 && seen.services == 1);
+	registry_listed(reg, 13, 13, clients, 4);
+	CU_ASSERT(seen.ups == 1 && seen.downs == 0 && seen.changes == 1);
+	/* A v1 worker without slots and number is taken for one until it announces itself. */
+	registry_listed(reg, 14, 14, clients, 5);
+	CU_ASSERT(seen.ups == 2);
+	CU_ASSERT_STRING_EQUAL(seen.up, "c7");
+	CU_ASSERT(say(reg, 15, V1("w", ",\"service\":\"plain\"")) == 0);
+	CU_ASSERT(seen.ups == 3 && seen.downs == 1);
+	CU_ASSERT_STRING_EQUAL(seen.down, "c7");
+	registry_listed(reg, 16, 16, clients, 5);
+	CU_ASSERT(seen.ups == 3 && seen.downs == 1 && registry_len(reg) == 2);
+	/* An empty list ends them, but for those who live by heartbeats. */
+	registry_listed(reg, 17, 17, clients, 0);
+	CU_ASSERT(seen.downs == 2 && registry_len(reg) == 1);
+	CU_ASSERT_STRING_EQUAL(seen.down, "c5");
+	registry_free(reg);
+}
+
+/* On a new server two workers get each other's numbers: each keeps its gpus. */
+static void
+test_found_again_on_a_new_server(void)
+{
+	struct registry *reg = start(10);
+	const struct registry_client swapped[] = {
+		{ .id = 5, .services_len = 1, .services = two },
+		{ .id = 6, .services_len = 1, .services = one },
+	};
+
+	registry_sees_connections(reg, true);
+	say(reg, 0, OLD("5", "inference:one", GPU("A")));
+	say(reg, 0, OLD("6", "inference:two", GPU("B")));
+	say(reg, 0, OLD("7", "inference:gone", GPU("C")));
+	CU_ASSERT(seen.ups == 3);
+	registry_server_new(reg);
+	CU_ASSERT(seen.losts == 3 && seen.downs == 0 && registry_len(reg) == 0);
+	registry_listed(reg, 10, 9, &swapped[0], 1);
+	CU_ASSERT(seen.ups == 4);
+	CU_ASSERT_STRING_EQUAL(seen.up, "c5");
+	CU_ASSERT_STRING_EQUAL(seen.hardware,
+			       "{\"gpus\":[{\"memory\":8,\"name\":\"B\"}]}");
+	/* The former c5 made place, the former c6 is c5 now. */
+	CU_ASSERT_EQUAL(seen.downs, 2);
+	registry_listed(reg, 11, 10, swapped, 2);
+	CU_ASSERT(seen.ups == 5 && seen.downs == 2);
+	CU_ASSERT_STRING_EQUAL(seen.up, "c6");
+	CU_ASSERT_STRING_EQUAL(seen.hardware,
+			       "{\"gpus\":[{\"memory\":8,\"name\":\"A\"}]}");
+	registry_settle(reg);
+	CU_ASSERT(seen.downs == 3 && registry_len(reg) == 2);
+	CU_ASSERT_STRING_EQUAL(seen.down, "c7");
+	/* With the same number it never left. */
+	registry_server_new(reg);
+	CU_ASSERT(say(reg, 20, OLD("6", "inference:one", GPU("A"))) == 0);
+	CU_ASSERT(seen.ups == 6 && seen.downs == 3);
+	registry_server_new(reg);
+	registry_free(reg);
+}
+
+static void
+test_remembered_from_a_former_life(void)
+{
+	struct registry *reg = start(10);
+	const struct bus_service service = { .name = one[0] };
+	const struct bus_worker former = { .id = "c9",
+					   .slots = 1,
+					   .services_len = 1,
+					   .services = &service,
+					   .metadata = "{}",
+					   .hardware = "{\"gpus\":[]}" };
+	const struct registry_client client = { .id = 4,
+						.services_len = 2,
+						.services = both };
+
+	registry_sees_connections(reg, true);
+	registry_remember(reg, &former);
+	registry_remember(reg, &former);
+	CU_ASSERT(registry_len(reg) == 0 && seen.ups == 0);
+	registry_listed(reg, 1, 1, &client, 1);
+	CU_ASSERT(seen.ups == 1 && seen.downs == 1 && seen.services == 1);
+	CU_ASSERT_STRING_EQUAL(seen.up, "c4");
+	CU_ASSERT_STRING_EQUAL(seen.down, "c9");
+	CU_ASSERT_STRING_EQUAL(seen.hardware, "{\"gpus\":[]}");
+	registry_settle(reg);
+	registry_settle(reg);
+	CU_ASSERT(seen.downs == 2 && registry_len(reg) == 1);
+	registry_free(reg);
+}
+
+static void
+test_bad_json_names_its_connection(void)
+{
+	static const char *const texts[] = {
+		"{\"service\":\"inference:m\",\"client_id\":41,\"status\":",
+		"{'client_id': 41, 'status': 'connected'}",
+		"client_id=41",
+		"{\"client_id\" : \"41\", oops",
+	};
+	struct registry *reg = start(10);
+
+	registry_sees_connections(reg, true);
+	for (size_t i = 0; i < 4; i++) {
+		bool is_named;
+
+		CU_ASSERT(say(reg, (ms_t)i * MS_HOUR, texts[i]) == -OCF_EMALFORMED);
+		is_named = strstr(seen.warning, "connection 41") != NULL;
+		CU_ASSERT(is_named == (i != 2));
+	}
+	CU_ASSERT(seen.warnings == 4);
+	CU_ASSERT(say(reg, 9 * MS_HOUR, "\"client_id") < 0);
+	CU_ASSERT(say(reg, 10 * MS_HOUR, "\"client_id\":") < 0);
+	CU_ASSERT(registry_len(reg) == 0 && seen.ups == 0);
+	registry_free(reg);
+}
+
+/* The one that announces last has the id; while two keep at it, it gets no queries. */
+static void
+test_one_id_on_two_connections(void)
 {
 	struct registry *reg = start(10);
 
 	say(reg, 0, V1("a", ",\"service\":\"s\",\"client_id\":5"));
 	say(reg, 1, V1("a", ",\"service\":\"s\",\"client_id\":6"));
-	CU_ASSERT(seen.warnings == 0);
-	say(reg, 2, V1("a", ",\"service\":\"s\",\"client_id\":5"));
+	CU_ASSERT(seen.warnings == 0 && seen.replaced == 1 && seen.replaced_by == 6);
+	CU_ASSERT(!seen.is_draining && seen.changes == 0);
+	say(reg, 2, V1("a", ",\"service\":\"other\",\"client_id\":5"));
 	CU_ASSERT(seen.warnings == 1 && strstr(seen.warning, "an id of its own") != NULL);
-	/* The old connection's end does not take the new one's worker. */
+	CU_ASSERT(seen.changes == 1 && seen.is_draining);
+	CU_ASSERT_STRING_EQUAL(seen.service, "s");
+	say(reg, 3, V1("a", ",\"service\":\"s\",\"client_id\":6"));
+	say(reg, 4, V1("a", ",\"service\":\"other\",\"client_id\":5"));
+	CU_ASSERT(seen.changes == 1 && seen.warnings == 1 && seen.replaced == 1);
+	/* One ends: the other has it. */
 	registry_client_ended(reg, 6);
+	CU_ASSERT(seen.downs == 0 && seen.changes == 2 && !seen.is_draining);
+	say(reg, 5, V1("a", ",\"service\":\"other\",\"client_id\":5"));
+	CU_ASSERT(seen.changes == 3);
+	CU_ASSERT_STRING_EQUAL(seen.service, "other");
+	/* The last to announce ends: the one before has it. */
+	say(reg, 6, V1("a", ",\"service\":\"s\",\"client_id\":8"));
+	say(reg, 7, V1("a", ",\"service\":\"s\",\"client_id\":5"));
+	CU_ASSERT(seen.is_draining);
+	registry_client_ended(reg, 5);
+	CU_ASSERT(seen.downs == 0 && !seen.is_draining);
+	/* One falls silent: three heartbeats later the other has it. */
+	say(reg, 8, V1("a", ",\"service\":\"s\",\"client_id\":9"));
+	say(reg, 9, V1("a", ",\"service\":\"s\",\"client_id\":8"));
+	CU_ASSERT(seen.is_draining);
+	say(reg, 15 * MS_SECOND + 9, V1("a", ",\"service\":\"s\",\"client_id\":8"));
+	registry_expire(reg, 15 * MS_SECOND + 9);
+	CU_ASSERT(seen.is_draining);
+	registry_expire(reg, 15 * MS_SECOND + 10);
+	CU_ASSERT(!seen.is_draining && seen.downs == 0);
+	registry_client_ended(reg, 9);
 	CU_ASSERT(seen.downs == 0);
+	registry_client_ended(reg, 8);
+	CU_ASSERT(seen.downs == 1);
 	registry_free(reg);
 }
 
@@ -348,7 +557,16 @@ main(int argc, char **argv)
 		{ "nonsense changes nothing and gives one warning", test_nonsense },
 		{ "a warning names who and why, once a minute",
 		  test_warnings_name_who_and_why_once },
-		{ "one id on two connections is told", test_one_id_twice_is_told },
+		{ "one id on two connections gets no queries until it is one",
+		  test_one_id_on_two_connections },
+		{ "a legacy worker is found by what it subscribes to",
+		  test_found_in_the_list },
+		{ "on a new server it is found again, with its gpus",
+		  test_found_again_on_a_new_server },
+		{ "so is one of a former life of the node",
+		  test_remembered_from_a_former_life },
+		{ "bad JSON is told with the connection that it names",
+		  test_bad_json_names_its_connection },
 	};
 	return TAP_MAIN(argc, argv, tests);
 }
