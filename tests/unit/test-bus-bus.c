@@ -485,7 +485,7 @@ int
 main(int argc, char **argv)
 {
 	static const struct tap_test tests[] = {
-		/* First: the thread sanitizer lets the child of a process with threads start none. */
+		/* First: for the thread sanitizer a child forked beside threads starts none. */
 		{ "the server dies with us", test_server_dies_with_us },
 		{ "a worker appears, drains and leaves", test_worker_appears_and_leaves },
 		{ "a connection that ends takes its worker with it within a second",
