@@ -16,7 +16,6 @@ variable() { # NAME: of the makefile, in full
 }
 installed() { (cd "$dest" && find . ! -type d | sed 's/^\.//' | sort); }
 
-prefix=$(variable prefix)
 sysconfdir=$(variable sysconfdir)
 sbindir=$(variable sbindir)
 bindir=$(variable bindir)

@@ -41,11 +41,11 @@ user=64321
 case $OCF_TEST_NAMESPACE in
 *root*)
 	owner=0
-	as_service=(unshare --user --map-user=$user --map-group=$user)
+	as_service=(unshare --user "--map-user=$user" "--map-group=$user")
 	;;
 *)
 	owner=$user
-	as_service=(setpriv --reuid=$user --regid=$user --clear-groups --no-new-privs --inh-caps=-all
+	as_service=(setpriv "--reuid=$user" "--regid=$user" --clear-groups --no-new-privs --inh-caps=-all
 		--bounding-set=-all)
 	;;
 esac
@@ -72,7 +72,7 @@ read -ra own < <(said Environment | sed "s|XDG_CONFIG_HOME=|&$dest|")
 	exec "${as_service[@]}" env -i "${environment[@]}" "${own[@]}" "$dest${command[0]}" \
 		"${command[@]:1}"
 ) >>"$TMP/served.log" 2>&1 </dev/null &
-NODE_PID[served]=$!
+NODE_PID["served"]=$!
 
 answers() { root ocf status; }
 ok "the unit's command runs, and root's ocf finds it" wait_until "$CLUSTER_SECONDS" answers ||
@@ -89,10 +89,10 @@ is "root invites" "$status" 0 || diag "$err"
 
 # KillMode=mixed: the main process alone is told.
 is "the unit tells the main process alone" "$(said KillMode)" mixed
-kill -TERM "${NODE_PID[served]}"
-program_wait served "${NODE_PID[served]}"
-unset 'NODE_PID[served]'
-is "it ends well" "${PROGRAM_STATUS[served]}" 0 || diag <"$TMP/served.log"
+kill -TERM "${NODE_PID["served"]}"
+program_wait served "${NODE_PID["served"]}"
+NODE_PID=()
+is "it ends well" "${PROGRAM_STATUS["served"]}" 0 || diag <"$TMP/served.log"
 wait_until 10 cluster_is_gone
 is "and leaves no process" "$(cluster_leftovers)" ""
 is "no sanitizer and no assertion has spoken" "$(cluster_alarms)" ""

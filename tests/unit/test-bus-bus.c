@@ -485,6 +485,8 @@ int
 main(int argc, char **argv)
 {
 	static const struct tap_test tests[] = {
+		/* First: for the thread sanitizer a child forked beside threads starts none. */
+		{ "the server dies with us", test_server_dies_with_us },
 		{ "a worker appears, drains and leaves", test_worker_appears_and_leaves },
 		{ "a connection that ends takes its worker with it within a second",
 		  test_lost_connection_is_seen },
@@ -501,7 +503,6 @@ main(int argc, char **argv)
 		  test_legacy_found },
 		{ "a server left over is replaced, a stranger is not",
 		  test_left_over_server },
-		{ "the server dies with us", test_server_dies_with_us },
 		{ "what a person must mend is said in a sentence",
 		  test_what_a_person_must_mend },
 		{ "a port in use is fatal and named", test_port_in_use },

@@ -151,7 +151,11 @@ test_unknown_variables_and_arguments_are_errors(void)
 	config_init(&c);
 	CU_ASSERT_NOT_EQUAL(config_read_environment(&c, environment, &err), 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "OCF_HTTP_LISTN"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "http.listen"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "did you mean OCF_HTTP_LISTEN?"));
+	environment[0] = (char *)"OCF_FOO=1"; /* like none */
+	CU_ASSERT_NOT_EQUAL(config_read_environment(&c, environment, &err), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "OCF_FOO"));
+	CU_ASSERT_PTR_NULL(strstr(err.text, "did you mean"));
 	CU_ASSERT_NOT_EQUAL(config_read_argument(&c, "bus.lissen=x", &err), 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "bus.listen"));
 	CU_ASSERT_NOT_EQUAL(config_read_argument(&c, "bus.listen", &err), 0);
