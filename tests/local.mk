@@ -29,9 +29,11 @@ dist_check_SCRIPTS += \
 	%D%/system/http.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
+	%D%/system/isolation.sh \
 	%D%/system/many.sh \
 	%D%/system/members.sh \
 	%D%/system/missing.sh \
+	%D%/system/partition.sh \
 	%D%/system/query.sh \
 	%D%/system/service.sh \
 	%D%/system/strangers.sh \
@@ -40,6 +42,7 @@ TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \
 	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
+	%D%/lib/network.sh \
 	%D%/data/README %D%/data/page.png %D%/data/page.txt \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
 
