@@ -35,6 +35,7 @@ dist_check_SCRIPTS += \
 	%D%/system/missing.sh \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
+	%D%/system/rollback.sh \
 	%D%/system/service.sh \
 	%D%/system/strangers.sh \
 	%D%/system/streams.sh
