@@ -44,8 +44,10 @@ ok "both have a further one" wait_until "$CLUSTER_SECONDS" workers_are "gone new
 node_kill n2
 cp -a "$TMP/n2/state/ocf" "$TMP/n2/copy"
 node_start n2
+attached_again() { [ "$(grep -c 'attached to' "$TMP/worker-gone.log")" -eq 2 ]; }
+wait_until "$CLUSTER_SECONDS" attached_again || bail "the worker does not find its node again"
 worker_kill gone
-ok "which goes" wait_until 60 workers_are new
+ok "which goes" wait_until "$CLUSTER_SECONDS" workers_are new
 node_kill n2
 rm -rf "$TMP/n2/state/ocf"
 mv "$TMP/n2/copy" "$TMP/n2/state/ocf"
