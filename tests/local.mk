@@ -35,10 +35,13 @@ dist_check_SCRIPTS += \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
 	%D%/system/legacy.sh \
+	%D%/system/isolation.sh \
 	%D%/system/many.sh \
 	%D%/system/members.sh \
 	%D%/system/missing.sh \
+	%D%/system/partition.sh \
 	%D%/system/query.sh \
+	%D%/system/rollback.sh \
 	%D%/system/service.sh \
 	%D%/system/strangers.sh \
 	%D%/system/streams.sh
@@ -46,6 +49,7 @@ TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \
 	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
+	%D%/lib/network.sh \
 	%D%/data/README %D%/data/page.png %D%/data/page.txt \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
 

@@ -385,7 +385,13 @@ links_log_up(const struct links *links, const struct mesh_action *a, bool is_up)
 
 	if (links->d->is_stopping)
 		return;
-	if (is_up)
+	if (is_up && a->is_rowless)
+		log_warn(
+			"mesh",
+			"linked to node %s, but without rows: its clock and this one are "
+			"more than %d min apart; set the wrong one, then restart its ocfd",
+			id_text(&a->node, id), MESH_CLOCK_SKEW_MS / MS_MINUTE);
+	else if (is_up)
 		log_info("mesh", "linked to node %s", id_text(&a->node, id));
 	else
 		log_info("mesh", "the link to node %s ended: %s", id_text(&a->node, id),

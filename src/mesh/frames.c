@@ -39,9 +39,11 @@ mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows)
 	wire_put_rows(&b, WIRE_ROWS, rows);
 	blob = mesh_blob_new(buf_bytes(&b));
 	buf_fini(&b);
+	/* Also behind a HELLO that is not answered yet: the root in it is the one before these
+	 * rows, so that nobody would miss them. */
 	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
-		if (l->state == MESH_LINK_UP && l->retired_at == 0 && !l->is_rowless &&
-		    (from == NULL || l->node != from->node))
+		if (l->state != MESH_LINK_DIALLING && l->retired_at == 0 &&
+		    !l->is_rowless && (from == NULL || l->node != from->node))
 			mesh_send_blob(m, l, WIRE_CLASS_ROWS, blob);
 	mesh_blob_release(blob);
 }

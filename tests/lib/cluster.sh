@@ -21,24 +21,32 @@ CLUSTER_LISTEN=(--http.listen=127.0.0.1:0 --peer.listen=127.0.0.1:0 --bus.listen
 CLUSTER_SECONDS=30  # for anything that should take a second or two
 CLUSTER_DETACH=()   # a word like setsid, before each program
 declare -A NODE_PID=() WORKER_PID=() PROGRAM_STATUS=()
+declare -A NODE_NET=() NODE_ADDRESS=() # a process in its namespace; see network.sh
 
 # ---- one program
 
-# Run a command as somebody who uses this node.
-at() { # NODE COMMAND ARG…
+# AT=(…): the words before a command of somebody who uses this node.
+at_words() { # NODE
 	local home=$TMP/$1
+	AT=(env XDG_CONFIG_HOME="$home/config" XDG_STATE_HOME="$home/state"
+		XDG_RUNTIME_DIR="$home/run")
+	[ -z "${NODE_NET[$1]:-}" ] || AT=(nsenter --net="/proc/${NODE_NET[$1]}/ns/net" "${AT[@]}")
+}
+
+# Run a command as such.
+at() { # NODE COMMAND ARG…
+	local AT
+	at_words "$1"
 	shift
-	env XDG_CONFIG_HOME="$home/config" XDG_STATE_HOME="$home/state" \
-		XDG_RUNTIME_DIR="$home/run" "$@"
+	"${AT[@]}" "$@"
 }
 
 # Start it in the background; $! is its own process id.
 at_background() { # NODE LOG COMMAND ARG…
-	local home=$TMP/$1 log=$2
+	local AT log=$2
+	at_words "$1"
 	shift 2
-	(exec "${CLUSTER_DETACH[@]}" env XDG_CONFIG_HOME="$home/config" \
-		XDG_STATE_HOME="$home/state" XDG_RUNTIME_DIR="$home/run" "$@") \
-		>>"$log" 2>&1 </dev/null &
+	(exec "${CLUSTER_DETACH[@]}" "${AT[@]}" "$@") >>"$log" 2>&1 </dev/null &
 }
 
 cluster_fail() { # SENTENCE [LOG…]
@@ -96,6 +104,7 @@ node_is_ready() { # NODE
 node_start() { # NODE [ARG… of ocfd]
 	local node=$1
 	shift
+	[ -z "${NODE_ADDRESS[$node]:-}" ] || set -- "--peer.listen=${NODE_ADDRESS[$node]}:8093" "$@"
 	at_background "$node" "$TMP/$node/log" ocfd "${CLUSTER_LISTEN[@]}" "$@"
 	NODE_PID[$node]=$!
 	wait_until "$CLUSTER_SECONDS" node_is_ready "$node" ||

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Tests that mount something do it in a mount namespace of their own, which any user may make
-# on most machines. Source this first, with a word for what is then not tested.
+# Tests that mount something, or make a network, do it in namespaces of their own, which any
+# user may make on most machines. Source this first, with a word for what is then not tested.
 
-namespace_enter() { # SCRIPT WHAT
-	local way
+namespace_enter() { # SCRIPT WHAT [mount|net]
+	local kind=${3:-mount} way
 	[ -z "${OCF_TEST_NAMESPACE:-}" ] || return 0
-	for way in --mount '--map-root-user --mount'; do
+	for way in "--$kind" "--map-root-user --$kind"; do
 		# shellcheck disable=SC2086 # two words
 		if unshare $way true 2>/dev/null; then
 			OCF_TEST_NAMESPACE=1 exec unshare $way bash "$1"
@@ -14,6 +14,6 @@ namespace_enter() { # SCRIPT WHAT
 	done
 	# shellcheck source=tests/lib/tap.sh
 	. "$OCF_TEST_SRCDIR/tests/lib/tap.sh"
-	skip "$2" "nobody may make a mount namespace here"
+	skip "$2" "nobody may make a $kind namespace here"
 	tap_done
 }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The programs, as their --help tells them, against the manuals and the completion: each
 # option and command stands in both, and none that does not exist; each option of the
-# configuration stands in ocf.conf(5), and in the example that is installed.
+# configuration stands in ocf.conf(5), and in the example that is installed; each test that
+# ocf-cap(7) names exists.
 # shellcheck source=tests/lib/tap.sh
 . "$OCF_TEST_SRCDIR/tests/lib/tap.sh"
 man=$OCF_TEST_SRCDIR/man
@@ -147,4 +148,13 @@ _ocf_ask() {
 is "names of nodes are completed" "$(completed ocf query x --node n)" node1
 ok "… and never run" test ! -e "$TMP/run"
 is "names of services stand behind query" "$(completed ocf query n)" node1
+# ---- promises and the tests that show them
+
+grep -oE 'tests/[a-z]+/[a-z-]+(\.sh)?' "$man/ocf-cap.7" | sort -u >"$TMP/tests"
+ok "ocf-cap(7) names tests" test "$(wc -l <"$TMP/tests")" -ge 10
+missing=
+while read -r name; do
+	[ -f "$OCF_TEST_SRCDIR/$name" ] || [ -f "$OCF_TEST_SRCDIR/$name.c" ] || missing="$missing $name"
+done <"$TMP/tests"
+is "each of them exists" "$missing" ""
 tap_done

@@ -719,6 +719,20 @@ world_start(struct world *w, int node)
 }
 
 void
+world_split(struct world *w, int left, bool is_cut)
+{
+	for (int a = 0; a < left; a++)
+		for (int b = left; b < w->nodes_len; b++)
+			world_cut(w, a, b, is_cut);
+}
+
+void
+world_add_row(struct world *w, int node)
+{
+	world_write(w, &w->nodes[node]);
+}
+
+void
 world_go_on(struct world *w, ms_t span)
 {
 	sim_run(&w->sim, w->sim.now + span);

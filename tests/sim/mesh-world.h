@@ -33,6 +33,10 @@ void world_freeze(struct world *w, int node, ms_t span);
 /* It dies; with its host (`is_silent`) nobody is told. */
 void world_crash(struct world *w, int node, bool is_silent);
 void world_start(struct world *w, int node);
+/* Whatever is sent between the first `left` nodes and the others is lost, or is no more. */
+void world_split(struct world *w, int left, bool is_cut);
+/* The node writes a row, which is not to be lost. */
+void world_add_row(struct world *w, int node);
 /* What `node` was told last of `other`, and when. */
 enum mesh_state world_seen(const struct world *w, int node, int other, ms_t *ret_since);
 /* How often any node was told anything of another since it was calm. */

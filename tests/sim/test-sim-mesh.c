@@ -118,6 +118,58 @@ test_long_stall(void)
 	}
 }
 
+/* Do all nodes see what is right, if the first `left` of them cannot reach the others? Notes
+ * the latest time at which any came to see it so. */
+static void
+check_halves(const struct world *w, int nodes, int left, ms_t *slowest)
+{
+	ms_t since;
+
+	for (int k = 0; k < nodes; k++)
+		for (int j = 0; j < nodes; j++) {
+			bool is_there = (k < left) == (j < left) || left == 0;
+
+			if (j == k)
+				continue;
+			CU_ASSERT(world_seen(w, k, j, &since) ==
+				  (is_there ? MESH_NODE_ALIVE : MESH_NODE_DEAD));
+			if (since > *slowest)
+				*slowest = since;
+		}
+}
+
+/* Two halves, however long apart: each hides the other within 10 s, and a minute after the
+ * network is whole all are linked again; then all rows are everywhere. */
+static void
+test_halves(void)
+{
+	ms_t slowest_link = 0;
+
+	for (int i = 0; i < rounds() / 2; i++) {
+		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
+		struct world *w = world_calm(tap_seed() * 5000 + (uint64_t)i, nodes);
+		int left = 1 + world_below(w, nodes - 1);
+		ms_t seen = 0, healed;
+
+		world_split(w, left, true);
+		world_go_on(w, 10 * MS_SECOND);
+		check_halves(w, nodes, left, &seen);
+		for (int k = 0; k < nodes; k++)
+			world_add_row(w, k);
+		world_go_on(w, 1 + world_below(w, i % 4 == 0 ? MS_HOUR : MS_MINUTE));
+		world_split(w, left, false);
+		healed = seen = world_now(w);
+		world_go_on(w, MS_MINUTE);
+		check_halves(w, nodes, 0, &seen);
+		if (seen - healed > slowest_link)
+			slowest_link = seen - healed;
+		world_go_on(w, 30 * MS_SECOND);
+		world_check(w);
+		world_free(w);
+	}
+	tap_note("linked again after %lld ms at the latest", (long long)slowest_link);
+}
+
 static void
 test_repeatable(void)
 {
@@ -139,6 +191,8 @@ static const struct tap_test tests[] = {
 	{ "processes that stand still for less than 4 s are no deaths", test_stalls },
 	{ "one that stood still for long takes nobody for dead, and is alive again",
 	  test_long_stall },
+	{ "halves hide each other within 10 s; a minute after they can, all are linked again",
+	  test_halves },
 	{ "a seed gives the same history twice", test_repeatable },
 };
 

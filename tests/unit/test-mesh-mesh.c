@@ -450,6 +450,39 @@ test_clocks(void)
 	script_end(&s);
 }
 
+/* Our HELLO tells the root as it was; what changes before the other's comes must follow. */
+static void
+test_early_rows(void)
+{
+	const struct mesh_event changed = { .type = MESH_EVENT_ROWS_CHANGED,
+					    .rows = bytes_text("mine") };
+	const char *const address = "10.0.0.9:1";
+	struct wire_hello h;
+	struct script s;
+
+	script_start(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_SEEDS,
+					     .addresses = &address,
+					     .addresses_len = 1 });
+	script_wait(&s, s.now + 1);
+	CU_ASSERT_FATAL(s.dialled != 0);
+	script_step(&s, changed);
+	CU_ASSERT(s.types_len == 0);
+	s.link = s.dialled;
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
+					     .link = s.link,
+					     .node = s.peer });
+	CU_ASSERT(s.types_len == 1 && s.types[0] == WIRE_HELLO);
+	script_step(&s, changed);
+	CU_ASSERT(s.types_len == 1 && s.types[0] == WIRE_ROWS);
+	h = script_hello(&s);
+	script_greet(&s, &h);
+	CU_ASSERT(strchr(s.kinds, 'U') != NULL);
+	script_step(&s, changed);
+	CU_ASSERT(s.types_len == 1 && s.types[0] == WIRE_ROWS);
+	script_end(&s);
+}
+
 /* What the comparison of tables needs is handed on: roots, messages, rows. */
 static void
 test_sync(void)
@@ -649,6 +682,8 @@ static const struct tap_test tests[] = {
 	{ "a process that stood still does not take others for dead", test_own_stall },
 	{ "a node that says goodbye is dead at once", test_goodbye },
 	{ "with clocks too far apart a link carries no rows", test_clocks },
+	{ "rows that change between the two HELLOs of a link are not missed",
+	  test_early_rows },
 	{ "roots, messages and rows of comparisons are handed on", test_sync },
 	{ "a row that goes on for ever ends the link", test_endless_row },
 	{ "PINGs without end are not answered for ever", test_pings },
