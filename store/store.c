@@ -396,7 +396,8 @@ store_open_load(struct store *store, struct errmsg *err)
 		return error_set(
 			err, rc,
 			"the store in %s has format %llu, made by a newer version of "
-			"this program; this one knows formats up to %d",
+			"this program; this one knows formats up to %d: install the "
+			"newer one",
 			dir, (unsigned long long)format, STORE_FORMAT);
 	if (rc == -OCF_ECORRUPT)
 		return error_set(
@@ -426,6 +427,12 @@ store_open_look(const char *dir, struct errmsg *err)
 					 "`ocf join` enters one",
 					 dir)
 			     : error_set(err, -errno, "%s: %s", path, error_text(-errno));
+	else if (!S_ISREG(st.st_mode))
+		rc = error_set(
+			err, -OCF_ECORRUPT,
+			"%s is damaged: it is not a file; restore a backup, or move "
+			"it away and join again",
+			path);
 	else if (st.st_size == 0)
 		rc = error_set(err, -OCF_ECORRUPT,
 			       "%s is damaged: it is empty; restore a backup, or move it "
