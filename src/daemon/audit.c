@@ -153,6 +153,7 @@ static json_t *
 audits_state_json(struct audits *audits)
 {
 	ms_t until = audits->is_running ? clock_mono_ms() : audits->ended;
+	json_t *is_sound = json_null();
 	const char *state = "running", *error = NULL;
 	uint64_t differences = 0;
 	json_t *messages, *json;
@@ -161,18 +162,22 @@ audits_state_json(struct audits *audits)
 		state = audits->rc != 0 ? "failed" : "done";
 		error = audits->rc != 0 ? error_text(audits->rc) : NULL;
 		differences = audits->differences;
+		if (audits->rc == 0)
+			is_sound = json_boolean(differences == 0 &&
+						audits->audit.bad_len == 0);
 	}
 	/* A copy: the lane may add to the list while the reply is written. */
 	pthread_mutex_lock(&audits->lock);
 	messages = json_copy(audits->messages);
 	pthread_mutex_unlock(&audits->lock);
-	json = json_pack(
-		"{s:I, s:s, s:I, s:I, s:I, s:I, s:i, s:o, s:I, s:s?}", "request",
-		(json_int_t)audits->request, "state", state, "rows",
-		(json_int_t)audits->audit.rows, "total", (json_int_t)audits->total,
-		"differences", (json_int_t)differences, "signatures_bad",
-		(json_int_t)audits->audit.bad_len, "dropped", 0, "messages", messages,
-		"elapsed_ms", (json_int_t)(until - audits->started), "error", error);
+	json = json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:i, s:o, s:I, s:o, s:s?}",
+			 "request", (json_int_t)audits->request, "state", state, "rows",
+			 (json_int_t)audits->audit.rows, "total",
+			 (json_int_t)audits->total, "differences",
+			 (json_int_t)differences, "signatures_bad",
+			 (json_int_t)audits->audit.bad_len, "dropped", 0, "messages",
+			 messages, "elapsed_ms", (json_int_t)(until - audits->started),
+			 "is_sound", is_sound, "error", error);
 	return json;
 }
 
