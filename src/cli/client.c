@@ -343,30 +343,65 @@ client_send(const struct cli *cli, const struct client_request *r,
 	return status;
 }
 
+static int
+client_read_json(const struct client_reply *reply, json_t **ret_json)
+{
+	json_error_t why;
+	json_t *json = json_loadb((const char *)reply->body.data, reply->body.len,
+				  JSON_REJECT_DUPLICATES, &why);
+
+	if (json == NULL)
+		return cli_fail(EXIT_FAILURE,
+				"the reply is not JSON (%s): is it an ocfd?", why.text);
+	*ret_json = json;
+	return EXIT_SUCCESS;
+}
+
 int
 client_get_json(const struct cli *cli, const char *path, json_t **ret_json,
 		struct buf *text)
 {
 	struct client_request request = CLIENT_REQUEST_INIT;
 	struct client_reply reply;
-	json_error_t why;
-	json_t *json;
 	int status;
 
 	request.path = path;
 	status = client_send(cli, &request, &reply);
-	if (status == EXIT_SUCCESS) {
-		json = json_loadb((const char *)reply.body.data, reply.body.len,
-				  JSON_REJECT_DUPLICATES, &why);
-		if (json == NULL)
-			status = cli_fail(EXIT_FAILURE,
-					  "the reply is not JSON (%s): is it an ocfd?",
-					  why.text);
-		else
-			*ret_json = json;
-	}
+	if (status == EXIT_SUCCESS)
+		status = client_read_json(&reply, ret_json);
 	if (status == EXIT_SUCCESS && text != NULL)
 		buf_put_bytes(text, buf_bytes(&reply.body));
 	client_reply_fini(&reply);
+	return status;
+}
+
+int
+client_post_json(const struct cli *cli, const char *path, json_t *body, json_t **ret_json,
+		 int *ret_http)
+{
+	struct client_request request = CLIENT_REQUEST_INIT;
+	char *text = json_dumps(body, JSON_COMPACT);
+	struct client_reply reply;
+	int status;
+
+	if (text == NULL) { /* only an argument that is no UTF-8 can do it */
+		json_decref(body);
+		return cli_fail(EXIT_STATUS_USAGE, "the arguments are not valid UTF-8");
+	}
+	request.method = "POST";
+	request.path = path;
+	request.has_body = true;
+	request.body = bytes_text(text);
+	request.is_admin = true;
+	client_add_header(&request, "Content-Type", "application/json");
+	status = client_send(cli, &request, &reply);
+	if (ret_http != NULL)
+		*ret_http = reply.status;
+	if (status == EXIT_SUCCESS)
+		status = client_read_json(&reply, ret_json);
+	client_request_fini(&request);
+	client_reply_fini(&reply);
+	json_decref(body);
+	free(text);
 	return status;
 }

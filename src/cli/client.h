@@ -70,5 +70,10 @@ void client_reply_fini(struct client_reply *reply);
 /* GET a JSON document. The text as it came goes to `text` (NULL is allowed). */
 int client_get_json(const struct cli *cli, const char *path, json_t **ret_json,
 		    struct buf *text);
+/* POST `body` (taken over) to an admin route, which only the socket serves, and read the
+ * JSON object it answers with. `ret_http`: the reply's HTTP status, 0 when none came; NULL is
+ * allowed. */
+int client_post_json(const struct cli *cli, const char *path, json_t *body,
+		     json_t **ret_json, int *ret_http);
 
 #endif

@@ -16,7 +16,7 @@
 const struct command *
 command_find(const char *name)
 {
-	for (const struct command *c = commands; c->name != NULL; c++) {
+	for (const struct command *c = program.commands; c->name != NULL; c++) {
 		if (strcmp(c->name, name) == 0)
 			return c;
 	}
@@ -46,7 +46,7 @@ cli_say(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	cli_say_v("ocf", fmt, ap);
+	cli_say_v(program.name, fmt, ap);
 	va_end(ap);
 }
 
@@ -56,7 +56,7 @@ cli_fail(int status, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	cli_say_v("ocf", fmt, ap);
+	cli_say_v(program.name, fmt, ap);
 	va_end(ap);
 	return status;
 }
@@ -67,11 +67,11 @@ cli_usage_error(const struct cli *cli, const char *fmt, ...)
 	char prefix[32];
 	va_list ap;
 
-	snprintf(prefix, sizeof(prefix), "ocf %s", cli->command->name);
+	snprintf(prefix, sizeof(prefix), "%s %s", program.name, cli->command->name);
 	va_start(ap, fmt);
 	cli_say_v(prefix, fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "Try 'ocf %s --help'.\n", cli->command->name);
+	fprintf(stderr, "Try '%s %s --help'.\n", program.name, cli->command->name);
 	exit(EXIT_STATUS_USAGE);
 }
 
@@ -82,22 +82,25 @@ command_help(const struct command *c)
 
 	if (first >= 'a' && first <= 'z')
 		first = (char)(first - 'a' + 'A');
-	printf("Usage: ocf %s%s%s\n%c%s.\n", c->name, c->usage[0] != '\0' ? " " : "",
-	       c->usage, first, c->summary + 1);
+	printf("Usage: %s %s%s%s\n%c%s.\n", program.name, c->name,
+	       c->usage[0] != '\0' ? " " : "", c->usage, first, c->summary + 1);
 	if (c->help[0] != '\0')
 		printf("\n%s", c->help);
 	printf("\n");
+	if (c->flags & (COMMAND_LISTS | COMMAND_JSON))
+		printf("      --json             print the reply as JSON\n");
 	if (c->flags & COMMAND_LISTS)
-		printf("      --json             print the reply as JSON\n"
-		       "      --no-headings      print no headings\n");
+		printf("      --no-headings      print no headings\n");
 	if (c->flags & COMMAND_ASKS)
-		printf("      --socket PATH      the daemon's socket (or $OCF_SOCKET)\n"
-		       "      --url URL          a daemon over HTTP (or $OCF_URL), with "
+		printf("      --socket PATH      the daemon's socket (or $OCF_SOCKET)\n");
+	if ((c->flags & COMMAND_ASKS) && !(c->flags & COMMAND_ADMIN))
+		printf("      --url URL          a daemon over HTTP (or $OCF_URL), with "
 		       "$OCF_TOKEN\n");
 	if (strcmp(c->name, "query") != 0)
 		printf("      --data DIR         the data folder%s\n",
 		       c->flags & COMMAND_ASKS ? ", and the socket in it" : "");
-	printf("      --help             print this and exit\n\nManual: ocf(1).\n");
+	printf("      --help             print this and exit\n\nManual: %s(1).\n",
+	       program.name);
 }
 
 /* ---- Options ---- */
@@ -126,7 +129,8 @@ cli_merge_options(const struct cli *cli, const struct option *own,
 		{ { "version", no_argument, NULL, CLI_OPTION_VERSION }, OPTIONS_BEFORE },
 		{ { "socket", required_argument, NULL, OPTION_SOCKET }, COMMAND_ASKS },
 		{ { "url", required_argument, NULL, OPTION_URL }, COMMAND_ASKS },
-		{ { "json", no_argument, NULL, OPTION_JSON }, COMMAND_LISTS },
+		{ { "json", no_argument, NULL, OPTION_JSON },
+		  COMMAND_LISTS | COMMAND_JSON },
 		{ { "no-headings", no_argument, NULL, OPTION_NO_HEADINGS },
 		  COMMAND_LISTS },
 		{ { "data", required_argument, NULL, OPTION_DATA }, 0 },
@@ -180,7 +184,7 @@ cli_take_common(struct cli *cli, int c)
 static const char *
 cli_name(const struct cli *cli, char name[64])
 {
-	snprintf(name, 64, "ocf%s%s", cli->command != NULL ? " " : "",
+	snprintf(name, 64, "%s%s%s", program.name, cli->command != NULL ? " " : "",
 		 cli->command != NULL ? cli->command->name : "");
 	return name;
 }
@@ -222,9 +226,10 @@ cli_check_common(const struct cli *cli)
 {
 	int flags = cli->command->flags;
 
-	if (!(flags & COMMAND_LISTS) && (cli->is_json || cli->no_headings))
-		cli_usage_error(cli, "%s is for commands that list something",
-				cli->is_json ? "--json" : "--no-headings");
+	if (!(flags & (COMMAND_LISTS | COMMAND_JSON)) && cli->is_json)
+		cli_usage_error(cli, "--json is for commands that list something");
+	if (!(flags & COMMAND_LISTS) && cli->no_headings)
+		cli_usage_error(cli, "--no-headings is for commands that print a table");
 	if (!(flags & COMMAND_ASKS) && (cli->socket != NULL || cli->url != NULL))
 		cli_usage_error(cli,
 				"%s is for commands that ask a daemon; this one "
@@ -238,7 +243,7 @@ cli_arguments(const struct cli *cli, int argc, char **argv, int min, int max)
 	int n = argc - optind;
 
 	if (n < min)
-		cli_usage_error(cli, "an argument is missing: ocf %s %s",
+		cli_usage_error(cli, "an argument is missing: %s %s %s", program.name,
 				cli->command->name, cli->command->usage);
 	if (n > max)
 		cli_usage_error(cli, "'%s' is one argument too many", argv[optind + max]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the commands of `ocf` share: the table that drives dispatch and help, the options
+/* What the commands of `ocf` and of `ocf-sync` share: the table that drives dispatch and help, the options
  * that all of them take, and words on standard error. A command is one file, cmd-NAME.c,
  * with one function that returns the exit status. Data goes to standard output,
  * everything said to a person to standard error. */
@@ -24,9 +24,11 @@ struct cli {
 };
 
 enum command_flags {
-	COMMAND_ASKS = 1,  /* a daemon: --socket, --url */
-	COMMAND_LISTS = 2, /* --json, --no-headings */
-	COMMAND_LOCAL = 4, /* works on the data folder: --data */
+	COMMAND_ASKS = 1,   /* a daemon: --socket, --url */
+	COMMAND_LISTS = 2,  /* --json, --no-headings */
+	COMMAND_LOCAL = 4,  /* works on the data folder: --data */
+	COMMAND_JSON = 8,   /* --json alone */
+	COMMAND_ADMIN = 16, /* asks through the socket, and nowhere else */
 };
 
 struct command {
@@ -38,8 +40,19 @@ struct command {
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 
-/* In the order in which help lists them; ends with a NULL name. */
-extern const struct command commands[];
+struct program {
+	const char *name;
+	const char *purpose; /* a sentence, for help */
+	const char *options; /* lines about the common ones, likewise */
+	const char *failed;  /* what exit status 1 means */
+	/* In the order in which help lists them; ends with a NULL name. */
+	const struct command *commands;
+};
+
+/* This one: main.c of `ocf`, sync-main.c of `ocf-sync`. */
+extern const struct program program;
+/* All of main(). */
+int program_run(int argc, char **argv);
 const struct command *command_find(const char *name);
 
 /* What cli_option() returns before a command for --help and --version. */
@@ -61,10 +74,10 @@ void cli_check_common(const struct cli *cli);
 /* How many arguments are left. Ends the program with a usage error unless it is within
  * [min, max]. */
 int cli_arguments(const struct cli *cli, int argc, char **argv, int min, int max);
-/* "ocf NAME: sentence" and where to find help; ends the program with status 2. */
+/* "PROGRAM NAME: sentence" and where to find help; ends the program with status 2. */
 _Noreturn void cli_usage_error(const struct cli *cli, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* "ocf: sentence" on standard error; control characters become '?', line ends stay. */
+/* "PROGRAM: sentence" on standard error; control characters become '?', line ends stay. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* As cli_say; returns `status`. */
 int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

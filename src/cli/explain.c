@@ -66,9 +66,9 @@ explain_target(const struct cli *cli, bool is_admin, struct client_target *ret_t
 	if (url != NULL && is_admin)
 		return cli_fail(
 			EXIT_STATUS_PERMISSION,
-			"'ocf %s' works on the node itself, through its unix socket, "
+			"'%s %s' works on the node itself, through its unix socket, "
 			"and not over a URL",
-			cli->command->name);
+			program.name, cli->command->name);
 	if (url != NULL) {
 		status = explain_target_url(url, &t);
 	} else {
@@ -87,6 +87,13 @@ explain_target(const struct cli *cli, bool is_admin, struct client_target *ret_t
 	return status;
 }
 
+bool
+explain_is_target_set(void)
+{
+	return explain_variable("OCF_SOCKET") != NULL ||
+	       explain_variable("OCF_URL") != NULL;
+}
+
 void
 client_target_fini(struct client_target *t)
 {
@@ -99,8 +106,8 @@ client_target_fini(struct client_target *t)
 
 /* ---- No connection ---- */
 
-/* Why can the socket not be reached? Curl does not always say. */
-static int
+/* Curl does not always say. */
+int
 explain_connect(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };

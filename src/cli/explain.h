@@ -22,8 +22,12 @@ struct client_target {
  * first that there is. Returns an exit status. `is_admin`: a URL will not do. */
 int explain_target(const struct cli *cli, bool is_admin,
 		   struct client_target *ret_target);
+/* Does the environment name a daemon? */
+bool explain_is_target_set(void);
 void client_target_fini(struct client_target *t);
 
+/* Does anybody answer at this socket? 0, or why not: -ENOENT, -ECONNREFUSED, -EACCES, … */
+int explain_connect(const char *path);
 /* A reply that is not 2xx: says why, returns the exit status. */
 int explain_reply(const struct client_target *t, const struct client_reply *reply);
 /* No whole reply: `code` and `text` are curl's. */

@@ -1,22 +1,24 @@
 # The parts that hold no command are an archive, so that tests can link them one by one.
 noinst_LIBRARIES += %D%/libcli.a
 %C%_libcli_a_SOURCES = \
+	%D%/client.c %D%/client.h \
+	%D%/command.c %D%/command.h \
+	%D%/explain.c %D%/explain.h \
 	%D%/format.c %D%/format.h \
-	%D%/nearest.c %D%/nearest.h
+	%D%/founding.c %D%/founding.h \
+	%D%/names.c %D%/names.h \
+	%D%/nearest.c %D%/nearest.h \
+	%D%/output.c %D%/output.h \
+	%D%/program.c
+CLI_LIBS = %D%/libcli.a src/table/libtable.a store/libstore.a crdt/libcrdt.a \
+	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(SMARTCOLS_LIBS) $(CURL_LIBS)
 
 bin_PROGRAMS += %D%/ocf
 %C%_ocf_SOURCES = \
-	%D%/client.c %D%/client.h \
 	%D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-join.c %D%/cmd-nodes.c %D%/cmd-peers.c \
 	%D%/cmd-query.c %D%/cmd-services.c %D%/cmd-status.c %D%/cmd-workers.c \
-	%D%/command.c %D%/command.h \
-	%D%/explain.c %D%/explain.h \
-	%D%/founding.c %D%/founding.h \
-	%D%/main.c \
-	%D%/names.c %D%/names.h \
-	%D%/output.c %D%/output.h
-%C%_ocf_LDADD = %D%/libcli.a src/table/libtable.a store/libstore.a crdt/libcrdt.a \
-	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(SMARTCOLS_LIBS) $(CURL_LIBS)
+	%D%/main.c
+%C%_ocf_LDADD = $(CLI_LIBS)
 
 # One completion for all programs; bash looks for it by each one's name.
 EXTRA_DIST += %D%/completion/ocf

@@ -74,23 +74,36 @@ names_find_node(const struct cli *cli, const char *text, char ret_id[ID_TEXT_SIZ
 	return status;
 }
 
-char *
-names_of_node(const struct cli *cli, const char *id)
+int
+names_load(const struct cli *cli, json_t **ret_nodes)
 {
-	json_t *nodes = NULL, *node;
-	char *name = NULL;
+	return client_get_json(cli, names_path, ret_nodes, NULL);
+}
+
+char *
+names_in(const json_t *nodes, const char *id)
+{
+	const json_t *node;
 	size_t i;
 
-	if (client_get_json(cli, names_path, &nodes, NULL) != EXIT_SUCCESS)
-		return mem_strdup(id);
-	json_array_foreach(nodes, i, node)
+	json_array_foreach((json_t *)nodes, i, node)
 	{
 		const char *its_name = names_member(node, "name");
 
-		if (name == NULL && strcmp(names_member(node, "id"), id) == 0 &&
-		    its_name[0] != '\0')
-			name = mem_printf("%s (%.8s)", its_name, id);
+		if (strcmp(names_member(node, "id"), id) == 0 && its_name[0] != '\0')
+			return mem_printf("%s (%.8s)", its_name, id);
 	}
+	return mem_strdup(id);
+}
+
+char *
+names_of_node(const struct cli *cli, const char *id)
+{
+	json_t *nodes = NULL;
+	char *name;
+
+	names_load(cli, &nodes);
+	name = names_in(nodes, id);
 	json_decref(nodes);
-	return name != NULL ? name : mem_strdup(id);
+	return name;
 }

@@ -3,6 +3,8 @@
 #ifndef OCF_CLI_NAMES_H
 #define OCF_CLI_NAMES_H
 
+#include <jansson.h>
+
 #include "base/id.h"
 #include "cli/command.h"
 
@@ -11,5 +13,8 @@
 int names_find_node(const struct cli *cli, const char *text, char ret_id[ID_TEXT_SIZE]);
 /* "n2 (ab12cd34)" for an id, or the id; free(3) it. */
 char *names_of_node(const struct cli *cli, const char *id);
+/* The same by a list fetched once (an exit status); NULL stands for an empty one. */
+int names_load(const struct cli *cli, json_t **ret_nodes);
+char *names_in(const json_t *nodes, const char *id);
 
 #endif

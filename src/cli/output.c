@@ -103,6 +103,44 @@ output_length(const json_t *value, struct buf *out)
 	buf_printf(out, "%zu", json_array_size(value));
 }
 
+/* ---- Lines ---- */
+
+void
+output_make_safe(struct buf *text)
+{
+	for (size_t i = 0; i < text->len; i++) {
+		if (text->data[i] < 0x20 || text->data[i] == 0x7f)
+			text->data[i] = '?';
+	}
+}
+
+void
+output_line(const json_t *object, const char *heading, const struct output_part *parts)
+{
+	printf("%-8s", heading);
+	for (; parts->before != NULL; parts++) {
+		struct buf cell = BUF_INIT;
+
+		fputs(parts->before, stdout);
+		if (parts->path == NULL)
+			continue;
+		parts->format(output_member(object, parts->path), &cell);
+		output_make_safe(&cell);
+		fputs(buf_text(&cell), stdout);
+		buf_fini(&cell);
+	}
+	putchar('\n');
+}
+
+void
+output_json(const json_t *json)
+{
+	char *text = json_dumps(json, JSON_COMPACT);
+
+	printf("%s\n", text != NULL ? text : "null");
+	free(text);
+}
+
 /* ---- Tables ---- */
 
 static void
@@ -121,7 +159,7 @@ output_row(struct libscols_table *table, const json_t *element,
 	}
 }
 
-static int
+int
 output_table(const struct cli *cli, const json_t *array, const struct column *columns)
 {
 	struct libscols_table *table;

@@ -34,6 +34,24 @@ void output_length(const json_t *value, struct buf *out); /* of a list */
 int output_list_of(const struct cli *cli, const char *path, const struct column *columns,
 		   const char *nothing);
 
+/* Print such an array; returns an exit status. */
+int output_table(const struct cli *cli, const json_t *array,
+		 const struct column *columns);
+
+/* "heading   text format text format…" of one object: each part is words, and then, unless
+ * `path` is NULL, a member. Ended by `before` NULL. */
+struct output_part {
+	const char *before;
+	const char *path;
+	void (*format)(const json_t *value, struct buf *out);
+};
+void output_line(const json_t *object, const char *heading,
+		 const struct output_part *parts);
+/* Print the object as it came from the daemon, on one line. */
+void output_json(const json_t *json);
+/* Make what a worker or a node wrote fit to be printed: control characters become '?'. */
+void output_make_safe(struct buf *text);
+
 /* The member "a.b" of an object; NULL when there is none. */
 const json_t *output_member(const json_t *object, const char *path);
 
