@@ -44,7 +44,9 @@ dist_check_SCRIPTS += \
 	%D%/system/rollback.sh \
 	%D%/system/service.sh \
 	%D%/system/strangers.sh \
-	%D%/system/streams.sh
+	%D%/system/streams.sh \
+	%D%/system/sync-offline.sh \
+	%D%/system/sync.sh
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \
@@ -52,6 +54,12 @@ EXTRA_DIST += \
 	%D%/lib/network.sh \
 	%D%/data/README %D%/data/page.png %D%/data/page.txt \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
+
+# Damages stores, for system tests.
+check_PROGRAMS += %D%/lib/surgeon
+%C%_lib_surgeon_SOURCES = %D%/lib/surgeon.c
+%C%_lib_surgeon_LDADD = src/table/libtable.a store/libstore.a src/ident/libident.a \
+	$(CRDT_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(OPENSSL_LIBS)
 
 # The installed programs, beside what automake asks of each (--help and --version).
 installcheck-local:

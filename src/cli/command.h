@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the commands of `ocf` and of `ocf-sync` share: the table that drives dispatch and help, the options
- * that all of them take, and words on standard error. A command is one file, cmd-NAME.c,
- * with one function that returns the exit status. Data goes to standard output,
- * everything said to a person to standard error. */
+/* What the commands of `ocf` and of `ocf-sync` share: the table that drives dispatch and
+ * help, the options that all of them take, and words on standard error. A command is one
+ * file, cmd-NAME.c, with one function that returns the exit status. Data goes to standard
+ * output, everything said to a person to standard error. */
 #ifndef OCF_CLI_COMMAND_H
 #define OCF_CLI_COMMAND_H
 
@@ -87,14 +87,18 @@ bool cli_number(const char *text, int64_t min, int64_t max, int64_t *ret_number)
  */
 void cli_places(const struct cli *cli, struct places *ret_places);
 
+int cmd_compare(struct cli *cli, int argc, char **argv);
 int cmd_init(struct cli *cli, int argc, char **argv);
 int cmd_invite(struct cli *cli, int argc, char **argv);
 int cmd_join(struct cli *cli, int argc, char **argv);
 int cmd_nodes(struct cli *cli, int argc, char **argv);
 int cmd_peers(struct cli *cli, int argc, char **argv);
 int cmd_query(struct cli *cli, int argc, char **argv);
+int cmd_root(struct cli *cli, int argc, char **argv);
+int cmd_run(struct cli *cli, int argc, char **argv);
 int cmd_services(struct cli *cli, int argc, char **argv);
 int cmd_status(struct cli *cli, int argc, char **argv);
+int cmd_verify(struct cli *cli, int argc, char **argv);
 int cmd_workers(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -20,6 +20,17 @@ bin_PROGRAMS += %D%/ocf
 	%D%/main.c
 %C%_ocf_LDADD = $(CLI_LIBS)
 
+bin_PROGRAMS += %D%/ocf-sync
+%C%_ocf_sync_SOURCES = \
+	%D%/cmd-compare.c %D%/cmd-root.c %D%/cmd-run.c %D%/cmd-verify.c \
+	%D%/follow.c %D%/follow.h \
+	%D%/offline.c %D%/offline.h \
+	%D%/offline-store.c %D%/offline-store.h \
+	%D%/progress.c %D%/progress.h \
+	%D%/reconcile.c %D%/reconcile.h \
+	%D%/sync-main.c
+%C%_ocf_sync_LDADD = $(CLI_LIBS)
+
 # One completion for all programs; bash looks for it by each one's name.
 EXTRA_DIST += %D%/completion/ocf
 if INSTALL_BASHCOMPLETIONDIR

@@ -82,6 +82,18 @@ output_seconds(const json_t *value, struct buf *out)
 }
 
 void
+output_elapsed(const json_t *value, struct buf *out)
+{
+	json_int_t ms = json_integer_value(value);
+	char text[FORMAT_SIZE];
+
+	if (ms < MS_SECOND)
+		buf_printf(out, "%lld ms", (long long)ms);
+	else
+		buf_put_text(out, format_span((double)ms / MS_SECOND, text));
+}
+
+void
 output_list(const json_t *value, struct buf *out)
 {
 	const json_t *item;

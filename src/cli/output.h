@@ -24,6 +24,7 @@ void output_plain(const json_t *value, struct buf *out);
 void output_short_id(const json_t *value, struct buf *out); /* the first 8 digits */
 void output_bytes(const json_t *value, struct buf *out);
 void output_ms(const json_t *value, struct buf *out);
+void output_elapsed(const json_t *value, struct buf *out); /* ms: "12 ms", "3.4 s" */
 void output_seconds(const json_t *value, struct buf *out);
 void output_list(const json_t *value, struct buf *out);	  /* "a, b" */
 void output_length(const json_t *value, struct buf *out); /* of a list */

@@ -13,8 +13,11 @@ noinst_LIBRARIES += %D%/libident.a
 
 if HAVE_CUNIT
 check_PROGRAMS += tests/unit/test-ident-key tests/unit/test-ident-cert \
-	tests/unit/test-ident-token
-TESTS += tests/unit/test-ident-key tests/unit/test-ident-cert tests/unit/test-ident-token
+	tests/unit/test-ident-token tests/unit/test-ident-checker
+TESTS += tests/unit/test-ident-key tests/unit/test-ident-cert tests/unit/test-ident-token \
+	tests/unit/test-ident-checker
+tests_unit_test_ident_checker_SOURCES = tests/unit/test-ident-checker.c
+tests_unit_test_ident_checker_LDADD = $(TEST_LIBS) $(IDENT_LIBS)
 tests_unit_test_ident_key_SOURCES = tests/unit/test-ident-key.c
 tests_unit_test_ident_key_LDADD = $(TEST_LIBS) $(IDENT_LIBS)
 tests_unit_test_ident_cert_SOURCES = tests/unit/test-ident-cert.c

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "cli/progress.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "cli/output.h"
+
+enum {
+	PROGRESS_COLUMNS = 79, /* at most, and where the terminal does not say */
+	PROGRESS_BAR_MIN = 10,
+	PROGRESS_BAR_MAX = 40,
+};
+
+static bool progress_is_shown;
+
+static int
+progress_columns(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 2 ||
+	    size.ws_col > PROGRESS_COLUMNS)
+		return PROGRESS_COLUMNS;
+	return size.ws_col - 1; /* the last one may begin a new line */
+}
+
+static void
+progress_put_bar(struct buf *line, int width, double part)
+{
+	int full = (int)(part * width + 0.5);
+
+	buf_put_text(line, " [");
+	for (int i = 0; i < width; i++)
+		buf_put_text(line, i < full ? "#" : ".");
+	buf_put_text(line, "]");
+}
+
+void
+progress_show(const char *what, int64_t done, int64_t total)
+{
+	int columns = progress_columns(), bar;
+	struct buf line = BUF_INIT;
+	char numbers[80];
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	if (total <= 0 || done > total)
+		snprintf(numbers, sizeof(numbers), "  %lld rows", (long long)done);
+	else
+		snprintf(numbers, sizeof(numbers), " %3d %%  %lld of %lld rows",
+			 (int)(100 * done / total), (long long)done, (long long)total);
+	buf_put_text(&line, what);
+	bar = columns - (int)line.len - (int)strlen(numbers) - 3;
+	if (bar > PROGRESS_BAR_MAX)
+		bar = PROGRESS_BAR_MAX;
+	if (total > 0 && done <= total && bar >= PROGRESS_BAR_MIN)
+		progress_put_bar(&line, bar, (double)done / (double)total);
+	buf_put_text(&line, numbers);
+	output_make_safe(&line);
+	fprintf(stderr, "\r%.*s\033[K", columns, buf_text(&line));
+	fflush(stderr);
+	progress_is_shown = true;
+	buf_fini(&line);
+}
+
+void
+progress_clear(void)
+{
+	if (!progress_is_shown)
+		return;
+	fputs("\r\033[K", stderr);
+	fflush(stderr);
+	progress_is_shown = false;
+}

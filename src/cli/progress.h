@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How far something is, on one line of standard error that is drawn again and again; nothing
+ * where that is no terminal. */
+#ifndef OCF_CLI_PROGRESS_H
+#define OCF_CLI_PROGRESS_H
+
+#include <stdint.h>
+
+/* "WHAT [####......] 40 %  12 of 30 rows"; a `total` of 0 or below `done` is not known, and
+ * the bar is left out. */
+void progress_show(const char *what, int64_t done, int64_t total);
+/* Take the line away, if there is one. */
+void progress_clear(void);
+
+#endif

@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `ocf-sync` beside running nodes: compare names exactly the rows that differ, run moves what
+# can be moved and says whether the tables are equal, and exit statuses tell scripts the same.
+# shellcheck source=tests/lib/cluster.sh
+. "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
+surgeon=$OCF_TEST_BUILDDIR/tests/lib/surgeon
+
+cluster_start 3
+worker_start n1 w1 --service wc -- wc -w
+worker_start n3 w3 --service rev -- rev
+for node in n1 n2 n3; do
+	ok "$node is told of both workers" wait_until "$CLUSTER_SECONDS" sees_worker "$node" w1 &&
+		wait_until "$CLUSTER_SECONDS" sees_worker "$node" w3
+done
+n2=$(node_id n2)
+n3=$(node_id n3)
+
+# ---- equal tables
+
+compares() { at n1 ocf-sync compare --with n2; }
+ok "tables become equal" wait_until "$CLUSTER_SECONDS" compares
+run at n1 ocf-sync compare --with n2 --json
+is "compare says so to scripts" "$status $(jq -c '[.state, .node, .is_equal, .only_here, .only_there,
+	.differing, .rows]' <<<"$out")" "0 [\"done\",\"$n2\",true,0,0,0,[]]" || diag "$out$err"
+run at n1 ocf-sync compare --with "${n2:0:6}"
+like "and to people, by a part of an id" "$status $out" "^0 node    n2 \($n2\).*rows    all equal.*legs"
+run at n1 ocf-sync compare
+like "a linked node is picked, and named" "$status $out" '^0 node    n[23] \('
+run at n1 ocf-sync run --with n2
+like "run finds nothing to do" "$status $out" '^0 n2 \(.*tables are equal: 0 rows received, 0 sent'
+run at n1 ocf-sync run --all
+is "run --all is a line for each linked node" \
+	"$status $(sort <<<"$out" | sed -E 's/ .*equal.*/ equal/' | tr '\n' ' ')" '0 n2 equal n3 equal '
+run at n1 ocf-sync run --all --json
+is "as JSON a list" "$status $(jq -c 'map(.name) | sort' <<<"$out")" '0 ["n2","n3"]'
+is "root is the same everywhere" "$(at n1 ocf-sync root)" "$(at n2 ocf-sync root)"
+is "and the one of status" "$(at n1 ocf-sync root)" "$(at n1 ocf status --json | jq -r .table.root)"
+run at n2 ocf-sync verify
+is "a store that rows came to over links is sound" "$status" 0 || diag "$out$err"
+
+run at n1 ocf-sync compare --with nobody
+like "a node that does not exist" "$status $err" '^1 ocf-sync: .*nobody'
+is "… in one line" "$(wc -l <"$TMP/run.err")$out" 1
+
+# ---- an older copy put back: healed by itself
+
+peer1=$(node_field n1 peer)
+peer2=$(node_field n2 peer)
+node_stop n2
+cp -a "$TMP/n2/state/ocf" "$TMP/old"
+worker_start n1 later --service cat -- cat
+rm -rf "$TMP/n2/state/ocf"
+cp -a "$TMP/old" "$TMP/n2/state/ocf"
+node_start n2 --peer.listen="$peer2"
+ok "a node with an older copy of its store is told what it missed" \
+	wait_until "$CLUSTER_SECONDS" sees_worker n2 later
+ok "and its table is as the others'" wait_until "$CLUSTER_SECONDS" compares
+
+# ---- a difference that stays: a row whose owner one of them does not know. n1 has lost the
+# node row of n3, but not that of its worker; n2 has lost both.
+
+node_stop n3
+node_stop n2
+node_stop n1
+"$surgeon" "$TMP/n1/state/ocf" drop node "$n3"
+"$surgeon" "$TMP/n2/state/ocf" drop node "$n3"
+"$surgeon" "$TMP/n2/state/ocf" drop worker "$n3" 0
+node_start n1 --peer.listen="$peer1"
+node_start n2 --peer.listen="$peer2"
+ok "both see each other" wait_until "$CLUSTER_SECONDS" sees_nodes n1 2
+differs() {
+	at n1 ocf-sync compare --with n2 --json | jq -e --arg id "$n3" '.only_here == 1 and
+		.only_there == 0 and .differing == 0 and .is_equal == false and
+		.rows == [{"where":"here","kind":"worker","owner":$id,"name":"0"}]'
+}
+ok "compare shows exactly the row that differs" wait_until "$CLUSTER_SECONDS" differs ||
+	diag "$(at n1 ocf-sync compare --with n2 --json)"
+run at n1 ocf-sync compare --with n2
+like "to people, too" "$status $out" \
+	"^1 node .*1 only here, 0 only there, 0 in different.*HELD.*here +worker +$n3 +0"
+run at n2 ocf-sync compare --with n1
+like "from the other side it is the other way round" "$status $out" \
+	'^1 .*0 only here, 1 only there.*there +worker'
+run at n1 ocf-sync run --with n2
+like "run says that the tables still differ" "$status $out" '^1 n2 .*tables still differ'
+run at n1 ocf-sync verify
+like "verify says why" "$status $out" "^1 .*worker row 0 of $n3 cannot be checked"
+
+node_start n3
+ok "with the owner back all is equal again" wait_until "$CLUSTER_SECONDS" compares ||
+	diag "$(at n1 ocf-sync compare --with n2 2>&1)"
+run at n1 ocf-sync run --all
+is "with every node" "$status" 0 || diag "$out$err"
+run at n1 ocf-sync verify
+is "and the store is sound" "$status" 0 || diag "$out$err"
+
+# ---- nobody to reconcile with
+
+node_stop n3
+node_stop n2
+alone() { at n1 ocf peers --json | jq -e 'all(.[]; .state != "up")'; }
+ok "n1 is alone" wait_until "$CLUSTER_SECONDS" alone
+run at n1 ocf-sync compare --with n2
+is "a node that is not linked" "$status $(wc -l <"$TMP/run.err")$out" '75 1' || diag "$err"
+run at n1 ocf-sync run
+is "no linked node at all" "$status $(wc -l <"$TMP/run.err")$out" '75 1' || diag "$err"
+run at n1 ocf-sync run --all
+is "nor for --all" "$status $(wc -l <"$TMP/run.err")$out" '75 1' || diag "$err"
+cluster_done
