@@ -187,33 +187,39 @@ viewer_end(struct bus_clients *c, struct viewer *v, struct bytes json)
 }
 
 /* The server's own shape: subjects alone, as its monitoring shows them. */
+static json_t *
+clients_dump_one(json_t *item)
+{
+	const json_t *subs = json_object_get(item, "subscriptions_list_detail");
+	json_t *copy = json_copy(item), *subjects = json_array();
+
+	for (size_t i = 0; i < json_array_size(subs); i++)
+		json_array_append(subjects,
+				  json_object_get(json_array_get(subs, i), "subject"));
+	json_object_del(copy, "subscriptions_list_detail");
+	json_object_set_new(copy, "subscriptions_list", subjects);
+	return copy;
+}
+
 static char *
 clients_dump(json_t *data, uint64_t own_id)
 {
-	json_t *list = json_object_get(data, "connections"), *kept = json_array();
+	const json_t *list = json_object_get(data, "connections");
+	json_t *copy = json_copy(data), *kept = json_array();
+	char *text;
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		json_t *item = json_array_get(list, i), *subjects = json_array();
-		const json_t *subs = json_object_get(item, "subscriptions_list_detail");
+		json_t *item = json_array_get(list, i);
 
-		if (json_integer_value(json_object_get(item, "cid")) ==
+		if (json_integer_value(json_object_get(item, "cid")) !=
 		    (json_int_t)own_id)
-			continue;
-		item = json_copy(item);
-		for (size_t k = 0; k < json_array_size(subs); k++)
-			json_array_append(
-				subjects,
-				json_object_get(json_array_get(subs, k), "subject"));
-		json_object_del(item, "subscriptions_list_detail");
-		json_object_set_new(item, "subscriptions_list", subjects);
-		json_array_append_new(kept, item);
+			json_array_append_new(kept, clients_dump_one(item));
 	}
-	data = json_copy(data);
-	json_object_set_new(data, "num_connections",
+	json_object_set_new(copy, "num_connections",
 			    json_integer((json_int_t)json_array_size(kept)));
-	json_object_set_new(data, "connections", kept);
-	char *text = json_dumps(data, JSON_COMPACT);
-	json_decref(data);
+	json_object_set_new(copy, "connections", kept);
+	text = json_dumps(copy, JSON_COMPACT);
+	json_decref(copy);
 	return text;
 }
 

@@ -244,11 +244,10 @@ legacy_table(const json_t *workers)
 static json_t *
 legacy_read_view(const struct api_call *call, enum api_view view)
 {
+	static const struct query_headers none;
 	const struct api_host *host = &call->api->config.host;
-	const struct query_headers none = { 0 };
-	json_t *value = host->read(host->arg, view, &none);
 
-	return value;
+	return host->read(host->arg, view, &none);
 }
 
 void

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BYTES_MAX = 1024 * 1024, RECONNECT_MS = 200, HEARTBEAT_MS = 1000 };
@@ -38,6 +39,7 @@ struct old_worker {
 	int fd;
 	unsigned long long client_id; /* from INFO */
 	bool was_announced;
+	time_t announced_s;
 	char in[BYTES_MAX];
 	size_t in_len;
 };
@@ -241,6 +243,15 @@ dial(struct old_worker *w)
 	return put(w, hello, sizeof(hello) - 1) && put(w, sub, (size_t)n);
 }
 
+static time_t
+now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 /* Until the connection ends or we are told to stop. */
 static void
 serve(struct old_worker *w)
@@ -251,6 +262,7 @@ serve(struct old_worker *w)
 		if (!announce(w, "connected"))
 			return;
 		w->was_announced = true;
+		w->announced_s = now_s();
 	}
 	for (;;) {
 		int n = poll(&p, 1, HEARTBEAT_MS);
@@ -259,8 +271,11 @@ serve(struct old_worker *w)
 			announce(w, "disconnected");
 			return;
 		}
-		if (n == 0 && w->is_v1 && !announce(w, "connected"))
-			return;
+		if (w->is_v1 && now_s() != w->announced_s) {
+			w->announced_s = now_s();
+			if (!announce(w, "connected"))
+				return;
+		}
 		if (n > 0 && !take_in(w))
 			return;
 	}
