@@ -10,3 +10,7 @@ noinst_LIBRARIES += %D%/libsync.a
 	%D%/sync.c %D%/sync.h \
 	%D%/walk.c \
 	%D%/wire.c %D%/wire.h
+
+EXTRA_PROGRAMS += tests/bench/bench-sync
+tests_bench_bench_sync_SOURCES = tests/bench/bench-sync.c
+tests_bench_bench_sync_LDADD = $(SYNC_LIBS)
