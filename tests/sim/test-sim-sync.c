@@ -238,7 +238,9 @@ pair_run(uint64_t seed, int rows, uint64_t once_in)
 	r = sync_world_start(&w, 0, 1, false);
 	CU_ASSERT(r.rc == 0 && r.is_equal);
 	CU_ASSERT(sync_world_is_equal(&w));
-	CU_ASSERT(r.only_here + r.only_there + r.differing <= differences + 16);
+	/* Exact, but where rows that differ came in portions. */
+	CU_ASSERT(r.only_here + r.only_there + r.differing <=
+		  differences + differences / 50 + 4);
 	/* Fewer when the newer state came first, and the older needed not to be sent. */
 	CU_ASSERT(r.rows_sent >= here && r.rows_sent <= here + differing);
 	CU_ASSERT(r.rows_received >= there && r.rows_received <= there + differing);
