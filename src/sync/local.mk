@@ -25,3 +25,14 @@ if !FUZZING
 TESTS += tests/fuzz/fuzz-sync
 endif
 EXTRA_DIST += tests/fuzz/corpus/sync
+
+if HAVE_CUNIT
+sync_tests = tests/unit/test-sync-sync tests/unit/test-sync-wire
+check_PROGRAMS += $(sync_tests)
+TESTS += $(sync_tests)
+tests_unit_test_sync_wire_SOURCES = tests/unit/test-sync-wire.c
+tests_unit_test_sync_wire_LDADD = $(TEST_LIBS) $(SYNC_LIBS)
+tests_unit_test_sync_sync_SOURCES = tests/unit/test-sync-sync.c \
+	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h
+tests_unit_test_sync_sync_LDADD = $(TEST_LIBS) $(SYNC_LIBS) $(OPENSSL_LIBS)
+endif
