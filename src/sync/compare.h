@@ -22,6 +22,9 @@ enum {
 	/* Rows looked through for those wanted, under a node that was listed: few, and those
 	 * that came meanwhile. */
 	SYNC_WANT_SCAN_ROWS_MAX = 4096,
+	/* Pages read for one ANSWER while it has few rows: of the node rows there may be one
+	 * in many pages. */
+	SYNC_PAGES_MAX = 64,
 };
 
 struct sync_job {
