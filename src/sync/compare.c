@@ -143,33 +143,43 @@ compare_page_row(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 	return true;
 }
 
-/* At least one row a page, or it is the last. */
+/* Rows from the cursor on, which moves: at least one, or *ret_is_last. */
+static void
+compare_put_page(struct compare *c, uint8_t cursor[SYNC_K_BYTES], bool *ret_is_last)
+{
+	struct sync_made *m = c->made;
+	uint8_t next[SYNC_K_BYTES];
+
+	*ret_is_last = false;
+	for (int i = 0; !*ret_is_last && m->rc == 0 &&
+			(m->rows.len == 0 ||
+			 (m->rows.len < SYNC_SHIP_BYTES_MAX / 2 && i < SYNC_PAGES_MAX));
+	     i++) {
+		memset(next, 0, sizeof(next));
+		m->rc = c->table->page(c->table->arg, cursor,
+				       SYNC_SHIP_BYTES_MAX - m->rows.len,
+				       compare_page_row, c, next, ret_is_last);
+		if (!*ret_is_last && memcmp(cursor, next, SYNC_K_BYTES) == 0)
+			*ret_is_last = true; /* it goes round in circles */
+		memcpy(cursor, next, SYNC_K_BYTES);
+	}
+}
+
 static bool
 compare_take_page(struct compare *c, const struct sync_entry *e)
 {
-	struct sync_made *m = c->made;
-	uint8_t cursor[SYNC_K_BYTES], next[SYNC_K_BYTES];
+	uint8_t cursor[SYNC_K_BYTES];
 	bool is_last = false;
 
 	memcpy(cursor, e->from, SYNC_K_BYTES);
-	if (!c->is_asker && m->rows.len > 0)
+	if (!c->is_asker && c->made->rows.len > 0)
 		return false;
-	while (!c->is_asker && !is_last && m->rows.len == 0) {
-		int rc = c->table->page(c->table->arg, cursor, SYNC_SHIP_BYTES_MAX,
-					compare_page_row, c, next, &is_last);
-
-		if (rc < 0) {
-			m->rc = rc;
-			return true;
-		}
-		if (!is_last && memcmp(cursor, next, SYNC_K_BYTES) == 0)
-			is_last = true; /* it goes round in circles */
-		memcpy(cursor, next, SYNC_K_BYTES);
-	}
-	if (is_last)
+	if (!c->is_asker)
+		compare_put_page(c, cursor, &is_last);
+	if (is_last || c->made->rc != 0)
 		return true;
-	sync_entry_put(&m->out, SYNC_PAGE, &e->node);
-	buf_put(&m->out, cursor, SYNC_K_BYTES);
+	sync_entry_put(&c->made->out, SYNC_PAGE, &e->node);
+	buf_put(&c->made->out, cursor, SYNC_K_BYTES);
 	return true;
 }
 

@@ -19,9 +19,12 @@ enum {
 	/* Rows read for one ASK, so that no one keeps our disk busy with frames that cost
 	 * nothing; whatever is left is answered next time. */
 	SYNC_SCAN_ROWS_MAX = 65536,
-	/* Rows looked through for those wanted, under a node that was listed: 16, or a few
-	 * more, that came meanwhile. */
+	/* Rows looked through for those wanted, under a node that was listed: few, and those
+	 * that came meanwhile. */
 	SYNC_WANT_SCAN_ROWS_MAX = 4096,
+	/* Pages read for one ANSWER while it has few rows: of the node rows there may be one
+	 * in many pages. */
+	SYNC_PAGES_MAX = 64,
 };
 
 struct sync_job {

@@ -136,6 +136,7 @@ struct sync_session {
 	uint64_t link;
 	struct sync_request request; /* request 0: begun by ourselves */
 	bool is_random, is_sent;
+	bool is_known;	     /* to the other side, that it has ended */
 	enum sync_want want; /* why */
 	enum sync_state state;
 	ms_t started, heard;

@@ -258,7 +258,7 @@ compare_put_list(struct compare *c, const struct sync_node *node)
 	bool is_all = compare_gather(c, node, node->prefix, sync_list_max(node->depth),
 				     &list, &rows, cursor);
 
-	/* More came since they were counted. At SYNC_DEPTH_MAX it would take 17 keys with 60
+	/* More came since they were counted. At SYNC_DEPTH_MAX it would take 11 keys with 60
 	 * bits of SHA-256 in common. */
 	if (c->made->rc == 0 && !is_all && node->depth < SYNC_DEPTH_MAX) {
 		if (node->depth >= SYNC_TOP_BITS)

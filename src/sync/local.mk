@@ -10,3 +10,29 @@ noinst_LIBRARIES += %D%/libsync.a
 	%D%/sync.c %D%/sync.h \
 	%D%/walk.c \
 	%D%/wire.c %D%/wire.h
+
+EXTRA_PROGRAMS += tests/bench/bench-sync
+tests_bench_bench_sync_SOURCES = tests/bench/bench-sync.c
+tests_bench_bench_sync_LDADD = $(SYNC_LIBS)
+
+# Without --enable-fuzzing it replays its corpus.
+check_PROGRAMS += tests/fuzz/fuzz-sync
+tests_fuzz_fuzz_sync_SOURCES = tests/fuzz/fuzz-sync.c tests/fuzz/replay.c \
+	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h
+tests_fuzz_fuzz_sync_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_sync_LDADD = $(SYNC_LIBS) $(OPENSSL_LIBS)
+if !FUZZING
+TESTS += tests/fuzz/fuzz-sync
+endif
+EXTRA_DIST += tests/fuzz/corpus/sync
+
+if HAVE_CUNIT
+sync_tests = tests/unit/test-sync-sync tests/unit/test-sync-wire
+check_PROGRAMS += $(sync_tests)
+TESTS += $(sync_tests)
+tests_unit_test_sync_wire_SOURCES = tests/unit/test-sync-wire.c
+tests_unit_test_sync_wire_LDADD = $(TEST_LIBS) $(SYNC_LIBS)
+tests_unit_test_sync_sync_SOURCES = tests/unit/test-sync-sync.c \
+	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h
+tests_unit_test_sync_sync_LDADD = $(TEST_LIBS) $(SYNC_LIBS) $(OPENSSL_LIBS)
+endif

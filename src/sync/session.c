@@ -99,12 +99,12 @@ session_count(struct sync *s, const struct sync_session *x, const struct sync_re
 
 /* Tell the other side, unless it knows: its SAME or BUSY was the end. */
 static void
-session_say_end(struct sync *s, struct sync_link *l, bool is_known)
+session_say_end(struct sync *s, struct sync_link *l)
 {
 	struct sync_session *x = s->session;
 	struct sync_frame f = { .type = SYNC_END, .sid = x->sid };
 
-	if (x->is_sent && !is_known && !l->is_rejected)
+	if (x->is_sent && !x->is_known && !l->is_rejected)
 		x->result.sent_bytes += sync_send(s, l->id, &f);
 }
 
@@ -113,16 +113,14 @@ session_end(struct sync *s, int rc, const struct id *busy, const char *fmt, ...)
 {
 	struct sync_session *x = s->session;
 	struct sync_link *l;
-	bool is_same;
 	va_list ap;
 
 	if (x == NULL)
 		return;
 	l = sync_link_find(s, x->link);
 	assert(l != NULL);
-	is_same = rc == 0 && x->result.is_equal && !x->result.is_dry;
 	if (rc != -ECONNRESET)
-		session_say_end(s, l, is_same || busy != NULL);
+		session_say_end(s, l);
 	session_result(s, &x->result);
 	x->result.rc = rc;
 	va_start(ap, fmt);
@@ -195,6 +193,7 @@ session_opened(struct sync *s, struct sync_link *l, const struct sync_frame *f)
 		session_differ(s, l, f);
 	} else {
 		x->legs++;
+		x->is_known = true;
 		x->result.is_equal = true;
 		session_end(s, 0, NULL, "%s", "");
 	}
@@ -226,6 +225,7 @@ session_frame(struct sync *s, struct sync_link *l, const struct sync_frame *f, s
 			sync_reject(s, l, "an ANSWER to nothing that was asked");
 		break;
 	case SYNC_BUSY:
+		x->is_known = true;
 		session_end(s, -EBUSY, &f->node,
 			    "the other side has too many sessions just now");
 		break;

@@ -26,7 +26,8 @@ sync_new(const struct sync_config *config, ms_t now)
 	s->next_sid = (uint32_t)rng_next(&s->rng);
 	s->random_factor = 1;
 	s->random_at = config->interval_ms > 0 ? now + config->interval_ms : INT64_MAX;
-	s->due = s->random_at;
+	s->due = now + MS_HOUR;
+	sync_wake(s, s->random_at);
 	s->stats.last_ok = -1;
 	return s;
 }
@@ -407,7 +408,7 @@ sync_step(struct sync *s, ms_t now, const struct sync_event *e)
 		sync_step_link(s, e);
 		break;
 	}
-	s->due = INT64_MAX;
+	s->due = now + MS_HOUR; /* at the latest */
 	session_tick(s);
 	answer_tick(s);
 	schedule_run(s);

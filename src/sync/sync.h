@@ -42,7 +42,9 @@
 
 enum {
 	SYNC_K_BYTES = 16,
-	SYNC_LIST_ROWS_MAX = 16,
+	/* So many rows weigh as much as 16 digests and a list of one row; measured with
+	 * tests/bench/bench-sync.c, 16 would cost up to an eighth more. */
+	SYNC_LIST_ROWS_MAX = 10,
 	SYNC_TOP_BITS = 8,
 	SYNC_STEP_BITS = 4,
 	SYNC_DEPTH_MAX = 60, /* nodes below are listed whatever they hold */
@@ -168,7 +170,8 @@ enum sync_action_type {
 	SYNC_ACTION_SEND_ROWS,
 	/* Call sync_compare() with `job` (which is the driver's now) and give what it made
 	 * back with READ_DONE and this `number`. Several may be under way; those of one link
-	 * are to be answered in their order. */
+	 * are to be answered in their order. Each READ and SETTLE is answered once, also when
+	 * the link has ended meanwhile. */
 	SYNC_ACTION_READ,
 	/* When all rows that came on `link` before this are merged, or put aside, or dropped,
 	 * and those merged are committed: SETTLED with this `number`. */
@@ -201,7 +204,7 @@ struct sync_result {
 		received_bytes; /* SYNC frames with their headers, rows excluded */
 	uint64_t rows_sent, rows_received;
 	/* What was found different; of a comparison the whole truth, else as far as lists
-	 * told. */
+	 * told: about so many where rows came in portions. */
 	uint64_t only_here, only_there, differing;
 	ms_t elapsed_ms;
 	const struct sync_named *named; /* of a comparison; valid during the call */
@@ -224,8 +227,8 @@ struct sync *sync_new(const struct sync_config *config, ms_t now);
 void sync_free(struct sync *s); /* NULL is allowed */
 void sync_step(struct sync *s, ms_t now, const struct sync_event *event);
 /* The next action, in order; false when there is none. What it points to is valid until the
- * next call of sync_next() or sync_free(), and a job that was not taken is freed then. Steps
- * may come in between. */
+ * next call of sync_next() or sync_free(), but for a job, which is the driver's. Steps may
+ * come in between. */
 bool sync_next(struct sync *s, struct sync_action *ret_action);
 ms_t sync_due(const struct sync *s);
 

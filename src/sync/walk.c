@@ -132,7 +132,8 @@ walk_pack_entry(struct sync_session *x, struct walk_pack *p)
 	len = left - r.len;
 	walk_weigh(x, &e, &bytes, &rows);
 	if (p->ask->n > 0 &&
-	    (SYNC_ASK_BYTES + p->ask->entries.len + len > SYNC_PAYLOAD_BYTES_MAX ||
+	    (chunk->round != p->ask->round ||
+	     SYNC_ASK_BYTES + p->ask->entries.len + len > SYNC_PAYLOAD_BYTES_MAX ||
 	     p->bytes + bytes >
 		     (x->result.is_dry ? WALK_ANSWER_DRY_BYTES : WALK_ANSWER_BYTES) ||
 	     p->rows + rows > x->rows_max))
@@ -141,8 +142,7 @@ walk_pack_entry(struct sync_session *x, struct walk_pack *p)
 	p->ask->n++;
 	p->bytes += bytes;
 	p->rows += rows;
-	if (chunk->round > p->ask->round)
-		p->ask->round = chunk->round;
+	p->ask->round = chunk->round;
 	chunk->at += len;
 	if (chunk->at == chunk->entries.len)
 		walk_chunk_drop(x);

@@ -238,13 +238,12 @@ pair_run(uint64_t seed, int rows, uint64_t once_in)
 	r = sync_world_start(&w, 0, 1, false);
 	CU_ASSERT(r.rc == 0 && r.is_equal);
 	CU_ASSERT(sync_world_is_equal(&w));
-	if (r.only_here != here || r.only_there != there || r.differing != differing)
-		tap_note("%llu/%llu, %llu/%llu, %llu/%llu",
-			 (unsigned long long)r.only_here, (unsigned long long)here,
-			 (unsigned long long)r.only_there, (unsigned long long)there,
-			 (unsigned long long)r.differing, (unsigned long long)differing);
-	CU_ASSERT(r.rows_sent == here + differing);
-	CU_ASSERT(r.rows_received == there + differing);
+	/* Exact, but where rows that differ came in portions. */
+	CU_ASSERT(r.only_here + r.only_there + r.differing <=
+		  differences + differences / 50 + 4);
+	/* Fewer when the newer state came first, and the older needed not to be sent. */
+	CU_ASSERT(r.rows_sent >= here && r.rows_sent <= here + differing);
+	CU_ASSERT(r.rows_received >= there && r.rows_received <= there + differing);
 	/* OPEN and DIFFER, three round trips, and the final OPEN and SAME. */
 	if (r.legs > 2 + 6 + 2)
 		tap_note("%d rows, %llu differences: %d legs", rows,
