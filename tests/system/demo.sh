@@ -101,6 +101,23 @@ count_words() {
 	[ "${out//[[:space:]]/}" = "$wanted" ] || bail "that should be $wanted"
 }
 
+# A node comes in by an invitation of node1 and starts.
+join_and_start() { # NODE
+	local node=$1 token
+	tell "node1\$ ocf invite"
+	run at node1 ocf invite
+	[ "$status" -eq 0 ] || cluster_fail "ocf invite: $err" "$TMP/node1/log"
+	token=$out
+	printf '%s…\n' "${token:0:60}" | show
+	node_folder "$node"
+	tell "$node\$ ocf join --name $node TOKEN"
+	run at "$node" ocf join --name "$node" "$token"
+	printf '%s\n' "$out" | show
+	[ "$status" -eq 0 ] || cluster_fail "ocf join: $err" "$TMP/node1/log"
+	node_start "$node"
+	tell "$node\$ ocfd &   (http $(node_field "$node" http), peers $(node_field "$node" peer), bus $(node_field "$node" bus))"
+}
+
 # ---- what is told
 
 started=$(now_ms)
@@ -114,18 +131,7 @@ tell "node1\$ ocfd &   (http $(node_field node1 http), peers $(node_field node1 
 
 for node in node2 node3; do
 	step "$node joins by an invitation and starts"
-	tell "node1\$ ocf invite"
-	run at node1 ocf invite
-	[ "$status" -eq 0 ] || cluster_fail "ocf invite: $err" "$TMP/node1/log"
-	token=$out
-	printf '%s…\n' "${token:0:60}" | show
-	node_folder "$node"
-	tell "$node\$ ocf join --name $node TOKEN"
-	run at "$node" ocf join --name "$node" "$token"
-	printf '%s\n' "$out" | show
-	[ "$status" -eq 0 ] || cluster_fail "ocf join: $err" "$TMP/node1/log"
-	node_start "$node"
-	tell "$node\$ ocfd &   (http $(node_field "$node" http), peers $(node_field "$node" peer), bus $(node_field "$node" bus))"
+	join_and_start "$node"
 done
 for node in node1 node2 node3; do
 	wait_until "$CLUSTER_SECONDS" sees_nodes "$node" 3 ||
@@ -167,9 +173,46 @@ shown node1 ocf workers
 read_page
 [ "$answered" != "$first" ] || bail "$first answered, but it is gone"
 
+step "node4 comes late: the table that the others made meanwhile is brought to it"
+join_and_start node4
+for node in node1 node2 node3 node4; do
+	wait_until "$CLUSTER_SECONDS" sees_nodes "$node" 4 ||
+		cluster_fail "$node does not see four nodes" "$TMP"/node*/log
+done
+wait_until "$CLUSTER_SECONDS" tables_are_equal node1 node2 node3 node4 ||
+	cluster_fail "the tables are not equal" "$TMP"/node*/log
+shown node4 ocf services
+shown node4 ocf-sync compare --with node1
+tell "a query at node4 is answered by a worker of node3:"
+shown node4 ocf query wc --data "how many words are these"
+[ "${out//[[:space:]]/}" = 5 ] || bail "that should be 5"
+
+step "node3 is killed, with its bus; the others go on, and it returns"
+tell "kill -9 the ocfd of node3"
+gone=$(now_ms)
+node_kill node3
+wait_until "$CLUSTER_SECONDS" sees_nodes node1 3 ||
+	cluster_fail "node1 does not notice" "$TMP"/node*/log
+tell "node1 calls it dead, $(($(now_ms) - gone)) ms after; a page of the text is read again meanwhile"
+worker_start node2 reader-2b --service ocr -- tesseract - -
+read_page
+node_start node3
+tell "node3\$ ocfd &   (again: http $(node_field node3 http))"
+for node in node1 node2 node3 node4; do
+	wait_until "$CLUSTER_SECONDS" sees_nodes "$node" 4 ||
+		cluster_fail "$node does not see node3 again" "$TMP"/node*/log
+done
+wait_until "$CLUSTER_SECONDS" sees_ready_worker node1 counter-3 ||
+	cluster_fail "the worker of node3 has not come back" "$TMP"/*/log "$TMP"/worker-*.log
+tell "it is back after $(($(now_ms) - gone)) ms in all, and so is its worker, which was never stopped"
+count_words
+wait_until "$CLUSTER_SECONDS" tables_are_equal node1 node2 node3 node4 ||
+	cluster_fail "the tables are not equal" "$TMP"/node*/log
+shown node3 ocf-sync compare
+
 if [ -n "$keep" ]; then
 	step "kept running"
-	for node in node1 node2 node3; do
+	for node in node1 node2 node3 node4; do
 		cat >"$TMP/$node.env" <<-TEXT
 			export XDG_CONFIG_HOME='$TMP/$node/config' XDG_STATE_HOME='$TMP/$node/state'
 			export XDG_RUNTIME_DIR='$TMP/$node/run'
