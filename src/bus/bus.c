@@ -520,7 +520,6 @@ bus_on_server_ready(void *arg, int port)
 	snprintf(bus->url, sizeof(bus->url), is_v6 ? "[%s]:%d" : "%s:%d", bus->host,
 		 port);
 	if (bus->conn != NULL) {
-		registry_server_new(bus->reg);
 		bus_conn_retry_now(bus->conn);
 		bus_clients_retry_now(bus->clients);
 		return;
@@ -541,6 +540,9 @@ bus_on_server_died(void *arg, const char *reason, bool is_fatal)
 {
 	struct bus *bus = arg;
 
+	/* Before anybody can be connected to the next one: we may be, before we are told
+	 * that it is ready. */
+	registry_server_new(bus->reg);
 	if (is_fatal)
 		bus_fatal(bus, reason);
 	else
