@@ -16,6 +16,12 @@
 #include "bus/announce.h"
 #include "bus/protocol.h"
 
+/* A legacy client that said that it leaves, and whose connection has not ended. */
+struct registry_left {
+	uint64_t client_id;
+	UT_hash_handle hh;
+};
+
 struct registry {
 	const struct registry_handler *handler;
 	void *arg;
@@ -23,6 +29,7 @@ struct registry {
 	bool sees_connections;
 	struct registry_worker *workers; /* by id */
 	struct registry_worker *lost;	 /* legacy, by nothing; not among `workers` */
+	struct registry_left *left;	 /* oldest first */
 	struct {
 		uint64_t hash;
 		ms_t at;
@@ -63,6 +70,40 @@ registry_worker_free(struct registry_worker *w)
 	free(w);
 }
 
+/* ---- who said that it leaves ---- */
+
+static struct registry_left *
+registry_find_left(const struct registry *reg, uint64_t client_id)
+{
+	struct registry_left *left;
+
+	HASH_FIND(hh, reg->left, &client_id, sizeof(client_id), left);
+	return left;
+}
+
+static void
+registry_forget_left(struct registry *reg, struct registry_left *left)
+{
+	if (left == NULL)
+		return;
+	HASH_DEL(reg->left, left);
+	free(left);
+}
+
+static void
+registry_note_left(struct registry *reg, uint64_t client_id)
+{
+	struct registry_left *left = registry_find_left(reg, client_id);
+
+	if (left != NULL)
+		return;
+	if (HASH_COUNT(reg->left) >= REGISTRY_LEFT_MAX)
+		registry_forget_left(reg, reg->left);
+	left = mem_calloc(1, sizeof(*left));
+	left->client_id = client_id;
+	HASH_ADD(hh, reg->left, client_id, sizeof(left->client_id), left);
+}
+
 void
 registry_free(struct registry *reg)
 {
@@ -76,6 +117,8 @@ registry_free(struct registry *reg)
 	}
 	DL_FOREACH_SAFE (reg->lost, w, next)
 		registry_worker_free(w);
+	while (reg->left != NULL)
+		registry_forget_left(reg, reg->left);
 	free(reg);
 }
 
@@ -383,6 +426,10 @@ registry_announce(struct registry *reg, ms_t now, struct bytes json)
 		return rc < 0 ? registry_warn(reg, now, &err) : 0;
 	snprintf(id, sizeof(id), "%s", a.id);
 	w = registry_find(reg, id);
+	if (a.is_legacy && a.status == ANNOUNCE_DISCONNECTED)
+		registry_note_left(reg, a.client_id);
+	else if (a.is_legacy)
+		registry_forget_left(reg, registry_find_left(reg, a.client_id));
 	if (a.status == ANNOUNCE_DISCONNECTED) {
 		if (w != NULL && w->pub.is_legacy == a.is_legacy)
 			registry_drop(reg, w, "it left");
@@ -415,6 +462,7 @@ registry_client_ended(struct registry *reg, uint64_t client_id)
 {
 	struct registry_worker *w, *next;
 
+	registry_forget_left(reg, registry_find_left(reg, client_id));
 	HASH_ITER (hh, reg->workers, w, next) {
 		if (w->client_id == client_id && w->is_contested) {
 			w->client_id = w->client_id_before;
@@ -474,6 +522,8 @@ registry_expire(struct registry *reg, ms_t now)
 static bool
 registry_knows(const struct registry *reg, const struct registry_client *client)
 {
+	if (registry_find_left(reg, client->id) != NULL)
+		return true;
 	for (const struct registry_worker *w = reg->workers; w != NULL; w = w->hh.next) {
 		if (w->client_id == client->id)
 			return true;
@@ -536,6 +586,8 @@ registry_server_new(struct registry *reg)
 {
 	struct registry_worker *w, *next;
 
+	while (reg->left != NULL)
+		registry_forget_left(reg, reg->left);
 	HASH_ITER (hh, reg->workers, w, next) {
 		w->client_id = w->client_id_before = 0;
 		if (!w->pub.is_legacy)

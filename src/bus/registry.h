@@ -9,7 +9,8 @@
  * A legacy one (the 2023 protocol, no `v`) is known by its connection and lives as long. It
  * announces once and never again: after a restart of the node or of the server it is found
  * in the list of connections by what it subscribes to, and takes over what the worker of
- * before with these services had said of itself (its gpus).
+ * before with these services had said of itself (its gpus). One that said `disconnected` is
+ * not found again while its connection lasts; one that announced nonsense is, for it serves.
  *
  * An announcement that is wrong in any part changes nothing and gives one warning; the same
  * warning is not repeated within a minute. An announcement that says nothing new is silent.
@@ -30,6 +31,9 @@ enum {
 	REGISTRY_ANNOUNCE_BYTES_MAX = 12 * 1024,
 	REGISTRY_OBJECT_BYTES_MAX = 4 * 1024, /* metadata; hardware */
 	REGISTRY_WARNINGS_MAX = 64,	      /* distinct warnings remembered */
+	/* Clients that said that they leave and stay connected; of more the first are found
+	 * again by what they subscribe to. */
+	REGISTRY_LEFT_MAX = 4096,
 	REGISTRY_WARNING_AGAIN_MS = MS_MINUTE,
 };
 

@@ -112,9 +112,11 @@ ok "and its row is gone from every node" all_list inference:mute 0
 before=$(table n2)
 old_start bad inference:bad --bad
 ok "bad JSON is a warning with the client's id" wait_until 10 logged n1 'connection [0-9]+: its announcement is not JSON'
-is "nothing else happened" "$(table n2)" "$before"
+ok "which is known, as one that says nothing, by its subscription" all_list inference:bad 1
 ok "the good one answers" answers n2
 worker_kill bad
+ok "and leaves with its connection" all_list inference:bad 0
+is "nothing else happened" "$(table n2)" "$before"
 raw_nats_publish "$bus" worker:status '{"service":"inference:a b","client_id":77,"status":"connected","gpus":[]}' >"$TMP/said"
 ok "so is a name that is no subject" wait_until 10 logged n1 'connection 77.*NATS subject'
 raw_nats_publish "$bus" worker:status '{"service":7,"client_id":78,"status":"connected"}' >"$TMP/said"

@@ -405,6 +405,48 @@ test_found_in_the_list(void)
 	registry_free(reg);
 }
 
+/* Its connection goes on, with what it subscribes to. */
+static void
+test_left_and_listed(void)
+{
+	static const char bye[] = "{\"client_id\":5,\"status\":\"disconnected\"}";
+	struct registry *reg = start(10);
+	const struct registry_client clients[] = {
+		{ .id = 5, .services_len = 1, .services = one },
+	};
+
+	registry_sees_connections(reg, true);
+	say(reg, 0, OLD("5", "inference:one", ""));
+	CU_ASSERT(say(reg, 1, bye) == 0 && seen.downs == 1);
+	registry_listed(reg, 2, 0, clients, 1);
+	registry_listed(reg, 3, 2, clients, 1);
+	CU_ASSERT(seen.ups == 1 && registry_len(reg) == 0);
+	/* Said before it was ever known. */
+	registry_client_ended(reg, 5);
+	CU_ASSERT(say(reg, 4, bye) == 0);
+	registry_listed(reg, 5, 5, clients, 1);
+	CU_ASSERT(seen.ups == 1);
+	/* It may change its mind, and its number may become another's. */
+	CU_ASSERT(say(reg, 6, OLD("5", "inference:one", "")) == 0 && seen.ups == 2);
+	CU_ASSERT(say(reg, 7, bye) == 0 && seen.downs == 2);
+	registry_client_ended(reg, 5);
+	registry_listed(reg, 8, 8, clients, 1);
+	CU_ASSERT(seen.ups == 3);
+	CU_ASSERT(say(reg, 9, bye) == 0);
+	registry_server_new(reg);
+	registry_listed(reg, 10, 10, clients, 1);
+	CU_ASSERT(seen.ups == 4);
+	/* However many say so. */
+	for (int i = 0; i < REGISTRY_LEFT_MAX + 10; i++) {
+		char text[80];
+
+		snprintf(text, sizeof(text),
+			 "{\"client_id\":%d,\"status\":\"disconnected\"}", 100 + i);
+		CU_ASSERT(say(reg, 11, text) == 0);
+	}
+	registry_free(reg);
+}
+
 /* On a new server two workers get each other's numbers: each keeps its gpus. */
 static void
 test_found_again_on_a_new_server(void)
@@ -561,6 +603,8 @@ main(int argc, char **argv)
 		  test_one_id_on_two_connections },
 		{ "a legacy worker is found by what it subscribes to",
 		  test_found_in_the_list },
+		{ "one that said that it leaves is not found by its subscriptions",
+		  test_left_and_listed },
 		{ "on a new server it is found again, with its gpus",
 		  test_found_again_on_a_new_server },
 		{ "so is one of a former life of the node",
