@@ -174,7 +174,7 @@ history_run(uint64_t seed, int nodes, ms_t interval)
 static void
 test_histories(void)
 {
-	for (int i = 0; i < rounds(100); i++) {
+	for (int i = 0; i < rounds(50); i++) {
 		uint64_t seed = tap_seed() * 1000 + (uint64_t)i;
 		unsigned before = CU_get_number_of_failures();
 		int nodes = 2 + i % (SYNC_WORLD_NODES_MAX - 1);
@@ -257,7 +257,7 @@ test_pairs(void)
 {
 	static const int sizes[] = { 0, 1, 5, 20, 100, 130, 300, 1000, 5000 };
 
-	for (int i = 0; i < rounds(60); i++)
+	for (int i = 0; i < rounds(36); i++)
 		pair_run(tap_seed() + (uint64_t)i, sizes[i % 9],
 			 1 + (uint64_t)(i / 9) * (uint64_t)(i / 9) * 10);
 }
@@ -317,7 +317,7 @@ test_empty_responder(void)
 static void
 test_large_rows(void)
 {
-	for (int i = 0; i < rounds(10); i++) {
+	for (int i = 0; i < rounds(4); i++) {
 		struct sync_world w;
 		struct sync_result r;
 
@@ -403,7 +403,7 @@ test_dry(void)
 {
 	static const int sizes[] = { 0, 3, 20, 100, 200, 1000, 6000 };
 
-	for (int i = 0; i < rounds(70); i++)
+	for (int i = 0; i < rounds(42); i++)
 		dry_run(tap_seed() + (uint64_t)i, sizes[i % 7],
 			1 + (uint64_t)(i / 7) * (uint64_t)(i / 7) * 10);
 }
@@ -531,7 +531,7 @@ test_crowd(void)
 static void
 test_cut(void)
 {
-	for (int i = 0; i < rounds(20); i++) {
+	for (int i = 0; i < rounds(8); i++) {
 		struct sync_world w;
 
 		sync_world_init(&w, tap_seed() + (uint64_t)i, 2, 0);
