@@ -308,7 +308,7 @@ client_finish(struct client *c, CURLcode code)
 		return explain_reply(&c->target, reply);
 	if (code == CURLE_OK)
 		return explain_reply(&c->target, reply);
-	return explain_failure(&c->target, reply, code,
+	return explain_failure(&c->target, reply, (int)code,
 			       c->error[0] != '\0' ? c->error : curl_easy_strerror(code),
 			       c->request->timeout_ms);
 }

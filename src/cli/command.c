@@ -25,6 +25,9 @@ command_find(const char *name)
 
 /* ---- Words ---- */
 
+static void cli_say_v(const char *prefix, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+
 static void
 cli_say_v(const char *prefix, const char *fmt, va_list ap)
 {

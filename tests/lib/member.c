@@ -156,7 +156,7 @@ main(int argc, char **argv)
 						       .on_close = member_on_close };
 	struct errmsg err = { "" };
 	struct member m = { .rows = 10 };
-	struct tls *tls;
+	struct tls *tls = NULL;
 
 	if (argc < 3)
 		member_die("usage", "member DATA-DIR ADDRESS [ROWS]");

@@ -151,13 +151,13 @@ test_key_garbage_refused(void)
 		"hello",
 		"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
 		/* A P-256 key: a good key of the wrong kind. */
-		"-----BEGIN PRIVATE KEY-----\n"
-		"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\n"
-		"OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r\n"
-		"1RTwjmYSi9R/zpBnuQ4EiMnCqfMPWiZqB4QdbAd0E7oH50VpuZ1P087G\n"
-		"-----END PRIVATE KEY-----\n",
-		"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGHAgEAMBMG\n"
-		"-----END ENCRYPTED PRIVATE KEY-----\n",
+		("-----BEGIN PRIVATE KEY-----\n"
+		 "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\n"
+		 "OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r\n"
+		 "1RTwjmYSi9R/zpBnuQ4EiMnCqfMPWiZqB4QdbAd0E7oH50VpuZ1P087G\n"
+		 "-----END PRIVATE KEY-----\n"),
+		("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGHAgEAMBMG\n"
+		 "-----END ENCRYPTED PRIVATE KEY-----\n"),
 	};
 	struct key *key = NULL;
 	struct errmsg err;

@@ -369,7 +369,8 @@ struct lane_world {
 	pthread_t loop_thread;
 	int worked, finished, cut;
 	int order[LANE_JOBS];
-	bool is_wrong;
+	bool is_wrong;	      /* the loop's */
+	bool is_wrong_thread; /* the lane's */
 	pthread_mutex_t gate; /* held: the job waits */
 };
 
@@ -385,7 +386,7 @@ lane_test_work(void *arg)
 	struct lane_test_job *job = arg;
 	struct lane_world *w = job->world;
 
-	w->is_wrong |= pthread_equal(pthread_self(), w->loop_thread) != 0;
+	w->is_wrong_thread |= pthread_equal(pthread_self(), w->loop_thread) != 0;
 	if (job->waits) {
 		pthread_mutex_lock(&w->gate);
 		pthread_mutex_unlock(&w->gate);
@@ -440,6 +441,7 @@ test_lane_order(void)
 		loop_turn(loop, 1000);
 	CU_ASSERT(lane_len(w.lane) == 0 && w.cut == 0 && !w.is_wrong);
 	lane_close(w.lane);
+	CU_ASSERT(!w.is_wrong_thread);
 	pthread_mutex_destroy(&w.gate);
 	loop_free(loop);
 }
@@ -458,6 +460,7 @@ test_lane_close(void)
 		lane_world_put(&w, i, i == 0);
 	pthread_mutex_unlock(&w.gate);
 	lane_close(w.lane);
+	CU_ASSERT(!w.is_wrong_thread);
 	CU_ASSERT(w.finished == LANE_JOBS && w.cut + w.worked == LANE_JOBS);
 	CU_ASSERT(!w.is_wrong);
 	lane_close(NULL);
