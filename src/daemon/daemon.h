@@ -5,7 +5,7 @@
  *	daemon.c   start, stop         self.c     what this node says of itself
  *	drain.c    stop without breaking what runs
  *	rows.c     the table: verify, merge, write, hand on
- *	verify.c   the thread that checks signatures
+ *	verify.c   checks signatures, beside the loop
  *	links.c    drives the mesh core: TLS streams, queues, frames
  *	repair.c   drives the sync core: tables compared with those of other nodes
  *	replica.c  the store as the sync core reads it
@@ -17,8 +17,8 @@
  *	audit.c    re-sums and re-checks the whole store when asked
  *
  * Each part is one struct that its file alone looks into; `struct daemon` holds them all.
- * Everything runs on the loop's thread; verify.c, audit.c and the store's writer hand over
- * through loop_post(). */
+ * Everything runs on the loop's thread but the work that verify.c, repair.c and audit.c put
+ * on lanes (net/lane.h), and the store's writer, which hands over through loop_post(). */
 #ifndef OCF_DAEMON_DAEMON_H
 #define OCF_DAEMON_DAEMON_H
 
@@ -144,9 +144,10 @@ int rows_put(struct rows *rows, enum row_kind kind, const char *name,
  * read, and nothing of them was taken. */
 int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded,
 		 uint64_t *ret_len);
-/* Call fn(arg) once all rows that came before are merged and on the disk, or were put
- * aside, refused or dropped; not at all when the node stops before. */
-void rows_settle(struct rows *rows, void (*fn)(void *arg), void *arg);
+/* Call fn(arg, number) once all rows that came before are merged and on the disk, or were
+ * put aside, refused or dropped; not at all when the node stops before. */
+void rows_settle(struct rows *rows, void (*fn)(void *arg, uint64_t number), void *arg,
+		 uint64_t number);
 uint64_t rows_refused(const struct rows *rows); /* bad signatures and certificates */
 
 /* ---- links.c ---- */
