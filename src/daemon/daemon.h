@@ -6,7 +6,8 @@
  *	drain.c    stop without breaking what runs
  *	rows.c     the table: verify, merge, write, hand on
  *	verify.c   checks signatures, beside the loop
- *	links.c    drives the mesh core: TLS streams, queues, frames
+ *	links.c    drives the mesh core: TLS streams, frames
+ *	outbox.c   what waits to be sent over a link
  *	repair.c   drives the sync core: tables compared with those of other nodes
  *	replica.c  the store as the sync core reads it
  *	queries.c  drives the dispatch core: HTTP, links and bus on its three sides
@@ -173,7 +174,7 @@ double links_rtt_ms(const struct links *links, const struct id *node);
 /* Since it was last linked: 0 while it is; negative when it was not in this life. */
 double links_last_seen_s(const struct links *links, const struct id *node);
 int links_up(const struct links *links);
-/* Do frames of queries or syncs still wait to be sent? */
+/* Do frames of queries still wait, or others that are in a stream already? */
 bool links_are_busy(const struct links *links);
 
 /* ---- repair.c ---- */
