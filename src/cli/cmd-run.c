@@ -3,11 +3,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/linked.h"
 #include "cli/output.h"
 #include "cli/reconcile.h"
 
@@ -55,25 +55,6 @@ run_with(const struct cli *cli, const char *with, json_t *list)
 	return status;
 }
 
-/* Is this link the first one of its node that is up? */
-static const char *
-run_node_at(const json_t *peers, size_t at)
-{
-	const json_t *peer = json_array_get(peers, at);
-	const char *node = json_string_value(json_object_get(peer, "node"));
-	const char *state = json_string_value(json_object_get(peer, "state"));
-
-	if (node == NULL || state == NULL || strcmp(state, "up") != 0)
-		return NULL;
-	for (size_t i = 0; i < at; i++) {
-		const char *before = run_node_at(peers, i);
-
-		if (before != NULL && strcmp(before, node) == 0)
-			return NULL;
-	}
-	return node;
-}
-
 /* What could not be done counts more than what was done and left a difference. */
 static int
 run_worse(int a, int b)
@@ -87,23 +68,22 @@ static int
 run_with_all(const struct cli *cli)
 {
 	json_t *peers = NULL, *list = cli->is_json ? json_array() : NULL;
-	int status = client_get_json(cli, "/v1/peers", &peers, NULL), sessions = 0;
+	int status = client_get_json(cli, "/v1/peers", &peers, NULL);
+	json_t *nodes = linked_nodes(peers);
+	size_t len = json_array_size(nodes);
 
-	for (size_t i = 0;
-	     status != EXIT_STATUS_UNREACHABLE && i < json_array_size(peers); i++) {
-		const char *node = run_node_at(peers, i);
+	for (size_t i = 0; status != EXIT_STATUS_UNREACHABLE && i < len; i++) {
+		const char *node = json_string_value(json_array_get(nodes, i));
 
-		if (node == NULL)
-			continue;
 		status = run_worse(status, run_with(cli, node, list));
-		sessions++;
 	}
-	if (status == EXIT_SUCCESS && sessions == 0)
+	if (status == EXIT_SUCCESS && len == 0)
 		status = cli_fail(EXIT_STATUS_TRY_LATER,
 				  "this node is linked with no other; 'ocf peers' shows "
 				  "its links");
-	else if (list != NULL && sessions > 0)
+	else if (list != NULL && len > 0)
 		output_json(list);
+	json_decref(nodes);
 	json_decref(list);
 	json_decref(peers);
 	return status;

@@ -6,6 +6,7 @@ noinst_LIBRARIES += %D%/libcli.a
 	%D%/explain.c %D%/explain.h \
 	%D%/format.c %D%/format.h \
 	%D%/founding.c %D%/founding.h \
+	%D%/linked.c %D%/linked.h \
 	%D%/names.c %D%/names.h \
 	%D%/nearest.c %D%/nearest.h \
 	%D%/output.c %D%/output.h \
@@ -51,5 +52,5 @@ if HAVE_CUNIT
 check_PROGRAMS += tests/unit/test-cli-words
 TESTS += tests/unit/test-cli-words
 tests_unit_test_cli_words_SOURCES = tests/unit/test-cli-words.c
-tests_unit_test_cli_words_LDADD = $(TEST_LIBS) %D%/libcli.a $(BASE_LIBS)
+tests_unit_test_cli_words_LDADD = $(TEST_LIBS) %D%/libcli.a $(BASE_LIBS) $(JANSSON_LIBS)
 endif

@@ -322,10 +322,16 @@ daemon_open(struct daemon *d, struct errmsg *err)
 	return 0;
 }
 
-/* The other way round. */
+/* The other way round. Timers first: closing the rows turns the loop. */
 static void
 daemon_close(struct daemon *d)
 {
+	if (d->loop != NULL) {
+		loop_timer_free(d->ready_timer);
+		loop_timer_free(d->refresh_timer);
+		loop_timer_free(d->stop_timer);
+		drain_close(d);
+	}
 	if (d->is_ready) {
 		char *path = daemon_run_path(d);
 
@@ -344,12 +350,6 @@ daemon_close(struct daemon *d)
 	listener_close(d->peer_listener);
 	tls_free(d->tls);
 	self_close(d);
-	if (d->loop != NULL) {
-		loop_timer_free(d->ready_timer);
-		loop_timer_free(d->refresh_timer);
-		loop_timer_free(d->stop_timer);
-		drain_close(d);
-	}
 	if (d->fatal != NULL)
 		log_error("node", "%s", d->fatal);
 	if (d->store != NULL && store_close(d->store) != 0 && d->status == 0)

@@ -5,8 +5,9 @@
  *	daemon.c   start, stop         self.c     what this node says of itself
  *	drain.c    stop without breaking what runs
  *	rows.c     the table: verify, merge, write, hand on
- *	verify.c   the thread that checks signatures
- *	links.c    drives the mesh core: TLS streams, queues, frames
+ *	verify.c   checks signatures, beside the loop
+ *	links.c    drives the mesh core: TLS streams, frames
+ *	outbox.c   what waits to be sent over a link
  *	repair.c   drives the sync core: tables compared with those of other nodes
  *	replica.c  the store as the sync core reads it
  *	queries.c  drives the dispatch core: HTTP, links and bus on its three sides
@@ -17,8 +18,8 @@
  *	audit.c    re-sums and re-checks the whole store when asked
  *
  * Each part is one struct that its file alone looks into; `struct daemon` holds them all.
- * Everything runs on the loop's thread; verify.c, audit.c and the store's writer hand over
- * through loop_post(). */
+ * Everything runs on the loop's thread but the work that verify.c, repair.c and audit.c put
+ * on lanes (net/lane.h), and the store's writer, which hands over through loop_post(). */
 #ifndef OCF_DAEMON_DAEMON_H
 #define OCF_DAEMON_DAEMON_H
 
@@ -144,9 +145,10 @@ int rows_put(struct rows *rows, enum row_kind kind, const char *name,
  * read, and nothing of them was taken. */
 int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded,
 		 uint64_t *ret_len);
-/* Call fn(arg) once all rows that came before are merged and on the disk, or were put
- * aside, refused or dropped; not at all when the node stops before. */
-void rows_settle(struct rows *rows, void (*fn)(void *arg), void *arg);
+/* Call fn(arg, number) once all rows that came before are merged and on the disk, or were
+ * put aside, refused or dropped; not at all when the node stops before. */
+void rows_settle(struct rows *rows, void (*fn)(void *arg, uint64_t number), void *arg,
+		 uint64_t number);
 uint64_t rows_refused(const struct rows *rows); /* bad signatures and certificates */
 
 /* ---- links.c ---- */
@@ -172,7 +174,7 @@ double links_rtt_ms(const struct links *links, const struct id *node);
 /* Since it was last linked: 0 while it is; negative when it was not in this life. */
 double links_last_seen_s(const struct links *links, const struct id *node);
 int links_up(const struct links *links);
-/* Do frames of queries or syncs still wait to be sent? */
+/* Do frames of queries still wait, or others that are in a stream already? */
 bool links_are_busy(const struct links *links);
 
 /* ---- repair.c ---- */

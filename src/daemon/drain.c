@@ -44,11 +44,13 @@ static void
 drain_look(void *arg)
 {
 	struct daemon *d = arg;
-	bool is_done = drain_is_done(d);
-	int left = queries_running(d->queries);
+	bool is_done;
+	int left;
 
 	if (d->is_stopping)
 		return;
+	is_done = drain_is_done(d);
+	left = queries_running(d->queries);
 	if (!is_done && loop_now(d->loop) < d->drain_until) {
 		loop_timer_set(d->drain_timer, DRAIN_LOOK_MS);
 		return;

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drives the mesh core over TLS streams: events in, actions out. A link has a queue of
- * frames for each class of urgency; what is in the stream's own buffer cannot be
- * overtaken any more, so little is put there at a time. A peer that takes nothing while a
- * queue grows over its cap loses the link, never memory of ours. */
+/* Drives the mesh core over TLS streams: events in, actions out. What is to be sent waits in
+ * each link's outbox (outbox.h). */
 #include "config.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -14,6 +11,7 @@
 #include "base/mem.h"
 #include "crdt/stamp.h"
 #include "daemon/daemon.h"
+#include "daemon/outbox.h"
 #include "mesh/mesh.h"
 #include "net/stream.h"
 
@@ -26,38 +24,14 @@ enum {
 	LINKS_STRANGERS_MAX = 256,
 };
 
-/* Output queues, most urgent first, but for the last two, which share what is left by
- * halves; and their caps in bytes. */
-enum links_queue {
-	QUEUE_CONTROL,
-	QUEUE_ROWS,
-	QUEUE_ANNOUNCE,
-	QUEUE_QUERY,
-	QUEUE_SYNC,
-	QUEUES
-};
-static const size_t links_queue_caps[QUEUES] = {
-	[QUEUE_CONTROL] = 256 * 1024,
-	[QUEUE_ROWS] = 8 * 1024 * 1024,
-	[QUEUE_ANNOUNCE] = 256 * 1024,
-	/* Windows of parts bound each query to about 1 MiB each way. */
-	[QUEUE_QUERY] = 64 * 1024 * 1024,
-	/* Windows of messages bound a session to about 3 MiB. */
-	[QUEUE_SYNC] = 16 * 1024 * 1024,
-};
-
-/* The first frame of a queue goes out next; `queues` hold whole frames one after another.
- */
 struct link {
 	uint64_t number;
 	struct links *links;
 	struct stream *stream;
-	struct buf queues[QUEUES];
-	size_t sent[QUEUES]; /* bytes at the front of a queue that are out already */
+	struct outbox outbox;
 	uint64_t sent_bytes;
-	int64_t query_lead; /* bytes by which queries are ahead of comparisons */
-	bool is_accepted;   /* the other side dialled */
-	bool is_stranger;   /* accepted, not open */
+	bool is_accepted; /* the other side dialled */
+	bool is_stranger; /* accepted, not open */
 	bool is_open;
 	UT_hash_handle hh;
 };
@@ -85,80 +59,15 @@ static void links_step(struct links *links, struct mesh_event *event);
 
 /* ---- output ---- */
 
-static enum links_queue links_queue_of(enum wire_class class)
-{
-	switch (class) {
-	case WIRE_CLASS_ROWS:
-		return QUEUE_ROWS;
-	case WIRE_CLASS_ANNOUNCE:
-		return QUEUE_ANNOUNCE;
-	case WIRE_CLASS_SYNC:
-		return QUEUE_SYNC;
-	case WIRE_CLASS_QUERY:
-		return QUEUE_QUERY;
-	default:
-		return QUEUE_CONTROL;
-	}
-}
-
-/* The length of the frame at the front of what a queue still holds. */
-static size_t
-link_frame_len(const struct link *l, enum links_queue q)
-{
-	const uint8_t *p = l->queues[q].data + l->sent[q];
-
-	return WIRE_HEADER_BYTES + (size_t)get_be16(p);
-}
-
-static bool
-link_queue_is_empty(const struct link *l, enum links_queue q)
-{
-	return l->sent[q] == l->queues[q].len;
-}
-
-/* Whose turn it is; QUEUES: nobody's. */
-static enum links_queue
-link_next_queue(struct link *l)
-{
-	enum links_queue q = QUEUE_CONTROL;
-
-	while (q < QUEUES && link_queue_is_empty(l, q))
-		q++;
-	if (q < QUEUE_QUERY)
-		return q;
-	if (link_queue_is_empty(l, QUEUE_QUERY) || link_queue_is_empty(l, QUEUE_SYNC))
-		l->query_lead = 0;
-	else if (l->query_lead > 0)
-		q = QUEUE_SYNC;
-	return q;
-}
-
-/* Move frames into the stream. True when nothing is left here. */
-static bool
+/* Move frames into the stream, until it holds `limit` bytes. */
+static void
 link_flush(struct link *l, size_t limit)
 {
-	for (;;) {
-		enum links_queue q = link_next_queue(l);
-		size_t len;
+	struct bytes frame;
 
-		if (q == QUEUES)
-			return true;
-		if (stream_pending(l->stream) >= limit)
-			return false;
-		len = link_frame_len(l, q);
-		assert(l->sent[q] + len <= l->queues[q].len);
-		stream_write(l->stream, bytes_of(l->queues[q].data + l->sent[q], len));
-		l->sent[q] += len;
-		l->sent_bytes += len;
-		if (q >= QUEUE_QUERY)
-			l->query_lead += q == QUEUE_QUERY ? (int64_t)len : -(int64_t)len;
-		if (link_queue_is_empty(l, q)) {
-			buf_clear(&l->queues[q]);
-			l->sent[q] = 0;
-		} else if (l->sent[q] > links_queue_caps[QUEUE_CONTROL]) {
-			buf_drop(&l->queues[q], l->sent[q]);
-			l->sent[q] = 0;
-		}
+	while (stream_pending(l->stream) < limit && outbox_take(&l->outbox, &frame)) {
+		stream_write(l->stream, frame);
+		l->sent_bytes += frame.len;
 	}
 }
 
@@ -168,8 +77,7 @@ link_free(struct link *l)
 	HASH_DEL(l->links->by_number, l);
 	l->links->strangers -= l->is_stranger;
 	stream_close(l->stream);
-	for (int q = 0; q < QUEUES; q++)
-		buf_fini(&l->queues[q]);
+	outbox_fini(&l->outbox);
 	free(l);
 }
 
@@ -199,13 +107,11 @@ links_send(struct links *links, uint64_t number, enum wire_class class,
 	   struct bytes frames)
 {
 	struct link *l = links_find(links, number);
-	enum links_queue q = links_queue_of(class);
 
 	if (l == NULL || l->stream == NULL)
 		return;
 	*links->sent_bytes[class] += frames.len;
-	buf_put_bytes(&l->queues[q], frames);
-	if (l->queues[q].len - l->sent[q] > links_queue_caps[q]) {
+	if (!outbox_put(&l->outbox, class, frames)) {
 		links_drop(links, l, "it takes its frames too slowly");
 		return;
 	}
@@ -653,7 +559,7 @@ bool
 links_are_busy(const struct links *links)
 {
 	for (const struct link *l = links->by_number; l != NULL; l = l->hh.next)
-		if (l->is_open && (!link_queue_is_empty(l, QUEUE_QUERY) ||
+		if (l->is_open && (outbox_has(&l->outbox, OUTBOX_QUERY) ||
 				   stream_pending(l->stream) > 0))
 			return true;
 	return false;

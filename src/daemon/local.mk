@@ -9,6 +9,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/invite.c \
 	%D%/links.c \
 	%D%/options.c %D%/options.h \
+	%D%/outbox.c %D%/outbox.h \
 	%D%/queries.c \
 	%D%/repair.c \
 	%D%/replica.c %D%/replica.h \
@@ -72,9 +73,13 @@ uninstall-local: %D%/ocf.conf
 	fi
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-daemon-options
-TESTS += tests/unit/test-daemon-options
+daemon_tests = tests/unit/test-daemon-options tests/unit/test-daemon-outbox
+check_PROGRAMS += $(daemon_tests)
+TESTS += $(daemon_tests)
 tests_unit_test_daemon_options_SOURCES = tests/unit/test-daemon-options.c
 tests_unit_test_daemon_options_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(NET_LIBS) \
 	$(INIH_LIBS) $(BASE_LIBS)
+tests_unit_test_daemon_outbox_SOURCES = tests/unit/test-daemon-outbox.c
+tests_unit_test_daemon_outbox_LDADD = $(TEST_LIBS) %D%/libdaemon.a src/mesh/libmesh.a \
+	$(CRDT_LIBS)
 endif

@@ -87,21 +87,13 @@ repair_read_done(void *arg, bool was_run)
 	free(read);
 }
 
-struct repair_settle {
-	struct repair *repair;
-	uint64_t number;
-};
-
 static void
-repair_on_settled(void *arg)
+repair_on_settled(void *arg, uint64_t number)
 {
-	struct repair_settle *settle = arg;
-	struct sync_event event = { .type = SYNC_EVENT_SETTLED,
-				    .number = settle->number };
+	struct sync_event event = { .type = SYNC_EVENT_SETTLED, .number = number };
+	struct repair *repair = arg;
 
-	if (!settle->repair->is_closing)
-		repair_step(settle->repair, &event);
-	free(settle);
+	repair_step(repair, &event);
 }
 
 /* ---- requests ---- */
@@ -240,15 +232,6 @@ repair_read(struct repair *repair, uint64_t number, struct sync_job *job)
 }
 
 static void
-repair_settle(struct repair *repair, uint64_t number)
-{
-	struct repair_settle *settle = mem_alloc(sizeof(*settle));
-
-	*settle = (struct repair_settle){ .repair = repair, .number = number };
-	rows_settle(repair->d->rows, repair_on_settled, settle);
-}
-
-static void
 repair_do(struct repair *repair, struct sync_action *a)
 {
 	switch (a->type) {
@@ -262,7 +245,7 @@ repair_do(struct repair *repair, struct sync_action *a)
 		repair_read(repair, a->number, a->job);
 		break;
 	case SYNC_ACTION_SETTLE:
-		repair_settle(repair, a->number);
+		rows_settle(repair->d->rows, repair_on_settled, repair, a->number);
 		break;
 	case SYNC_ACTION_REJECT:
 		links_reject(repair->d->links, a->link, a->why);
@@ -278,7 +261,7 @@ repair_do(struct repair *repair, struct sync_action *a)
 static void
 repair_step(struct repair *repair, struct sync_event *event)
 {
-	ms_t now = loop_now(repair->d->loop);
+	ms_t now = loop_now(repair->d->loop), wait;
 	struct sync_action action;
 
 	event->wall_ms = (uint64_t)clock_wall_ms();
@@ -289,11 +272,8 @@ repair_step(struct repair *repair, struct sync_event *event)
 	while (sync_next(repair->core, &action))
 		repair_do(repair, &action);
 	repair->is_pumping = false;
-	if (!repair->is_closing) {
-		ms_t wait = sync_due(repair->core) - now;
-
-		loop_timer_set(repair->timer, wait > 0 ? wait : 0);
-	}
+	wait = sync_due(repair->core) - now;
+	loop_timer_set(repair->timer, wait > 0 ? wait : 0);
 }
 
 /* ---- from the links ---- */
@@ -327,8 +307,7 @@ repair_link_down(struct repair *repair, uint64_t link)
 {
 	struct sync_event event = { .type = SYNC_EVENT_LINK_DOWN, .link = link };
 
-	if (repair != NULL)
-		repair_step(repair, &event);
+	repair_step(repair, &event);
 }
 
 void
@@ -626,8 +605,7 @@ repair_on_timer(void *arg)
 	struct sync_event event = { .type = SYNC_EVENT_TICK };
 	struct repair *repair = arg;
 
-	if (!repair->is_closing)
-		repair_step(repair, &event);
+	repair_step(repair, &event);
 }
 
 /* What heartbeats tell of the table changes with the time too. */

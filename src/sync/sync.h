@@ -21,7 +21,7 @@
  * Two parts, both free of I/O. sync_compare(): what one side makes of the other's entries,
  * a pure function of them and a table; it reads the table, so that the driver runs it on a
  * thread of its own. struct sync: which session runs with whom, and when: events in,
- * actions out, as in mesh/mesh.h; one thread. Drivers: src/daemon/sync.c over the store,
+ * actions out, as in mesh/mesh.h; one thread. Drivers: src/daemon/repair.c over the store,
  * tests/sim over arrays in virtual time.
  *
  * Settled roots. With changes on their way the roots of two healthy nodes differ all the

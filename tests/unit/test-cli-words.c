@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pure parts of ocf: the nearest command, numbers for people, addresses, URLs. */
+/* The pure parts of ocf and ocf-sync: the nearest command, numbers for people, addresses,
+ * URLs, who is linked. */
 #include "config.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/format.h"
+#include "cli/linked.h"
 #include "cli/nearest.h"
 #include "lib/tap.h"
 
@@ -132,6 +136,39 @@ test_private_addresses_are_known(void)
 		CU_ASSERT_FALSE(format_address_is_private(public[i]));
 }
 
+static json_t *
+link_json(int node, const char *state)
+{
+	char id[40];
+
+	snprintf(id, sizeof(id), "%032x", (unsigned)node);
+	return json_pack("{s:s, s:s}", "node", id, "state", state);
+}
+
+/* Many, since every node of a small cluster is linked with every other. */
+static void
+test_linked_nodes_are_named_once(void)
+{
+	enum { NODES = 500 };
+	json_t *peers = json_array(), *nodes;
+
+	json_array_append_new(peers, json_pack("{s:n, s:s}", "node", "state", "up"));
+	json_array_append_new(peers, link_json(NODES, "greeting"));
+	for (int i = 0; i < 2 * NODES; i++)
+		json_array_append_new(peers, link_json(i % NODES, "up"));
+	nodes = linked_nodes(peers);
+	CU_ASSERT_EQUAL(json_array_size(nodes), NODES);
+	for (int i = 0; i < NODES; i++)
+		CU_ASSERT(json_equal(
+			json_array_get(nodes, (size_t)i),
+			json_object_get(json_array_get(peers, (size_t)i + 2), "node")));
+	json_decref(nodes);
+	nodes = linked_nodes(NULL);
+	CU_ASSERT(json_is_array(nodes) && json_array_size(nodes) == 0);
+	json_decref(nodes);
+	json_decref(peers);
+}
+
 static const struct tap_test tests[] = {
 	{ "the distance of words counts inserted, dropped, changed and swapped letters",
 	  test_distance_counts_single_mistakes },
@@ -144,6 +181,7 @@ static const struct tap_test tests[] = {
 	  test_names_are_escaped_in_urls },
 	{ "private addresses are told from public ones",
 	  test_private_addresses_are_known },
+	{ "a node with two links is named once", test_linked_nodes_are_named_once },
 };
 
 int

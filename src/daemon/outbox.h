@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What waits to be sent over a link: a queue of frames for each class of urgency. What is
+ * in a stream's own buffer cannot be overtaken any more, so little is put there at a
+ * time, and the rest waits here. A peer that takes nothing while a queue grows over its cap
+ * loses the link, never memory of ours. */
+#ifndef OCF_DAEMON_OUTBOX_H
+#define OCF_DAEMON_OUTBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "mesh/wire.h"
+
+/* Most urgent first, but for the last two, which share what is left by halves. */
+enum outbox_queue {
+	OUTBOX_CONTROL,
+	OUTBOX_ROWS,
+	OUTBOX_ANNOUNCE,
+	OUTBOX_QUERY,
+	OUTBOX_SYNC,
+	OUTBOX_QUEUES
+};
+
+/* Zeroed is empty. Each queue holds whole frames one after another. */
+struct outbox {
+	struct buf queues[OUTBOX_QUEUES];
+	size_t taken
+		[OUTBOX_QUEUES]; /* bytes at the front of a queue that are out already */
+	int64_t query_lead;	 /* bytes by which queries are ahead of comparisons */
+};
+
+void outbox_fini(struct outbox *box);
+/* Whole frames; false when their queue is over its cap now. */
+bool outbox_put(struct outbox *box, enum wire_class class, struct bytes frames);
+/* The frame whose turn it is, valid until the next call; false when there is none. */
+bool outbox_take(struct outbox *box, struct bytes *ret_frame);
+bool outbox_has(const struct outbox *box, enum outbox_queue queue);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What waits to be sent over a link: whose turn it is, and how much may wait. */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "daemon/outbox.h"
+#include "lib/tap.h"
+
+enum { LONG_FRAME = 60 * 1024 };
+
+/* A frame of `len` bytes of payload, the first of which (of at least 4) are its number. */
+static bool
+put(struct outbox *box, enum wire_class class, size_t len, uint32_t number)
+{
+	uint8_t *payload = mem_calloc(1, len);
+	struct buf frame = BUF_INIT;
+	bool is_good;
+
+	put_be32(payload, number);
+	wire_put_frame(&frame, WIRE_PING, 0, bytes_of(payload, len));
+	is_good = outbox_put(box, class, buf_bytes(&frame));
+	buf_fini(&frame);
+	free(payload);
+	return is_good;
+}
+
+/* The number of the next frame, -1 when there is none. */
+static int64_t
+take(struct outbox *box)
+{
+	struct bytes frame;
+
+	if (!outbox_take(box, &frame))
+		return -1;
+	CU_ASSERT(frame.len == WIRE_HEADER_BYTES + (size_t)get_be16(frame.data));
+	return get_be32(frame.data + WIRE_HEADER_BYTES);
+}
+
+static void
+test_the_most_urgent_goes_first(void)
+{
+	struct outbox box = { 0 };
+
+	CU_ASSERT_EQUAL(take(&box), -1);
+	put(&box, WIRE_CLASS_SYNC, 8, 5);
+	put(&box, WIRE_CLASS_ROWS, 8, 3);
+	put(&box, WIRE_CLASS_ROWS, 9, 4);
+	CU_ASSERT_EQUAL(take(&box), 3);
+	put(&box, WIRE_CLASS_HEARTBEAT, 8, 1);
+	put(&box, WIRE_CLASS_CONTROL, 8, 2);
+	for (int64_t i = 1; i <= 5; i++)
+		if (i != 3)
+			CU_ASSERT_EQUAL(take(&box), i);
+	CU_ASSERT_EQUAL(take(&box), -1);
+	outbox_fini(&box);
+}
+
+static void
+test_queries_and_comparisons_share_by_halves(void)
+{
+	struct outbox box = { 0 };
+	size_t queries = 0, syncs = 0;
+
+	for (uint32_t i = 0; i < 100; i++) {
+		put(&box, WIRE_CLASS_QUERY, 1000, 1);
+		put(&box, WIRE_CLASS_SYNC, 3000, 2);
+	}
+	for (int i = 0; i < 80; i++) {
+		if (take(&box) == 1)
+			queries += 1000;
+		else
+			syncs += 3000;
+	}
+	CU_ASSERT(queries + 4000 >= syncs && syncs + 4000 >= queries);
+	/* What one leaves is the other's. */
+	while (outbox_has(&box, OUTBOX_SYNC))
+		take(&box);
+	CU_ASSERT_FALSE(outbox_has(&box, OUTBOX_QUERY));
+	put(&box, WIRE_CLASS_SYNC, 8, 7);
+	CU_ASSERT_EQUAL(take(&box), 7);
+	outbox_fini(&box);
+}
+
+static void
+test_a_queue_over_its_cap_is_told(void)
+{
+	struct outbox box = { 0 };
+	uint32_t n = 0;
+
+	while (n < 1000 && put(&box, WIRE_CLASS_ROWS, LONG_FRAME, n))
+		n++;
+	CU_ASSERT(n == 8 * 1024 * 1024 / (LONG_FRAME + WIRE_HEADER_BYTES));
+	/* Others have room of their own; and so has this one, once some are out. */
+	CU_ASSERT(put(&box, WIRE_CLASS_CONTROL, 8, n));
+	CU_ASSERT_EQUAL(take(&box), n);
+	CU_ASSERT_EQUAL(take(&box), 0);
+	CU_ASSERT_EQUAL(take(&box), 1);
+	CU_ASSERT(put(&box, WIRE_CLASS_ROWS, LONG_FRAME, n + 1));
+	outbox_fini(&box);
+}
+
+static void
+test_a_crowd_leaves_no_memory_behind(void)
+{
+	struct outbox box = { 0 };
+	const uint32_t n = 1000;
+
+	for (uint32_t i = 0; i < n; i++)
+		CU_ASSERT(put(&box, WIRE_CLASS_QUERY, LONG_FRAME, i));
+	for (uint32_t i = 0; i < n / 2; i++)
+		CU_ASSERT_EQUAL(take(&box), i);
+	for (uint32_t i = 0; i < n / 2; i++)
+		CU_ASSERT(put(&box, WIRE_CLASS_QUERY, LONG_FRAME, n + i));
+	for (uint32_t i = n / 2; i < n + n / 2; i++)
+		CU_ASSERT_EQUAL(take(&box), i);
+	CU_ASSERT_EQUAL(take(&box), -1);
+	CU_ASSERT(box.queues[OUTBOX_QUERY].cap <= 256 * 1024);
+	outbox_fini(&box);
+}
+
+static const struct tap_test tests[] = {
+	{ "the most urgent frame goes first, those of one class in order",
+	  test_the_most_urgent_goes_first },
+	{ "queries and comparisons share by halves",
+	  test_queries_and_comparisons_share_by_halves },
+	{ "a queue over its cap is told, others have room",
+	  test_a_queue_over_its_cap_is_told },
+	{ "a crowd leaves in order, and no memory behind",
+	  test_a_crowd_leaves_no_memory_behind },
+};
+
+int
+main(int argc, char **argv)
+{
+	return TAP_MAIN(argc, argv, tests);
+}
