@@ -12,12 +12,20 @@
 #include "base/mem.h"
 
 struct lane_job {
-	struct lane *lane;
 	void (*work)(void *arg);
 	void (*done)(void *arg, bool was_run);
 	void *arg;
-	bool was_run;
 	struct lane_job *next;
+};
+
+struct lane_jobs {
+	struct lane_job *first, **last;
+};
+
+/* What the loop is sent: one letter for all that has run since the last. It is freed when
+ * it is read, and may be read after the lane is gone. */
+struct lane_letter {
+	struct lane *lane; /* NULL: gone */
 };
 
 struct lane {
@@ -28,18 +36,80 @@ struct lane {
 	pthread_t thread;
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t wake;
-	struct lane_job *first, **last;
+	struct lane_jobs waiting, run;
+	struct lane_letter *letter; /* on its way */
 	bool is_closing;
 };
 
-static void
-lane_finish(void *arg)
-{
-	struct lane_job *job = arg;
+/* ---- jobs ---- */
 
-	job->done(job->arg, job->was_run);
-	job->lane->len--;
-	free(job);
+static void
+lane_jobs_add(struct lane_jobs *jobs, struct lane_job *job)
+{
+	job->next = NULL;
+	if (jobs->first == NULL)
+		jobs->last = &jobs->first;
+	*jobs->last = job;
+	jobs->last = &job->next;
+}
+
+static struct lane_job *
+lane_jobs_take(struct lane_jobs *jobs)
+{
+	struct lane_job *job = jobs->first;
+
+	if (job != NULL)
+		jobs->first = job->next;
+	return job;
+}
+
+static void
+lane_finish(struct lane *lane, struct lane_jobs jobs, bool was_run)
+{
+	struct lane_job *job;
+
+	while ((job = lane_jobs_take(&jobs)) != NULL) {
+		job->done(job->arg, was_run);
+		lane->len--;
+		free(job);
+	}
+}
+
+static void
+lane_on_letter(void *arg)
+{
+	struct lane_letter *letter = arg;
+	struct lane *lane = letter->lane;
+	struct lane_jobs run;
+
+	free(letter);
+	if (lane == NULL)
+		return;
+	pthread_mutex_lock(&lane->lock);
+	run = lane->run;
+	lane->run = (struct lane_jobs){ 0 };
+	lane->letter = NULL;
+	pthread_mutex_unlock(&lane->lock);
+	lane_finish(lane, run, true);
+}
+
+/* ---- the thread ---- */
+
+static void
+lane_has_run(struct lane *lane, struct lane_job *job)
+{
+	struct lane_letter *letter = NULL;
+
+	pthread_mutex_lock(&lane->lock);
+	lane_jobs_add(&lane->run, job);
+	if (lane->letter == NULL) {
+		letter = mem_alloc(sizeof(*letter));
+		letter->lane = lane;
+		lane->letter = letter;
+	}
+	pthread_mutex_unlock(&lane->lock);
+	if (letter != NULL)
+		loop_post(lane->loop, lane_on_letter, letter);
 }
 
 static void *
@@ -48,20 +118,18 @@ lane_run(void *arg)
 	struct lane *lane = arg;
 
 	for (;;) {
-		struct lane_job *job;
+		struct lane_job *job = NULL;
 
 		pthread_mutex_lock(&lane->lock);
-		while (lane->first == NULL && !lane->is_closing)
+		while (lane->waiting.first == NULL && !lane->is_closing)
 			pthread_cond_wait(&lane->wake, &lane->lock);
-		job = lane->is_closing ? NULL : lane->first;
-		if (job != NULL && (lane->first = job->next) == NULL)
-			lane->last = &lane->first;
+		if (!lane->is_closing)
+			job = lane_jobs_take(&lane->waiting);
 		pthread_mutex_unlock(&lane->lock);
 		if (job == NULL)
 			return NULL;
 		job->work(job->arg);
-		job->was_run = true;
-		loop_post(lane->loop, lane_finish, job);
+		lane_has_run(lane, job);
 	}
 }
 
@@ -73,7 +141,6 @@ lane_open(struct loop *loop)
 	int rc;
 
 	lane->loop = loop;
-	lane->last = &lane->first;
 	pthread_mutex_init(&lane->lock, NULL);
 	pthread_cond_init(&lane->wake, NULL);
 	/* Signals are the loop's. */
@@ -89,12 +156,11 @@ lane_open(struct loop *loop)
 	return lane;
 }
 
+/* The loop is not turned for what has run: with it would come whatever else waits there, for
+ * parts of the program that are gone already. */
 void
 lane_close(struct lane *lane)
 {
-	struct lane_job *job;
-	int not_run = 0;
-
 	if (lane == NULL)
 		return;
 	lane->is_ending = true;
@@ -103,15 +169,10 @@ lane_close(struct lane *lane)
 	pthread_cond_signal(&lane->wake);
 	pthread_mutex_unlock(&lane->lock);
 	pthread_join(lane->thread, NULL);
-	/* First those that have run: they wait in the loop's letter box. */
-	for (job = lane->first; job != NULL; job = job->next)
-		not_run++;
-	while (lane->len > not_run)
-		loop_turn(lane->loop, 0);
-	while ((job = lane->first) != NULL) {
-		lane->first = job->next;
-		lane_finish(job);
-	}
+	if (lane->letter != NULL)
+		lane->letter->lane = NULL;
+	lane_finish(lane, lane->run, true);
+	lane_finish(lane, lane->waiting, false);
 	pthread_cond_destroy(&lane->wake);
 	pthread_mutex_destroy(&lane->lock);
 	free(lane);
@@ -121,14 +182,13 @@ void
 lane_put(struct lane *lane, void (*work)(void *arg),
 	 void (*done)(void *arg, bool was_run), void *arg)
 {
-	struct lane_job *job = mem_calloc(1, sizeof(*job));
+	struct lane_job *job = mem_alloc(sizeof(*job));
 
 	assert(!lane->is_ending);
-	*job = (struct lane_job){ .lane = lane, .work = work, .done = done, .arg = arg };
+	*job = (struct lane_job){ .work = work, .done = done, .arg = arg };
 	lane->len++;
 	pthread_mutex_lock(&lane->lock);
-	*lane->last = job;
-	lane->last = &job->next;
+	lane_jobs_add(&lane->waiting, job);
 	pthread_cond_signal(&lane->wake);
 	pthread_mutex_unlock(&lane->lock);
 }

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -410,6 +411,33 @@ lane_test_done(void *arg, bool was_run)
 }
 
 static void
+lane_count_work(void *arg)
+{
+	struct lane_world *w = arg;
+
+	__atomic_add_fetch(&w->worked, 1, __ATOMIC_RELEASE);
+}
+
+static void
+lane_count_done(void *arg, bool was_run)
+{
+	struct lane_world *w = arg;
+
+	w->cut += !was_run;
+	w->finished++;
+}
+
+/* So many, and wait until all have run. */
+static void
+lane_count_put(struct lane_world *w, int n)
+{
+	for (int i = 0; i < n; i++)
+		lane_put(w->lane, lane_count_work, lane_count_done, w);
+	while (__atomic_load_n(&w->worked, __ATOMIC_ACQUIRE) < n)
+		sched_yield();
+}
+
+static void
 lane_world_open(struct lane_world *w)
 {
 	world_open();
@@ -465,6 +493,42 @@ test_lane_close(void)
 	loop_free(loop);
 }
 
+/* What else waits for the loop may belong to a part that is gone already. */
+static void
+test_lane_close_alone(void)
+{
+	struct mark other = { .letter = 'o' }, timer = { 0 };
+	struct lane_world w;
+
+	lane_world_open(&w);
+	loop_post(loop, mark_fired, &other);
+	mark_set(&timer, 't', 0);
+	lane_count_put(&w, 1);
+	lane_close(w.lane);
+	CU_ASSERT(w.finished == 1 && w.cut == 0);
+	CU_ASSERT_STRING_EQUAL(trace, "");
+	loop_turn(loop, 0);
+	CU_ASSERT(strlen(trace) == 2);
+	loop_timer_free(timer.timer);
+	pthread_mutex_destroy(&w.gate);
+	loop_free(loop);
+}
+
+/* Nobody turns the loop while the thread runs: more jobs than the letter box holds. */
+static void
+test_lane_close_full(void)
+{
+	enum { JOBS = LOOP_POST_MAX + 1000 };
+	struct lane_world w;
+
+	lane_world_open(&w);
+	lane_count_put(&w, JOBS);
+	lane_close(w.lane);
+	CU_ASSERT(w.finished == JOBS && w.cut == 0);
+	pthread_mutex_destroy(&w.gate);
+	loop_free(loop);
+}
+
 static const struct tap_test tests[] = {
 	{ "timers fire in the order of their moments", test_timers_order },
 	{ "a timer armed again fires once; it may be freed by its callback",
@@ -481,6 +545,8 @@ static const struct tap_test tests[] = {
 	{ "a turn waits as long as asked", test_turn_waits },
 	{ "jobs of a lane run on its thread and are finished in order", test_lane_order },
 	{ "a lane that is closed finishes every job", test_lane_close },
+	{ "and runs nothing else of the loop", test_lane_close_alone },
+	{ "a lane runs on while nobody turns the loop", test_lane_close_full },
 };
 
 int
