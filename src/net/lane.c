@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <utlist.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -16,97 +15,120 @@ struct lane_job {
 	void (*work)(void *arg);
 	void (*done)(void *arg, bool was_run);
 	void *arg;
-	bool was_run;
-	struct lane_job *prev, *next;
+	struct lane_job *next;
+};
+
+struct lane_jobs {
+	struct lane_job *first, **last;
+};
+
+/* What the loop is sent: one letter for all that has run since the last. It is freed when
+ * it is read, and may be read after the lane is gone. */
+struct lane_letter {
+	struct lane *lane; /* NULL: gone */
 };
 
 struct lane {
 	struct loop *loop;
-	bool is_closed; /* the loop's; the letter on its way frees the lane */
+	bool is_ending;
 
 	pthread_t thread;
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t wake;
-	struct lane_job *waiting, *run; /* oldest first */
-	bool is_posted;			/* a letter to the loop is on its way */
+	struct lane_jobs waiting, run;
+	struct lane_letter *letter; /* on its way */
 	bool is_closing;
 };
 
+/* ---- jobs ---- */
+
 static void
-lane_free(struct lane *lane)
+lane_jobs_add(struct lane_jobs *jobs, struct lane_job *job)
 {
-	pthread_cond_destroy(&lane->wake);
-	pthread_mutex_destroy(&lane->lock);
-	free(lane);
+	job->next = NULL;
+	if (jobs->first == NULL)
+		jobs->last = &jobs->first;
+	*jobs->last = job;
+	jobs->last = &job->next;
+}
+
+static struct lane_job *
+lane_jobs_take(struct lane_jobs *jobs)
+{
+	struct lane_job *job = jobs->first;
+
+	if (job != NULL)
+		jobs->first = job->next;
+	return job;
 }
 
 static void
-lane_finish(struct lane_job *jobs)
+lane_finish(struct lane *lane, struct lane_jobs jobs, bool was_run)
 {
-	while (jobs != NULL) {
-		struct lane_job *job = jobs;
+	struct lane_job *job;
 
-		DL_DELETE(jobs, job);
-		job->done(job->arg, job->was_run);
+	while ((job = lane_jobs_take(&jobs)) != NULL) {
+		job->done(job->arg, was_run);
 		free(job);
 	}
 }
 
-/* The letter: some have run. */
 static void
-lane_on_run(void *arg)
+lane_on_letter(void *arg)
 {
-	struct lane *lane = arg;
-	struct lane_job *run;
+	struct lane_letter *letter = arg;
+	struct lane *lane = letter->lane;
+	struct lane_jobs run;
 
-	if (lane->is_closed) {
-		lane_free(lane);
+	free(letter);
+	if (lane == NULL)
 		return;
-	}
 	pthread_mutex_lock(&lane->lock);
 	run = lane->run;
-	lane->run = NULL;
-	lane->is_posted = false;
+	lane->run = (struct lane_jobs){ 0 };
+	lane->letter = NULL;
 	pthread_mutex_unlock(&lane->lock);
-	lane_finish(run);
+	lane_finish(lane, run, true);
 }
 
-static struct lane_job *
-lane_take(struct lane *lane)
+/* ---- the thread ---- */
+
+static void
+lane_has_run(struct lane *lane, struct lane_job *job)
 {
-	struct lane_job *job = NULL;
+	struct lane_letter *letter = NULL;
 
 	pthread_mutex_lock(&lane->lock);
-	while (lane->waiting == NULL && !lane->is_closing)
-		pthread_cond_wait(&lane->wake, &lane->lock);
-	if (!lane->is_closing) {
-		job = lane->waiting;
-		DL_DELETE(lane->waiting, job);
+	lane_jobs_add(&lane->run, job);
+	if (lane->letter == NULL) {
+		letter = mem_alloc(sizeof(*letter));
+		letter->lane = lane;
+		lane->letter = letter;
 	}
 	pthread_mutex_unlock(&lane->lock);
-	return job;
+	if (letter != NULL)
+		loop_post(lane->loop, lane_on_letter, letter);
 }
 
 static void *
 lane_run(void *arg)
 {
 	struct lane *lane = arg;
-	struct lane_job *job;
 
-	while ((job = lane_take(lane)) != NULL) {
-		bool is_first;
+	for (;;) {
+		struct lane_job *job = NULL;
 
-		job->work(job->arg);
-		job->was_run = true;
 		pthread_mutex_lock(&lane->lock);
-		DL_APPEND(lane->run, job);
-		is_first = !lane->is_posted;
-		lane->is_posted = true;
+		while (lane->waiting.first == NULL && !lane->is_closing)
+			pthread_cond_wait(&lane->wake, &lane->lock);
+		if (!lane->is_closing)
+			job = lane_jobs_take(&lane->waiting);
 		pthread_mutex_unlock(&lane->lock);
-		if (is_first)
-			loop_post(lane->loop, lane_on_run, lane);
+		if (job == NULL)
+			return NULL;
+		job->work(job->arg);
+		lane_has_run(lane, job);
 	}
-	return NULL;
 }
 
 struct lane *
@@ -132,33 +154,38 @@ lane_open(struct loop *loop)
 	return lane;
 }
 
+/* The loop is not turned for what has run: with it would come whatever else waits there, for
+ * parts of the program that are gone already. */
 void
 lane_close(struct lane *lane)
 {
 	if (lane == NULL)
 		return;
+	lane->is_ending = true;
 	pthread_mutex_lock(&lane->lock);
 	lane->is_closing = true;
 	pthread_cond_signal(&lane->wake);
 	pthread_mutex_unlock(&lane->lock);
 	pthread_join(lane->thread, NULL);
-	lane_finish(lane->run);
-	lane_finish(lane->waiting);
-	lane->is_closed = true;
-	if (!lane->is_posted)
-		lane_free(lane);
+	if (lane->letter != NULL)
+		lane->letter->lane = NULL;
+	lane_finish(lane, lane->run, true);
+	lane_finish(lane, lane->waiting, false);
+	pthread_cond_destroy(&lane->wake);
+	pthread_mutex_destroy(&lane->lock);
+	free(lane);
 }
 
 void
 lane_put(struct lane *lane, void (*work)(void *arg),
 	 void (*done)(void *arg, bool was_run), void *arg)
 {
-	struct lane_job *job = mem_calloc(1, sizeof(*job));
+	struct lane_job *job = mem_alloc(sizeof(*job));
 
-	assert(!lane->is_closing); /* which no other thread sets */
+	assert(!lane->is_ending);
 	*job = (struct lane_job){ .work = work, .done = done, .arg = arg };
 	pthread_mutex_lock(&lane->lock);
-	DL_APPEND(lane->waiting, job);
+	lane_jobs_add(&lane->waiting, job);
 	pthread_cond_signal(&lane->wake);
 	pthread_mutex_unlock(&lane->lock);
 }

@@ -15,8 +15,8 @@ struct lane;
 
 struct lane *lane_open(struct loop *loop);
 /* Wait for the job under way and begin no other. Those that were not finished are finished
- * before this returns, those not begun with `was_run` false; nothing else of the loop's is
- * run meanwhile. Not from a `done`. NULL is allowed. */
+ * before this returns, those not begun with `was_run` false; nothing else of the loop is
+ * run. NULL is allowed. */
 void lane_close(struct lane *lane);
 /* Call work(arg) on the lane, then done(arg, true) on the loop. Not from a `done` that
  * lane_close() called. */
