@@ -68,10 +68,10 @@ installcheck-local:
 	OCF_TEST_MANUALS='$(DESTDIR)$(mandir)' OCF_TEST_CONF='$(DESTDIR)$(sysconfdir)/ocf/ocf.conf' \
 		$(SHELL) $(top_srcdir)/tests/run $(top_srcdir)/tests/system/installed.sh
 
-# Checks that need no build, with whatever tools are there (./bootstrap dev installs them).
+# Checks beside the tests, with whatever tools are there (./bootstrap dev installs them).
 .PHONY: lint format
 lint:
-	$(AM_V_at)bash $(top_srcdir)/tests/lint/lint.sh
+	$(AM_V_at)OCF_TEST_BUILDDIR='$(abs_top_builddir)' bash $(top_srcdir)/tests/lint/lint.sh
 format:
 	$(AM_V_at)cd $(top_srcdir) && find crdt store src tests -name '*.[ch]' -exec clang-format -i {} +
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# `make lint`: the checks that need no build. A tool that is not installed is named and left
+# `make lint`: the checks that need no build, and those of what the programs of this build
+# say of themselves. A tool that is not installed is named and left
 # out; ./bootstrap dev installs them all.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -28,13 +29,20 @@ tap() { sh tests/run "$1" | grep -vE '^(ok|1\.\.)'; [ "${PIPESTATUS[0]}" -eq 0 ]
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
 mapfile -t c_files < <(find crdt store src tests \( -name '*.c' -o -name '*.h' \) | sort)
-mapfile -t scripts < <(printf '%s\n' bootstrap .ci/run tests/run m4/version.sh; find tests -name '*.sh' | sort)
+mapfile -t scripts < <(printf '%s\n' bootstrap .ci/run tests/run m4/version.sh src/cli/completion/ocf; find tests -name '*.sh' | sort)
 mapfile -t manuals < <(find man -name '*.[1-8]' | sort)
 mapfile -t texts < <(printf '%s\n' bootstrap .ci/run configure.ac Makefile.am ./*.md NEWS;
 	find crdt store src man m4 tests -type f ! -path '*/corpus/*' ! -name '*.png')
 
 lint layers tap tests/lint/layers.sh
 lint style tap tests/lint/style.sh
+if [ -x "${OCF_TEST_BUILDDIR:=build}/src/daemon/ocfd" ]; then
+	OCF_TEST_BUILDDIR=$(cd "$OCF_TEST_BUILDDIR" && pwd)
+	export OCF_TEST_BUILDDIR
+	lint manuals tap tests/lint/manuals.sh
+else
+	echo "lint: nothing is built in $OCF_TEST_BUILDDIR, manuals and completion left out"
+fi
 if have clang-format; then
 	lint clang-format clang-format --dry-run -Werror "${c_files[@]}"
 fi

@@ -8,8 +8,7 @@
 . "$OCF_TEST_SRCDIR/tests/lib/tap.sh"
 man=$OCF_TEST_SRCDIR/man
 PATH="$OCF_TEST_BUILDDIR/src/daemon:$OCF_TEST_BUILDDIR/src/cli:$OCF_TEST_BUILDDIR/src/worker:$PATH"
-programs="ocf:1 ocf-worker:1 ocfd:8"
-[ ! -x "$OCF_TEST_BUILDDIR/src/cli/ocf-sync" ] || programs="$programs ocf-sync:1"
+programs="ocf:1 ocf-sync:1 ocf-worker:1 ocfd:8"
 
 # ---- what there is
 

@@ -28,8 +28,8 @@ is "nothing is written outside of the folders that configure was told" "$(
 		variable "$name"
 	done | grep . | sed 's|.*|^&/|' | grep -vEf - "$TMP/first"
 )" ""
-for file in "$sbindir/ocfd" "$bindir/ocf" "$bindir/ocf-worker" "$sysconfdir/ocf/ocf.conf" \
-	"$(variable docdir)/ocf.conf" "$(variable mandir)"/man{8/ocfd.8,1/ocf.1,1/ocf-worker.1,5/ocf.conf.5}; do
+for file in "$sbindir/ocfd" "$bindir"/ocf{,-sync,-worker} "$sysconfdir/ocf/ocf.conf" \
+	"$(variable docdir)/ocf.conf" "$(variable mandir)"/man{8/ocfd.8,1/ocf{,-sync,-worker}.1,5/ocf.conf.5}; do
 	ok "$file is there" test -s "$dest$file"
 done
 

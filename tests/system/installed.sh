@@ -5,7 +5,7 @@
 . "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
 
 programs=$(find "${OCF_TEST_PROGRAMS%:*}" "${OCF_TEST_PROGRAMS#*:}" -maxdepth 1 -name 'ocf*' -type f | sort)
-for name in ocf ocf-worker ocfd; do
+for name in ocf ocf-sync ocf-worker ocfd; do
 	like "$name is installed" "$programs" "/$name"$'(\n|$)'
 done
 for program in $programs; do
