@@ -63,7 +63,7 @@ lane_jobs_take(struct lane_jobs *jobs)
 }
 
 static void
-lane_finish(struct lane *lane, struct lane_jobs jobs, bool was_run)
+lane_finish(struct lane_jobs jobs, bool was_run)
 {
 	struct lane_job *job;
 
@@ -88,7 +88,7 @@ lane_on_letter(void *arg)
 	lane->run = (struct lane_jobs){ 0 };
 	lane->letter = NULL;
 	pthread_mutex_unlock(&lane->lock);
-	lane_finish(lane, run, true);
+	lane_finish(run, true);
 }
 
 /* ---- the thread ---- */
@@ -169,8 +169,8 @@ lane_close(struct lane *lane)
 	pthread_join(lane->thread, NULL);
 	if (lane->letter != NULL)
 		lane->letter->lane = NULL;
-	lane_finish(lane, lane->run, true);
-	lane_finish(lane, lane->waiting, false);
+	lane_finish(lane->run, true);
+	lane_finish(lane->waiting, false);
 	pthread_cond_destroy(&lane->wake);
 	pthread_mutex_destroy(&lane->lock);
 	free(lane);
