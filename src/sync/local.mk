@@ -27,12 +27,19 @@ endif
 EXTRA_DIST += tests/fuzz/corpus/sync
 
 if HAVE_CUNIT
-sync_tests = tests/unit/test-sync-sync tests/unit/test-sync-wire
+sync_tests = tests/unit/test-sync-answer tests/unit/test-sync-schedule \
+	tests/unit/test-sync-sync tests/unit/test-sync-wire
 check_PROGRAMS += $(sync_tests)
 TESTS += $(sync_tests)
+sync_rig = tests/unit/sync-rig.c tests/unit/sync-rig.h \
+	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h
+sync_rig_libs = $(TEST_LIBS) $(SYNC_LIBS) $(OPENSSL_LIBS)
+tests_unit_test_sync_answer_SOURCES = tests/unit/test-sync-answer.c $(sync_rig)
+tests_unit_test_sync_answer_LDADD = $(sync_rig_libs)
+tests_unit_test_sync_schedule_SOURCES = tests/unit/test-sync-schedule.c $(sync_rig)
+tests_unit_test_sync_schedule_LDADD = $(sync_rig_libs)
+tests_unit_test_sync_sync_SOURCES = tests/unit/test-sync-sync.c $(sync_rig)
+tests_unit_test_sync_sync_LDADD = $(sync_rig_libs)
 tests_unit_test_sync_wire_SOURCES = tests/unit/test-sync-wire.c
 tests_unit_test_sync_wire_LDADD = $(TEST_LIBS) $(SYNC_LIBS)
-tests_unit_test_sync_sync_SOURCES = tests/unit/test-sync-sync.c \
-	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h
-tests_unit_test_sync_sync_LDADD = $(TEST_LIBS) $(SYNC_LIBS) $(OPENSSL_LIBS)
 endif
