@@ -421,13 +421,6 @@ bus_conn_open(struct loop *loop, const struct bus_conn_config *config,
 }
 
 void
-bus_conn_flush(struct bus_conn *conn)
-{
-	if (conn->state == CONN_UP && natsConnection_Buffered(conn->link->nc) > 0)
-		natsConnection_ProcessWriteEvent(conn->link->nc);
-}
-
-void
 bus_conn_close(struct bus_conn *conn)
 {
 	if (conn == NULL)
@@ -436,7 +429,7 @@ bus_conn_close(struct bus_conn *conn)
 		struct pollfd p = { .fd = conn->link->fd, .events = POLLOUT };
 
 		if (poll(&p, 1, 10) > 0)
-			bus_conn_flush(conn);
+			natsConnection_ProcessWriteEvent(conn->link->nc);
 	}
 	if (conn->link != NULL) {
 		link_join(conn->link);

@@ -70,8 +70,6 @@ bool bus_conn_is_up(const struct bus_conn *conn);
 /* The server is known to be there: if a retry is being waited for, do it now. */
 void bus_conn_retry_now(struct bus_conn *conn);
 size_t bus_conn_buffered(const struct bus_conn *conn);
-/* Write what is buffered to the socket now as far as it takes it. */
-void bus_conn_flush(struct bus_conn *conn);
 
 /* `headers` and `reply` may be NULL. The subject must be safe (bus/protocol.h); a header
  * value with CR or LF is -EINVAL. -ENOTCONN; -ENOBUFS; -EMSGSIZE: over the server's limit. */

@@ -24,12 +24,6 @@ http_exchange_head(const struct http_exchange *x)
 	return x->head;
 }
 
-const char *
-http_exchange_peer(const struct http_exchange *x)
-{
-	return stream_peer(x->conn->stream);
-}
-
 void
 http_exchange_set_handler(struct http_exchange *x, const struct http_handler *h,
 			  void *arg)
@@ -180,7 +174,7 @@ http_reply_data(struct http_exchange *x, struct bytes data)
 	}
 	if (!x->is_bodiless && data.len > 0) {
 		if (x->is_chunked) {
-			buf_printf(&size, "%zx\r\n", data.len);
+			http_chunk_begin(&size, data.len);
 			conn_write(x->conn, buf_bytes(&size));
 			buf_fini(&size);
 		}

@@ -658,13 +658,10 @@ http_list_has(const char *value, const char *token)
 }
 
 void
-http_chunk_put(struct buf *out, struct bytes data)
+http_chunk_begin(struct buf *out, size_t len)
 {
-	if (data.len == 0)
-		return;
-	buf_printf(out, "%zx\r\n", data.len);
-	buf_put_bytes(out, data);
-	buf_put_text(out, "\r\n");
+	assert(len > 0); /* it would end the body */
+	buf_printf(out, "%zx\r\n", len);
 }
 
 void

@@ -109,9 +109,9 @@ bool http_list_has(const char *value, const char *token);
 bool http_name_is_valid(const char *name);
 bool http_value_is_valid(const char *value);
 
-/* The chunked coding, for replies. An empty chunk is left out, as it would end the
- * body. */
-void http_chunk_put(struct buf *out, struct bytes data);
+/* The chunked coding, for replies: what stands before a chunk's `len` bytes, of which there
+ * are some (CR LF follows them), and the end of the body. */
+void http_chunk_begin(struct buf *out, size_t len);
 void http_chunk_end(struct buf *out);
 
 #endif

@@ -96,7 +96,6 @@ int http_server_unsent(const struct http_server *server);
 
 int http_exchange_tag(const struct http_exchange *x);
 const struct http_head *http_exchange_head(const struct http_exchange *x);
-const char *http_exchange_peer(const struct http_exchange *x);
 void http_exchange_set_handler(struct http_exchange *x, const struct http_handler *h,
 			       void *arg);
 /* Stop and go on taking the request body. */

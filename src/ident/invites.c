@@ -164,18 +164,6 @@ book_write(const char *path, const struct book *book, ms_t now_ms, struct errmsg
 	return rc;
 }
 
-static unsigned
-book_count_open(const struct book *book, ms_t now_ms)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < book->len; i++) {
-		if (book->invites[i].uses > 0 && now_ms < book->invites[i].expires_ms)
-			count++;
-	}
-	return count;
-}
-
 /* Make room for one: what expired or was used up longest ago goes. */
 static int
 book_make_room(struct book *book, ms_t now_ms, struct errmsg *err)
@@ -315,17 +303,4 @@ invites_check(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
 	rc = invite_take(book_find(&book, secret), taker, now_ms, &is_new, err);
 	book_fini(&book);
 	return rc;
-}
-
-int
-invites_count(const char *path, ms_t now_ms, unsigned *ret_count, struct errmsg *err)
-{
-	struct book book;
-	int rc = book_read(path, &book, err);
-
-	if (rc != 0)
-		return rc;
-	*ret_count = book_count_open(&book, now_ms);
-	book_fini(&book);
-	return 0;
 }

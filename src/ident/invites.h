@@ -34,7 +34,5 @@ int invites_take(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
 /* As invites_take(), but only looks whether it could be taken. */
 int invites_check(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
 		  const struct id *taker, ms_t now_ms, struct errmsg *err);
-/* Invitations that can still be used. */
-int invites_count(const char *path, ms_t now_ms, unsigned *ret_count, struct errmsg *err);
 
 #endif

@@ -522,12 +522,6 @@ mesh_node_state(const struct mesh *m, const struct id *node)
 	return n != NULL ? n->state : MESH_NODE_SUSPECT;
 }
 
-uint64_t
-mesh_incarnation(const struct mesh *m)
-{
-	return m->incarnation;
-}
-
 static void
 mesh_peer_fill(const struct mesh_link *l, struct mesh_peer *p)
 {

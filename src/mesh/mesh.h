@@ -194,7 +194,6 @@ uint64_t mesh_link_of(const struct mesh *m, const struct id *node);
 ms_t mesh_rtt_of(const struct mesh *m, const struct id *node);
 /* SUSPECT for a node that is not known. */
 enum mesh_state mesh_node_state(const struct mesh *m, const struct id *node);
-uint64_t mesh_incarnation(const struct mesh *m);
 
 /* For /v1/peers. */
 struct mesh_peer {

@@ -33,8 +33,6 @@ struct stream {
 
 	struct buf in; /* arrived, not consumed */
 	struct evbuffer *out;
-	ms_t idle_ms;
-	ms_t last_in;
 	uint64_t plain_received, plain_sent; /* moved without TLS */
 
 	bool is_paused;
@@ -52,7 +50,6 @@ struct stream {
 	struct event *kick;
 	struct event *read_event, *write_event;
 	struct event *limit; /* for connecting, the handshake, lingering */
-	struct event *idle;
 	struct event *peek;
 	struct loop_orphan orphan;
 

@@ -90,7 +90,6 @@ stream_destroy(struct stream *s)
 	tls_free(s->tls);
 	stream_event_free(s->kick);
 	stream_event_free(s->limit);
-	stream_event_free(s->idle);
 	stream_event_free(s->peek);
 	resolve_cancel(s->resolve);
 	if (s->addresses != NULL)
@@ -211,7 +210,6 @@ stream_may_read(const struct stream *s)
 static void
 stream_take(struct stream *s, const uint8_t *data, size_t len)
 {
-	s->last_in = clock_mono_ms();
 	if (s->is_finishing)
 		return;
 	if (s->in.len == 0) {
@@ -339,7 +337,6 @@ static void
 stream_opened(struct stream *s)
 {
 	s->state = STREAM_OPEN;
-	s->last_in = clock_mono_ms();
 	if (!s->is_finishing)
 		event_del(s->limit);
 	if (s->is_finishing)
@@ -464,30 +461,6 @@ stream_limit_over(evutil_socket_t fd, short what, void *arg)
 		error_set(&err, -ETIMEDOUT, "%s did not %s in time", s->peer,
 			  s->state == STREAM_HANDSHAKE ? "finish the TLS handshake"
 						       : "answer");
-		stream_fail(s, -ETIMEDOUT, err.text);
-	}
-	stream_leave(s);
-}
-
-static void
-stream_idle_over(evutil_socket_t fd, short what, void *arg)
-{
-	struct stream *s = arg;
-	ms_t left = s->last_in + s->idle_ms - clock_mono_ms();
-	struct timeval span;
-	struct errmsg err;
-
-	(void)fd, (void)what;
-	stream_enter(s);
-	/* Silence of a peer that we do not read is our own. */
-	if (s->state == STREAM_OPEN && !stream_may_read(s))
-		left = s->idle_ms;
-	if (left > 0) {
-		span = stream_span(left);
-		event_add(s->idle, &span);
-	} else {
-		error_set(&err, -ETIMEDOUT, "%s sent nothing for %lld ms", s->peer,
-			  (long long)s->idle_ms);
 		stream_fail(s, -ETIMEDOUT, err.text);
 	}
 	stream_leave(s);
@@ -656,8 +629,6 @@ stream_finish(struct stream *s, ms_t linger_ms)
 	}
 	stream_set_limit(s, linger_ms < 0 ? 0 : linger_ms);
 	s->is_finishing = true;
-	if (s->idle != NULL)
-		event_del(s->idle);
 	s->orphan.end = stream_orphan_end;
 	loop_orphan_add(s->loop, &s->orphan);
 	event_active(s->kick, 0, 0);
@@ -676,31 +647,10 @@ stream_close(struct stream *s)
 		stream_destroy(s);
 }
 
-void
-stream_set_idle(struct stream *s, ms_t idle_ms)
-{
-	struct timeval span = stream_span(idle_ms);
-
-	s->idle_ms = idle_ms;
-	s->last_in = clock_mono_ms();
-	if (s->idle == NULL)
-		s->idle = event_new(loop_base(s->loop), -1, 0, stream_idle_over, s);
-	if (idle_ms > 0)
-		event_add(s->idle, &span);
-	else
-		event_del(s->idle);
-}
-
 const char *
 stream_peer(const struct stream *s)
 {
 	return s->peer;
-}
-
-bool
-stream_is_unix(const struct stream *s)
-{
-	return s->is_unix;
 }
 
 int
@@ -719,12 +669,6 @@ bool
 stream_peer_id(const struct stream *s, struct id *ret_id)
 {
 	return s->session != NULL && tls_session_peer_id(s->session, ret_id);
-}
-
-struct bytes
-stream_peer_cert(const struct stream *s)
-{
-	return s->session != NULL ? tls_session_peer_cert(s->session) : BYTES_NONE;
 }
 
 void

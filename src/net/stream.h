@@ -66,20 +66,15 @@ void stream_resume(struct stream *s);
 void stream_finish(struct stream *s, ms_t linger_ms);
 /* At once; output that still waits is lost. NULL is allowed. */
 void stream_close(struct stream *s);
-/* Fail (-ETIMEDOUT) after this long without a byte in (0 = never); the time that input is
- * full because the owner does not consume does not count. */
-void stream_set_idle(struct stream *s, ms_t idle_ms);
 
 /* Text of the far address (a unix socket's path for both sides); as dialled until
  * then. */
 const char *stream_peer(const struct stream *s);
-bool stream_is_unix(const struct stream *s);
 /* The user id of a unix socket's peer; -1 otherwise. */
 int stream_peer_uid(const struct stream *s);
-/* After on_open of a TLS stream: the id of the peer's certificate (its key's hash), the
- * certificate's DER, and the ALPN protocol that was agreed ("" without one). */
+/* After on_open of a TLS stream: the id of the peer's certificate (its key's hash), and the
+ * ALPN protocol that was agreed ("" without one). */
 bool stream_peer_id(const struct stream *s, struct id *ret_id);
-struct bytes stream_peer_cert(const struct stream *s);
 const char *stream_alpn(const struct stream *s);
 /* Bytes moved over the socket so far; with TLS its records and handshake are counted. */
 void stream_wire_bytes(const struct stream *s, uint64_t *ret_received,

@@ -28,7 +28,6 @@ enum io_status tls_session_write(struct tls_session *session, const void *data,
 void tls_session_end(struct tls_session *session);
 
 bool tls_session_peer_id(const struct tls_session *session, struct id *ret_id);
-struct bytes tls_session_peer_cert(const struct tls_session *session);
 void tls_session_wire_bytes(const struct tls_session *session, uint64_t *ret_received,
 			    uint64_t *ret_sent);
 const char *tls_session_alpn(const struct tls_session *session);

@@ -469,12 +469,6 @@ tls_session_peer_id(const struct tls_session *session, struct id *ret_id)
 	return session->has_peer;
 }
 
-struct bytes
-tls_session_peer_cert(const struct tls_session *session)
-{
-	return session->has_peer ? buf_bytes(&session->peer_cert) : BYTES_NONE;
-}
-
 void
 tls_session_wire_bytes(const struct tls_session *session, uint64_t *ret_received,
 		       uint64_t *ret_sent)

@@ -14,7 +14,7 @@
 static const uint8_t k_zeros[SYNC_K_BYTES];
 
 /* A reading of our rows under a node. */
-struct walk {
+struct scan {
 	struct compare *c;
 	const struct sync_entry *e;
 	uint64_t rows, rows_max;
@@ -26,8 +26,8 @@ struct walk {
 };
 
 static void
-walk_rows(struct compare *c, const uint8_t from[SYNC_K_BYTES], sync_row_fn *fn,
-	  struct walk *w)
+scan_rows(struct compare *c, const uint8_t from[SYNC_K_BYTES], sync_row_fn *fn,
+	  struct scan *w)
 {
 	int rc = c->table->rows(c->table->arg, from, fn, w);
 
@@ -37,7 +37,7 @@ walk_rows(struct compare *c, const uint8_t from[SYNC_K_BYTES], sync_row_fn *fn,
 }
 
 static void
-walk_stop_at(struct walk *w, const uint8_t k[SYNC_K_BYTES])
+scan_stop_at(struct scan *w, const uint8_t k[SYNC_K_BYTES])
 {
 	memcpy(w->cursor, k, SYNC_K_BYTES);
 	w->is_more = true;
@@ -127,7 +127,7 @@ encoded_key(struct bytes encoded)
 /* LIST and REST. */
 
 static void
-walk_tally(struct walk *w, const struct compare_item *item)
+scan_tally(struct scan *w, const struct compare_item *item)
 {
 	if (item == NULL)
 		w->c->made->only_here++;
@@ -136,10 +136,10 @@ walk_tally(struct walk *w, const struct compare_item *item)
 }
 
 static bool
-walk_compare(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
+scan_compare(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 	     struct bytes encoded)
 {
-	struct walk *w = arg;
+	struct scan *w = arg;
 	struct compare *c = w->c;
 	struct compare_item *item;
 
@@ -159,10 +159,10 @@ walk_compare(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 	}
 	if (w->is_sending && !compare_fits(c, encoded.len)) {
 		w->is_sending = false;
-		walk_stop_at(w, k);
+		scan_stop_at(w, k);
 	} else if (w->is_sending) {
 		compare_send_row(c, encoded);
-		walk_tally(w, item);
+		scan_tally(w, item);
 	}
 	return true;
 }
@@ -196,12 +196,12 @@ bool
 compare_take_list(struct compare *c, const struct sync_entry *e)
 {
 	size_t rows_before = c->made->rows.len;
-	struct walk w = { .c = c, .e = e, .is_sending = true };
+	struct scan w = { .c = c, .e = e, .is_sending = true };
 
 	if (c->job->is_dry)
 		return compare_take_shown(c, e);
 	compare_read_items(c, e);
-	walk_rows(c, e->type == SYNC_LIST ? e->node.prefix : e->from, walk_compare, &w);
+	scan_rows(c, e->type == SYNC_LIST ? e->node.prefix : e->from, scan_compare, &w);
 	if (w.is_more && rows_before > 0 && c->made->rows.len == rows_before)
 		return false; /* not even the first row has room: later */
 	if (e->type == SYNC_LIST)
@@ -216,16 +216,16 @@ compare_take_list(struct compare *c, const struct sync_entry *e)
 /* What is ours, as a list. */
 
 static bool
-walk_list(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
+scan_list(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 	  struct bytes encoded)
 {
-	struct walk *w = arg;
+	struct scan *w = arg;
 
 	(void)encoded;
 	if (!sync_node_has(&w->e->node, k))
 		return false;
 	if (w->rows == w->rows_max) {
-		walk_stop_at(w, k);
+		scan_stop_at(w, k);
 		return false;
 	}
 	w->rows++;
@@ -241,9 +241,9 @@ compare_gather(struct compare *c, const struct sync_node *node,
 	       uint64_t *ret_rows, uint8_t ret_cursor[SYNC_K_BYTES])
 {
 	struct sync_entry e = { .node = *node };
-	struct walk w = { .c = c, .e = &e, .rows_max = (uint64_t)max, .out = list };
+	struct scan w = { .c = c, .e = &e, .rows_max = (uint64_t)max, .out = list };
 
-	walk_rows(c, from, walk_list, &w);
+	scan_rows(c, from, scan_list, &w);
 	*ret_rows = w.rows;
 	memcpy(ret_cursor, w.cursor, SYNC_K_BYTES);
 	return !w.is_more;
@@ -317,10 +317,10 @@ compare_take_more(struct compare *c, const struct sync_entry *e)
 /* WANT. */
 
 static bool
-walk_want(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
+scan_want(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 	  struct bytes encoded)
 {
-	struct walk *w = arg;
+	struct scan *w = arg;
 	struct compare_item *item;
 
 	(void)digest;
@@ -345,11 +345,11 @@ compare_take_want(struct compare *c, const struct sync_entry *e)
 {
 	struct buf *out = &c->made->out;
 	uint64_t rows_before = c->made->rows_len, sent;
-	struct walk w = { .c = c, .e = e };
+	struct scan w = { .c = c, .e = e };
 	int n = 0;
 
 	compare_read_items(c, e);
-	walk_rows(c, e->node.prefix, walk_want, &w);
+	scan_rows(c, e->node.prefix, scan_want, &w);
 	sent = c->made->rows_len - rows_before;
 	for (int i = 0; i < c->items_len; i++)
 		n += c->items[i].state == COMPARE_LEFT;
@@ -373,10 +373,10 @@ compare_take_want(struct compare *c, const struct sync_entry *e)
 /* SHOWN, NAME and KEYS: a dry session. */
 
 static bool
-walk_shown(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
+scan_shown(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 	   struct bytes encoded)
 {
-	struct walk *w = arg;
+	struct scan *w = arg;
 	struct compare *c = w->c;
 	struct compare_item *item;
 
@@ -392,7 +392,7 @@ walk_shown(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 	}
 	if (item != NULL)
 		item->state = COMPARE_DIFFERS;
-	walk_tally(w, item);
+	scan_tally(w, item);
 	compare_name(c, true, item != NULL, encoded_key(encoded));
 	return true;
 }
@@ -429,10 +429,10 @@ bool
 compare_take_shown(struct compare *c, const struct sync_entry *e)
 {
 	const uint8_t *from = e->type == SYNC_LIST ? e->node.prefix : e->from;
-	struct walk w = { .c = c, .e = e };
+	struct scan w = { .c = c, .e = e };
 
 	compare_read_items(c, e);
-	walk_rows(c, from, walk_shown, &w);
+	scan_rows(c, from, scan_shown, &w);
 	for (int i = 0; i < c->items_len; i++)
 		c->made->only_there += c->items[i].state == COMPARE_ONLY_THERE;
 	compare_put_names(c, e, from);
@@ -444,10 +444,10 @@ compare_take_shown(struct compare *c, const struct sync_entry *e)
 }
 
 static bool
-walk_name(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
+scan_name(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 	  struct bytes encoded)
 {
-	struct walk *w = arg;
+	struct scan *w = arg;
 	struct bytes key;
 
 	(void)digest;
@@ -468,10 +468,10 @@ bool
 compare_take_name(struct compare *c, const struct sync_entry *e)
 {
 	struct buf keys = BUF_INIT;
-	struct walk w = { .c = c, .e = e, .out = &keys };
+	struct scan w = { .c = c, .e = e, .out = &keys };
 
 	compare_read_items(c, e);
-	walk_rows(c, e->from, walk_name, &w);
+	scan_rows(c, e->from, scan_name, &w);
 	if (w.keys_len > 0) {
 		sync_entry_put(&c->made->out, SYNC_KEYS, &e->node);
 		buf_put_u8(&c->made->out, (uint8_t)w.keys_len);

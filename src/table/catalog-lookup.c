@@ -35,22 +35,6 @@ catalog_node(const struct catalog *c, const struct id *node,
 	return true;
 }
 
-void
-catalog_each_node(const struct catalog *c,
-		  void (*fn)(void *arg, const struct catalog_node *node), void *arg)
-{
-	int len;
-	struct node **nodes = catalog_sorted_nodes(c, &len);
-
-	for (int i = 0; i < len; i++) {
-		struct catalog_node view;
-
-		catalog_view(nodes[i], &view);
-		fn(arg, &view);
-	}
-	free(nodes);
-}
-
 int
 catalog_find_node(const struct catalog *c, const char *text, struct id *ret_node)
 {

@@ -65,9 +65,6 @@ struct catalog_node {
 /* Views into the catalog: valid until its next change. False when no node row is held. */
 bool catalog_node(const struct catalog *c, const struct id *node,
 		  struct catalog_node *ret_node);
-/* Every node whose row is held, in order of id. `fn` must not change the catalog. */
-void catalog_each_node(const struct catalog *c,
-		       void (*fn)(void *arg, const struct catalog_node *node), void *arg);
 /* A node by its id, a unique beginning of the id (at least 4 digits), or its name where
  * that is unambiguous. -OCF_EUNKNOWN, or -ENOTUNIQ when several fit. */
 int catalog_find_node(const struct catalog *c, const char *text, struct id *ret_node);

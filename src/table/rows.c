@@ -39,22 +39,6 @@ table_hardware_add_gpu(struct table_hardware *h, const char *name, int64_t memor
 	return &h->gpus[h->gpus_len - 1];
 }
 
-void
-table_hardware_copy(const struct table_hardware *from, struct table_hardware *ret_h)
-{
-	struct table_hardware h = { .cpus = from->cpus, .memory = from->memory };
-
-	for (int i = 0; i < from->gpus_len; i++) {
-		const struct table_gpu *gpu = &from->gpus[i];
-		struct table_gpu *copy = table_hardware_add_gpu(&h, gpu->name,
-								gpu->memory);
-
-		copy->memory_free = gpu->memory_free;
-		copy->memory_used = gpu->memory_used;
-	}
-	*ret_h = h;
-}
-
 struct table_service *
 table_worker_add_service(struct table_worker *w, const char *name)
 {

@@ -129,7 +129,6 @@ void table_node_add_label(struct table_node *n, const char *name, const char *va
 /* Valid until the next gpu is added. */
 struct table_gpu *table_hardware_add_gpu(struct table_hardware *h, const char *name,
 					 int64_t memory);
-void table_hardware_copy(const struct table_hardware *from, struct table_hardware *ret_h);
 /* Valid until the next service is added. */
 struct table_service *table_worker_add_service(struct table_worker *w, const char *name);
 void table_service_add_match(struct table_service *s, const char *match);

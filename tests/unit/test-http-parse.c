@@ -490,12 +490,15 @@ test_lists_and_values(void)
 static void
 test_chunk_encoder(void)
 {
+	static const char *const parts[] = { "hello", ", a longer chunk of some bytes" };
 	struct buf out = BUF_INIT;
 
 	buf_put_text(&out, CHUNKS);
-	http_chunk_put(&out, bytes_text("hello"));
-	http_chunk_put(&out, BYTES_NONE);
-	http_chunk_put(&out, bytes_text(", a longer chunk of some bytes"));
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		http_chunk_begin(&out, strlen(parts[i]));
+		buf_put_text(&out, parts[i]);
+		buf_put_text(&out, "\r\n");
+	}
 	http_chunk_end(&out);
 	expect(buf_bytes(&out), HEAD "hello, a longer chunk of some bytes|end|");
 	buf_fini(&out);
