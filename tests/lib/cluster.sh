@@ -149,9 +149,6 @@ sees_worker() { # NODE ID
 sees_no_worker() { # NODE ID
 	at "$1" ocf workers --json | jq -e --arg id "$2" 'all(.[]; .id != $id)'
 }
-sees_ready_worker() { # NODE ID
-	at "$1" ocf workers --json | jq -e --arg id "$2" 'any(.[]; .id == $id and .state == "ready")'
-}
 node_root() { # NODE
 	at "$1" ocf status --json | jq -r '.table.root + " " + (.table.rows | tostring)'
 }

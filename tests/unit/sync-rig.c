@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include "sync-rig.h"
+#include "unit/sync-rig.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "sync-rig.h"
+#include "unit/sync-rig.h"
 
 static struct sync_frame
 open_of(uint32_t sid)

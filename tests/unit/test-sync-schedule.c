@@ -2,7 +2,7 @@
 /* When sessions of ours begin, and how often. */
 #include "config.h"
 
-#include "sync-rig.h"
+#include "unit/sync-rig.h"
 
 static void
 test_link_up(void)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "sync-rig.h"
+#include "unit/sync-rig.h"
 
 /* A session of ours over link 1 is open, and the responder has said that it differs: all of
  * its 256 digests are wrong, so that everything is asked for. */
