@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The main job, shown: three nodes on this machine, each with its own store and its own bus,
 # linked over mutual TLS; workers at the second and the third; queries sent to the first,
-# which has none. `./bootstrap demo` builds and calls this. Every answer is compared with
+# which has none; then a node that comes late, and one that is killed and returns. `./bootstrap demo` builds and calls this. Every answer is compared with
 # what it ought to be: a demonstration that only prints proves nothing.
 #
 # usage: demo.sh [--build=DIR] [--keep]
