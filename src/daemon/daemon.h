@@ -144,9 +144,10 @@ int rows_put(struct rows *rows, enum row_kind kind, const char *name,
  * read, and nothing of them was taken. */
 int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded,
 		 uint64_t *ret_len);
-/* Call fn(arg) once all rows that came before are merged and on the disk, or were put
- * aside, refused or dropped; not at all when the node stops before. */
-void rows_settle(struct rows *rows, void (*fn)(void *arg), void *arg);
+/* Call fn(arg, number) once all rows that came before are merged and on the disk, or were
+ * put aside, refused or dropped; not at all when the node stops before. */
+void rows_settle(struct rows *rows, void (*fn)(void *arg, uint64_t number), void *arg,
+		 uint64_t number);
 uint64_t rows_refused(const struct rows *rows); /* bad signatures and certificates */
 
 /* ---- links.c ---- */

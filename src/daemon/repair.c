@@ -87,21 +87,12 @@ repair_read_done(void *arg, bool was_run)
 	free(read);
 }
 
-struct repair_settle {
-	struct repair *repair;
-	uint64_t number;
-};
-
 static void
-repair_on_settled(void *arg)
+repair_on_settled(void *arg, uint64_t number)
 {
-	struct repair_settle *settle = arg;
-	struct sync_event event = { .type = SYNC_EVENT_SETTLED,
-				    .number = settle->number };
+	struct sync_event event = { .type = SYNC_EVENT_SETTLED, .number = number };
 
-	if (!settle->repair->is_closing)
-		repair_step(settle->repair, &event);
-	free(settle);
+	repair_step(arg, &event);
 }
 
 /* ---- requests ---- */
@@ -240,15 +231,6 @@ repair_read(struct repair *repair, uint64_t number, struct sync_job *job)
 }
 
 static void
-repair_settle(struct repair *repair, uint64_t number)
-{
-	struct repair_settle *settle = mem_alloc(sizeof(*settle));
-
-	*settle = (struct repair_settle){ .repair = repair, .number = number };
-	rows_settle(repair->d->rows, repair_on_settled, settle);
-}
-
-static void
 repair_do(struct repair *repair, struct sync_action *a)
 {
 	switch (a->type) {
@@ -262,7 +244,7 @@ repair_do(struct repair *repair, struct sync_action *a)
 		repair_read(repair, a->number, a->job);
 		break;
 	case SYNC_ACTION_SETTLE:
-		repair_settle(repair, a->number);
+		rows_settle(repair->d->rows, repair_on_settled, repair, a->number);
 		break;
 	case SYNC_ACTION_REJECT:
 		links_reject(repair->d->links, a->link, a->why);

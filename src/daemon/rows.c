@@ -391,8 +391,9 @@ rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
  * aside follow it there, and then through the store. */
 struct rows_settle {
 	struct rows *rows;
-	void (*fn)(void *arg);
+	void (*fn)(void *arg, uint64_t number);
 	void *arg;
+	uint64_t number;
 	uint64_t taken_from_aside;
 };
 
@@ -403,7 +404,7 @@ rows_on_settled(void *arg)
 
 	settle->rows->settling--;
 	if (!settle->rows->is_closing)
-		settle->fn(settle->arg);
+		settle->fn(settle->arg, settle->number);
 	free(settle);
 }
 
@@ -465,11 +466,14 @@ rows_on_verified(void *arg, struct verify_job *job)
 }
 
 void
-rows_settle(struct rows *rows, void (*fn)(void *arg), void *arg)
+rows_settle(struct rows *rows, void (*fn)(void *arg, uint64_t number), void *arg,
+	    uint64_t number)
 {
 	struct rows_settle *settle = mem_alloc(sizeof(*settle));
 
-	*settle = (struct rows_settle){ .rows = rows, .fn = fn, .arg = arg };
+	*settle = (struct rows_settle){
+		.rows = rows, .fn = fn, .arg = arg, .number = number
+	};
 	rows_settle_wait(rows, settle);
 }
 
