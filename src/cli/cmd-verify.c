@@ -114,9 +114,10 @@ verify_online(const struct cli *cli, bool is_repair, json_t **ret_state)
 {
 	json_t *state = NULL;
 	const char *why;
+	int http = 0;
 	int status = follow(cli, "/v1/admin/verify",
 			    json_pack("{s:s, s:b}", "op", "start", "repair", is_repair),
-			    verify_on_state, NULL, &state, NULL);
+			    verify_on_state, NULL, &state, &http);
 
 	progress_clear();
 	if (status != EXIT_SUCCESS)

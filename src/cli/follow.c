@@ -30,6 +30,20 @@ follow_wait(ms_t ms)
 	nanosleep(&span, NULL);
 }
 
+enum { FOLLOW_HTTP_NOT_FOUND = 404 };
+
+/* What ends the following is no answer to what was asked, and so not EXIT_FAILURE, which may
+ * be one: the node stopped meanwhile, or was started anew. */
+static int
+follow_status(int status, int http, bool is_begun)
+{
+	if (status == EXIT_FAILURE && http == 0)
+		return EXIT_STATUS_UNREACHABLE;
+	if (status == EXIT_FAILURE && http == FOLLOW_HTTP_NOT_FOUND && is_begun)
+		return EXIT_STATUS_TRY_LATER;
+	return status;
+}
+
 int
 follow(const struct cli *cli, const char *path, json_t *start, follow_fn *fn, void *arg,
        json_t **ret_state, int *ret_http)
@@ -39,7 +53,7 @@ follow(const struct cli *cli, const char *path, json_t *start, follow_fn *fn, vo
 	ms_t wait = FOLLOW_FIRST_MS;
 
 	if (status != EXIT_SUCCESS)
-		return status;
+		return follow_status(status, *ret_http, false);
 	number = json_object_get(begun, "request");
 	if (!json_is_integer(number))
 		status = cli_fail(EXIT_FAILURE,
@@ -62,5 +76,5 @@ follow(const struct cli *cli, const char *path, json_t *start, follow_fn *fn, vo
 		*ret_state = state;
 	else
 		json_decref(state);
-	return status;
+	return follow_status(status, *ret_http, true);
 }

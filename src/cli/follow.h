@@ -13,7 +13,7 @@ typedef void follow_fn(void *arg, const json_t *state);
 
 /* POST `start` (taken over) to `path`, then ask until the state is "done" or "failed", which
  * `ret_state` is then. Returns an exit status; what went wrong before the end was said.
- * `ret_http` (NULL is allowed): the HTTP status of the last reply. */
+ * `ret_http`: the HTTP status of the last reply, 0 when there was none. */
 int follow(const struct cli *cli, const char *path, json_t *start, follow_fn *fn,
 	   void *arg, json_t **ret_state, int *ret_http);
 /* Does it have this state? */

@@ -24,7 +24,7 @@ enum { AUDITS_MESSAGES_MAX = 100 };
 struct audits {
 	struct daemon *d;
 	struct lane *lane;
-	uint64_t request; /* of the last one; 0: there was none */
+	uint64_t request; /* of the last one */
 	bool is_running;
 	struct checker *checker;
 	struct audit audit;
@@ -44,6 +44,8 @@ audits_open(struct daemon *d)
 	struct audits *audits = mem_calloc(1, sizeof(*audits));
 
 	audits->d = d;
+	/* Other numbers than before a restart: somebody may still ask for those. */
+	audits->request = (uint64_t)d->started_wall_ms;
 	pthread_mutex_init(&audits->lock, NULL);
 	audits->lane = lane_open(d->loop);
 	return audits;
@@ -196,9 +198,11 @@ audits_admin(struct daemon *d, const json_t *body, json_t **ret_reply, struct er
 		return 400;
 	}
 	if (strcmp(op, "state") == 0) {
-		if (request <= 0 || (uint64_t)request != audits->request) {
-			error_set(err, -ENOENT,
-				  "there is no such request; only the last one is kept");
+		if (audits->checker == NULL || (uint64_t)request != audits->request) {
+			error_set(
+				err, -ENOENT,
+				"there is no such request; only the last one is kept, until "
+				"the node stops");
 			return 404;
 		}
 		*ret_reply = audits_state_json(audits);

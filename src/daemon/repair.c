@@ -23,12 +23,15 @@ enum {
 	REPAIR_REQUESTS_MAX = 16, /* under way, */
 	REPAIR_KEPT_MAX = 16,	  /* and finished ones that may still be asked about, */
 	REPAIR_KEPT_MS = 10 * MS_MINUTE, /* for so long */
+	/* Who asked looks every 100 ms; until then it is as good as under way. */
+	REPAIR_TOLD_MS = 2 * MS_SECOND,
 };
 
 /* What a person asked for. */
 struct request {
 	uint64_t number;
 	bool is_dry, is_done;
+	bool is_told; /* its end, to somebody */
 	struct id node;
 	ms_t done_ms;
 	struct sync_result result; /* once done */
@@ -42,7 +45,7 @@ struct repair {
 	struct lane *lane;
 	struct loop_timer *timer;
 	struct loop_timer *epoch_timer;
-	struct request *requests; /* oldest first */
+	struct request *requests; /* in the order in which they ended; then the others */
 	uint64_t last_request;
 	bool is_pumping;
 	bool is_closing;
@@ -91,9 +94,8 @@ static void
 repair_on_settled(void *arg, uint64_t number)
 {
 	struct sync_event event = { .type = SYNC_EVENT_SETTLED, .number = number };
-	struct repair *repair = arg;
 
-	repair_step(repair, &event);
+	repair_step(arg, &event);
 }
 
 /* ---- requests ---- */
@@ -117,23 +119,57 @@ repair_drop_request(struct repair *repair, struct request *r)
 	free(r);
 }
 
-/* The oldest of those that are done, when there are too many, and those that are old. */
+static bool
+repair_is_open(const struct repair *repair, const struct request *r)
+{
+	return !r->is_done ||
+	       (!r->is_told && loop_now(repair->d->loop) - r->done_ms < REPAIR_TOLD_MS);
+}
+
+static int
+repair_open_requests(const struct repair *repair)
+{
+	struct request *r;
+	int n = 0;
+
+	DL_FOREACH (repair->requests, r)
+		n += repair_is_open(repair, r);
+	return n;
+}
+
+/* The first that ended, when there are too many, and those that are old. */
 static void
 repair_drop_old_requests(struct repair *repair)
 {
+	int kept = -repair_open_requests(repair);
 	ms_t now = loop_now(repair->d->loop);
 	struct request *r, *next;
-	int done = 0;
 
 	DL_FOREACH (repair->requests, r)
-		done += r->is_done;
+		kept++;
 	DL_FOREACH_SAFE (repair->requests, r, next) {
-		if (!r->is_done ||
-		    (done <= REPAIR_KEPT_MAX && now - r->done_ms < REPAIR_KEPT_MS))
+		if (repair_is_open(repair, r) ||
+		    (kept <= REPAIR_KEPT_MAX && now - r->done_ms < REPAIR_KEPT_MS))
 			continue;
 		repair_drop_request(repair, r);
-		done--;
+		kept--;
 	}
+}
+
+/* Behind those that ended before it. */
+static void
+repair_sort_in(struct repair *repair, struct request *r)
+{
+	struct request *other;
+
+	DL_DELETE(repair->requests, r);
+	DL_FOREACH (repair->requests, other)
+		if (!other->is_done)
+			break;
+	if (other != NULL)
+		DL_PREPEND_ELEM(repair->requests, other, r);
+	else
+		DL_APPEND(repair->requests, r);
 }
 
 static json_t *
@@ -179,6 +215,7 @@ repair_request_done(struct repair *repair, const struct sync_result *result)
 			json_array_append_new(r->rows, row);
 	}
 	r->result.named = NULL;
+	repair_sort_in(repair, r);
 	repair_drop_old_requests(repair);
 }
 
@@ -261,7 +298,7 @@ repair_do(struct repair *repair, struct sync_action *a)
 static void
 repair_step(struct repair *repair, struct sync_event *event)
 {
-	ms_t now = loop_now(repair->d->loop), wait;
+	ms_t now = loop_now(repair->d->loop);
 	struct sync_action action;
 
 	event->wall_ms = (uint64_t)clock_wall_ms();
@@ -272,8 +309,11 @@ repair_step(struct repair *repair, struct sync_event *event)
 	while (sync_next(repair->core, &action))
 		repair_do(repair, &action);
 	repair->is_pumping = false;
-	wait = sync_due(repair->core) - now;
-	loop_timer_set(repair->timer, wait > 0 ? wait : 0);
+	if (!repair->is_closing) {
+		ms_t wait = sync_due(repair->core) - now;
+
+		loop_timer_set(repair->timer, wait > 0 ? wait : 0);
+	}
 }
 
 /* ---- from the links ---- */
@@ -307,7 +347,8 @@ repair_link_down(struct repair *repair, uint64_t link)
 {
 	struct sync_event event = { .type = SYNC_EVENT_LINK_DOWN, .link = link };
 
-	repair_step(repair, &event);
+	if (repair != NULL)
+		repair_step(repair, &event);
 }
 
 void
@@ -396,11 +437,10 @@ repair_start(struct repair *repair, bool is_dry, const char *with, json_t **ret_
 	char id[ID_TEXT_SIZE];
 	struct request *r;
 	struct id node;
-	int running = 0, status;
+	int running, status;
 
 	repair_drop_old_requests(repair);
-	DL_FOREACH (repair->requests, r)
-		running += !r->is_done;
+	running = repair_open_requests(repair);
 	if (running >= REPAIR_REQUESTS_MAX) {
 		error_set(err, -EAGAIN, "%d comparisons are under way already", running);
 		return 429;
@@ -431,13 +471,16 @@ repair_state(struct repair *repair, json_int_t number, json_t **ret_reply,
 	char id[ID_TEXT_SIZE];
 
 	if (r == NULL) {
-		error_set(err, -ENOENT, "there is no request %lld (any more)",
+		error_set(err, -ENOENT,
+			  "there is no request %lld (any more): was this node started "
+			  "anew?",
 			  (long long)number);
 		return 404;
 	}
 	if (r->is_done) {
 		result = &r->result;
 		state = result->rc == 0 ? "done" : "failed";
+		r->is_told = true;
 	} else if (sync_progress(repair->core, r->number, &now)) {
 		state = now.legs > 0 ? "running" : "waiting";
 	}
@@ -605,7 +648,8 @@ repair_on_timer(void *arg)
 	struct sync_event event = { .type = SYNC_EVENT_TICK };
 	struct repair *repair = arg;
 
-	repair_step(repair, &event);
+	if (!repair->is_closing)
+		repair_step(repair, &event);
 }
 
 /* What heartbeats tell of the table changes with the time too. */
@@ -628,6 +672,8 @@ repair_open(struct daemon *d)
 	struct repair *repair = mem_calloc(1, sizeof(*repair));
 
 	repair->d = d;
+	/* Other numbers than before a restart: somebody may still ask for those. */
+	repair->last_request = (uint64_t)d->started_wall_ms;
 	repair->failed_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 5 };
 	repair->core = sync_new(&config, loop_now(d->loop));
 	repair->lane = lane_open(d->loop);

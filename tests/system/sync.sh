@@ -43,6 +43,20 @@ run at n1 ocf-sync compare --with nobody
 like "a node that does not exist" "$status $err" '^1 ocf-sync: .*nobody'
 is "… in one line" "$(wc -l <"$TMP/run.err")$out" 1
 
+# ---- many at once: each is answered, or told to come again, whoever else asks
+
+for i in $(seq 60); do
+	{
+		at n1 ocf-sync compare >"$TMP/many.$i" 2>&1
+		echo $? >"$TMP/many.$i.status"
+	} &
+	many[i]=$!
+done
+wait "${many[@]}"
+is "sixty comparisons at once end with an answer, or are to come later" \
+	"$(sort -u "$TMP"/many.*.status | grep -vx -e 0 -e 75)" "" ||
+	diag "$(cat "$TMP"/many.* | grep ocf-sync: | sort | uniq -c)"
+
 # ---- an older copy put back: healed by itself
 
 peer1=$(node_field n1 peer)
@@ -94,6 +108,24 @@ run at n1 ocf-sync run --all
 is "with every node" "$status" 0 || diag "$out$err"
 run at n1 ocf-sync verify
 is "and the store is sound" "$status" 0 || diag "$out$err"
+
+# ---- the node dies meanwhile: no answer, and not the one that tables differ
+
+sync_sent() { curl -s "$(node_url n1)/metrics" | grep '^ocf_peer_sent_bytes_total{class="sync"}'; }
+sent=$(sync_sent)
+kill -STOP "${NODE_PID[n2]}"
+at n1 ocf-sync compare --with n2 2>"$TMP/cut.err" &
+cut=$!
+is_compared() { [ "$(sync_sent)" != "$sent" ]; }
+ok "a comparison with a node that does not answer begins" wait_until "$CLUSTER_SECONDS" is_compared
+node_kill n1
+kill -CONT "${NODE_PID[n2]}"
+status=0
+wait "$cut" || status=$?
+is "who waits for it is told that the node is gone" "$status $(wc -l <"$TMP/cut.err")" "69 1" ||
+	diag "$(cat "$TMP/cut.err")"
+node_start n1 --peer.listen="$peer1"
+ok "the node returns" wait_until "$CLUSTER_SECONDS" compares
 
 # ---- nobody to reconcile with
 
