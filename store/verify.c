@@ -164,8 +164,8 @@ verify_slots(struct verify *v, const struct store_digest *slots, int bits)
 		if (!u128_equal(is->sum, slots[i].sum) || is->count != slots[i].count)
 			verify_tell(v,
 				    "bucket %" PRIu64 " of %" PRIu64
-				    " has a digest over %" PRIu64
-				    " rows that its %" PRIu64 " rows do not have",
+				    " has a digest of another content (rows: %" PRIu64
+				    " in the digest, %" PRIu64 " there)",
 				    i, (uint64_t)1 << bits, is->count, slots[i].count);
 	}
 	return 0;

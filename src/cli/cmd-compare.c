@@ -76,7 +76,7 @@ compare_print(const struct cli *cli, const json_t *state)
 		{ "", "sent_bytes", output_bytes },
 		{ " sent, ", "received_bytes", output_bytes },
 		{ " received in ", "legs", output_plain },
-		{ " legs, ", "elapsed_ms", output_elapsed },
+		{ " leg, | legs, ", "elapsed_ms", output_elapsed },
 		{ NULL, NULL, NULL },
 	};
 	const json_t *rows = json_object_get(state, "rows");

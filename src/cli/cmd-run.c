@@ -16,9 +16,9 @@ run_print(const json_t *state)
 {
 	static const struct output_part moved[] = {
 		{ ": ", "rows_received", output_plain },
-		{ " rows received, ", "rows_sent", output_plain },
+		{ " row received, | rows received, ", "rows_sent", output_plain },
 		{ " sent (", "legs", output_plain },
-		{ " legs, ", "elapsed_ms", output_elapsed },
+		{ " leg, | legs, ", "elapsed_ms", output_elapsed },
 		{ ")", NULL, NULL },
 		{ NULL, NULL, NULL },
 	};

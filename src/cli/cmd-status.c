@@ -20,16 +20,16 @@ status_print(const json_t *s)
 	};
 	static const struct output_part cluster[] = {
 		{ "", "cluster.nodes", output_plain },
-		{ " nodes, ", "cluster.alive", output_plain },
+		{ " node, | nodes, ", "cluster.alive", output_plain },
 		{ " alive (cluster ", "cluster.id", output_plain },
 		{ ")", NULL, NULL },
 		{ NULL, NULL, NULL },
 	};
 	static const struct output_part table[] = {
 		{ "", "table.rows", output_plain },
-		{ " rows: ", "table.workers", output_plain },
-		{ " workers, ", "table.services", output_plain },
-		{ " services (root ", "table.root", output_plain },
+		{ " row: | rows: ", "table.workers", output_plain },
+		{ " worker, | workers, ", "table.services", output_plain },
+		{ " service (root | services (root ", "table.root", output_plain },
 		{ ")", NULL, NULL },
 		{ NULL, NULL, NULL },
 	};
@@ -41,7 +41,7 @@ status_print(const json_t *s)
 	static const struct output_part sync[] = {
 		{ "last equal ", "sync.last_ok_s", output_seconds },
 		{ " ago, ", "sync.repairs", output_plain },
-		{ " repairs", NULL, NULL },
+		{ " repair| repairs", NULL, NULL },
 		{ NULL, NULL, NULL },
 	};
 	static const struct output_part queue[] = {

@@ -74,12 +74,12 @@ verify_print(const json_t *state, const char *where, bool is_repair)
 {
 	static const struct output_part rows[] = {
 		{ "", "rows", output_plain },
-		{ " rows in ", "elapsed_ms", output_elapsed },
+		{ " row in | rows in ", "elapsed_ms", output_elapsed },
 		{ NULL, NULL, NULL },
 	};
 	static const struct output_part index[] = {
 		{ "", "differences", output_plain },
-		{ " differences", NULL, NULL },
+		{ " difference| differences", NULL, NULL },
 		{ NULL, NULL, NULL },
 	};
 	static const struct output_part index_good[] = {
@@ -89,7 +89,7 @@ verify_print(const json_t *state, const char *where, bool is_repair)
 	static const struct output_part signed_[] = {
 		{ "", "signatures_bad", output_plain },
 		{ " of ", "rows", output_plain },
-		{ " rows not by their owners", NULL, NULL },
+		{ " row not by its owner| rows not by their owners", NULL, NULL },
 		{ NULL, NULL, NULL },
 	};
 	static const struct output_part signed_good[] = {

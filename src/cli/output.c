@@ -126,16 +126,33 @@ output_make_safe(struct buf *text)
 	}
 }
 
+/* Words behind a number: of "one|many", those that fit it. */
+static void
+output_words(const char *words, bool is_one)
+{
+	const char *bar = strchr(words, '|');
+
+	if (bar == NULL)
+		fputs(words, stdout);
+	else if (is_one)
+		printf("%.*s", (int)(bar - words), words);
+	else
+		fputs(bar + 1, stdout);
+}
+
 void
 output_line(const json_t *object, const char *heading, const struct output_part *parts)
 {
+	bool is_one = false;
+
 	printf("%-8s", heading);
 	for (; parts->before != NULL; parts++) {
 		struct buf cell = BUF_INIT;
 
-		fputs(parts->before, stdout);
+		output_words(parts->before, is_one);
 		if (parts->path == NULL)
 			continue;
+		is_one = json_integer_value(output_member(object, parts->path)) == 1;
 		parts->format(output_member(object, parts->path), &cell);
 		output_make_safe(&cell);
 		fputs(buf_text(&cell), stdout);

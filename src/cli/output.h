@@ -40,7 +40,8 @@ int output_table(const struct cli *cli, const json_t *array,
 		 const struct column *columns);
 
 /* "heading   text format text format…" of one object: each part is words, and then, unless
- * `path` is NULL, a member. Ended by `before` NULL. */
+ * `path` is NULL, a member. Words of the form "one|many" are chosen by the number in front
+ * of them. Ended by `before` NULL. */
 struct output_part {
 	const char *before;
 	const char *path;

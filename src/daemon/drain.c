@@ -76,8 +76,8 @@ drain_and_stop(struct daemon *d)
 	if (!drain_is_done(d) && d->config->node.drain_timeout > 0) {
 		log_info(
 			"node",
-			"draining: %d queries run; stopping when they have ended, in %lld s "
-			"at the latest",
+			"draining: queries that run: %d; stopping when they have ended, in "
+			"%lld s at the latest",
 			queries_running(d->queries),
 			(long long)(d->config->node.drain_timeout / MS_SECOND));
 		api_drain(d->api);

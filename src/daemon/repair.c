@@ -230,10 +230,11 @@ repair_log(struct repair *repair, const struct sync_result *r)
 	id_text(&r->node, id);
 	if (r->rc == 0 && moved > 0 && !r->is_dry)
 		log_info("sync",
-			 "compared with node %s in %lld ms: %llu rows received, %llu "
+			 "compared with node %s in %lld ms: %llu row%s received, %llu "
 			 "sent; the tables are %s now",
 			 id, (long long)r->elapsed_ms,
 			 (unsigned long long)r->rows_received,
+			 r->rows_received == 1 ? "" : "s",
 			 (unsigned long long)r->rows_sent,
 			 r->is_equal ? "equal" : "not equal yet");
 	else if (r->rc == 0)
