@@ -68,7 +68,7 @@ env_check_length(MDB_env *env, const char *path, struct errmsg *err)
 		return error_set(
 			err, -OCF_ECORRUPT,
 			"%s is damaged: it has %lld bytes and needs %llu; restore a "
-			"backup, or move it away and join again",
+			"backup, or move the node's data folder away and join again",
 			path, (long long)st.st_size, (unsigned long long)need);
 	return 0;
 }
@@ -106,8 +106,8 @@ env_open_with(MDB_env *env, const char *dir, const char *path, unsigned flags,
 	if (env_code(rc) == -OCF_ECORRUPT)
 		return error_set(
 			err, -OCF_ECORRUPT,
-			"%s is damaged: %s; restore a backup, or move it away and "
-			"join again",
+			"%s is damaged: %s; restore a backup, or move the node's data "
+			"folder away and join again",
 			path, mdb_strerror(rc));
 	if (rc != 0)
 		return error_set(err, env_code(rc), "%s cannot be opened: %s", path,

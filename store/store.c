@@ -403,7 +403,7 @@ store_open_load(struct store *store, struct errmsg *err)
 		return error_set(
 			err, rc,
 			"the store in %s is damaged or was never finished; restore a "
-			"backup, or move it away and join again",
+			"backup, or move the node's data folder away and join again",
 			dir);
 	if (rc != 0)
 		return error_set(err, rc, "the store in %s cannot be opened: %s", dir,
@@ -431,12 +431,12 @@ store_open_look(const char *dir, struct errmsg *err)
 		rc = error_set(
 			err, -OCF_ECORRUPT,
 			"%s is damaged: it is not a file; restore a backup, or move "
-			"it away and join again",
+			"the node's data folder away and join again",
 			path);
 	else if (st.st_size == 0)
 		rc = error_set(err, -OCF_ECORRUPT,
-			       "%s is damaged: it is empty; restore a backup, or move it "
-			       "away and join again",
+			       "%s is damaged: it is empty; restore a backup, or move "
+			       "the node's data folder away and join again",
 			       path);
 	free(path);
 	return rc;
