@@ -403,16 +403,16 @@ repair_find_node(struct repair *repair, const char *with, struct id *ret_node,
 	}
 	rc = catalog_find_node(d->catalog, with, ret_node);
 	if (rc == -ENOTUNIQ) {
-		error_set(err, rc, "several nodes are called %s; use an id", with);
+		error_set(err, rc, "several nodes are called '%s'; use an id", with);
 		return 404;
 	}
 	if (rc != 0) {
-		error_set(err, rc, "there is no node %s", with);
+		error_set(err, rc, "there is no node '%s'; 'ocf nodes' lists them", with);
 		return 404;
 	}
 	if (id_equal(ret_node, &d->identity->node_id)) {
-		error_set(err, -EINVAL, "%s is this node itself", with);
-		return 409;
+		error_set(err, -EINVAL, "'%s' is this node itself", with);
+		return 400;
 	}
 	*ret_link = links_of_node(d->links, ret_node);
 	if (*ret_link == 0) {
