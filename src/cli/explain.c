@@ -50,7 +50,7 @@ explain_target_url(const char *url, struct client_target *ret)
 int
 explain_target(const struct cli *cli, bool is_admin, struct client_target *ret_target)
 {
-	struct client_target t = { NULL, NULL, NULL, NULL };
+	struct client_target t = { .is_admin = is_admin };
 	const char *socket = cli->socket, *url = cli->url;
 	struct errmsg err = { "" };
 	struct places places;
@@ -67,8 +67,11 @@ explain_target(const struct cli *cli, bool is_admin, struct client_target *ret_t
 		return cli_fail(
 			EXIT_STATUS_PERMISSION,
 			"'%s %s' works on the node itself, through its unix socket, "
-			"and not over a URL",
-			program.name, cli->command->name);
+			"and not over %s",
+			program.name, cli->command->name,
+			cli->url != NULL ? "a URL"
+					 : "the URL in $OCF_URL: unset that, or name "
+					   "the socket with --socket");
 	if (url != NULL) {
 		status = explain_target_url(url, &t);
 	} else {
@@ -101,7 +104,7 @@ client_target_fini(struct client_target *t)
 	free(t->url);
 	free(t->token);
 	free(t->data);
-	*t = (struct client_target){ NULL, NULL, NULL, NULL };
+	*t = (struct client_target){ .url = NULL };
 }
 
 /* ---- No connection ---- */
@@ -176,8 +179,9 @@ explain_no_daemon(const struct client_target *t, int rc)
 	return cli_fail(
 		EXIT_STATUS_UNREACHABLE,
 		"no ocfd answers at %s (%s): start it with 'ocfd', or name another "
-		"with --socket, --data or --url",
-		t->socket, error_text(rc));
+		"with %s",
+		t->socket, error_text(rc),
+		t->is_admin ? "--socket or --data" : "--socket, --data or --url");
 }
 
 int
@@ -246,6 +250,15 @@ explain_detail(const json_t *json)
 	return detail;
 }
 
+/* The length of a sentence without its full stop, for one that goes on. */
+static int
+explain_without_stop(const char *text)
+{
+	size_t len = strlen(text);
+
+	return (int)(len > 0 && text[len - 1] == '.' ? len - 1 : len);
+}
+
 int
 explain_reply(const struct client_target *t, const struct client_reply *reply)
 {
@@ -260,8 +273,10 @@ explain_reply(const struct client_target *t, const struct client_reply *reply)
 	if (reply->retry_after_s > 0)
 		snprintf(later, sizeof(later), "; try again in %d s",
 			 reply->retry_after_s);
-	if (detail != NULL)
-		cli_say("%s%s%s", detail, hint, later);
+	if (detail != NULL && (hint[0] != '\0' || later[0] != '\0'))
+		cli_say("%.*s%s%s", explain_without_stop(detail), detail, hint, later);
+	else if (detail != NULL)
+		cli_say("%s", detail);
 	else
 		cli_say("%s answered with HTTP status %d%s%s",
 			t->socket != NULL ? t->socket : t->url, reply->status, hint,

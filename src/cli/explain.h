@@ -16,6 +16,7 @@ struct client_target {
 	char *url;    /* without a slash at its end; "http://localhost" beside a socket */
 	char *token;  /* or NULL */
 	char *data;   /* the data folder that goes with the socket */
+	bool is_admin; /* no URL would do */
 };
 
 /* --socket, --url, --data, $OCF_SOCKET, $OCF_URL, or the socket of base/places.h: the

@@ -10,7 +10,7 @@ static const struct command main_commands[] = {
 	{ "init", "[--name NAME] [--retention 7d] [--rows-per-node 16384]",
 	  "make a cluster, with this machine as its first node",
 	  "      --name NAME        the node's name (the host's name)\n"
-	  "      --retention SPAN   how long the table remembers nodes that are away\n"
+	  "      --retention SPAN   a node renews its entry twice in this span\n"
 	  "      --rows-per-node N  how many workers one node may have\n",
 	  COMMAND_LOCAL, cmd_init },
 	{ "invite", "[--ttl 24h] [--uses 1] [--admin] | --show TOKEN",
@@ -19,7 +19,7 @@ static const struct command main_commands[] = {
 	  "      --uses N           how many machines may use it\n"
 	  "      --admin            pass on the right to invite and to ban\n"
 	  "      --show TOKEN       say what a token holds (never its secret)\n",
-	  COMMAND_ASKS, cmd_invite },
+	  COMMAND_ASKS | COMMAND_ADMIN, cmd_invite },
 	{ "join", "[--name NAME] TOKEN | -",
 	  "join a cluster with a token from 'ocf invite'",
 	  "      --name NAME        the node's name (the host's name)\n"

@@ -89,4 +89,5 @@ ok "a service whose only node is dead gives 503" wait_until "$CLUSTER_SECONDS" h
 like "with Retry-After" "$(cat "$TMP/headers")" '[Rr]etry-[Aa]fter: [1-9]'
 run at n1 ocf query wc --data x
 is "ocf says that trying later may help" "$status" 75
+like "in one sentence" "$err" '[a-z]; try again in [0-9]+ s$'
 cluster_done

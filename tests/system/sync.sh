@@ -27,6 +27,12 @@ run at n1 ocf-sync compare --with "${n2:0:6}"
 like "and to people, by a part of an id" "$status $out" "^0 node    n2 \($n2\).*rows    all equal.*legs"
 run at n1 ocf-sync compare
 like "a linked node is picked, and named" "$status $out" '^0 node    n[23] \('
+run at n1 ocf-sync compare --with n1
+like "trying later does not help who names the node itself" "$status $err" "^1 .*'n1' is this node itself"
+run at n1 ocf-sync compare --with ''
+like "nor who names none" "$status $err" "^1 .*no node ''"
+OCF_SOCKET='' OCF_URL=$(node_url n1) run at n1 ocf-sync root
+like "a URL meant for ocf is no node of ocf-sync's" "$status $err" '^77 .*OCF_URL'
 run at n1 ocf-sync run --with n2
 like "run finds nothing to do" "$status $out" '^0 n2 \(.*tables are equal: 0 rows received, 0 sent'
 run at n1 ocf-sync run --all
@@ -139,4 +145,6 @@ run at n1 ocf-sync run
 is "no linked node at all" "$status $(wc -l <"$TMP/run.err")$out" '75 1' || diag "$err"
 run at n1 ocf-sync run --all
 is "nor for --all" "$status $(wc -l <"$TMP/run.err")$out" '75 1' || diag "$err"
+run at n2 ocf-sync run
+like "a hint to a daemon names no option that there is not" "$status $err" '^69 .*--socket or --data$'
 cluster_done
