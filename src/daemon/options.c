@@ -58,7 +58,7 @@ static const struct option options[] = {
 	{ "peer", "seeds", OPTION_ADDRESSES, AT(peer.seeds), "", 0, 0, NULL,
 	  "addresses of nodes to dial beside those in the table" },
 	{ "http", "listen", OPTION_ADDRESS, AT(http.listen), "127.0.0.1:8092", 0, 0,
-	  "none", "the HTTP API; none leaves the unix socket alone" },
+	  "none", "the HTTP API; none serves only the unix socket" },
 	{ "http", "token_file", OPTION_TEXT, AT(http.token_file), "", 0, 0, NULL,
 	  "bearer tokens, one name:sha256 a line, readable by the owner only" },
 	{ "http", "local_tokens", OPTION_BOOL, AT(http.local_tokens), "no", 0, 0, NULL,
@@ -358,7 +358,11 @@ config_unknown(const char *section, const char *key, struct errmsg *err)
 {
 	char *name = mem_printf("%s.%s", section, key), *nearest = config_nearest(name);
 
-	if (nearest != NULL)
+	if (section[0] == '\0')
+		error_set(err, -EINVAL, "'%s' stands in front of the first [section]%s%s",
+			  key, nearest != NULL ? "; did you mean " : "",
+			  nearest != NULL ? nearest : "");
+	else if (nearest != NULL)
 		error_set(err, -EINVAL, "unknown option %s; did you mean %s?", name,
 			  nearest);
 	else

@@ -39,7 +39,7 @@ wrong "a value out of range" 78 "$file:2.*dispatch\.queue_max" --check-config
 printf '[node]\nname = %s\n' "$(head -c 300 /dev/zero | tr '\0' x)" >"$file"
 wrong "a line too long" 78 "$file:2.*199" --check-config
 printf 'listen = 127.0.0.1:0\n' >"$file"
-wrong "a key in no section" 78 "$file:1" --check-config
+wrong "a key in no section" 78 "$file:1: 'listen' stands in front of the first" --check-config
 rm "$file"
 wrong "an unknown option" 78 'http\.lisen.*http\.listen' --http.lisen=127.0.0.1:0
 OCF_HTTP_LISEN=127.0.0.1:0 wrong "an unknown variable" 78 'OCF_HTTP_LISEN.*http\.listen|OCF_HTTP_LISEN.*OCF_HTTP_LISTEN' --check-config
