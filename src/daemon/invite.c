@@ -62,7 +62,7 @@ invite_on_report(void *arg, int code, const struct id *node, const char *name,
 		log_info("join", "node %s (%s) joined from %s", name, id_text(node, id),
 			 peer);
 	else if (log_limit_pass(&d->invites->limit, "join"))
-		log_warn("join", "a joining node at %s was refused: %s", peer, why);
+		log_warn("join", "a node at %s did not join: %s", peer, why);
 }
 
 int
