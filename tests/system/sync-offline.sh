@@ -21,7 +21,7 @@ is "beside a running node its store is verified by the node" \
 	'0 ["done",2,0,0,true]' || diag "$err"
 run at n1 ocf-sync verify --data "$data" --json
 is "also when only the data folder is named, which is not where its socket is" \
-	"$status $(jq .request <<<"$out")" '0 2' || diag "$err"
+	"$status $(jq '.request > 0' <<<"$out")" '0 true' || diag "$err"
 run at n1 ocf-sync verify
 like "people are told in words" "$out" 'every digest, count.* is right'
 run at n1 ocf-sync verify --repair
