@@ -183,9 +183,9 @@ struct repair *repair_open(struct daemon *d);
 void repair_close(struct repair *repair); /* NULL is allowed */
 /* What heartbeats tell of our table now. */
 uint64_t repair_word(struct daemon *d);
-/* A link that may carry rows; the other table's root at that moment. */
+/* A link that may carry rows; the roots of both tables as the two ends told each other. */
 void repair_link_up(struct repair *repair, uint64_t link, const struct id *node,
-		    const struct store_digest *theirs);
+		    const struct store_digest *theirs, const struct store_digest *ours);
 void repair_link_down(struct repair *repair, uint64_t link);
 void repair_root_heard(struct repair *repair, uint64_t link, uint64_t word);
 void repair_message(struct repair *repair, uint64_t link, struct bytes message);

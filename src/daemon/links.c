@@ -333,8 +333,10 @@ links_do(struct links *links, const struct mesh_action *a)
 	case MESH_ACTION_LINK_UP:
 		links_log_up(links, a, true);
 		if (!a->is_rowless)
-			repair_link_up(d->repair, a->link, &a->node,
-				       &(struct store_digest){ a->root, a->rows_len });
+			repair_link_up(
+				d->repair, a->link, &a->node,
+				&(struct store_digest){ a->root, a->rows_len },
+				&(struct store_digest){ a->our_root, a->our_rows_len });
 		break;
 	case MESH_ACTION_LINK_DOWN:
 		links_log_up(links, a, false);

@@ -331,14 +331,13 @@ repair_word(struct daemon *d)
 
 void
 repair_link_up(struct repair *repair, uint64_t link, const struct id *node,
-	       const struct store_digest *theirs)
+	       const struct store_digest *theirs, const struct store_digest *ours)
 {
-	struct store_digest ours = store_root(repair->d->store);
 	struct sync_event event = { .type = SYNC_EVENT_LINK_UP,
 				    .link = link,
 				    .node = *node,
 				    .theirs = { theirs->sum, theirs->count },
-				    .ours = { ours.sum, ours.count } };
+				    .ours = { ours->sum, ours->count } };
 
 	repair_step(repair, &event);
 }

@@ -66,6 +66,8 @@ struct mesh_link {
 	ms_t retired_at; /* not the node's link any more; 0 = it is, or is not up */
 	struct wire_reader reader;
 	struct buf rows, sync_rows; /* the beginning of a continued row */
+	struct u128 told_root;	    /* in our HELLO, as the next */
+	uint64_t told_rows;
 	uint64_t life;
 	int protocol;
 	uint64_t received_bytes;

@@ -247,6 +247,8 @@ mesh_link_send_hello(struct mesh *m, struct mesh_link *l)
 					? WIRE_STATUS_SUSPECT
 					: WIRE_STATUS_DEAD;
 	memcpy(h.address, m->config.address, sizeof(h.address));
+	l->told_root = h.root;
+	l->told_rows = h.rows;
 	wire_put_hello(&b, &h);
 	mesh_send(m, l, WIRE_CLASS_HELLO, buf_bytes(&b));
 	buf_fini(&b);
@@ -419,6 +421,8 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	item->action.is_rowless = l->is_rowless;
 	item->action.root = h.root;
 	item->action.rows_len = h.rows;
+	item->action.our_root = l->told_root;
+	item->action.our_rows_len = l->told_rows;
 	mesh_node_set_state(m, n, MESH_NODE_ALIVE);
 	mesh_node_choose(m, n);
 	/* Of two links it may just have been the one to go. */

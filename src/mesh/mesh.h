@@ -139,7 +139,9 @@ enum mesh_action_type {
 	 * the log. */
 	MESH_ACTION_CLOSE,
 	/* Both HELLOs are there: `link` to `node` may carry queries, and rows unless it
-	 * `is_rowless`. The other table's `root` and number of rows (`rows_len`) then. */
+	 * `is_rowless`. The other table's `root` and number of rows (`rows_len`) as its HELLO
+	 * told them, and `our_root` and `our_rows_len` as ours did: of this pair both ends
+	 * know, and what changed since is on its way. */
 	MESH_ACTION_LINK_UP,
 	/* It was up and has ended: what queries it carried are cut off. */
 	MESH_ACTION_LINK_DOWN,
@@ -169,8 +171,8 @@ struct mesh_action {
 	struct bytes rows;
 	struct wire_frame frame;
 	bool is_rowless, is_sync;
-	struct u128 root;
-	uint64_t rows_len;
+	struct u128 root, our_root;
+	uint64_t rows_len, our_rows_len;
 	uint64_t word;
 	uint64_t incarnation;
 	const char *address;

@@ -127,8 +127,9 @@ struct sync_config {
 enum sync_event_type {
 	/* The time of sync_due() has come. */
 	SYNC_EVENT_TICK,
-	/* `link` to `node` is up and may carry rows; at that moment its root was `theirs` and
-	 * ours `ours` (both whole). */
+	/* `link` to `node` is up and may carry rows; its root was `theirs` and ours `ours`
+	 * (both whole), as each end told the other: of the two, one begins, so both must
+	 * know the same pair. */
 	SYNC_EVENT_LINK_UP,
 	SYNC_EVENT_LINK_DOWN,
 	/* A heartbeat of `link`: its settled root was `theirs.sum.hi` (its last byte cleared)

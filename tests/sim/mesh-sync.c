@@ -162,7 +162,7 @@ mesh_sync_hear(struct mesh_sync *s, const struct mesh_action *a)
 	case MESH_ACTION_LINK_UP:
 		e.type = SYNC_EVENT_LINK_UP;
 		e.theirs = (struct sync_digest){ a->root, a->rows_len };
-		e.ours = s->table->root;
+		e.ours = (struct sync_digest){ a->our_root, a->our_rows_len };
 		break;
 	case MESH_ACTION_ROOT_HEARD:
 		if (!sync_word_epoch(a->word, sync_epoch(mesh_sync_wall(s)), &e.epoch))

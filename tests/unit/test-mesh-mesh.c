@@ -19,8 +19,8 @@ struct script {
 	/* What was seen since the last step: */
 	char kinds[512]; /* a letter for each action */
 	bool is_rowless, is_sync;
-	struct u128 root;
-	uint64_t rows_len, word, beat;
+	struct u128 root, our_root;
+	uint64_t rows_len, our_rows_len, word, beat;
 	char why[MESH_WHY_SIZE];
 	uint8_t types[64]; /* of the frames sent */
 	int types_len;
@@ -78,6 +78,8 @@ script_do(struct script *s, const struct mesh_action *a)
 		s->is_rowless = a->is_rowless;
 		s->root = a->root;
 		s->rows_len = a->rows_len;
+		s->our_root = a->our_root;
+		s->our_rows_len = a->our_rows_len;
 	}
 	if (a->type == MESH_ACTION_ROOT_HEARD)
 		s->word = a->word;
@@ -493,13 +495,20 @@ test_sync(void)
 	script_start(&s);
 	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_ROOT,
 					     .root = { 1, 2 },
-					     .word = 0x1234567800000042 });
+					     .rows_len = 3,
+					     .word = 0x1234567800000041 });
 	script_accept(&s);
+	/* Our HELLO is out: the pair of roots is the one that the peer knows, too. */
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_ROOT,
+					     .root = { 7, 8 },
+					     .rows_len = 9,
+					     .word = 0x1234567800000042 });
 	h = script_hello(&s);
 	h.root = (struct u128){ 4, 5 };
 	h.rows = 6;
 	script_greet(&s, &h);
 	CU_ASSERT(!s.is_rowless && s.root.hi == 4 && s.root.lo == 5 && s.rows_len == 6);
+	CU_ASSERT(s.our_root.hi == 1 && s.our_root.lo == 2 && s.our_rows_len == 3);
 	script_frame(&s, WIRE_HEARTBEAT, 0, "\0\0\0\0\0\0\0\4", 8);
 	CU_ASSERT(strcmp(s.kinds, "H") == 0 && s.word == 4);
 	script_frame(&s, WIRE_SYNC, 0, "compare", 7);
