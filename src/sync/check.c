@@ -94,12 +94,22 @@ check_answers_list(const struct sync_entry *e, const struct sync_entry *prev)
 	       (prev == NULL || prev->type == SYNC_WANT);
 }
 
+/* Only a full one has another behind it, or they would be without end. */
+static bool
+check_shown(const struct sync_entry *e)
+{
+	static const uint8_t zeros[SYNC_K_BYTES];
+
+	return e->n == SYNC_SHOWN_ROWS_MAX || memcmp(e->until, zeros, SYNC_K_BYTES) == 0;
+}
+
 static bool
 check_answers_more(const struct compare *c, const struct sync_entry *asked,
 		   const struct sync_entry *e)
 {
 	if (c->job->is_dry)
-		return e->type == SYNC_SHOWN && check_from_compare(e, asked) == 0;
+		return e->type == SYNC_SHOWN && check_from_compare(e, asked) == 0 &&
+		       check_shown(e);
 	return (e->type == SYNC_REST && check_from_compare(e, asked) == 0) ||
 	       (e->type == SYNC_CHILDREN && e->node.depth >= SYNC_TOP_BITS);
 }

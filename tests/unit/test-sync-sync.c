@@ -78,6 +78,38 @@ test_answers(void)
 	}
 }
 
+/* A comparison's list in portions: all but the last are full. */
+static void
+test_shown(void)
+{
+	struct sync_node node = { .depth = SYNC_TOP_BITS };
+
+	for (int is_last = 0; is_last < 2; is_last++) {
+		struct sync_frame f = { .type = SYNC_ANSWER, .answered = 1 };
+		uint8_t until[SYNC_K_BYTES] = { 0 };
+		struct buf entries = BUF_INIT;
+		struct rig r;
+
+		until[SYNC_K_BYTES - 1] = !is_last;
+		rig_walk(&r, 300, true, 300);
+		f.sid = rig_last(&r).sid;
+		sync_entry_put(&entries, SYNC_SHOWN, &node);
+		buf_put(&entries, node.prefix, SYNC_K_BYTES);
+		buf_put(&entries, until, SYNC_K_BYTES);
+		buf_put_u16(&entries, 1);
+		memset(buf_extend(&entries, 12), 0, 12);
+		f.entries = buf_bytes(&entries);
+		rig_hear(&r, 1, &f);
+		if (is_last) {
+			CU_ASSERT(r.rejected[0] == '\0' && r.done == 0);
+		} else {
+			CU_ASSERT(rig_is_rejected(&r, "SHOWN"));
+		}
+		buf_fini(&entries);
+		rig_fini(&r);
+	}
+}
+
 static void
 test_openings(void)
 {
@@ -234,6 +266,7 @@ test_garbage(void)
 
 static const struct tap_test tests[] = {
 	{ "an ANSWER answers what was asked, once and in order", test_answers },
+	{ "of a list in portions only the last one is short", test_shown },
 	{ "a DIFFER has one entry, and a table that can be", test_openings },
 	{ "pages without an end come to one", test_endless },
 	{ "late frames of an ended session are ignored, others are not", test_late },
