@@ -62,6 +62,7 @@ is "--all and --with exclude each other" "$status" 2
 
 cp -a "$data" "$TMP/kept"
 put_back() {
+	[ ! -d "$data/store" ] || chmod 700 "$data/store"
 	rm -rf "$data"
 	cp -a "$TMP/kept" "$data"
 }
