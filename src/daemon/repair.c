@@ -231,12 +231,12 @@ repair_log(struct repair *repair, const struct sync_result *r)
 	if (r->rc == 0 && moved > 0 && !r->is_dry)
 		log_info("sync",
 			 "compared with node %s in %lld ms: %llu row%s received, %llu "
-			 "sent; the tables are %s now",
+			 "sent; the tables are %s",
 			 id, (long long)r->elapsed_ms,
 			 (unsigned long long)r->rows_received,
 			 r->rows_received == 1 ? "" : "s",
 			 (unsigned long long)r->rows_sent,
-			 r->is_equal ? "equal" : "not equal yet");
+			 r->is_equal ? "equal now" : "not equal yet");
 	else if (r->rc == 0)
 		log_debug("sync", "compared with node %s in %lld ms: %s", id,
 			  (long long)r->elapsed_ms, r->is_equal ? "equal" : "not equal");
