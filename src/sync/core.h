@@ -148,7 +148,7 @@ struct sync_session {
 	struct sync_digest ours; /* as of the last OPEN */
 	uint64_t theirs;	 /* rows, as DIFFER told */
 
-	struct sync_chunk *todo;
+	struct sync_chunk *queue;
 	struct sync_held *held;
 	struct sync_pending_ask asks[SYNC_WINDOW];
 	int asks_len;

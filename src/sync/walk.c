@@ -31,7 +31,7 @@ enum {
 static void
 walk_add(struct sync_session *x, struct bytes entries, int round, bool is_first)
 {
-	struct sync_chunk *chunk, **at = &x->todo;
+	struct sync_chunk *chunk, **at = &x->queue;
 
 	if (entries.len == 0)
 		return;
@@ -47,9 +47,9 @@ walk_add(struct sync_session *x, struct bytes entries, int round, bool is_first)
 static void
 walk_chunk_drop(struct sync_session *x)
 {
-	struct sync_chunk *chunk = x->todo;
+	struct sync_chunk *chunk = x->queue;
 
-	x->todo = chunk->next;
+	x->queue = chunk->next;
 	buf_fini(&chunk->entries);
 	free(chunk);
 }
@@ -66,7 +66,7 @@ walk_ask_free(struct sync_session *x, int i)
 void
 walk_clear(struct sync_session *x)
 {
-	while (x->todo != NULL)
+	while (x->queue != NULL)
 		walk_chunk_drop(x);
 	while (x->asks_len > 0)
 		walk_ask_free(x, x->asks_len - 1);
@@ -119,7 +119,7 @@ struct walk_pack {
 static bool
 walk_pack_entry(struct sync_session *x, struct walk_pack *p)
 {
-	struct sync_chunk *chunk = x->todo;
+	struct sync_chunk *chunk = x->queue;
 	struct reader r = reader_of(bytes_of(chunk->entries.data + chunk->at,
 					     chunk->entries.len - chunk->at));
 	size_t left = r.len, bytes, len;
@@ -158,7 +158,7 @@ walk_ask(struct sync *s)
 	struct sync_frame f = { .type = SYNC_ASK, .sid = x->sid, .salt = x->salt };
 
 	*ask = (struct sync_pending_ask){ .seq = x->next_seq++ };
-	while (x->todo != NULL && walk_pack_entry(x, &pack))
+	while (x->queue != NULL && walk_pack_entry(x, &pack))
 		;
 	if (x->unsettled_bytes > SYNC_UNSETTLED_BYTES_MAX && !x->is_settling) {
 		ask->is_settling = x->is_settling = true;
@@ -183,7 +183,7 @@ walk_pump(struct sync *s)
 
 	if (x == NULL || x->state != SYNC_STATE_WALK || x->is_pacing)
 		return;
-	while (x->todo != NULL && x->asks_len < SYNC_WINDOW)
+	while (x->queue != NULL && x->asks_len < SYNC_WINDOW)
 		walk_ask(s);
 	/* One without entries, for the sake of its flag. */
 	if (x->held != NULL && x->asks_len == 0 && !x->is_settling)

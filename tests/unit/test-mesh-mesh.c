@@ -282,24 +282,32 @@ test_malformed(void)
 	}
 }
 
+/* The peer, whose address is known, has sent what it must not; returns when. */
+static ms_t
+script_reject(struct script *s)
+{
+	const char *addresses[] = { "10.0.0.9:1" };
+
+	script_up(s);
+	script_step(s, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					    .node = s->peer,
+					    .addresses = addresses,
+					    .addresses_len = 1 });
+	script_step(s, (struct mesh_event){ .type = MESH_EVENT_LINK_REJECT,
+					    .link = s->link,
+					    .why = "nonsense" });
+	return s->now;
+}
+
 /* One that sent what it must not is refused for a while, however it comes, and is not dialled
  * earlier either. */
 static void
 test_banished(void)
 {
-	const char *addresses[] = { "10.0.0.9:1" };
 	struct script s;
 	ms_t from;
 
-	script_up(&s);
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE,
-					     .node = s.peer,
-					     .addresses = addresses,
-					     .addresses_len = 1 });
-	from = s.now;
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_REJECT,
-					     .link = s.link,
-					     .why = "nonsense" });
+	from = script_reject(&s);
 	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED);
 	s.now = from + MESH_BANISH_MS - 1;
 	script_accept(&s);
@@ -310,15 +318,7 @@ test_banished(void)
 	CU_ASSERT(s.types_len == 1 && s.types[0] == WIRE_HELLO);
 	script_end(&s);
 
-	script_up(&s);
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE,
-					     .node = s.peer,
-					     .addresses = addresses,
-					     .addresses_len = 1 });
-	from = s.now;
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_REJECT,
-					     .link = s.link,
-					     .why = "nonsense" });
+	from = script_reject(&s);
 	s.dialled = 0;
 	while (s.dialled == 0 && s.now < from + MS_MINUTE) {
 		s.now++;
