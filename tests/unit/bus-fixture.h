@@ -13,7 +13,11 @@
 	"{\"v\":1,\"id\":\"w1\",\"service\":\"wc\",\"slots\":2,\"status\":\"connected\"," \
 	"\"client_id\":%llu,\"gpus\":[],\"metadata\":{\"k\":\"v\"}}"
 
-enum { FIXTURE_WAIT_MS = 20 * MS_SECOND, FIXTURE_CALLS = 64 };
+enum {
+	FIXTURE_WAIT_MS =
+		MS_MINUTE, /* for what takes a moment, on a crowded machine too */
+	FIXTURE_CALLS = 64,
+};
 
 struct fixture_call { /* of the token that is its index */
 	int heads, ends, errors, credit;
@@ -48,7 +52,7 @@ struct fixture {
 void bus_fixture_open(struct fixture *f, const char *name,
 		      const struct bus_config *config);
 void bus_fixture_close(struct fixture *f);
-/* Turn until *value >= want; false after 20 s. */
+/* Turn until *value >= want; false after FIXTURE_WAIT_MS. */
 bool bus_fixture_until(struct fixture *f, const int *value, int want);
 bool bus_fixture_until_true(struct fixture *f, bool (*holds)(void *arg), void *arg);
 bool bus_fixture_until_up(struct fixture *f);
