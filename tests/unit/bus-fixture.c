@@ -393,3 +393,19 @@ bus_fixture_close_both(struct fixture *f, struct fixture_worker *w)
 	bus_fixture_worker_close(w);
 	bus_fixture_close(f);
 }
+
+pid_t
+bus_fixture_server_pid(const char *folder)
+{
+	char *path = mem_printf("%s/bus/nats-server.pid", folder);
+	struct buf text = BUF_INIT;
+	pid_t pid = 0;
+
+	if (file_read(path, 64, &text, NULL) == 0)
+		pid = (pid_t)strtol(buf_text(&text), NULL, 10);
+	buf_fini(&text);
+	free(path);
+	/* Callers kill it: 0 would be this very process's group. */
+	CU_ASSERT_FATAL(pid > 1);
+	return pid;
+}

@@ -5,6 +5,8 @@
 #ifndef OCF_TESTS_BUS_FIXTURE_H
 #define OCF_TESTS_BUS_FIXTURE_H
 
+#include <sys/types.h>
+
 #include "bus/bus.h"
 #include "bus/conn.h"
 
@@ -76,6 +78,9 @@ struct fixture_worker {
 	struct buf body;
 	char last_control[512];
 };
+
+/* The nats-server that a bus with this folder runs, by its pid file; it must be there. */
+pid_t bus_fixture_server_pid(const char *folder);
 
 /* Connect without credentials and, with `id`, subscribe as a v1 worker. */
 void bus_fixture_worker_open(struct fixture *f, struct fixture_worker *w, const char *id);

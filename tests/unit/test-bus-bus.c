@@ -289,20 +289,6 @@ test_legacy_found(void)
 	bus_fixture_close_both(&f, &w);
 }
 
-static pid_t
-server_pid(const char *folder)
-{
-	char *path = mem_printf("%s/bus/nats-server.pid", folder);
-	struct buf text = BUF_INIT;
-	pid_t pid = 0;
-
-	if (file_read(path, 64, &text, NULL) == 0)
-		pid = (pid_t)strtol(buf_text(&text), NULL, 10);
-	buf_fini(&text);
-	free(path);
-	return pid;
-}
-
 /* A server of an earlier life, by pid file: replaced. A pid that became another program's:
  * left alone. */
 static void
@@ -315,12 +301,13 @@ test_left_over_server(void)
 
 	bus_fixture_open(&f, "left-over", NULL);
 	CU_ASSERT_FATAL(bus_fixture_until_up(&f));
-	old = server_pid(f.folder);
+	old = bus_fixture_server_pid(f.folder);
 	CU_ASSERT_FATAL(old > 1);
 	/* The second life starts beside the first, which thinks that its server died. */
 	bus_fixture_open(&g, "left-over", NULL);
 	CU_ASSERT(bus_fixture_until_up(&g));
-	CU_ASSERT(server_pid(g.folder) != old && server_pid(g.folder) > 1);
+	CU_ASSERT(bus_fixture_server_pid(g.folder) != old &&
+		  bus_fixture_server_pid(g.folder) > 1);
 	folder = mem_strdup(g.folder);
 	bus_fixture_close(&f);
 	bus_fixture_close(&g);
@@ -360,7 +347,7 @@ test_server_dies_with_us(void)
 		raise(SIGKILL);
 	}
 	waitpid(child, NULL, 0);
-	server = server_pid(buf_text(&folder));
+	server = bus_fixture_server_pid(buf_text(&folder));
 	CU_ASSERT_FATAL(server > 1);
 	for (int i = 0; i < 1000 && kill(server, 0) == 0; i++)
 		usleep(10000);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "bus/clients.h"
 #include "bus/protocol.h"
@@ -60,20 +59,6 @@ test_a_member_that_goes(void)
 	bus_fixture_close_both(&f, &a);
 }
 
-static pid_t
-server_pid(const char *folder)
-{
-	char *path = mem_printf("%s/bus/nats-server.pid", folder);
-	struct buf text = BUF_INIT;
-	pid_t pid = 0;
-
-	if (file_read(path, 64, &text, NULL) == 0)
-		pid = (pid_t)strtol(buf_text(&text), NULL, 10);
-	buf_fini(&text);
-	free(path);
-	return pid;
-}
-
 /* The connection comes back by itself; the hand-made worker only subscribes again. */
 static void
 test_found_again_when_the_server_died(void)
@@ -88,7 +73,7 @@ test_found_again_when_the_server_died(void)
 	CU_ASSERT_FATAL(bus_fixture_until_up(&f));
 	ups = w.is_up;
 	memset(f.hardware, 0, sizeof(f.hardware));
-	kill(server_pid(f.folder), SIGKILL);
+	kill(bus_fixture_server_pid(f.folder), SIGKILL);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.is_up, ups + 1));
 	bus_sub_free(w.work);
 	w.work = bus_conn_subscribe(w.conn, "inference:m", "workers");

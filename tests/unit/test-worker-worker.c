@@ -502,20 +502,6 @@ test_background_is_not_waited_for(void)
 	bus_fixture_close(&f);
 }
 
-static pid_t
-server_pid(const struct fixture *f)
-{
-	char *path = mem_printf("%s/bus/nats-server.pid", f->folder);
-	struct buf text = BUF_INIT;
-	pid_t pid = 0;
-
-	if (file_read(path, 64, &text, NULL) == 0)
-		pid = (pid_t)strtol(buf_text(&text), NULL, 10);
-	buf_fini(&text);
-	free(path);
-	return pid;
-}
-
 static void
 test_server_killed(void)
 {
@@ -531,8 +517,7 @@ test_server_killed(void)
 	snprintf(url, sizeof(url), "%s", f.url);
 	for (uint64_t round = 1; round <= 3; round++) {
 		states = f.states;
-		CU_ASSERT_FATAL(server_pid(&f) > 0);
-		kill(server_pid(&f), SIGKILL);
+		kill(bus_fixture_server_pid(f.folder), SIGKILL);
 		CU_ASSERT(bus_fixture_until(&f, &f.states, states + 2));
 		CU_ASSERT_EQUAL(f.state, BUS_UP);
 		CU_ASSERT_STRING_EQUAL(f.url, url);
