@@ -212,6 +212,26 @@ store_put_k(struct store *store, const uint8_t k[STORE_K_BYTES],
 	return rc;
 }
 
+/* Merge and trim. False: what is held stays as it was. */
+static bool
+store_merge_row(struct store *store, const struct row_key *key, struct row *row,
+		const struct row *incoming)
+{
+	struct row before;
+	bool is_changed;
+
+	if (store->config.trim == NULL)
+		return row_merge(row, incoming);
+	row_copy(row, &before);
+	is_changed = row_merge(row, incoming);
+	if (is_changed) {
+		store->config.trim(store->config.trim_arg, key, row);
+		is_changed = !row_equal(&before, row);
+	}
+	row_fini(&before);
+	return is_changed;
+}
+
 int
 store_merge(struct store *store, const struct row_key *key, const struct row *incoming,
 	    bool *ret_changed, struct row *ret_merged)
@@ -228,7 +248,7 @@ store_merge(struct store *store, const struct row_key *key, const struct row *in
 	if (rc != 0 && rc != -ENOENT)
 		return rc;
 	rc = 0;
-	is_changed = row_merge(&row, incoming);
+	is_changed = store_merge_row(store, key, &row, incoming);
 	if (is_changed)
 		rc = store_put_k(store, k, key, &row);
 	if (rc == 0) {

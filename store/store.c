@@ -588,6 +588,30 @@ store_next_dot(struct store *store, struct dot *ret_dot)
 	return rc;
 }
 
+uint64_t
+store_next_seq(struct store *store)
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&store->lock);
+	seq = store->next_seq;
+	pthread_mutex_unlock(&store->lock);
+	return seq;
+}
+
+int
+store_actors(struct store *store, uint64_t *ret_actors, int max)
+{
+	int n;
+
+	pthread_mutex_lock(&store->lock);
+	n = store->n_actors;
+	for (int i = 0; i < max && i < n; i++)
+		ret_actors[i] = store->actors[n > max ? n - max + i : i];
+	pthread_mutex_unlock(&store->lock);
+	return n;
+}
+
 void
 store_stats(struct store *store, struct store_stats *ret_stats)
 {

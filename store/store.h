@@ -33,7 +33,7 @@
 struct store;
 
 enum {
-	STORE_FORMAT = 1, /* of the data; an older one is migrated, a newer one refused */
+	STORE_FORMAT = 1, /* of the files; an older one is migrated, a newer one refused */
 	STORE_K_BYTES = 16,
 	/* Pending changes: a few seconds of a slow disk at the highest rate of a large
 	 * cluster; as bytes, what a small machine can spare. */
@@ -67,6 +67,11 @@ struct store_config {
 	row_sha256_fn *sha256;
 	store_index_fn *index; /* or NULL: no index is kept */
 	void *index_arg;
+	/* Called by store_merge() with what a merge made, to drop from it what may not be held
+	 * (crdt/lease.h: what the horizon ended); empty: the row is not held at all. On the
+	 * caller's thread; must not call the store. NULL is allowed: all is kept. */
+	void (*trim)(void *arg, const struct row_key *key, struct row *row);
+	void *trim_arg;
 	/* Told of trouble: a negative code and a sentence, once per new trouble, and 0
 	 * when commits work again. On any thread; must not call the store. NULL is
 	 * allowed. */
@@ -105,6 +110,10 @@ int store_actor_renew(struct store *store);
  * beyond the reserved ones. -EAGAIN (or the disk's error) when the next block is not yet
  * reserved. */
 int store_next_dot(struct store *store, struct dot *ret_dot);
+/* The number of the next dot: lower ones of the present actor may have been given out. */
+uint64_t store_next_seq(struct store *store);
+/* Up to `max` actors that this store ever had, the present one last; how many there are. */
+int store_actors(struct store *store, uint64_t *ret_actors, int max);
 
 /* Small things that must survive: seeds, incarnation, horizon. Pending like rows; an
  * empty value removes. -OCF_ELIMIT for a name or value too long. */
@@ -114,10 +123,10 @@ int store_meta_get(struct store *store, const char *name, struct buf *out);
 
 /* The row's state (row_fini it), pending or durable; -ENOENT when none is held. */
 int store_get(struct store *store, const struct row_key *key, struct row *ret_row);
-/* Merge a state into the row's. `ret_merged` may be NULL; else row_fini it. The signature
- * is the caller's to verify. -OCF_EMALFORMED: the key is none of this cluster's; -EAGAIN:
- * see above. On success *ret_changed says whether there was anything new; nothing is
- * written when there was not. */
+/* Merge a state into the row's, and trim it (see store_config). `ret_merged` may be NULL;
+ * else row_fini it. The signature is the caller's to verify. -OCF_EMALFORMED: the key is none
+ * of this cluster's; -EAGAIN: see above. On success *ret_changed says whether another state
+ * is held now than before (an empty one: the row was deleted); nothing is written when not. */
 int store_merge(struct store *store, const struct row_key *key,
 		const struct row *incoming, bool *ret_changed, struct row *ret_merged);
 /* Set the state without merging; an empty one deletes the row and leaves no trace. Only
@@ -144,6 +153,10 @@ int store_each(struct store *store, store_row_fn *fn, void *arg);
 /* All rows of one owner, pending ones included. */
 int store_owner_each(struct store *store, const struct id *owner, store_row_fn *fn,
 		     void *arg);
+/* Up to `max_rows` worker rows with a removed version stamped at or before `stamp`, the
+ * oldest first, as of the last commit. *ret_more: there may be others. */
+int store_removed_each(struct store *store, uint64_t stamp, int max_rows,
+		       store_row_fn *fn, void *arg, bool *ret_more);
 /* All rows under an index key, as of the last commit. */
 int store_index_each(struct store *store, struct bytes index_key, store_row_fn *fn,
 		     void *arg);
