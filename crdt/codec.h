@@ -24,6 +24,8 @@
 #include "crdt/row.h"
 
 enum {
+	/* Of the bytes above. Nodes that differ in it cannot exchange rows; HELLO tells it. */
+	ROW_FORMAT = 1,
 	CODEC_KEY_BYTES_MAX = 18 + ROW_NAME_BYTES_MAX,
 	CODEC_ROW_OVERHEAD_BYTES = 118, /* one version, one actor, key included */
 	CODEC_VALUE_REMOVED = 0xffff,

@@ -151,6 +151,18 @@ void rows_settle(struct rows *rows, void (*fn)(void *arg, uint64_t number), void
 		 uint64_t number);
 uint64_t rows_refused(const struct rows *rows); /* bad signatures and certificates */
 
+/* ---- sweep.c ---- */
+
+/* H, up to which this table has forgotten (crdt/lease.h); ms. */
+uint64_t rows_horizon(const struct rows *rows);
+/* The H of a node over a link whose clock agrees with ours. If it is to be believed it is
+ * taken, what it ends is swept, and fn(arg, number) is called once the disk holds that, at
+ * once where nothing was to be done, and not at all when the node stops before. False: it is
+ * not to be believed, and fn is not called. */
+bool rows_hear_horizon(struct rows *rows, uint64_t theirs,
+		       void (*fn)(void *arg, uint64_t number), void *arg,
+		       uint64_t number);
+
 /* ---- links.c ---- */
 
 int links_open(struct daemon *d, struct errmsg *err);
