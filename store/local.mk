@@ -2,6 +2,8 @@ noinst_LIBRARIES += %D%/libstore.a
 %C%_libstore_a_SOURCES = \
 	%D%/buckets.c \
 	%D%/env.c \
+	%D%/migrate.c \
+	%D%/open.c \
 	%D%/page.c \
 	%D%/pending.c \
 	%D%/private.h \
@@ -13,7 +15,7 @@ noinst_LIBRARIES += %D%/libstore.a
 
 if HAVE_CUNIT
 store_tests = tests/unit/test-store-crash tests/unit/test-store-damage \
-	tests/unit/test-store-digests tests/unit/test-store-store
+	tests/unit/test-store-digests tests/unit/test-store-migrate tests/unit/test-store-store
 store_test_sources = tests/lib/rows.c tests/lib/rows.h tests/lib/sha256.c tests/lib/sha256.h
 store_test_libs = $(TEST_LIBS) $(STORE_LIBS) $(OPENSSL_LIBS)
 check_PROGRAMS += $(store_tests)
@@ -24,6 +26,8 @@ tests_unit_test_store_damage_SOURCES = tests/unit/test-store-damage.c $(store_te
 tests_unit_test_store_damage_LDADD = $(store_test_libs)
 tests_unit_test_store_digests_SOURCES = tests/unit/test-store-digests.c $(store_test_sources)
 tests_unit_test_store_digests_LDADD = $(store_test_libs)
+tests_unit_test_store_migrate_SOURCES = tests/unit/test-store-migrate.c $(store_test_sources)
+tests_unit_test_store_migrate_LDADD = $(store_test_libs)
 tests_unit_test_store_store_SOURCES = tests/unit/test-store-store.c $(store_test_sources)
 tests_unit_test_store_store_LDADD = $(store_test_libs)
 EXTRA_PROGRAMS += tests/bench/bench-store
