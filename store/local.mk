@@ -1,6 +1,7 @@
 noinst_LIBRARIES += %D%/libstore.a
 %C%_libstore_a_SOURCES = \
 	%D%/buckets.c \
+	%D%/backup.h \
 	%D%/env.c \
 	%D%/migrate.c \
 	%D%/open.c \
