@@ -136,6 +136,8 @@ void env_read_end(struct store *store, MDB_txn *txn);
  * needed; with write_lock held. */
 typedef int env_write_fn(struct store *store, MDB_txn *txn, void *arg);
 int env_write(struct store *store, env_write_fn *fn, void *arg);
+/* Grow the map until this much of it is free; with write_lock held. */
+int env_make_room(struct store *store, size_t bytes);
 int env_get(MDB_txn *txn, MDB_dbi dbi, struct bytes key, struct bytes *ret_value);
 int env_put(MDB_txn *txn, MDB_dbi dbi, struct bytes key, struct bytes value);
 int env_delete(MDB_txn *txn, MDB_dbi dbi, struct bytes key);
