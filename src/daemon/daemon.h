@@ -129,6 +129,8 @@ void self_announce(struct daemon *d);
 /* Addresses to dial beside those in the table: configured, and those given at the join
  * (in the store as "seeds", a JSON array). Texts are the caller's to free. */
 int self_seeds(struct daemon *d, char *ret_seeds[], int max);
+/* One more of the latter, from the next start on; the oldest may give way. */
+void self_keep_seed(struct daemon *d, const char *address);
 
 /* ---- rows.c ---- */
 
