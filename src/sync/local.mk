@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libsync.a
 	%D%/check.c \
 	%D%/compare.c %D%/compare.h \
 	%D%/core.h \
+	%D%/join.c \
 	%D%/lists.c \
 	%D%/schedule.c \
 	%D%/session.c \

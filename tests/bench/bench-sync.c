@@ -219,6 +219,8 @@ world_act(struct world *w, int from, const struct sync_action *a)
 		item = world_queue(w, from, SYNC_EVENT_SETTLED);
 		item->event.number = a->number;
 		break;
+	case SYNC_ACTION_HORIZON: /* both are 0 */
+		abort();
 	case SYNC_ACTION_REJECT:
 		fprintf(stderr, "rejected: %s\n", a->why);
 		abort();
