@@ -79,15 +79,30 @@ repair_on_settled(void *arg, uint64_t number)
 
 /* ---- the horizon ---- */
 
-/* Nothing is swept here yet: all nodes have the same one, 0. */
+static void
+repair_swept(struct repair *repair, uint64_t number, int rc)
+{
+	struct sync_event event = { .type = SYNC_EVENT_SWEPT,
+				    .number = number,
+				    .rc = rc };
+
+	repair_step(repair, &event);
+}
+
+static void
+repair_on_swept(void *arg, uint64_t number)
+{
+	repair_swept(arg, number, 0);
+}
+
 static void
 repair_hear_horizon(struct repair *repair, const struct sync_action *a)
 {
-	struct sync_event event = { .type = SYNC_EVENT_SWEPT,
-				    .number = a->number,
-				    .rc = -ERANGE };
+	uint64_t number = a->number;
 
-	repair_step(repair, &event);
+	if (!rows_hear_horizon(repair->d->rows, a->horizon, repair_on_swept, repair,
+			       number))
+		repair_swept(repair, number, -ERANGE);
 }
 
 /* ---- what was asked for ---- */
@@ -199,6 +214,7 @@ repair_step(struct repair *repair, struct sync_event *event)
 	struct sync_action action;
 
 	event->wall_ms = (uint64_t)clock_wall_ms();
+	event->horizon = rows_horizon(repair->d->rows);
 	sync_step(repair->core, now, event);
 	if (repair->is_pumping)
 		return;
