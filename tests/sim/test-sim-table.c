@@ -125,8 +125,9 @@ report(struct table_world *w, struct table_params p)
 	p = w->params;
 	shrink(w, &p);
 	table_world_run(w, &p, &counts);
-	tap_note("smallest: seed %llu, %d nodes, %d steps, faults %#x: %s",
-		 (unsigned long long)p.seed, p.nodes, p.steps, p.faults, w->why);
+	tap_note("smallest: OCF_TEST_HISTORY='%llu %d %d %x %d %d': %s",
+		 (unsigned long long)p.seed, p.nodes, p.steps, p.faults, p.session_once,
+		 p.store_once, w->why);
 }
 
 /* ---- histories ---- */
@@ -181,18 +182,18 @@ test_all_faults(void)
 		  &counts);
 }
 
-/* $OCF_TEST_HISTORY = "seed nodes steps faults": that one, told step by step. */
+/* $OCF_TEST_HISTORY = "seed nodes steps faults session_once store_once": that one, told step by step. */
 static void
 test_one(void)
 {
-	struct table_params p = { .is_told = true, .session_once = 20 };
+	struct table_params p = { .is_told = true };
 	struct table_world *w = world_new();
 	struct table_counts counts = { 0 };
 	const char *text = getenv("OCF_TEST_HISTORY");
 	unsigned long long seed;
 
-	if (text != NULL &&
-	    sscanf(text, "%llu %d %d %x", &seed, &p.nodes, &p.steps, &p.faults) == 4) {
+	if (text != NULL && sscanf(text, "%llu %d %d %x %d %d", &seed, &p.nodes, &p.steps,
+				   &p.faults, &p.session_once, &p.store_once) == 6) {
 		p.seed = seed;
 		CU_ASSERT_STRING_EQUAL(table_world_run(w, &p, &counts), "");
 	}
