@@ -92,6 +92,8 @@ store_free(struct store *store)
 	buf_fini(&store->scrub.key);
 	buf_fini(&store->scrub.value);
 	free(store->recents.items);
+	buf_fini(&store->held);
+	buf_fini(&store->encoded);
 	free(store->actors);
 	free((char *)store->config.dir);
 	free(store);
