@@ -78,8 +78,7 @@ struct store_config {
 	void (*report)(void *arg, int rc, const char *text);
 	void *report_arg;
 	/* Asked by store_scrub() when a digest does not fit its rows: is this row what its
-	 * owner signed? One that is not is dropped. Any thread; must not call the store.
-	 * NULL: it is. */
+	 * owner signed? One that is not is dropped. May read the store. NULL: it is. */
 	bool (*is_genuine)(void *arg, const struct row_key *key, const struct row *row);
 	void *is_genuine_arg;
 	/* For looking only: nothing is written but the process's number in the file that

@@ -16,6 +16,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/repair.c \
 	%D%/replica.c %D%/replica.h \
 	%D%/rows.c %D%/rows.h \
+	%D%/scrub.c \
 	%D%/self.c \
 	%D%/sweep.c \
 	%D%/verify.c %D%/verify.h \

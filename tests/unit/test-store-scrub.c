@@ -541,7 +541,7 @@ write_rows(void *arg)
 						what < 4 ? -1 : 30);
 
 		CU_ASSERT(rc == 0);
-		if (i % 40 == 0)
+		if (i % 300 == 0)
 			test_store_wait(rig->store);
 	}
 	return NULL;
