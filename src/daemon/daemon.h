@@ -10,6 +10,7 @@
  *	outbox.c   what waits to be sent over a link
  *	repair.c   drives the sync core: tables compared with those of other nodes
  *	replica.c  the store as the sync core reads it
+ *	requests.c comparisons that people asked for
  *	queries.c  drives the dispatch core: HTTP, links and bus on its three sides
  *	workers.c  the bus's workers become rows and slots
  *	views.c    what people see: JSON and metrics
@@ -230,7 +231,7 @@ void repair_link_up(struct repair *repair, uint64_t link, const struct id *node,
 void repair_link_down(struct repair *repair, uint64_t link);
 void repair_root_heard(struct repair *repair, uint64_t link, uint64_t word);
 void repair_message(struct repair *repair, uint64_t link, struct bytes message);
-void repair_rows(struct repair *repair, uint64_t link, uint64_t len);
+void repair_rows(struct repair *repair, uint64_t link, uint64_t len, size_t bytes);
 /* POST /v1/admin/sync; as api_host.admin. */
 int repair_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
 		 struct errmsg *err);
