@@ -96,6 +96,15 @@ row_key_compare(const struct row_key *a, const struct row_key *b)
 	return c;
 }
 
+int
+row_check(const struct row_key *key, const struct row *row)
+{
+	for (int i = 0; i < row->len && key->kind == ROW_NODE; i++)
+		if (row->versions[i].is_removed)
+			return -OCF_EMALFORMED;
+	return row->len > 0 ? 0 : -OCF_EMALFORMED;
+}
+
 static int
 dot_compare(struct dot a, struct dot b)
 {
