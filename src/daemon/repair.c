@@ -79,7 +79,14 @@ repair_on_settled(void *arg, uint64_t number)
 
 /* ---- the horizon ---- */
 
-/* Nothing is swept here yet: all nodes have the same one, 0. */
+static void
+repair_on_swept(void *arg, uint64_t number)
+{
+	struct sync_event event = { .type = SYNC_EVENT_SWEPT, .number = number };
+
+	repair_step(arg, &event);
+}
+
 static void
 repair_hear_horizon(struct repair *repair, const struct sync_action *a)
 {
@@ -87,7 +94,9 @@ repair_hear_horizon(struct repair *repair, const struct sync_action *a)
 				    .number = a->number,
 				    .rc = -ERANGE };
 
-	repair_step(repair, &event);
+	if (!rows_hear_horizon(repair->d->rows, a->horizon, repair_on_swept, repair,
+			       a->number))
+		repair_step(repair, &event);
 }
 
 /* ---- what was asked for ---- */
@@ -199,6 +208,7 @@ repair_step(struct repair *repair, struct sync_event *event)
 	struct sync_action action;
 
 	event->wall_ms = (uint64_t)clock_wall_ms();
+	event->horizon = rows_horizon(repair->d->rows);
 	sync_step(repair->core, now, event);
 	if (repair->is_pumping)
 		return;
