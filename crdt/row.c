@@ -255,7 +255,7 @@ bool
 row_merge(struct row *into, const struct row *other)
 {
 	struct row_pick picks[ROW_PICKS_MAX];
-	struct row out = ROW_INIT;
+	struct row out; /* large: only what is used is written */
 	bool is_changed;
 	int n;
 
@@ -271,7 +271,8 @@ row_merge(struct row *into, const struct row *other)
 		is_changed |= picks[i].mine == NULL;
 	if (!is_changed)
 		return false;
-	qsort(picks, (size_t)n, sizeof(picks[0]), row_pick_by_dot);
+	if (n > 1)
+		qsort(picks, (size_t)n, sizeof(picks[0]), row_pick_by_dot);
 	for (int i = 0; i < n; i++) {
 		if (picks[i].mine != NULL) {
 			out.versions[i] = *picks[i].mine;
@@ -280,9 +281,9 @@ row_merge(struct row *into, const struct row *other)
 			version_copy(picks[i].v, &out.versions[i]);
 		}
 	}
-	out.len = (uint8_t)n;
 	row_fini(into);
-	*into = out;
+	into->len = (uint8_t)n;
+	memcpy(into->versions, out.versions, (size_t)n * sizeof(out.versions[0]));
 	return true;
 }
 

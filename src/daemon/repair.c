@@ -80,23 +80,29 @@ repair_on_settled(void *arg, uint64_t number)
 /* ---- the horizon ---- */
 
 static void
+repair_swept(struct repair *repair, uint64_t number, int rc)
+{
+	struct sync_event event = { .type = SYNC_EVENT_SWEPT,
+				    .number = number,
+				    .rc = rc };
+
+	repair_step(repair, &event);
+}
+
+static void
 repair_on_swept(void *arg, uint64_t number)
 {
-	struct sync_event event = { .type = SYNC_EVENT_SWEPT, .number = number };
-
-	repair_step(arg, &event);
+	repair_swept(arg, number, 0);
 }
 
 static void
 repair_hear_horizon(struct repair *repair, const struct sync_action *a)
 {
-	struct sync_event event = { .type = SYNC_EVENT_SWEPT,
-				    .number = a->number,
-				    .rc = -ERANGE };
+	uint64_t number = a->number;
 
 	if (!rows_hear_horizon(repair->d->rows, a->horizon, repair_on_swept, repair,
-			       a->number))
-		repair_step(repair, &event);
+			       number))
+		repair_swept(repair, number, -ERANGE);
 }
 
 /* ---- what was asked for ---- */
