@@ -94,6 +94,11 @@ side_do(struct side *s, const struct sync_action *a)
 		e.type = SYNC_EVENT_SETTLED;
 		side_step(s, &e);
 		break;
+	case SYNC_ACTION_HORIZON:
+		e.type = SYNC_EVENT_SWEPT;
+		e.rc = node_hear(s->node, a->horizon) ? 0 : -ERANGE;
+		side_step(s, &e);
+		break;
 	case SYNC_ACTION_REJECT:
 		table_world_wrong(s->session->world, "machine %d rejects a session: %s",
 				  s->node->index, a->why);
@@ -111,6 +116,7 @@ side_step(struct side *s, struct sync_event *e)
 	struct sync_action a;
 
 	e->wall_ms = (uint64_t)node_wall(s->node);
+	e->horizon = leases_horizon(s->node->leases);
 	sync_step(s->sync, s->session->now, e);
 	while (sync_next(s->sync, &a)) {
 		/* What it points to lives until the next one is taken. */
