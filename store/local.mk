@@ -24,6 +24,15 @@ store_fault_sources = tests/lib/faults.c tests/lib/faults.h
 store_test_libs = $(TEST_LIBS) $(STORE_LIBS) $(OPENSSL_LIBS)
 check_PROGRAMS += $(store_tests)
 TESTS += $(store_tests)
+# The fuzz target of damaged files; without --enable-fuzzing it replays its corpus.
+check_PROGRAMS += tests/fuzz/fuzz-store
+tests_fuzz_fuzz_store_SOURCES = tests/fuzz/fuzz-store.c tests/fuzz/replay.c $(store_test_sources)
+tests_fuzz_fuzz_store_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_FLAGS)
+tests_fuzz_fuzz_store_LDADD = $(store_test_libs)
+if !FUZZING
+TESTS += tests/fuzz/fuzz-store
+endif
+EXTRA_DIST += tests/fuzz/corpus/store
 tests_unit_test_store_backup_SOURCES = tests/unit/test-store-backup.c $(store_test_sources)
 tests_unit_test_store_backup_LDADD = $(store_test_libs)
 tests_unit_test_store_crash_SOURCES = tests/unit/test-store-crash.c $(store_test_sources)
