@@ -35,13 +35,14 @@ env_code(int rc)
 		return -ENOENT;
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
-	case MDB_PANIC:
 	case MDB_INVALID:
 	case MDB_BAD_VALSIZE:
 	case MDB_INCOMPATIBLE:
 	case MDB_CURSOR_FULL:
 	case MDB_PAGE_FULL:
 		return -OCF_ECORRUPT;
+	case MDB_PANIC: /* after a commit whose last page could not be written */
+		return -EIO;
 	case MDB_VERSION_MISMATCH:
 		return -OCF_EVERSION;
 	case MDB_MAP_FULL:

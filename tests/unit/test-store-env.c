@@ -129,6 +129,44 @@ test_disk(void)
 	}
 }
 
+/* Whichever of its writes fails, the store says so, reads, and goes on, or goes on when it
+ * is opened again: LMDB does no more where it cannot know which of two states is written. */
+static void
+test_each_write(void)
+{
+	int n, ended = 0;
+
+	for (n = 0; n < 12; n++) {
+		struct store_stats stats;
+		struct rig rig;
+		char name[32];
+		int rc;
+
+		snprintf(name, sizeof(name), "write-%d", n);
+		rig_open(&rig, name);
+		faults_set_free(1LL << 40);
+		faults_set(FAULTS_ERROR, n, EIO);
+		rc = write_one(&rig, 1, 1);
+		faults_set(FAULTS_NONE, 0, 0);
+		faults_set_free(-1);
+		CU_ASSERT(rc == 0 || rc == -EIO);
+		rc = test_store_wait(rig.store);
+		store_stats(rig.store, &stats);
+		CU_ASSERT(rc == stats.error && (rc == 0 || rc == -EIO));
+		ended += rc != 0;
+		if (rc == 0) {
+			rig_close(&rig);
+			continue;
+		}
+		store_close(rig.store);
+		rig.store = test_store_open(rig.dir);
+		CU_ASSERT(write_one(&rig, 1, 1) == 0);
+		CU_ASSERT(store_root(rig.store).count == ROWS + 1);
+		rig_close(&rig);
+	}
+	tap_note("of %d places %d ended writing", n, ended);
+}
+
 /* In a child: its address space is bounded, so the map cannot be doubled. */
 static void
 use_no_space(const char *dir)
@@ -387,6 +425,8 @@ main(int argc, char **argv)
 	static const struct tap_test tests[] = {
 		{ "a full disk and a failing one are told as what they are, and mended",
 		  test_disk },
+		{ "whichever write fails, nothing is lost and it is said",
+		  test_each_write },
 		{ "without address space the store reads, and tells",
 		  test_no_address_space },
 		{ "with all slots for readers taken a read is refused in words",
