@@ -5,23 +5,6 @@
 
 #include <stdio.h>
 
-const char *
-audit_kind_text(uint8_t kind)
-{
-	switch (kind) {
-	case ROW_NODE:
-		return "node";
-	case ROW_WORKER:
-		return "worker";
-	case ROW_BAN:
-		return "ban";
-	case ROW_FORGET:
-		return "forget";
-	default:
-		return "unknown";
-	}
-}
-
 /* A name may be anything but in rows that are good. */
 static const char *
 audit_name_text(const struct row_key *key)
@@ -39,12 +22,12 @@ audit_row_text(const struct row_key *key, char out[AUDIT_TEXT_SIZE])
 		snprintf(out, AUDIT_TEXT_SIZE, "the node row of %s", owner);
 	else
 		snprintf(out, AUDIT_TEXT_SIZE, "%s row %s of %s",
-			 audit_kind_text(key->kind), audit_name_text(key), owner);
+			 row_kind_text(key->kind), audit_name_text(key), owner);
 }
 
 /* The owner's key was not met yet: it is in its node row. */
 static int
-audit_find_owner(struct audit *a, const struct id *owner)
+audit_find_owner(const struct audit *a, const struct id *owner)
 {
 	struct row row = ROW_INIT;
 	struct row_key key;
@@ -58,8 +41,8 @@ audit_find_owner(struct audit *a, const struct id *owner)
 	return rc;
 }
 
-static int
-audit_check(struct audit *a, const struct row_key *key, const struct row *row)
+int
+audit_check(const struct audit *a, const struct row_key *key, const struct row *row)
 {
 	int rc = row_key_check(key, a->rows_per_node);
 
