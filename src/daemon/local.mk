@@ -6,8 +6,10 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/audit.c \
 	%D%/daemon.c %D%/daemon.h \
 	%D%/drain.c \
+	%D%/dump.c \
 	%D%/invite.c \
 	%D%/links.c \
+	%D%/load.c \
 	%D%/options.c %D%/options.h \
 	%D%/outbox.c %D%/outbox.h \
 	%D%/queries.c \
@@ -17,6 +19,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/self.c \
 	%D%/verify.c %D%/verify.h \
 	%D%/views.c \
+	%D%/work.c %D%/work.h \
 	%D%/workers.c
 
 sbin_PROGRAMS += %D%/ocfd

@@ -361,28 +361,47 @@ rows_refuse(struct rows *rows, uint64_t link, const struct row_key *key)
 	links_reject(rows->d->links, link, "a row is not signed by its owner");
 }
 
+int
+rows_import(struct rows *rows, const struct row_key *key, const struct row *row,
+	    struct buf *changed, enum rows_import_end *ret_end)
+{
+	struct row merged = ROW_INIT;
+	bool has_changed = false;
+	int rc = store_merge(rows->d->store, key, row, &has_changed, &merged);
+
+	if (rc == 0 && has_changed) {
+		rows_note(changed, key, &merged);
+		rows->is_dirty = true;
+		rows_show(rows, key, &merged);
+		if (key->kind == ROW_NODE)
+			rows_take_from_aside(rows, &key->owner);
+		if (id_equal(&key->owner, &rows->d->identity->node_id))
+			workers_check_row(rows->d->workers, key);
+	}
+	*ret_end = merged.len == 0 ? ROWS_IMPORT_ENDED
+		   : has_changed   ? ROWS_IMPORT_NEW
+				   : ROWS_IMPORT_UNCHANGED;
+	row_fini(&merged);
+	return rc;
+}
+
+void
+rows_import_end(struct rows *rows, struct bytes changed)
+{
+	rows_hand_on(rows, 0, changed);
+	rows_sync(rows);
+}
+
 /* Merge one verified row; note it in `changed` if there was anything new. */
 static void
 rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
 {
-	struct row merged = ROW_INIT;
-	bool has_changed = false;
-	int rc = store_merge(rows->d->store, &item->key, &item->row, &has_changed,
-			     &merged);
+	enum rows_import_end end;
+	int rc = rows_import(rows, &item->key, &item->row, changed, &end);
 
-	if (rc == 0 && has_changed) {
-		rows_note(changed, &item->key, &merged);
-		rows->is_dirty = true;
-		rows_show(rows, &item->key, &merged);
-		if (item->key.kind == ROW_NODE)
-			rows_take_from_aside(rows, &item->key.owner);
-		if (id_equal(&item->key.owner, &rows->d->identity->node_id))
-			workers_check_row(rows->d->workers, &item->key);
-	} else if (rc != 0 && log_limit_pass(&rows->failed_limit, "table")) {
+	if (rc != 0 && log_limit_pass(&rows->failed_limit, "table"))
 		log_warn("table", "a row could not be merged and is left for later: %s",
 			 error_text(rc));
-	}
-	row_fini(&merged);
 }
 
 /* ---- a moment when what came is merged ---- */

@@ -53,6 +53,20 @@ audit_check(const struct audit *a, const struct row_key *key, const struct row *
 	return rc;
 }
 
+void
+audit_why(const struct row_key *key, int rc, struct errmsg *err)
+{
+	char name[AUDIT_TEXT_SIZE];
+	const char *why = "is not signed by its owner";
+
+	if (rc == -OCF_EMALFORMED)
+		why = "is none that this cluster may have";
+	else if (rc == -OCF_EUNKNOWN)
+		why = "cannot be checked: its owner has no good node row here";
+	audit_row_text(key, name);
+	error_set(err, rc, "%s %s", name, why);
+}
+
 bool
 audit_row(void *audit, const uint8_t *k, const struct row_key *key, const struct row *row)
 {
@@ -61,17 +75,11 @@ audit_row(void *audit, const uint8_t *k, const struct row_key *key, const struct
 
 	(void)k;
 	if (rc != 0) {
-		char name[AUDIT_TEXT_SIZE], text[2 * AUDIT_TEXT_SIZE];
-		const char *why = "is not signed by its owner";
+		struct errmsg err = { "" };
 
-		if (rc == -OCF_EMALFORMED)
-			why = "is none that this cluster may have";
-		else if (rc == -OCF_EUNKNOWN)
-			why = "cannot be checked: its owner has no good node row here";
-		audit_row_text(key, name);
-		snprintf(text, sizeof(text), "%s %s", name, why);
+		audit_why(key, rc, &err);
 		a->bad_len++;
-		a->bad(a->arg, key, text);
+		a->bad(a->arg, key, err.text);
 	}
 	a->rows++;
 	return !a->is_cancelled;

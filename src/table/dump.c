@@ -145,6 +145,20 @@ dump_put_row(const struct row_key *key, const struct row *row, struct buf *out)
 		      out);
 }
 
+bool
+dump_on_row(void *pass, const uint8_t *k, const struct row_key *key,
+	    const struct row *row)
+{
+	struct dump_pass *p = pass;
+
+	(void)k;
+	if ((key->kind == ROW_NODE) != p->is_second) {
+		dump_put_row(key, row, p->out);
+		p->rows++;
+	}
+	return true;
+}
+
 /* ---- reading ---- */
 
 /* Fit for a sentence: what somebody wrote, or what jansson says of it, cut and plain. */

@@ -42,6 +42,17 @@ struct dump_head {
 	struct u128 root;
 };
 
+/* Rows on their way into a dump: those of nodes in a first pass, the others in a second, so
+ * that a reader can check the owners of what follows. */
+struct dump_pass {
+	bool is_second;
+	struct buf *out;
+	uint64_t rows; /* put so far */
+};
+/* Of the type store_row_fn (store/store.h), without its header. */
+bool dump_on_row(void *pass, const uint8_t *k, const struct row_key *key,
+		 const struct row *row);
+
 /* Append a line, its end included. */
 void dump_put_head(const struct dump_head *head, int64_t wall_ms, struct buf *out);
 void dump_put_row(const struct row_key *key, const struct row *row, struct buf *out);
