@@ -201,6 +201,34 @@ codec_read_row(struct reader *r, row_sha256_fn *sha256, struct row *ret_row)
 	return 0;
 }
 
+bool
+codec_oldest_removed(struct bytes encoded_row, uint64_t *ret_stamp)
+{
+	struct reader r = reader_of(encoded_row);
+	uint64_t oldest = UINT64_MAX;
+
+	for (int n = reader_u8(&r); n > 0 && !r.failed; n--) {
+		uint64_t stamp;
+		uint8_t others;
+		uint16_t len;
+
+		reader_take(&r, 16); /* actor, seq */
+		stamp = reader_u64(&r);
+		reader_u64(&r); /* own */
+		others = reader_u8(&r);
+		len = reader_u16(&r);
+		reader_take(&r, 16 * (size_t)others + ROW_SIGNATURE_BYTES);
+		if (len != CODEC_VALUE_REMOVED)
+			reader_take(&r, len);
+		else if (!r.failed && stamp < oldest)
+			oldest = stamp;
+	}
+	if (oldest == UINT64_MAX)
+		return false;
+	*ret_stamp = oldest;
+	return true;
+}
+
 void
 codec_put_signed(struct buf *out, const struct id *cluster, const struct row_key *key,
 		 const struct version *v, row_sha256_fn *sha256)

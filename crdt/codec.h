@@ -20,10 +20,13 @@
 #ifndef OCF_CRDT_CODEC_H
 #define OCF_CRDT_CODEC_H
 
+#include <stdbool.h>
+
 #include "base/bytes.h"
 #include "crdt/row.h"
 
 enum {
+	CODEC_FORMAT = 1, /* of these bytes: all of a cluster have the same */
 	CODEC_KEY_BYTES_MAX = 18 + ROW_NAME_BYTES_MAX,
 	CODEC_ROW_OVERHEAD_BYTES = 118, /* one version, one actor, key included */
 	CODEC_VALUE_REMOVED = 0xffff,
@@ -40,6 +43,10 @@ void codec_put_row(struct buf *out, const struct row *row);
  * -OCF_EMALFORMED; nothing is left to free. Versions get their hash by `sha256`. */
 int codec_read_key(struct reader *r, struct row_key *ret_key);
 int codec_read_row(struct reader *r, row_sha256_fn *sha256, struct row *ret_row);
+
+/* Has the encoded row state, which need not be sound, a removed version? The stamp of the
+ * oldest. Without decoding: cheap. */
+bool codec_oldest_removed(struct bytes encoded_row, uint64_t *ret_stamp);
 
 /* The bytes that the owner signs (appended to `out`). */
 void codec_put_signed(struct buf *out, const struct id *cluster,

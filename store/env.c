@@ -188,6 +188,24 @@ env_grow(struct store *store)
 }
 
 int
+env_make_room(struct store *store, size_t bytes)
+{
+	for (;;) {
+		MDB_envinfo info;
+		MDB_stat st;
+		int rc;
+
+		mdb_env_info(store->env, &info);
+		mdb_env_stat(store->env, &st);
+		if (info.me_mapsize - (info.me_last_pgno + 1) * st.ms_psize >= bytes)
+			return 0;
+		rc = env_grow(store);
+		if (rc != 0)
+			return rc;
+	}
+}
+
+int
 env_write(struct store *store, env_write_fn *fn, void *arg)
 {
 	for (;;) {

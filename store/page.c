@@ -364,3 +364,88 @@ store_index_each(struct store *store, struct bytes index_key, store_row_fn *fn, 
 	scan_fini(&s);
 	return rc;
 }
+
+/* The rows that `removed` names, from the entry in `from` on, up to a stamp. What an entry
+ * says is believed only if the row says so too. */
+static int
+removed_page(struct scan *s, MDB_txn *txn, uint64_t stamp)
+{
+	MDB_val key = env_val(buf_bytes(&s->from)), value;
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(txn, s->store->removed, &cursor);
+
+	if (rc != 0)
+		return rc;
+	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	while (rc == 0) {
+		struct bytes entry = env_bytes(key), record;
+		uint8_t really[REMOVED_KEY_BYTES];
+		const uint8_t *k = entry.data + 8;
+
+		if (entry.len == REMOVED_KEY_BYTES) {
+			if (get_be64(entry.data) > stamp)
+				break;
+			rc = env_get(txn, s->store->rows, bytes_of(k, STORE_K_BYTES),
+				     &record);
+			if (rc == 0 && rows_removed_key(k, record, really) &&
+			    memcmp(really, entry.data, REMOVED_KEY_BYTES) == 0 &&
+			    !scan_add(s, k, entry, record))
+				break;
+			if (rc != 0 && rc != MDB_NOTFOUND)
+				break;
+		}
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+struct removed_given {
+	store_row_fn *fn;
+	void *arg;
+	int n;
+	bool is_stopped;
+};
+
+static bool
+removed_give(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+	     const struct row *row)
+{
+	struct removed_given *given = arg;
+
+	given->n++;
+	given->is_stopped = !given->fn(given->arg, k, key, row);
+	return !given->is_stopped;
+}
+
+int
+store_removed_each(struct store *store, uint64_t stamp, int max_rows, store_row_fn *fn,
+		   void *arg, bool *ret_more)
+{
+	struct removed_given given = { .fn = fn, .arg = arg };
+	struct scan s;
+	MDB_txn *txn;
+	int rc;
+
+	assert(max_rows >= 1 && max_rows <= STORE_PAGE_ROWS_MAX);
+	if (store->format < STORE_FORMAT_REMOVED)
+		return -OCF_EVERSION;
+	scan_init(&s, store, max_rows, PAGE_BYTES);
+	buf_put_u64(&s.from, 0);
+	do { /* again when all on the page were damaged */
+		s.n = 0;
+		s.has_more = false;
+		buf_clear(&s.data);
+		rc = env_read_begin(store, &txn);
+		if (rc != 0)
+			break;
+		rc = env_code(removed_page(&s, txn, stamp));
+		env_read_end(store, txn);
+		if (rc == 0)
+			scan_give(&s, removed_give, &given);
+	} while (rc == 0 && given.n == 0 && s.has_more);
+	if (rc == 0)
+		*ret_more = s.has_more || given.is_stopped;
+	scan_fini(&s);
+	return rc;
+}

@@ -6,6 +6,8 @@
  *   owners   encoded key               → K: the rows of an owner lie together
  *   index    index key                 → K, several: what the index function gave
  *   digests  record u32                → 64 × (sum 16 | count u32), see buckets.c
+ *   removed  stamp u64 | K             → nothing: the worker rows with a removed version,
+ *                                        by the stamp of its oldest one
  *   meta     name                      → format, constants, actors, reserved, root, and
  *                                        "u:" + name for store_meta_set
  *
@@ -29,9 +31,10 @@
 
 enum {
 	META_NAME_BYTES_MAX = STORE_META_NAME_BYTES_MAX + 2,
-	ROOT_BYTES = 25,     /* sum 16 | count u64 | bucket bits u8 */
-	ACTOR_BLOCK = 65536, /* sequence numbers reserved at a time */
-	DAMAGED_MAX = 256,   /* damaged rows that are named */
+	ROOT_BYTES = 25,	  /* sum 16 | count u64 | bucket bits u8 */
+	ACTOR_BLOCK = 65536,	  /* sequence numbers reserved at a time */
+	DAMAGED_MAX = 256,	  /* damaged rows that are named */
+	STORE_FORMAT_REMOVED = 2, /* the first with the database `removed` */
 };
 
 /* What is written for one row: its key, and its state or, to delete it, nothing. */
@@ -93,7 +96,8 @@ struct store {
 	struct table_key tk;
 	int lock_fd;
 	MDB_env *env;
-	MDB_dbi rows, owners, index, digests, meta;
+	uint64_t format; /* of the files: an older one when only read */
+	MDB_dbi rows, owners, index, digests, removed, meta;
 	pthread_t writer;
 
 	pthread_mutex_t write_lock;
@@ -128,6 +132,8 @@ void env_read_end(struct store *store, MDB_txn *txn);
  * needed; with write_lock held. */
 typedef int env_write_fn(struct store *store, MDB_txn *txn, void *arg);
 int env_write(struct store *store, env_write_fn *fn, void *arg);
+/* Grow the map until this much of it is free; with write_lock held. */
+int env_make_room(struct store *store, size_t bytes);
 int env_get(MDB_txn *txn, MDB_dbi dbi, struct bytes key, struct bytes *ret_value);
 int env_put(MDB_txn *txn, MDB_dbi dbi, struct bytes key, struct bytes value);
 int env_delete(MDB_txn *txn, MDB_dbi dbi, struct bytes key);
@@ -145,9 +151,21 @@ env_bytes(MDB_val v)
 /* store.c */
 void store_report(struct store *store, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+uint64_t store_random(void);
+struct bytes store_u64(uint64_t n, uint8_t out[8]);
+int store_put_meta(struct store *store, MDB_txn *txn, const char *name,
+		   struct bytes value);
+/* A value of exactly `len` bytes; -OCF_ECORRUPT when there is none such. */
+int store_get_meta(struct store *store, MDB_txn *txn, const char *name, size_t len,
+		   struct reader *ret_value);
+int store_put_actors(struct store *store, MDB_txn *txn, const uint64_t *actors, int n);
 int store_put_root(struct store *store, MDB_txn *txn, const struct root *root);
 int store_get_root(struct store *store, MDB_txn *txn, struct root *ret_root);
 int store_put_reserved(struct store *store, MDB_txn *txn, uint64_t reserved);
+
+/* migrate.c */
+/* Bring the files from store->format to STORE_FORMAT; before anybody else uses them. */
+int store_migrate(struct store *store);
 
 /* rows.c */
 struct record *record_new(const uint8_t k[STORE_K_BYTES], const struct row_key *key,
@@ -164,6 +182,10 @@ size_t rows_key_len(struct bytes record);
 /* The keys that the index function gives, each as u16 length | bytes. */
 void rows_index_keys(struct store *store, const struct row_key *key,
 		     const struct row *row, struct buf *out);
+/* Where a row stands in `removed`; false when it does not. */
+enum { REMOVED_KEY_BYTES = 8 + STORE_K_BYTES };
+bool rows_removed_key(const uint8_t k[STORE_K_BYTES], struct bytes record,
+		      uint8_t ret_key[REMOVED_KEY_BYTES]);
 int rows_index_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
 		      struct bytes old_keys, struct bytes new_keys);
 

@@ -11,7 +11,11 @@
 #include "crdt/codec.h"
 #include "store/private.h"
 
-enum { ROWS_KEY_LEN_AT = 17, ROWS_KEY_BYTES_MIN = 18 }; /* crdt/codec.h: key */
+enum {
+	ROWS_KIND_AT = 16,
+	ROWS_KEY_LEN_AT = 17,
+	ROWS_KEY_BYTES_MIN = 18
+}; /* crdt/codec.h: key */
 
 size_t
 rows_key_len(struct bytes record)
@@ -169,6 +173,41 @@ rows_apply_index(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTE
 	return rc;
 }
 
+bool
+rows_removed_key(const uint8_t k[STORE_K_BYTES], struct bytes record,
+		 uint8_t ret_key[REMOVED_KEY_BYTES])
+{
+	size_t key_len = rows_key_len(record);
+	uint64_t stamp;
+
+	if (key_len == 0 || record.data[ROWS_KIND_AT] != ROW_WORKER ||
+	    !codec_oldest_removed(bytes_of(record.data + key_len, record.len - key_len),
+				  &stamp))
+		return false;
+	put_be64(ret_key, stamp);
+	memcpy(ret_key + 8, k, STORE_K_BYTES);
+	return true;
+}
+
+static int
+rows_apply_removed(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
+		   struct bytes old, struct bytes new)
+{
+	uint8_t old_key[REMOVED_KEY_BYTES], new_key[REMOVED_KEY_BYTES];
+	bool had = rows_removed_key(k, old, old_key);
+	bool has = rows_removed_key(k, new, new_key);
+	int rc = 0;
+
+	if (had && has && memcmp(old_key, new_key, REMOVED_KEY_BYTES) == 0)
+		return 0;
+	if (had)
+		rc = env_delete(txn, store->removed, bytes_of(old_key, sizeof(old_key)));
+	if (rc == 0 && has)
+		rc = env_put(txn, store->removed, bytes_of(new_key, sizeof(new_key)),
+			     BYTES_NONE);
+	return rc;
+}
+
 int
 rows_apply(struct store *store, MDB_txn *txn, const struct record *record,
 	   struct root *root)
@@ -191,6 +230,8 @@ rows_apply(struct store *store, MDB_txn *txn, const struct record *record,
 	if (change.has)
 		change.plus = buckets_digest(store, record->k, new);
 	rc = rows_apply_index(store, txn, record->k, old, new);
+	if (rc == 0)
+		rc = rows_apply_removed(store, txn, record->k, old, new);
 	if (rc == 0)
 		rc = buckets_change(store, txn, record->k, &change, root);
 	if (rc == 0 && change.had != change.has)

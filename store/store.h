@@ -33,7 +33,7 @@
 struct store;
 
 enum {
-	STORE_FORMAT = 1, /* of the files; an older one is migrated, a newer one refused */
+	STORE_FORMAT = 2, /* of the files; an older one is migrated, a newer one refused */
 	STORE_K_BYTES = 16,
 	/* Pending changes: a few seconds of a slow disk at the highest rate of a large
 	 * cluster; as bytes, what a small machine can spare. */

@@ -21,7 +21,7 @@ struct verify {
 	void (*fn)(void *arg, const char *text);
 	void *arg;
 	uint64_t differences;
-	uint64_t owners, index; /* entries that there should be */
+	uint64_t owners, index, removed; /* entries that there should be */
 };
 
 static void verify_tell(struct verify *v, const char *fmt, ...)
@@ -74,6 +74,61 @@ verify_index_keys(struct verify *v, const uint8_t k[STORE_K_BYTES], const char *
 	return rc;
 }
 
+/* An older format, which may be read, has none. */
+static bool
+verify_has_removed(const struct verify *v)
+{
+	return v->store->format >= STORE_FORMAT_REMOVED;
+}
+
+static int
+verify_removed(struct verify *v, const uint8_t k[STORE_K_BYTES], const char *name,
+	       struct bytes record)
+{
+	uint8_t key[REMOVED_KEY_BYTES];
+	struct bytes nothing;
+	int rc;
+
+	if (!verify_has_removed(v) || !rows_removed_key(k, record, key))
+		return 0;
+	v->removed++;
+	rc = env_get(v->txn, v->store->removed, bytes_of(key, sizeof(key)), &nothing);
+	if (rc == MDB_NOTFOUND) {
+		verify_tell(v, "row %s is missing among those with removed versions",
+			    name);
+		rc = 0;
+	}
+	return rc;
+}
+
+/* Each row's own entries were found, so that others are too many. */
+static int
+verify_counts(struct verify *v)
+{
+	MDB_stat st;
+	int rc = mdb_stat(v->txn, v->store->owners, &st);
+
+	if (rc == 0 && st.ms_entries != v->owners)
+		verify_tell(v, "the owners' list has %zu rows, the table has %" PRIu64,
+			    st.ms_entries, v->owners);
+	if (rc == 0 && v->store->config.index != NULL) {
+		rc = mdb_stat(v->txn, v->store->index, &st);
+		if (rc == 0 && st.ms_entries != v->index)
+			verify_tell(v,
+				    "the index has %zu entries, the rows make %" PRIu64,
+				    st.ms_entries, v->index);
+	}
+	if (rc == 0 && verify_has_removed(v)) {
+		rc = mdb_stat(v->txn, v->store->removed, &st);
+		if (rc == 0 && st.ms_entries != v->removed)
+			verify_tell(v,
+				    "the list of removed versions has %zu rows, the "
+				    "table has %" PRIu64,
+				    st.ms_entries, v->removed);
+	}
+	return rc;
+}
+
 static int
 verify_row(struct verify *v, struct bytes k, struct bytes record)
 {
@@ -100,6 +155,8 @@ verify_row(struct verify *v, struct bytes k, struct bytes record)
 		verify_tell(v, "row %s is missing among its owner's", name);
 		rc = 0;
 	}
+	if (rc == 0)
+		rc = verify_removed(v, k.data, name, record);
 	rows_index_keys(v->store, &key, &row, &keys);
 	if (rc == 0 && keys.len > 0)
 		rc = verify_index_keys(v, k.data, name, buf_bytes(&keys));
@@ -113,7 +170,6 @@ verify_rows(struct verify *v)
 {
 	MDB_val key, value;
 	MDB_cursor *cursor;
-	MDB_stat st;
 	int rc = mdb_cursor_open(v->txn, v->store->rows, &cursor);
 
 	if (rc != 0)
@@ -124,20 +180,7 @@ verify_rows(struct verify *v)
 			break;
 	}
 	mdb_cursor_close(cursor);
-	if (rc != MDB_NOTFOUND)
-		return rc;
-	rc = mdb_stat(v->txn, v->store->owners, &st);
-	if (rc == 0 && st.ms_entries != v->owners)
-		verify_tell(v, "the owners' list has %zu rows, the table has %" PRIu64,
-			    st.ms_entries, v->owners);
-	if (rc == 0 && v->store->config.index != NULL) {
-		rc = mdb_stat(v->txn, v->store->index, &st);
-		if (rc == 0 && st.ms_entries != v->index)
-			verify_tell(v,
-				    "the index has %zu entries, the rows make %" PRIu64,
-				    st.ms_entries, v->index);
-	}
-	return rc;
+	return rc == MDB_NOTFOUND ? verify_counts(v) : rc;
 }
 
 static int
@@ -227,9 +270,11 @@ repair_row(struct repair *repair, struct bytes k, struct bytes record, bool *ret
 	struct verify *v = &repair->v;
 	char name[2 * STORE_K_BYTES + 1] = "under a key of a wrong size";
 	uint8_t own_k[STORE_K_BYTES]; /* k points into a page, which a write may move */
+	uint8_t removed[REMOVED_KEY_BYTES];
 	struct buf keys = BUF_INIT;
 	struct row_key key;
 	struct row row;
+	bool is_removed;
 	int rc;
 
 	if (k.len == STORE_K_BYTES) {
@@ -242,8 +287,12 @@ repair_row(struct repair *repair, struct bytes k, struct bytes record, bool *ret
 		verify_tell(v, "row %s is damaged and was dropped", name);
 		return 0;
 	}
+	is_removed = rows_removed_key(own_k, record, removed);
 	rc = env_put(v->txn, v->store->owners,
 		     bytes_of(record.data, rows_key_len(record)), k);
+	if (rc == 0 && is_removed)
+		rc = env_put(v->txn, v->store->removed,
+			     bytes_of(removed, sizeof(removed)), BYTES_NONE);
 	rows_index_keys(v->store, &key, &row, &keys);
 	if (rc == 0)
 		rc = rows_index_change(v->store, v->txn, own_k, BYTES_NONE,
@@ -265,6 +314,8 @@ repair_write(struct store *store, MDB_txn *txn, void *arg)
 	repair->v.differences = 0;
 	if (rc == 0)
 		rc = mdb_drop(txn, store->index, 0);
+	if (rc == 0)
+		rc = mdb_drop(txn, store->removed, 0);
 	if (rc == 0)
 		rc = mdb_cursor_open(txn, store->rows, &cursor);
 	if (rc != 0)

@@ -70,8 +70,8 @@ file_read_secret(const char *path, size_t max, struct buf *out, struct errmsg *e
 	return file_read_checked(path, max, true, out, err);
 }
 
-static int
-file_write_all(int fd, struct bytes v)
+int
+file_put(int fd, struct bytes v)
 {
 	while (v.len > 0) {
 		ssize_t n = write(fd, v.data, v.len);
@@ -83,10 +83,10 @@ file_write_all(int fd, struct bytes v)
 		v.data += n;
 		v.len -= (size_t)n;
 	}
-	return fsync(fd) == 0 ? 0 : -errno;
+	return 0;
 }
 
-static int
+int
 file_sync_folder(const char *path)
 {
 	char *copy = mem_strdup(path);
@@ -101,7 +101,8 @@ file_sync_folder(const char *path)
 }
 
 int
-file_write(const char *path, struct bytes content, mode_t mode, struct errmsg *err)
+file_write_with(const char *path, mode_t mode, int (*fn)(void *arg, int fd), void *arg,
+		struct errmsg *err)
 {
 	char *temp = mem_printf("%s.XXXXXX", path);
 	int fd = mkostemp(temp, O_CLOEXEC), rc;
@@ -110,7 +111,9 @@ file_write(const char *path, struct bytes content, mode_t mode, struct errmsg *e
 		rc = -errno;
 		goto out;
 	}
-	rc = fchmod(fd, mode) == 0 ? file_write_all(fd, content) : -errno;
+	rc = fchmod(fd, mode) == 0 ? fn(arg, fd) : -errno;
+	if (rc == 0 && fsync(fd) != 0)
+		rc = -errno;
 	close(fd);
 	if (rc == 0 && rename(temp, path) != 0)
 		rc = -errno;
@@ -123,6 +126,18 @@ out:
 	if (rc != 0)
 		return error_set(err, rc, "%s: %s", path, error_text(rc));
 	return 0;
+}
+
+static int
+file_write_bytes(void *arg, int fd)
+{
+	return file_put(fd, *(struct bytes *)arg);
+}
+
+int
+file_write(const char *path, struct bytes content, mode_t mode, struct errmsg *err)
+{
+	return file_write_with(path, mode, file_write_bytes, &content, err);
 }
 
 int

@@ -15,6 +15,13 @@ int file_read(const char *path, size_t max, struct buf *out, struct errmsg *err)
 int file_read_secret(const char *path, size_t max, struct buf *out, struct errmsg *err);
 /* Replace the file: written beside it with `mode`, synced, renamed, the folder synced. */
 int file_write(const char *path, struct bytes content, mode_t mode, struct errmsg *err);
+/* As file_write; fn(arg, fd) writes the content, and returns 0 or a negative code. */
+int file_write_with(const char *path, mode_t mode, int (*fn)(void *arg, int fd),
+		    void *arg, struct errmsg *err);
+/* Write all of it. */
+int file_put(int fd, struct bytes content);
+/* The entry of `path` in its folder is on the disk. */
+int file_sync_folder(const char *path);
 /* Make a folder and its parents; new ones get `mode`. An existing folder is fine. */
 int file_make_dirs(const char *path, mode_t mode, struct errmsg *err);
 /* First thing in main(): take the numbers of standard streams that are closed, so that no

@@ -98,7 +98,7 @@ daemon_on_store_report(void *arg, int rc, const char *text)
 {
 	(void)arg;
 	if (rc == 0)
-		log_info("store", "writing works again");
+		log_info("store", "%s", text);
 	else
 		log_error("store", "%s", text);
 }

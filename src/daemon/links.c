@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "crdt/codec.h"
 #include "crdt/stamp.h"
 #include "daemon/daemon.h"
 #include "daemon/outbox.h"
@@ -653,7 +654,7 @@ links_open(struct daemon *d, struct errmsg *err)
 		.seed = rng_next(&d->rng),
 		.retention_ms = constants->retention_ms,
 		.rows_per_node = constants->rows_per_node,
-		.format = STORE_FORMAT,
+		.format = CODEC_FORMAT,
 	};
 	struct links *links;
 	int rc = links_listen(d, err);

@@ -220,7 +220,7 @@ test_newer_format(void)
 	pthread_mutex_unlock(&store->write_lock);
 	store_close(store);
 	CU_ASSERT(store_open(&config, &store, &err) == -OCF_EVERSION);
-	CU_ASSERT(strstr(err.text, "format 2") != NULL &&
+	CU_ASSERT(strstr(err.text, "format 3") != NULL &&
 		  strstr(err.text, "newer") != NULL);
 	free(dir);
 }

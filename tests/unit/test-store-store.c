@@ -395,6 +395,80 @@ test_index(void)
 	free(dir);
 }
 
+struct swept {
+	int n, stop_after;
+	uint64_t last;
+	struct row_key keys[400];
+};
+
+static bool
+see_removed(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+	    const struct row *row)
+{
+	struct swept *swept = arg;
+
+	(void)k;
+	CU_ASSERT(row->len == 1 && row->versions[0].is_removed);
+	CU_ASSERT(row->versions[0].stamp >= swept->last);
+	swept->last = row->versions[0].stamp;
+	swept->keys[swept->n] = *key;
+	return ++swept->n != swept->stop_after;
+}
+
+/* Rows with removed versions come by age, as many as are asked for, until they are swept
+ * or written again; node rows never. */
+static void
+test_removed(void)
+{
+	char *dir = test_folder("removed");
+	struct swept swept = { .n = 0 }, none = { .n = 0 };
+	struct row_key node = test_key(1, -1);
+	struct store *store;
+	bool more = true;
+
+	test_store_create(dir);
+	store = test_store_open(dir);
+	CU_ASSERT(test_merge(store, &node, 5, 1, -1) == 0);
+	for (int i = 0; i < 300; i++) {
+		struct row_key key = test_key(1, i);
+
+		CU_ASSERT_FATAL(test_merge(store, &key, 5, 1000 - (uint64_t)i,
+					   i % 3 == 0 ? 10 : -1) == 0);
+	}
+	CU_ASSERT(test_store_wait(store) == 0 && test_store_differences(store) == 0);
+	CU_ASSERT(store_removed_each(store, TEST_STAMP(700), 400, see_removed, &none,
+				     &more) == 0);
+	CU_ASSERT(none.n == 0 && !more);
+	for (int round = 0; round < 4; round++) { /* 200 of them, 60 a time */
+		swept.n = 0;
+		swept.last = 0;
+		CU_ASSERT(store_removed_each(store, TEST_STAMP(1000), 60, see_removed,
+					     &swept, &more) == 0);
+		CU_ASSERT(swept.n == (round < 3 ? 60 : 20) && more == (round < 3));
+		for (int i = 0; i < swept.n; i++)
+			CU_ASSERT((i % 2 ? store_replace(store, &swept.keys[i], &ROW_INIT)
+					 : test_merge(store, &swept.keys[i], 5, 2000,
+						      5)) == 0);
+		CU_ASSERT(test_store_wait(store) == 0);
+		CU_ASSERT(test_store_differences(store) == 0);
+	}
+	CU_ASSERT(store_removed_each(store, UINT64_MAX, 60, see_removed, &none, &more) ==
+			  0 &&
+		  none.n == 0 && !more);
+	for (int i = 0; i < 5; i++) {
+		struct row_key key = test_key(2, i);
+
+		CU_ASSERT(test_merge(store, &key, 6, 1, -1) == 0);
+	}
+	CU_ASSERT(test_store_wait(store) == 0);
+	none.stop_after = 2;
+	CU_ASSERT(store_removed_each(store, UINT64_MAX, 60, see_removed, &none, &more) ==
+			  0 &&
+		  none.n == 2 && more);
+	store_close(store);
+	free(dir);
+}
+
 static struct buf
 read_data(const char *dir)
 {
@@ -470,6 +544,7 @@ main(int argc, char **argv)
 		{ "a store opened to be read changes in nothing", test_read_only },
 		{ "an owner's rows are found", test_owners },
 		{ "the index follows the rows", test_index },
+		{ "rows with removed versions are found by age", test_removed },
 	};
 
 	return TAP_MAIN(argc, argv, tests);
