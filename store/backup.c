@@ -118,12 +118,10 @@ backup_write(void *arg, int fd)
 	return rc;
 }
 
-int
-store_backup(struct store *store, const char *path, const struct store_blob *blobs, int n,
-	     struct errmsg *err)
+/* Blobs are as they must be, and commits go on meanwhile. */
+static void
+backup_begin(struct store *store, const struct store_blob *blobs, int n)
 {
-	struct backup backup = { .store = store, .blobs = blobs, .n = n };
-
 	assert(n >= 0 && n <= STORE_BLOBS_MAX);
 	for (int i = 0; i < n; i++)
 		assert(backup_name_is_good(blobs[i].name) &&
@@ -133,7 +131,45 @@ store_backup(struct store *store, const char *path, const struct store_blob *blo
 		env_make_room(store, BACKUP_ROOM_BYTES); /* or commits wait: no harm */
 		pthread_mutex_unlock(&store->write_lock);
 	}
+}
+
+int
+store_backup(struct store *store, const char *path, const struct store_blob *blobs, int n,
+	     struct errmsg *err)
+{
+	struct backup backup = { .store = store, .blobs = blobs, .n = n };
+
+	backup_begin(store, blobs, n);
 	return file_write_with(path, 0600, backup_write, &backup, err);
+}
+
+int
+store_backup_to(struct store *store, int fd, const struct store_blob *blobs, int n,
+		struct errmsg *err)
+{
+	struct backup backup = { .store = store, .blobs = blobs, .n = n };
+	int rc;
+
+	backup_begin(store, blobs, n);
+	rc = backup_write(&backup, fd);
+	return rc == 0 ? 0
+		       : error_set(err, rc, "the store in %s cannot be copied: %s",
+				   store->config.dir, error_text(rc));
+}
+
+int
+store_backup_look(const char *path)
+{
+	char magic[sizeof(backup_magic) - 1];
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, magic, sizeof(magic), 0) != sizeof(magic) ||
+	    memcmp(magic, backup_magic, sizeof(magic)) != 0)
+		rc = -OCF_EMALFORMED;
+	close(fd);
+	return rc;
 }
 
 /* ---- a store of one ---- */

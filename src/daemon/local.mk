@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 %C%_libdaemon_a_SOURCES = \
 	%D%/admin.c \
 	%D%/audit.c \
+	%D%/backup.c \
 	%D%/daemon.c %D%/daemon.h \
 	%D%/drain.c \
 	%D%/dump.c \

@@ -172,7 +172,8 @@ int
 works_start(void *daemon, const char *name, struct bytes body, struct api_work *api,
 	    void **ret_token, struct errmsg *err)
 {
-	static const struct work_type *const types[] = { &work_dump, &work_load };
+	static const struct work_type *const types[] = { &work_backup, &work_dump,
+							 &work_load };
 	struct daemon *d = daemon;
 	struct work *w;
 	void *job;
