@@ -363,14 +363,10 @@ restore_check(struct restore *r, struct errmsg *err)
 }
 
 static int
-restore_map(struct restore *r, struct errmsg *err)
+restore_map(struct restore *r, int fd, struct errmsg *err)
 {
-	int fd = open(r->path, O_RDONLY | O_CLOEXEC), rc;
+	int rc = backup_map(fd, &r->map);
 
-	if (fd < 0)
-		return error_set(err, -errno, "%s: %s", r->path, error_text(-errno));
-	rc = backup_map(fd, &r->map);
-	close(fd);
 	if (rc == -OCF_EMALFORMED)
 		return error_set(
 			err, rc,
@@ -406,6 +402,19 @@ int
 store_restore(const char *path, const struct store_config *config, store_restore_fn *fn,
 	      void *arg, struct errmsg *err)
 {
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return error_set(err, -errno, "%s: %s", path, error_text(-errno));
+	rc = store_restore_from(fd, path, config, fn, arg, err);
+	close(fd);
+	return rc;
+}
+
+int
+store_restore_from(int fd, const char *path, const struct store_config *config,
+		   store_restore_fn *fn, void *arg, struct errmsg *err)
+{
 	struct restore *r = mem_calloc(1, sizeof(*r));
 	int rc = restore_check_place(config->dir, err);
 
@@ -415,7 +424,7 @@ store_restore(const char *path, const struct store_config *config, store_restore
 	r->arg = arg;
 	r->dir = mem_printf("%s.restoring", config->dir);
 	if (rc == 0)
-		rc = restore_map(r, err);
+		rc = restore_map(r, fd, err);
 	if (rc == 0)
 		rc = restore_check(r, err);
 	if (rc == 0)

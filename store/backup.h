@@ -56,5 +56,8 @@ typedef int store_restore_fn(void *arg, struct store *store,
  * `fn` returned. */
 int store_restore(const char *path, const struct store_config *config,
 		  store_restore_fn *fn, void *arg, struct errmsg *err);
+/* The same, of a file that is open; `path` is its name for sentences. */
+int store_restore_from(int fd, const char *path, const struct store_config *config,
+		       store_restore_fn *fn, void *arg, struct errmsg *err);
 
 #endif

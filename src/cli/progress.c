@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "cli/format.h"
 #include "cli/output.h"
 
 enum {
@@ -43,6 +44,29 @@ progress_put_bar(struct buf *line, int width, double part)
 	buf_put_text(line, "]");
 }
 
+/* `line` is consumed. */
+static void
+progress_draw(struct buf *line)
+{
+	output_make_safe(line);
+	fprintf(stderr, "\r%.*s\033[K", progress_columns(), buf_text(line));
+	fflush(stderr);
+	progress_is_shown = true;
+	buf_fini(line);
+}
+
+void
+progress_show_bytes(const char *what, int64_t done)
+{
+	struct buf line = BUF_INIT;
+	char text[FORMAT_SIZE];
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	buf_printf(&line, "%s  %s", what, format_bytes(done, text));
+	progress_draw(&line);
+}
+
 void
 progress_show(const char *what, int64_t done, int64_t total)
 {
@@ -64,11 +88,7 @@ progress_show(const char *what, int64_t done, int64_t total)
 	if (total > 0 && done <= total && bar >= PROGRESS_BAR_MIN)
 		progress_put_bar(&line, bar, (double)done / (double)total);
 	buf_put_text(&line, numbers);
-	output_make_safe(&line);
-	fprintf(stderr, "\r%.*s\033[K", columns, buf_text(&line));
-	fflush(stderr);
-	progress_is_shown = true;
-	buf_fini(&line);
+	progress_draw(&line);
 }
 
 void

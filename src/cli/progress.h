@@ -9,6 +9,8 @@
 /* "WHAT [####......] 40 %  12 of 30 rows"; a `total` of 0 or below `done` is not known, and
  * the bar is left out. */
 void progress_show(const char *what, int64_t done, int64_t total);
+/* "WHAT  12.3 MiB" */
+void progress_show_bytes(const char *what, int64_t done);
 /* Take the line away, if there is one. */
 void progress_clear(void);
 

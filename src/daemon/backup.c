@@ -20,7 +20,8 @@ struct backup {
 };
 
 static int
-backup_open(struct daemon *d, struct bytes body, void **ret_job, struct errmsg *err)
+backup_open(struct daemon *d, const struct query_headers *params, struct bytes body,
+	    void **ret_job, struct errmsg *err)
 {
 	struct backup *backup;
 	int has_keys = true;
@@ -36,6 +37,7 @@ backup_open(struct daemon *d, struct bytes body, void **ret_job, struct errmsg *
 		return 400;
 	}
 	json_decref(json);
+	(void)params;
 	backup = mem_calloc(1, sizeof(*backup));
 	backup->d = d;
 	backup->has_keys = has_keys;

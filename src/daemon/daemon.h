@@ -279,8 +279,9 @@ struct works *works_open(struct daemon *d);
 /* Those under way are dropped; after api_free(), before rows_close(). NULL is allowed. */
 void works_close(struct works *works);
 /* The api_host's: `daemon` is the daemon. */
-int works_start(void *daemon, const char *name, struct bytes body, struct api_work *api,
-		void **ret_token, struct errmsg *err);
+int works_start(void *daemon, const char *name, const struct query_headers *params,
+		struct bytes body, struct api_work *api, void **ret_token,
+		struct errmsg *err);
 void works_more(void *token);
 void works_cancel(void *token);
 

@@ -23,7 +23,8 @@ struct dump {
 };
 
 static int
-dump_open(struct daemon *d, struct bytes body, void **ret_job, struct errmsg *err)
+dump_open(struct daemon *d, const struct query_headers *params, struct bytes body,
+	  void **ret_job, struct errmsg *err)
 {
 	struct dump *dump;
 
@@ -31,6 +32,7 @@ dump_open(struct daemon *d, struct bytes body, void **ret_job, struct errmsg *er
 		error_set(err, -EINVAL, "a dump is of the whole table: send no body");
 		return 400;
 	}
+	(void)params;
 	dump = mem_calloc(1, sizeof(*dump));
 	dump->d = d;
 	*ret_job = dump;

@@ -28,13 +28,15 @@ struct load {
 	struct work *work; /* while it lands */
 	struct buf body;
 	struct audit audit;
+	bool is_strict; /* nothing behind a line that is refused is merged */
 	struct load_line *lines;
 	int len;
 	int new, unchanged, ended;
 };
 
 static int
-load_open(struct daemon *d, struct bytes body, void **ret_job, struct errmsg *err)
+load_open(struct daemon *d, const struct query_headers *params, struct bytes body,
+	  void **ret_job, struct errmsg *err)
 {
 	struct load *load;
 	int lines = 0;
@@ -47,6 +49,7 @@ load_open(struct daemon *d, struct bytes body, void **ret_job, struct errmsg *er
 	}
 	load = mem_calloc(1, sizeof(*load));
 	load->d = d;
+	load->is_strict = query_headers_get(params, "strict") != NULL;
 	buf_put_bytes(&load->body, body);
 	/* One more may come without its end. */
 	load->lines = mem_calloc((size_t)lines + 1, sizeof(load->lines[0]));
@@ -230,11 +233,16 @@ load_land(void *job, struct work *w, struct buf *out)
 	struct load *load = job;
 	struct buf changed = BUF_INIT;
 	struct load_synced *synced;
+	bool is_over = false;
 
 	load->work = w;
-	for (int i = 0; i < load->len; i++)
-		if (load->lines[i].rc == 0)
-			load_merge(load, &load->lines[i], &changed);
+	for (int i = 0; i < load->len && !is_over; i++) {
+		struct load_line *line = &load->lines[i];
+
+		if (line->rc == 0)
+			load_merge(load, line, &changed);
+		is_over = load->is_strict && line->rc != 0 && line->rc != -OCF_EUNKNOWN;
+	}
 	rows_import_end(load->d->rows, buf_bytes(&changed));
 	buf_fini(&changed);
 	load_answer(load, out);

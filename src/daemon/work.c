@@ -169,8 +169,8 @@ works_close(struct works *works)
 }
 
 int
-works_start(void *daemon, const char *name, struct bytes body, struct api_work *api,
-	    void **ret_token, struct errmsg *err)
+works_start(void *daemon, const char *name, const struct query_headers *params,
+	    struct bytes body, struct api_work *api, void **ret_token, struct errmsg *err)
 {
 	static const struct work_type *const types[] = { &work_backup, &work_dump,
 							 &work_load };
@@ -187,7 +187,7 @@ works_start(void *daemon, const char *name, struct bytes body, struct api_work *
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		if (strcmp(name, types[i]->name) != 0)
 			continue;
-		status = types[i]->open(d, body, &job, err);
+		status = types[i]->open(d, params, body, &job, err);
 		if (status != 200)
 			return status;
 		w = mem_calloc(1, sizeof(*w));

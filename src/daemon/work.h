@@ -18,10 +18,10 @@ enum { WORK_PIECE_BYTES = 128 * 1024 }; /* about: what step() appends at a time 
 struct work_type {
 	const char *name; /* of the route */
 	const char *content_type;
-	/* On the loop, with the request's body: returns 200 with a job, or an HTTP status
+	/* On the loop, with what the request holds: returns 200 with a job, or an HTTP status
 	 * with the reason. */
-	int (*open)(struct daemon *d, struct bytes body, void **ret_job,
-		    struct errmsg *err);
+	int (*open)(struct daemon *d, const struct query_headers *params,
+		    struct bytes body, void **ret_job, struct errmsg *err);
 	/* On the lane: append the next piece of the reply. Returns 1: there is more; 0: that
 	 * was all; or a negative code with the reason. */
 	int (*step)(void *job, struct buf *out, struct errmsg *err);

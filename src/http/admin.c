@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "http/problem.h"
+#include "http/request.h"
 #include "http/routes.h"
 #include "net/stream.h"
 
@@ -128,6 +129,24 @@ work_free(struct api_work *w)
 	free(w);
 }
 
+/* The request is whole. Returns 0, or the status to refuse it with. */
+static int
+work_open(struct api_work *w, struct errmsg *err)
+{
+	const struct api_host *host = work_host(w);
+	struct query_headers params;
+	int status = request_params(w->call.head->target, &params, err);
+
+	if (status != 0)
+		return 400;
+	status = host->work_open(host->arg, admin_name(&w->call), &params,
+				 buf_bytes(&w->body), w, &w->token, err);
+	query_headers_fini(&params);
+	w->is_open = status == 0;
+	buf_fini(&w->body);
+	return status;
+}
+
 static void
 work_on_body(void *arg, struct bytes data, bool is_last)
 {
@@ -142,14 +161,10 @@ work_on_body(void *arg, struct bytes data, bool is_last)
 		buf_put_bytes(&w->body, data);
 	}
 	if (status == 0 && is_last)
-		status = work_host(w)->work_open(work_host(w)->arg, admin_name(&w->call),
-						 buf_bytes(&w->body), w, &w->token, &err);
+		status = work_open(w, &err);
 	if (status != 0) {
 		api_refuse(&w->call, status, err.text);
 		work_free(w);
-	} else if (is_last) {
-		w->is_open = true;
-		buf_fini(&w->body);
 	}
 }
 

@@ -515,7 +515,9 @@ dump_read_line(struct bytes line, uint32_t rows_per_node, row_sha256_fn *sha256,
 		rc = dump_read_count(json, "rows", INT64_MAX, &found.rows, err);
 	else
 		rc = dump_read_key(json, rows_per_node, &found.key, err);
-	if (rc == 0 && !found.is_end)
+	if (rc == 0 && found.is_end)
+		rc = dump_read_root(json, &found.root, err);
+	else if (rc == 0)
 		rc = dump_read_versions(json, sha256, &found.row, err);
 	json_decref(json);
 	if (rc == 0)

@@ -62,8 +62,9 @@ void dump_put_end(uint64_t rows, struct u128 root, struct buf *out);
 int dump_read_head(struct bytes line, struct dump_head *ret_head, struct errmsg *err);
 
 struct dump_line {
-	bool is_end;   /* nothing else is set then, but `rows` */
+	bool is_end;   /* nothing else is set then, but `rows` and `root` */
 	uint64_t rows; /* how many the dump has, by its end */
+	struct u128 root;
 	struct row_key key;
 	struct row row; /* row_fini it */
 };
