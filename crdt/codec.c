@@ -184,11 +184,12 @@ codec_row_is_canonical(const struct row *row)
 int
 codec_read_row(struct reader *r, row_sha256_fn *sha256, struct row *ret_row)
 {
-	struct row row = ROW_INIT;
+	struct row row; /* large: only what is read is written */
 	int len = reader_u8(r);
 
 	if (len < 1 || len > ROW_VERSIONS_MAX)
 		r->failed = true;
+	row.len = 0;
 	for (int i = 0; i < len && !r->failed; i++) {
 		codec_read_version(r, sha256, &row.versions[i]);
 		row.len++;

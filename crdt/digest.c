@@ -3,8 +3,10 @@
 
 #include "crdt/digest.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "crdt/codec.h"
 
 static const char digest_prefix[] = "ocf-table-1"; /* without its NUL */
@@ -41,12 +43,19 @@ digest_key(const struct table_key *tk, const struct row_key *key, row_sha256_fn 
 struct u128
 digest_row(const struct table_key *tk, const uint8_t k[16], struct bytes encoded_row)
 {
-	struct buf in = BUF_INIT;
+	enum {
+		SMALL_BYTES = 2048
+	}; /* larger rows are rare; those are copied elsewhere */
+	uint8_t small[SMALL_BYTES];
+	size_t len = 16 + encoded_row.len;
+	uint8_t *in = len <= sizeof(small) ? small : mem_alloc(len);
 	struct u128 digest;
 
-	buf_put(&in, k, 16);
-	buf_put_bytes(&in, encoded_row);
-	digest = hash128_keyed(buf_bytes(&in), tk->b, sizeof(tk->b));
-	buf_fini(&in);
+	memcpy(in, k, 16);
+	if (encoded_row.len > 0)
+		memcpy(in + 16, encoded_row.data, encoded_row.len);
+	digest = hash128_keyed(bytes_of(in, len), tk->b, sizeof(tk->b));
+	if (in != small)
+		free(in);
 	return digest;
 }

@@ -118,6 +118,15 @@ row_key_compare(const struct row_key *a, const struct row_key *b)
 	return c;
 }
 
+int
+row_check(const struct row_key *key, const struct row *row)
+{
+	for (int i = 0; i < row->len && key->kind == ROW_NODE; i++)
+		if (row->versions[i].is_removed)
+			return -OCF_EMALFORMED;
+	return row->len > 0 ? 0 : -OCF_EMALFORMED;
+}
+
 static int
 dot_compare(struct dot a, struct dot b)
 {
@@ -268,7 +277,7 @@ bool
 row_merge(struct row *into, const struct row *other)
 {
 	struct row_pick picks[ROW_PICKS_MAX];
-	struct row out = ROW_INIT;
+	struct row out; /* large: only what is used is written */
 	bool is_changed;
 	int n;
 
@@ -284,7 +293,8 @@ row_merge(struct row *into, const struct row *other)
 		is_changed |= picks[i].mine == NULL;
 	if (!is_changed)
 		return false;
-	qsort(picks, (size_t)n, sizeof(picks[0]), row_pick_by_dot);
+	if (n > 1)
+		qsort(picks, (size_t)n, sizeof(picks[0]), row_pick_by_dot);
 	for (int i = 0; i < n; i++) {
 		if (picks[i].mine != NULL) {
 			out.versions[i] = *picks[i].mine;
@@ -293,9 +303,9 @@ row_merge(struct row *into, const struct row *other)
 			version_copy(picks[i].v, &out.versions[i]);
 		}
 	}
-	out.len = (uint8_t)n;
 	row_fini(into);
-	*into = out;
+	into->len = (uint8_t)n;
+	memcpy(into->versions, out.versions, (size_t)n * sizeof(out.versions[0]));
 	return true;
 }
 

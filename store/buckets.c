@@ -50,6 +50,13 @@ bucket_put(uint8_t *p, const struct store_digest *d)
 	put_be32(p + 16, (uint32_t)d->count);
 }
 
+static void
+bucket_get(const uint8_t *p, struct store_digest *ret_d)
+{
+	ret_d->sum = (struct u128){ .hi = get_be64(p), .lo = get_be64(p + 8) };
+	ret_d->count = get_be32(p + 16);
+}
+
 int
 buckets_read(struct store *store, MDB_txn *txn, uint32_t number,
 	     struct store_digest slots[BUCKET_SLOTS])
@@ -65,12 +72,8 @@ buckets_read(struct store *store, MDB_txn *txn, uint32_t number,
 		return 0;
 	if (rc == 0 && v.len != BUCKET_RECORD_BYTES)
 		return -OCF_ECORRUPT;
-	for (int i = 0; i < BUCKET_SLOTS && rc == 0; i++) {
-		const uint8_t *p = v.data + i * BUCKET_SLOT_BYTES;
-
-		slots[i].sum = (struct u128){ .hi = get_be64(p), .lo = get_be64(p + 8) };
-		slots[i].count = get_be32(p + 16);
-	}
+	for (int i = 0; i < BUCKET_SLOTS && rc == 0; i++)
+		bucket_get(v.data + i * BUCKET_SLOT_BYTES, &slots[i]);
 	return rc;
 }
 
@@ -87,21 +90,84 @@ buckets_write(struct store *store, MDB_txn *txn, uint32_t number,
 		       bytes_of(value, sizeof(value)));
 }
 
+/* ---- changing them ---- */
+
 int
-buckets_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
-	       const struct bucket_change *change, struct root *root)
+bucket_run_begin(struct bucket_run *run, struct store *store, MDB_txn *txn,
+		 struct root *root)
 {
-	uint64_t bucket = bucket_prefix(k, root->bits);
-	uint32_t number = (uint32_t)(bucket / BUCKET_SLOTS);
-	struct store_digest slots[BUCKET_SLOTS];
-	int rc = buckets_read(store, txn, number, slots);
+	*run = (struct bucket_run){ .root = root };
+	return mdb_cursor_open(txn, store->digests, &run->cursor);
+}
+
+static int
+bucket_run_flush(struct bucket_run *run)
+{
+	uint8_t number[4];
+	MDB_val key = { sizeof(number), number };
+	MDB_val value = { sizeof(run->record), run->record };
+
+	if (!run->is_loaded)
+		return 0;
+	put_be32(number, run->number);
+	return mdb_cursor_put(run->cursor, &key, &value, 0);
+}
+
+static int
+bucket_run_load(struct bucket_run *run, uint32_t wanted)
+{
+	uint8_t number[4];
+	MDB_val key = { sizeof(number), number }, value;
+	int rc;
+
+	if (run->is_loaded && run->number == wanted)
+		return 0;
+	rc = bucket_run_flush(run);
+	if (rc != 0)
+		return rc;
+	put_be32(number, wanted);
+	rc = mdb_cursor_get(run->cursor, &key, &value, MDB_SET);
+	if (rc == 0 && value.mv_size != sizeof(run->record))
+		return -OCF_ECORRUPT;
+	if (rc == 0)
+		memcpy(run->record, value.mv_data, sizeof(run->record));
+	else if (rc == MDB_NOTFOUND)
+		memset(run->record, 0, sizeof(run->record));
+	else
+		return rc;
+	run->number = wanted;
+	run->is_loaded = true;
+	return 0;
+}
+
+int
+bucket_run_change(struct bucket_run *run, const uint8_t k[STORE_K_BYTES],
+		  const struct bucket_change *change)
+{
+	uint64_t bucket = bucket_prefix(k, run->root->bits);
+	uint8_t *slot = run->record + bucket % BUCKET_SLOTS * BUCKET_SLOT_BYTES;
+	struct store_digest digest;
+	int rc = bucket_run_load(run, (uint32_t)(bucket / BUCKET_SLOTS));
 
 	if (rc != 0)
 		return rc;
-	bucket_apply(&slots[bucket % BUCKET_SLOTS], change);
-	bucket_apply(&root->digest, change);
-	return buckets_write(store, txn, number, slots);
+	bucket_get(slot, &digest);
+	bucket_apply(&digest, change);
+	bucket_put(slot, &digest);
+	bucket_apply(&run->root->digest, change);
+	return 0;
 }
+
+int
+bucket_run_end(struct bucket_run *run, int rc)
+{
+	if (rc == 0)
+		rc = bucket_run_flush(run);
+	mdb_cursor_close(run->cursor);
+	return rc;
+}
+
+/* ---- computing them ---- */
 
 int
 buckets_sum(struct store *store, MDB_txn *txn, int bits, struct store_digest **ret_slots,

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += %D%/libstore.a
 %C%_libstore_a_SOURCES = \
+	%D%/apply.c \
 	%D%/buckets.c \
 	%D%/backup.c %D%/backup.h \
 	%D%/env.c \
@@ -33,7 +34,4 @@ tests_unit_test_store_migrate_SOURCES = tests/unit/test-store-migrate.c $(store_
 tests_unit_test_store_migrate_LDADD = $(store_test_libs)
 tests_unit_test_store_store_SOURCES = tests/unit/test-store-store.c $(store_test_sources)
 tests_unit_test_store_store_LDADD = $(store_test_libs)
-EXTRA_PROGRAMS += tests/bench/bench-store
-tests_bench_bench_store_SOURCES = tests/bench/bench-store.c $(store_test_sources)
-tests_bench_bench_store_LDADD = $(store_test_libs)
 endif

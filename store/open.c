@@ -88,6 +88,8 @@ store_free(struct store *store)
 	pthread_mutex_destroy(&store->lock);
 	pthread_mutex_destroy(&store->write_lock);
 	free(store->recents.items);
+	buf_fini(&store->held);
+	buf_fini(&store->encoded);
 	free(store->actors);
 	free((char *)store->config.dir);
 	free(store);

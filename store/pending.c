@@ -15,23 +15,44 @@
 #include "base/mem.h"
 #include "store/private.h"
 
+/* K is a keyed hash already. */
+static unsigned
+pending_hash(const uint8_t k[STORE_K_BYTES])
+{
+	return get_be32(k + 4);
+}
+
 struct pending *
 pending_find(struct store *store, const uint8_t k[STORE_K_BYTES])
 {
 	struct pending *p;
 
-	HASH_FIND(hh, store->pending, k, STORE_K_BYTES, p);
+	HASH_FIND_BYHASHVALUE(hh, store->pending, k, STORE_K_BYTES, pending_hash(k), p);
 	return p;
 }
 
 static void
-pending_free_record(struct store *store, struct record *record)
+pending_forget_record(struct store *store, const struct record *record)
 {
-	if (record == NULL)
-		return;
 	assert(store->pending_bytes >= record->len);
 	store->pending_bytes -= record->len;
-	free(record);
+}
+
+/* With `lock` held. */
+static void
+pending_set_dirty(struct store *store, struct pending *p, uint64_t since)
+{
+	p->is_dirty = true;
+	p->since = since;
+	store->n_dirty++;
+}
+
+static void
+pending_unset_dirty(struct store *store, struct pending *p)
+{
+	DL_DELETE(store->dirty, p);
+	p->is_dirty = false;
+	store->n_dirty--;
 }
 
 /* With `lock` held. The record is taken over on success. */
@@ -46,19 +67,20 @@ pending_put(struct store *store, struct record *record)
 	if (p == NULL) {
 		p = mem_calloc(1, sizeof(*p));
 		memcpy(p->k, record->k, STORE_K_BYTES);
-		HASH_ADD(hh, store->pending, k, STORE_K_BYTES, p);
+		HASH_ADD_BYHASHVALUE(hh, store->pending, k, STORE_K_BYTES,
+				     pending_hash(p->k), p);
 	} else if (p->record != p->flying) {
-		pending_free_record(store, p->record);
+		pending_forget_record(store, p->record);
+		free(p->record);
 	}
 	p->record = record;
 	store->pending_bytes += record->len;
 	store->changes++;
 	if (!p->is_dirty) {
-		p->is_dirty = true;
-		p->since = store->changes;
+		pending_set_dirty(store, p, store->changes);
 		DL_APPEND(store->dirty, p);
 	}
-	pthread_cond_signal(&store->wake);
+	writer_nudge(store);
 	return 0;
 }
 
@@ -73,8 +95,7 @@ pending_take(struct store *store, struct pending **items, int max, size_t max_by
 		struct pending *p = store->dirty;
 
 		assert(p->flying == NULL && p->is_dirty);
-		DL_DELETE(store->dirty, p);
-		p->is_dirty = false;
+		pending_unset_dirty(store, p);
 		p->flying = p->record;
 		p->flying_since = p->since;
 		bytes += p->record->len;
@@ -88,15 +109,29 @@ pending_done(struct store *store, struct pending **items, int n)
 {
 	for (int i = 0; i < n; i++) {
 		struct pending *p = items[i];
-		struct record *flown = p->flying;
 
-		p->flying = NULL;
-		if (!p->is_dirty) {
-			assert(p->record == flown);
-			HASH_DEL(store->pending, p);
-			free(p);
+		pending_forget_record(store, p->flying);
+		if (p->is_dirty) { /* changed meanwhile */
+			struct record *flown = p->flying;
+
+			p->flying = NULL;
+			items[i] = NULL;
+			free(flown);
+			continue;
 		}
-		pending_free_record(store, flown);
+		assert(p->record == p->flying);
+		HASH_DEL(store->pending, p);
+	}
+}
+
+void
+pending_free(struct pending **items, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (items[i] == NULL)
+			continue;
+		free(items[i]->record);
+		free(items[i]);
 	}
 }
 
@@ -107,12 +142,12 @@ pending_undo(struct store *store, struct pending **items, int n)
 		struct pending *p = items[i];
 
 		if (p->is_dirty) {
-			DL_DELETE(store->dirty, p);
-			pending_free_record(store, p->flying);
+			pending_unset_dirty(store, p);
+			pending_forget_record(store, p->flying);
+			free(p->flying);
 		}
 		p->flying = NULL;
-		p->is_dirty = true;
-		p->since = p->flying_since;
+		pending_set_dirty(store, p, p->flying_since);
 		DL_PREPEND(store->dirty, p);
 	}
 }
@@ -150,9 +185,8 @@ pending_free_all(struct store *store)
 }
 
 static int
-store_get_disk(struct store *store, const uint8_t k[STORE_K_BYTES], struct row *ret_row)
+store_read_disk(struct store *store, const uint8_t k[STORE_K_BYTES], struct buf *out)
 {
-	struct row_key key;
 	struct bytes v;
 	MDB_txn *txn;
 	int rc = env_read_begin(store, &txn);
@@ -161,47 +195,66 @@ store_get_disk(struct store *store, const uint8_t k[STORE_K_BYTES], struct row *
 		return rc;
 	rc = env_code(env_get(txn, store->rows, bytes_of(k, STORE_K_BYTES), &v));
 	if (rc == 0)
-		rc = rows_decode(store, k, v, &key, ret_row);
+		buf_put_bytes(out, v);
 	env_read_end(store, txn);
+	return rc;
+}
+
+/* The record that is held, in place of what `out` has. Memory first: what is there is at
+ * least as new as what is on disk, and it is gone from there only once the disk has it. */
+static int
+store_read(struct store *store, const uint8_t k[STORE_K_BYTES], struct buf *out)
+{
+	struct pending *p;
+	int rc = -ENOENT;
+
+	buf_clear(out);
+	pthread_mutex_lock(&store->lock);
+	p = pending_find(store, k);
+	if (p != NULL && p->record->len > p->record->key_len) {
+		buf_put(out, p->record->data, p->record->len);
+		rc = 0;
+	}
+	pthread_mutex_unlock(&store->lock);
+	return p != NULL ? rc : store_read_disk(store, k, out);
+}
+
+static int
+store_decode(struct store *store, const uint8_t k[STORE_K_BYTES], struct bytes key,
+	     struct bytes record, struct row *ret_row)
+{
+	int rc = rows_decode_row(store, key, record, ret_row);
+
 	if (rc == -OCF_ECORRUPT)
 		rows_report_damage(store, k);
 	return rc;
 }
 
-/* Memory first: what is there is at least as new as what is on disk, and it is gone from
- * there only once the disk has it. */
-static int
-store_get_k(struct store *store, const uint8_t k[STORE_K_BYTES], struct row *ret_row)
-{
-	struct row_key key;
-	struct pending *p;
-	int rc = -ENOENT;
-
-	pthread_mutex_lock(&store->lock);
-	p = pending_find(store, k);
-	if (p != NULL && p->record->len > p->record->key_len) {
-		rc = rows_decode(store, k, bytes_of(p->record->data, p->record->len),
-				 &key, ret_row);
-		assert(rc == 0); /* we encoded it */
-	}
-	pthread_mutex_unlock(&store->lock);
-	return p != NULL ? rc : store_get_disk(store, k, ret_row);
-}
-
 int
 store_get(struct store *store, const struct row_key *key, struct row *ret_row)
 {
+	struct buf held = BUF_INIT, encoded = BUF_INIT;
 	uint8_t k[STORE_K_BYTES];
+	int rc;
 
 	digest_key(&store->tk, key, store->config.sha256, k);
-	return store_get_k(store, k, ret_row);
+	rc = store_read(store, k, &held);
+	if (rc == 0) {
+		rows_encode(key, &ROW_INIT, &encoded);
+		rc = store_decode(store, k, buf_bytes(&encoded), buf_bytes(&held),
+				  ret_row);
+	}
+	buf_fini(&held);
+	buf_fini(&encoded);
+	return rc;
 }
 
+/* Make the row's state what store->encoded holds. */
 static int
-store_put_k(struct store *store, const uint8_t k[STORE_K_BYTES],
-	    const struct row_key *key, const struct row *row)
+store_put(struct store *store, const uint8_t k[STORE_K_BYTES], uint64_t stamp,
+	  size_t key_len)
 {
-	struct record *record = record_new(k, key, row);
+	struct record *record = record_new(k, stamp, key_len, buf_bytes(&store->encoded));
 	int rc;
 
 	pthread_mutex_lock(&store->lock);
@@ -212,66 +265,85 @@ store_put_k(struct store *store, const uint8_t k[STORE_K_BYTES],
 	return rc;
 }
 
-/* Merge and trim. False: what is held stays as it was. */
-static bool
-store_merge_row(struct store *store, const struct row_key *key, struct row *row,
-		const struct row *incoming)
+/* Merge into what is held and trim; `encoded` is the incoming state's, then the new one's.
+ * Equal states have equal bytes: what comes again, as most of a flood does, is known
+ * without being decoded. */
+static int
+store_merge_k(struct store *store, const uint8_t k[STORE_K_BYTES],
+	      const struct row_key *key, const struct row *incoming, bool *ret_changed,
+	      struct row *ret_merged)
 {
-	struct row before;
-	bool is_changed;
+	size_t key_len = rows_encode(key, incoming, &store->encoded);
+	struct bytes encoded = buf_bytes(&store->encoded);
+	int rc = store_read(store, k, &store->held);
 
-	if (store->config.trim == NULL)
-		return row_merge(row, incoming);
-	row_copy(row, &before);
-	is_changed = row_merge(row, incoming);
-	if (is_changed) {
-		store->config.trim(store->config.trim_arg, key, row);
-		is_changed = !row_equal(&before, row);
+	*ret_changed = false;
+	if (rc == -ENOENT) {
+		ret_merged->len = 0;
+	} else if (rc != 0) {
+		return rc;
+	} else if (bytes_equal(encoded, buf_bytes(&store->held))) {
+		row_copy(incoming, ret_merged);
+		return 0;
+	} else {
+		rc = store_decode(store, k, bytes_of(encoded.data, key_len),
+				  buf_bytes(&store->held), ret_merged);
+		if (rc != 0)
+			return rc;
 	}
-	row_fini(&before);
-	return is_changed;
+	if (!row_merge(ret_merged, incoming))
+		return 0;
+	if (store->config.trim != NULL)
+		store->config.trim(store->config.trim_arg, key, ret_merged);
+	rows_encode(key, ret_merged, &store->encoded);
+	if (store->held.len == 0)
+		*ret_changed = ret_merged->len > 0;
+	else
+		*ret_changed = !bytes_equal(buf_bytes(&store->encoded),
+					    buf_bytes(&store->held));
+	if (*ret_changed) {
+		rc = store_put(store, k, row_stamp(ret_merged), key_len);
+		if (rc != 0)
+			row_fini(ret_merged);
+	}
+	return rc;
 }
 
 int
 store_merge(struct store *store, const struct row_key *key, const struct row *incoming,
 	    bool *ret_changed, struct row *ret_merged)
 {
-	struct row row = ROW_INIT;
 	uint8_t k[STORE_K_BYTES];
+	struct row merged;
 	bool is_changed;
 	int rc = row_key_check(key, store->constants.rows_per_node);
 
 	if (rc != 0)
 		return rc;
 	digest_key(&store->tk, key, store->config.sha256, k);
-	rc = store_get_k(store, k, &row);
-	if (rc != 0 && rc != -ENOENT)
+	rc = store_merge_k(store, k, key, incoming, &is_changed, &merged);
+	if (rc != 0)
 		return rc;
-	rc = 0;
-	is_changed = store_merge_row(store, key, &row, incoming);
-	if (is_changed)
-		rc = store_put_k(store, k, key, &row);
-	if (rc == 0) {
-		*ret_changed = is_changed;
-		if (ret_merged != NULL) {
-			*ret_merged = row;
-			return 0;
-		}
-	}
-	row_fini(&row);
-	return rc;
+	*ret_changed = is_changed;
+	if (ret_merged != NULL)
+		*ret_merged = merged;
+	else
+		row_fini(&merged);
+	return 0;
 }
 
 int
 store_replace(struct store *store, const struct row_key *key, const struct row *row)
 {
 	uint8_t k[STORE_K_BYTES];
+	size_t key_len;
 	int rc = row_key_check(key, store->constants.rows_per_node);
 
 	if (rc != 0)
 		return rc;
 	digest_key(&store->tk, key, store->config.sha256, k);
-	return store_put_k(store, k, key, row);
+	key_len = rows_encode(key, row, &store->encoded);
+	return store_put(store, k, row_stamp(row), key_len);
 }
 
 static struct pending_meta *
@@ -307,7 +379,7 @@ store_meta_set(struct store *store, const char *name, struct bytes value)
 	m->number = store->changes;
 	buf_clear(&m->value);
 	buf_put_bytes(&m->value, value);
-	pthread_cond_signal(&store->wake);
+	writer_nudge(store);
 	pthread_mutex_unlock(&store->lock);
 	return 0;
 }
@@ -353,6 +425,6 @@ store_sync(struct store *store, void (*fn)(void *arg, int rc), void *arg)
 	pthread_mutex_lock(&store->lock);
 	w->number = store->changes;
 	DL_APPEND(store->waiters, w);
-	pthread_cond_signal(&store->wake);
+	writer_nudge(store);
 	pthread_mutex_unlock(&store->lock);
 }

@@ -99,15 +99,19 @@ struct store {
 	uint64_t format; /* of the files: an older one when only read */
 	MDB_dbi rows, owners, index, digests, removed, meta;
 	pthread_t writer;
+	struct buf held,
+		encoded; /* of store_merge() and store_replace(), on their thread */
 
 	pthread_mutex_t write_lock;
 	pthread_rwlock_t map_lock;
 	pthread_mutex_t lock;
-	pthread_cond_t wake;
+	pthread_cond_t wake; /* of the writer, see writer_nudge() */
+	bool is_gathering;
 	bool is_stopping;
 	int error;		 /* of the last commit */
-	struct pending *pending; /* hash by K */
+	struct pending *pending; /* hash by K, see pending_find() */
 	struct pending *dirty;	 /* list, ascending by `since` */
+	int n_dirty;
 	struct pending_meta *metas;
 	struct waiter *waiters; /* list, ascending by number */
 	uint64_t changes;	/* number of the last change */
@@ -168,26 +172,39 @@ int store_put_reserved(struct store *store, MDB_txn *txn, uint64_t reserved);
 int store_migrate(struct store *store);
 
 /* rows.c */
-struct record *record_new(const uint8_t k[STORE_K_BYTES], const struct row_key *key,
-			  const struct row *row);
+/* A record's bytes in place of what `out` has: key and row, of an empty row the key alone;
+ * returns the key's length. */
+size_t rows_encode(const struct row_key *key, const struct row *row, struct buf *out);
+struct record *record_new(const uint8_t k[STORE_K_BYTES], uint64_t stamp, size_t key_len,
+			  struct bytes data);
 int rows_decode(struct store *store, const uint8_t k[STORE_K_BYTES], struct bytes record,
 		struct row_key *ret_key, struct row *ret_row);
 /* Count the row and name it to the report. */
 void rows_report_damage(struct store *store, const uint8_t k[STORE_K_BYTES]);
-/* Make the record the row's state: row, owner, index, digest; `root` follows. */
-int rows_apply(struct store *store, MDB_txn *txn, const struct record *record,
-	       struct root *root);
+/* The same without the key, which the caller has encoded; a record of another key is
+ * damaged. */
+int rows_decode_row(struct store *store, struct bytes key, struct bytes record,
+		    struct row *ret_row);
 /* The length of the encoded key at the front of a record; 0 when it is too short. */
 size_t rows_key_len(struct bytes record);
 /* The keys that the index function gives, each as u16 length | bytes. */
 void rows_index_keys(struct store *store, const struct row_key *key,
 		     const struct row *row, struct buf *out);
+/* The same of a record of this key; -OCF_ECORRUPT when it is damaged. */
+int rows_record_keys(struct store *store, struct bytes key, struct bytes record,
+		     struct buf *out);
 /* Where a row stands in `removed`; false when it does not. */
 enum { REMOVED_KEY_BYTES = 8 + STORE_K_BYTES };
 bool rows_removed_key(const uint8_t k[STORE_K_BYTES], struct bytes record,
 		      uint8_t ret_key[REMOVED_KEY_BYTES]);
 int rows_index_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
 		      struct bytes old_keys, struct bytes new_keys);
+
+/* apply.c */
+/* Make the records, which ascend by K, their rows' states: rows, digests, owners, index.
+ * `root` follows; *ret_moved has for each record by how much. */
+int rows_apply(struct store *store, MDB_txn *txn, const struct record **records, int n,
+	       struct root *root, struct store_digest *ret_moved);
 
 /* buckets.c */
 enum {
@@ -203,8 +220,21 @@ struct bucket_change {
 	struct u128 minus, plus; /* digests of the old and the new state */
 	bool had, has;
 };
-int buckets_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
-		   const struct bucket_change *change, struct root *root);
+/* Changes in the order of K: the record that they lie in is read and written once. A run
+ * that was begun is ended, with the result so far: the last record is written only if that
+ * is 0. `root` follows. */
+struct bucket_run {
+	MDB_cursor *cursor;
+	struct root *root;
+	bool is_loaded;
+	uint32_t number; /* of the record */
+	uint8_t record[BUCKET_RECORD_BYTES];
+};
+int bucket_run_begin(struct bucket_run *run, struct store *store, MDB_txn *txn,
+		     struct root *root);
+int bucket_run_change(struct bucket_run *run, const uint8_t k[STORE_K_BYTES],
+		      const struct bucket_change *change);
+int bucket_run_end(struct bucket_run *run, int rc);
 /* Slots for 2^bits buckets summed up from the rows; free(3) them. */
 int buckets_sum(struct store *store, MDB_txn *txn, int bits,
 		struct store_digest **ret_slots, struct store_digest *ret_root);
@@ -236,7 +266,10 @@ struct pending *pending_find(struct store *store, const uint8_t k[STORE_K_BYTES]
 /* Move up to a transaction's worth from the dirty list; later one of _done and _undo.
  * With `lock` held. */
 int pending_take(struct store *store, struct pending **items, int max, size_t max_bytes);
+/* What was taken is committed. Leaves in `items` what is not needed any more, NULL between;
+ * to be given to pending_free() without the lock. */
 void pending_done(struct store *store, struct pending **items, int n);
+void pending_free(struct pending **items, int n);
 void pending_undo(struct store *store, struct pending **items, int n);
 void pending_free_all(struct store *store);
 /* The highest change up to which everything is durable; with `lock` held, on the writer's
@@ -244,7 +277,15 @@ void pending_free_all(struct store *store);
 uint64_t pending_durable(struct store *store);
 
 /* writer.c */
+enum {
+	/* Of one transaction: the more rows, the more of them share a page; but an attempt
+	 * that fails is repeated, and others wait for it. */
+	WRITER_ROWS_MAX = 8192,
+	WRITER_BYTES_MAX = 8 * 1024 * 1024,
+};
 int writer_start(struct store *store);
+/* There is something new for the writer; with `lock` held. */
+void writer_nudge(struct store *store);
 /* Drains; returns the error of what could not be committed. */
 int writer_stop(struct store *store);
 

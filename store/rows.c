@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A row on disk: its record, and what changes with it in the same transaction. */
+/* A row on disk: its record, and what it is listed under. */
 #include "config.h"
 
 #include <assert.h>
@@ -28,25 +28,30 @@ rows_key_len(struct bytes record)
 	return len <= record.len ? len : 0;
 }
 
-struct record *
-record_new(const uint8_t k[STORE_K_BYTES], const struct row_key *key,
-	   const struct row *row)
+size_t
+rows_encode(const struct row_key *key, const struct row *row, struct buf *out)
 {
-	struct record *record;
-	struct buf out = BUF_INIT;
 	size_t key_len;
 
-	codec_put_key(&out, key);
-	key_len = out.len;
+	buf_clear(out);
+	codec_put_key(out, key);
+	key_len = out->len;
 	if (row->len > 0)
-		codec_put_row(&out, row);
-	record = mem_alloc(sizeof(*record) + out.len);
+		codec_put_row(out, row);
+	return key_len;
+}
+
+struct record *
+record_new(const uint8_t k[STORE_K_BYTES], uint64_t stamp, size_t key_len,
+	   struct bytes data)
+{
+	struct record *record = mem_alloc(sizeof(*record) + data.len);
+
 	memcpy(record->k, k, STORE_K_BYTES);
-	record->stamp = row_stamp(row);
+	record->stamp = stamp;
 	record->key_len = key_len;
-	record->len = out.len;
-	memcpy(record->data, out.data, out.len);
-	buf_fini(&out);
+	record->len = data.len;
+	memcpy(record->data, data.data, data.len);
 	return record;
 }
 
@@ -57,20 +62,34 @@ rows_decode(struct store *store, const uint8_t k[STORE_K_BYTES], struct bytes re
 	struct reader r = reader_of(record);
 	uint8_t really[STORE_K_BYTES];
 	struct row_key key;
-	struct row row;
+	int rc;
 
 	if (codec_read_key(&r, &key) != 0)
 		return -OCF_ECORRUPT;
 	digest_key(&store->tk, &key, store->config.sha256, really);
 	if (memcmp(really, k, STORE_K_BYTES) != 0)
 		return -OCF_ECORRUPT;
-	if (codec_read_row(&r, store->config.sha256, &row) != 0)
+	rc = rows_decode_row(store, bytes_of(record.data, record.len - r.len), record,
+			     ret_row);
+	if (rc == 0)
+		*ret_key = key;
+	return rc;
+}
+
+int
+rows_decode_row(struct store *store, struct bytes key, struct bytes record,
+		struct row *ret_row)
+{
+	struct reader r = reader_of(record);
+	struct row row;
+
+	if (!bytes_equal(reader_take(&r, key.len), key) ||
+	    codec_read_row(&r, store->config.sha256, &row) != 0)
 		return -OCF_ECORRUPT;
 	if (!reader_done(&r)) {
 		row_fini(&row);
 		return -OCF_ECORRUPT;
 	}
-	*ret_key = key;
 	*ret_row = row;
 	return 0;
 }
@@ -139,37 +158,21 @@ rows_index_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYT
 	return 0;
 }
 
-/* The index keys of a record. One that is damaged had keys that nobody can tell any more;
- * store_repair() finds them. */
-static void
-rows_apply_keys(struct store *store, const uint8_t k[STORE_K_BYTES], struct bytes record,
-		struct buf *out)
+int
+rows_record_keys(struct store *store, struct bytes key, struct bytes record,
+		 struct buf *out)
 {
-	struct row_key key;
+	struct reader r = reader_of(key);
+	struct row_key decoded;
 	struct row row;
+	int rc = rows_decode_row(store, key, record, &row);
 
-	if (store->config.index == NULL || record.len == 0)
-		return;
-	if (rows_decode(store, k, record, &key, &row) != 0) {
-		rows_report_damage(store, k);
-		return;
-	}
-	rows_index_keys(store, &key, &row, out);
+	if (rc != 0)
+		return rc;
+	rc = codec_read_key(&r, &decoded) == 0 ? 0 : -OCF_ECORRUPT;
+	if (rc == 0)
+		rows_index_keys(store, &decoded, &row, out);
 	row_fini(&row);
-}
-
-static int
-rows_apply_index(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
-		 struct bytes old, struct bytes new)
-{
-	struct buf old_keys = BUF_INIT, new_keys = BUF_INIT;
-	int rc;
-
-	rows_apply_keys(store, k, old, &old_keys);
-	rows_apply_keys(store, k, new, &new_keys);
-	rc = rows_index_change(store, txn, k, buf_bytes(&old_keys), buf_bytes(&new_keys));
-	buf_fini(&old_keys);
-	buf_fini(&new_keys);
 	return rc;
 }
 
@@ -187,58 +190,4 @@ rows_removed_key(const uint8_t k[STORE_K_BYTES], struct bytes record,
 	put_be64(ret_key, stamp);
 	memcpy(ret_key + 8, k, STORE_K_BYTES);
 	return true;
-}
-
-static int
-rows_apply_removed(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
-		   struct bytes old, struct bytes new)
-{
-	uint8_t old_key[REMOVED_KEY_BYTES], new_key[REMOVED_KEY_BYTES];
-	bool had = rows_removed_key(k, old, old_key);
-	bool has = rows_removed_key(k, new, new_key);
-	int rc = 0;
-
-	if (had && has && memcmp(old_key, new_key, REMOVED_KEY_BYTES) == 0)
-		return 0;
-	if (had)
-		rc = env_delete(txn, store->removed, bytes_of(old_key, sizeof(old_key)));
-	if (rc == 0 && has)
-		rc = env_put(txn, store->removed, bytes_of(new_key, sizeof(new_key)),
-			     BYTES_NONE);
-	return rc;
-}
-
-int
-rows_apply(struct store *store, MDB_txn *txn, const struct record *record,
-	   struct root *root)
-{
-	struct bytes k = bytes_of(record->k, STORE_K_BYTES), old = BYTES_NONE;
-	struct bytes new = bytes_of(record->data, record->len);
-	struct bytes key = bytes_of(record->data, record->key_len);
-	struct bucket_change change = { .has = record->len > record->key_len };
-	int rc = env_get(txn, store->rows, k, &old);
-
-	if (rc != 0 && rc != MDB_NOTFOUND)
-		return rc;
-	change.had = rc == 0;
-	if (!change.had && !change.has)
-		return 0;
-	if (!change.has)
-		new = BYTES_NONE;
-	if (change.had)
-		change.minus = buckets_digest(store, record->k, old);
-	if (change.has)
-		change.plus = buckets_digest(store, record->k, new);
-	rc = rows_apply_index(store, txn, record->k, old, new);
-	if (rc == 0)
-		rc = rows_apply_removed(store, txn, record->k, old, new);
-	if (rc == 0)
-		rc = buckets_change(store, txn, record->k, &change, root);
-	if (rc == 0 && change.had != change.has)
-		rc = change.has ? env_put(txn, store->owners, key, k)
-				: env_delete(txn, store->owners, key);
-	if (rc == 0) /* last: `old` points into the page */
-		rc = change.has ? env_put(txn, store->rows, k, new)
-				: env_delete(txn, store->rows, k);
-	return rc;
 }

@@ -214,7 +214,7 @@ store_next_dot(struct store *store, struct dot *ret_dot)
 	if (store->reserve == store->reserved &&
 	    store->next_seq + ACTOR_BLOCK / 2 > store->reserved) {
 		store->reserve = store->reserved + ACTOR_BLOCK;
-		pthread_cond_signal(&store->wake);
+		writer_nudge(store);
 	}
 	pthread_mutex_unlock(&store->lock);
 	return rc;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The writer thread: takes what is pending, commits it in one transaction, tells who
  * waits. While one commit syncs the next group gathers, so a group is as large as the
- * disk is slow. After a failure everything is pending again, and the next attempt comes
- * in a second. */
+ * disk is slow; what nobody waits for gathers a moment longer. After a failure everything
+ * is pending again, and the next attempt comes in a second. */
 #include "config.h"
 
 #include <assert.h>
@@ -16,19 +16,19 @@
 #include "store/private.h"
 
 enum {
-	WRITER_ROWS_MAX = 1024, /* of one transaction: bounds what an attempt repeats */
-	WRITER_BYTES_MAX = 4 * 1024 * 1024,
 	WRITER_RETRY_MS = 1000,
+	WRITER_GATHER_MS = 5,
 };
 
 /* One transaction's work. */
 struct batch {
 	struct pending *rows[WRITER_ROWS_MAX];
 	int n_rows;
-	struct recent changes[WRITER_ROWS_MAX]; /* by how much each row moved the root */
-	struct pending_meta *metas;		/* copies */
-	struct root root;			/* as it is afterwards */
-	uint64_t reserve;			/* the numbers reserved in it */
+	const struct record *records[WRITER_ROWS_MAX]; /* theirs, ascending by K */
+	struct store_digest moved[WRITER_ROWS_MAX];    /* by how much each the root */
+	struct pending_meta *metas;		       /* copies */
+	struct root root;			       /* as it is afterwards */
+	uint64_t reserve;			       /* the numbers reserved in it */
 };
 
 /* With `lock` held. */
@@ -38,6 +38,8 @@ batch_take(struct store *store, struct batch *b)
 	struct pending_meta *m;
 
 	b->n_rows = pending_take(store, b->rows, WRITER_ROWS_MAX, WRITER_BYTES_MAX);
+	for (int i = 0; i < b->n_rows; i++)
+		b->records[i] = b->rows[i]->flying;
 	b->metas = NULL;
 	DL_FOREACH (store->metas, m) {
 		struct pending_meta *copy = mem_dup(m, sizeof(*m));
@@ -61,20 +63,10 @@ batch_fini(struct batch *b)
 }
 
 static int
-batch_write_rows(struct store *store, MDB_txn *txn, struct batch *b)
+batch_by_k(const void *a, const void *b)
 {
-	int rc = 0;
-
-	for (int i = 0; i < b->n_rows && rc == 0; i++) {
-		const struct store_digest before = b->root.digest;
-		struct recent *change = &b->changes[i];
-
-		rc = rows_apply(store, txn, b->rows[i]->flying, &b->root);
-		change->stamp = b->rows[i]->flying->stamp;
-		change->moved.sum = u128_sub(b->root.digest.sum, before.sum);
-		change->moved.count = b->root.digest.count - before.count;
-	}
-	return rc;
+	return memcmp((*(const struct record *const *)a)->k,
+		      (*(const struct record *const *)b)->k, STORE_K_BYTES);
 }
 
 /* May run more than once, each time in a fresh transaction. */
@@ -91,7 +83,7 @@ batch_write(struct store *store, MDB_txn *txn, void *arg)
 	b->reserve = store->reserve;
 	reserved = store->reserved;
 	pthread_mutex_unlock(&store->lock);
-	rc = batch_write_rows(store, txn, b);
+	rc = rows_apply(store, txn, b->records, b->n_rows, &b->root, b->moved);
 	DL_FOREACH (b->metas, m) {
 		struct bytes name = bytes_text(m->name);
 
@@ -116,9 +108,13 @@ batch_done(struct store *store, struct batch *b)
 	struct pending_meta *copy, *m, *next;
 	ms_t now = clock_wall_ms();
 
+	for (int i = 0; i < b->n_rows; i++) {
+		struct recent change = { .stamp = b->records[i]->stamp,
+					 .moved = b->moved[i] };
+
+		recents_note(&store->recents, now, &change);
+	}
 	pending_done(store, b->rows, b->n_rows);
-	for (int i = 0; i < b->n_rows; i++)
-		recents_note(&store->recents, now, &b->changes[i]);
 	DL_FOREACH (b->metas, copy) {
 		DL_FOREACH_SAFE (store->metas, m, next) {
 			if (strcmp(m->name, copy->name) != 0)
@@ -145,6 +141,7 @@ writer_commit(struct store *store, struct batch *b)
 
 	batch_take(store, b);
 	pthread_mutex_unlock(&store->lock);
+	qsort(b->records, (size_t)b->n_rows, sizeof(b->records[0]), batch_by_k);
 	pthread_mutex_lock(&store->write_lock);
 	rc = env_write(store, batch_write, b);
 	pthread_mutex_lock(&store->lock);
@@ -155,6 +152,8 @@ writer_commit(struct store *store, struct batch *b)
 	store->error = rc;
 	pthread_mutex_unlock(&store->lock);
 	pthread_mutex_unlock(&store->write_lock);
+	if (rc == 0)
+		pending_free(b->rows, b->n_rows);
 	batch_fini(b);
 	if (rc != before && rc == 0)
 		store_report(store, 0, "changes are being written to %s again",
@@ -204,6 +203,33 @@ writer_wait(struct store *store, ms_t until)
 	pthread_cond_timedwait(&store->wake, &store->lock, &ts);
 }
 
+/* Is there no use in waiting for more? */
+static bool
+writer_is_urgent(const struct store *store)
+{
+	return store->waiters != NULL || store->is_stopping ||
+	       store->reserve != store->reserved || store->n_dirty >= WRITER_ROWS_MAX ||
+	       store->pending_bytes >= WRITER_BYTES_MAX;
+}
+
+static void
+writer_gather(struct store *store)
+{
+	ms_t until = clock_mono_ms() + WRITER_GATHER_MS;
+
+	store->is_gathering = true;
+	while (!writer_is_urgent(store) && clock_mono_ms() < until)
+		writer_wait(store, until);
+	store->is_gathering = false;
+}
+
+void
+writer_nudge(struct store *store)
+{
+	if (!store->is_gathering || writer_is_urgent(store))
+		pthread_cond_signal(&store->wake);
+}
+
 static void *
 writer_run(void *arg)
 {
@@ -221,8 +247,10 @@ writer_run(void *arg)
 			writer_wait(store, retry_at);
 			continue;
 		}
-		if (has_work)
+		if (has_work) {
+			writer_gather(store);
 			rc = writer_commit(store, b);
+		}
 		if (rc != 0)
 			retry_at = clock_mono_ms() + WRITER_RETRY_MS;
 		writer_answer(store, rc);

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "crdt/stamp.h"
 #include "daemon/work.h"
 #include "table/dump.h"
 
@@ -16,6 +15,7 @@ enum { DUMP_PAGE_ROWS = 1024 };
 
 struct dump {
 	struct daemon *d;
+	uint64_t horizon;
 	struct dump_pass pass;
 	uint8_t from[STORE_K_BYTES];
 	bool is_begun;
@@ -35,6 +35,7 @@ dump_open(struct daemon *d, const struct query_headers *params, struct bytes bod
 	(void)params;
 	dump = mem_calloc(1, sizeof(*dump));
 	dump->d = d;
+	dump->horizon = rows_horizon(d->rows);
 	*ret_job = dump;
 	return 200;
 }
@@ -44,15 +45,14 @@ dump_head(struct dump *dump, struct buf *out)
 {
 	const struct store_constants *constants = store_constants(dump->d->store);
 	struct store_digest root = store_root(dump->d->store);
-	ms_t now = clock_wall_ms();
 	struct dump_head head = {
 		.cluster = constants->cluster,
-		.horizon_ms = stamp_horizon(now, constants->retention_ms),
+		.horizon_ms = dump->horizon,
 		.rows = root.count,
 		.root = root.sum,
 	};
 
-	dump_put_head(&head, now, out);
+	dump_put_head(&head, clock_wall_ms(), out);
 	dump->is_begun = true;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "daemon/rows.h"
 #include "daemon/work.h"
 #include "ident/audit.h"
 #include "table/dump.h"
@@ -180,46 +181,33 @@ load_answer(struct load *load, struct buf *out)
 	json_decref(json);
 }
 
-struct load_synced {
-	struct load *load;
-	int rc;
-};
-
-static void
-load_on_synced(void *arg)
-{
-	struct load_synced *synced = arg;
-	struct work *work = synced->load->work;
-	char why[128];
-	int rc = synced->rc;
-
-	free(synced);
-	snprintf(why, sizeof(why), "the rows cannot be written to the disk: %s",
-		 error_text(rc));
-	work_landed(work, rc, why);
-}
-
-/* On the store's writer thread. */
 static void
 load_on_durable(void *arg, int rc)
 {
-	struct load_synced *synced = arg;
+	struct load *load = arg;
+	char why[128];
 
-	synced->rc = rc;
-	loop_post(synced->load->d->loop, load_on_synced, synced);
+	snprintf(why, sizeof(why), "the rows cannot be written to the disk: %s",
+		 error_text(rc));
+	work_landed(load->work, rc, why);
 }
 
 static void
 load_merge(struct load *load, struct load_line *line, struct buf *changed)
 {
 	enum rows_import_end end = ROWS_IMPORT_UNCHANGED;
+	struct errmsg why = { "" };
 
 	if (!line->is_held)
 		line->rc = rows_import(load->d->rows, &line->key, &line->row, changed,
 				       &end);
+	if (line->rc == -OCF_EUNKNOWN)
+		audit_why(&line->key, line->rc, &why);
+	else if (line->rc != 0)
+		error_set(&why, line->rc, "it could not be merged: %s",
+			  error_text(line->rc));
 	if (line->rc != 0) {
-		line->why = mem_printf("it could not be merged: %s",
-				       error_text(line->rc));
+		line->why = mem_strdup(why.text);
 		return;
 	}
 	load->new += end == ROWS_IMPORT_NEW;
@@ -232,7 +220,6 @@ load_land(void *job, struct work *w, struct buf *out)
 {
 	struct load *load = job;
 	struct buf changed = BUF_INIT;
-	struct load_synced *synced;
 	bool is_over = false;
 
 	load->work = w;
@@ -248,9 +235,7 @@ load_land(void *job, struct work *w, struct buf *out)
 	load_answer(load, out);
 	if (load->new == 0)
 		return true;
-	synced = mem_alloc(sizeof(*synced));
-	*synced = (struct load_synced){ .load = load };
-	store_sync(load->d->store, load_on_durable, synced);
+	rows_when_durable(load->d->rows, load_on_durable, load);
 	return false;
 }
 

@@ -105,8 +105,6 @@ checker_key_for(struct checker *c, const struct row_key *key, const struct row *
 
 	switch (key->kind) {
 	case ROW_NODE:
-		if (visible == NULL)
-			return -OCF_ESIGNATURE;
 		return checker_node_key(c, &key->owner, visible->value, ret_pub);
 	case ROW_WORKER:
 		return checker_find(c, &key->owner, ret_pub);
@@ -122,8 +120,10 @@ int
 checker_check(struct checker *c, const struct row_key *key, const struct row *row)
 {
 	uint8_t pub[KEY_PUBLIC_BYTES];
-	int rc = checker_key_for(c, key, row, pub);
+	int rc = row_check(key, row);
 
+	if (rc == 0)
+		rc = checker_key_for(c, key, row, pub);
 	for (int i = 0; i < row->len && rc == 0; i++) {
 		const struct version *version = &row->versions[i];
 		struct buf text = BUF_INIT;

@@ -26,7 +26,9 @@ struct node {
 	struct id id;
 	bool has_row;
 	struct table_node row; /* zeros without one */
+	uint64_t stamp;	       /* the row's highest; 0 without one */
 	enum catalog_state verdict;
+	bool is_over; /* its lease, as of the last catalog_expire() */
 	bool is_banned;
 	bool is_forgotten;
 	struct worker *workers; /* by number */
@@ -58,12 +60,13 @@ struct service {
 };
 
 struct catalog {
+	uint64_t expired; /* leases at or before it are over */
 	struct node *nodes;
 	struct service *services;
 };
 
 enum catalog_state node_state(const struct node *n);
-/* Its rows count for something: held, not left, not forgotten, not banned. */
+/* Its rows count for something: held, not left, not over, not forgotten, not banned. */
 bool node_is_visible(const struct node *n);
 /* And it is not dead or unreachable: it is in the counts that people see. */
 bool node_is_live(const struct node *n);

@@ -77,11 +77,11 @@ member_free(struct member *m)
 
 /* A row of one version, signed with `key`. */
 static struct row
-row_signed(const struct cluster *c, const struct row_key *key, struct bytes value,
-	   const struct key *signer)
+row_signed(const struct cluster *c, const struct row_key *key, uint64_t actor,
+	   struct bytes value, const struct key *signer)
 {
 	const struct row none = ROW_INIT;
-	const struct dot dot = { .actor = 7, .seq = 1 };
+	const struct dot dot = { .actor = actor, .seq = 1 };
 	uint8_t signature[ROW_SIGNATURE_BYTES];
 	struct buf text = BUF_INIT;
 	struct version v;
@@ -112,9 +112,26 @@ judge(struct cluster *c, const struct id *owner, enum row_kind kind, const char 
       struct bytes value, const struct key *signer)
 {
 	struct row_key key = key_of(owner, kind, name);
-	struct row row = row_signed(c, &key, value, signer);
+	struct row row = row_signed(c, &key, 7, value, signer);
 	int rc = checker_check(c->checker, &key, &row);
 
+	row_fini(&row);
+	return rc;
+}
+
+/* A node does not remove its row: a state that holds such a version beside a good one, both
+ * signed by the owner itself, is none. */
+static int
+judge_half_removed(struct cluster *c, const struct member *m)
+{
+	struct row_key key = key_of(&m->id, ROW_NODE, "");
+	struct row row = row_signed(c, &key, 7, buf_bytes(&m->cert), m->key);
+	struct row removed = row_signed(c, &key, 8, BYTES_NONE, m->key);
+	int rc;
+
+	row.versions[row.len] = removed.versions[0];
+	row.len++;
+	rc = checker_check(c->checker, &key, &row);
 	row_fini(&row);
 	return rc;
 }
@@ -128,6 +145,7 @@ test_node_rows(void)
 
 	cluster_start(&c);
 	CU_ASSERT(judge(&c, &a.id, ROW_NODE, "", buf_bytes(&a.cert), a.key) == 0);
+	CU_ASSERT(judge_half_removed(&c, &a) == -OCF_ESIGNATURE);
 	/* Another's certificate, another's signature, none of this cluster, none at all. */
 	CU_ASSERT(judge(&c, &b.id, ROW_NODE, "", buf_bytes(&a.cert), b.key) ==
 		  -OCF_ESIGNATURE);
@@ -229,9 +247,9 @@ test_audit(void)
 	struct member a = member_new(&c), b = member_new(&c);
 	struct row_key node_key = key_of(&a.id, ROW_NODE, "");
 	struct row_key key = key_of(&a.id, ROW_WORKER, "3");
-	struct row node_row = row_signed(&c, &node_key, buf_bytes(&a.cert), a.key);
-	struct row good = row_signed(&c, &key, bytes_text("w"), a.key);
-	struct row bad = row_signed(&c, &key, bytes_text("w"), b.key);
+	struct row node_row = row_signed(&c, &node_key, 7, buf_bytes(&a.cert), a.key);
+	struct row good = row_signed(&c, &key, 7, bytes_text("w"), a.key);
+	struct row bad = row_signed(&c, &key, 7, bytes_text("w"), b.key);
 	struct seen seen = { .asked = 0 };
 	struct audit audit = {
 		.rows_per_node = 16, .get = seen_get, .bad = seen_bad, .arg = &seen

@@ -1,0 +1,711 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "crdt/owner.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "crdt/stamp.h"
+
+/* An actor in the contexts of a row, other than its versions' own: covered up to `dot.seq`
+ * since `stamp` at the latest. */
+struct cover {
+	struct dot dot;
+	uint64_t stamp;
+};
+
+/* A row under our id: what the table holds, and what we say. */
+struct own {
+	struct row_key key;
+	struct row held;
+	struct buf value; /* claimed */
+	bool is_claimed;
+	bool is_released; /* by UNCLAIM: not of a former life any more */
+	bool is_forced;	  /* to be written whatever it says: under a new actor */
+	bool is_failed;	  /* waits for the next try */
+	bool is_dirty;	  /* on the list */
+	struct cover *covers;
+	int covers_len;
+	struct own *prev, *next; /* of the list */
+	UT_hash_handle hh;
+};
+
+struct owner {
+	struct owner_config config; /* `actors` is owned */
+	struct rng rng;
+	struct stamp_clock stamps;
+	struct own *rows;  /* by key */
+	struct own *dirty; /* to be looked at; the node row first */
+	struct own *node;
+	uint64_t next_seq;
+	uint64_t renewals;
+
+	struct own *writing; /* its WRITE is with the driver, */
+	struct row seen;     /* with this */
+	struct bytes value;  /* and this */
+	bool is_renewing;    /* RENEW is with the driver */
+	bool is_renew_due, is_renew_failed;
+	bool is_restamping; /* the renewal is for stamps of a clock that was wrong */
+	char why[OWNER_WHY_SIZE];
+
+	struct dot node_dot; /* of our latest node row in this life; seq 0: none */
+	ms_t refresh_at;
+	ms_t retry_at; /* when something failed; else 0 */
+	bool is_settled, is_clock_wrong;
+
+	bool is_cloned, is_clone_told;
+	struct row_key clone_key;
+	struct row clone_row;
+
+	ms_t wall;
+	uint64_t horizon;
+};
+
+/* ---- rows ---- */
+
+static struct own *
+own_find(const struct owner *o, const struct row_key *key)
+{
+	struct own *r;
+
+	HASH_FIND(hh, o->rows, key, sizeof(*key), r);
+	return r;
+}
+
+static struct own *
+own_get(struct owner *o, const struct row_key *key)
+{
+	struct own *r = own_find(o, key);
+
+	if (r != NULL)
+		return r;
+	r = mem_calloc(1, sizeof(*r));
+	r->key = *key;
+	HASH_ADD(hh, o->rows, key, sizeof(r->key), r);
+	if (key->kind == ROW_NODE)
+		o->node = r;
+	return r;
+}
+
+static void
+own_clean(struct owner *o, struct own *r)
+{
+	if (r->is_dirty)
+		DL_DELETE(o->dirty, r);
+	r->is_dirty = false;
+}
+
+static void
+own_free(struct owner *o, struct own *r)
+{
+	own_clean(o, r);
+	HASH_DEL(o->rows, r);
+	if (o->node == r)
+		o->node = NULL;
+	row_fini(&r->held);
+	buf_fini(&r->value);
+	free(r->covers);
+	free(r);
+}
+
+/* It is to be looked at. The node row goes first: without it nobody can check the others. */
+static void
+own_touch(struct owner *o, struct own *r)
+{
+	if (r->is_dirty)
+		return;
+	r->is_dirty = true;
+	if (r->key.kind == ROW_NODE)
+		DL_PREPEND(o->dirty, r);
+	else
+		DL_APPEND(o->dirty, r);
+}
+
+static void
+owner_touch_all(struct owner *o)
+{
+	struct own *r, *next;
+
+	HASH_ITER (hh, o->rows, r, next)
+		own_touch(o, r);
+}
+
+/* Since when is this context entry covered? As known before, else no later than the newest
+ * version that says so. */
+static void
+own_add_cover(struct own *r, const struct cover *old, int old_len, struct dot dot,
+	      uint64_t stamp)
+{
+	struct cover *c = r->covers;
+
+	while (c < r->covers + r->covers_len && c->dot.actor != dot.actor)
+		c++;
+	if (c == r->covers + r->covers_len) {
+		r->covers = mem_realloc(r->covers, (size_t)r->covers_len + 1,
+					sizeof(r->covers[0]));
+		c = &r->covers[r->covers_len++];
+		*c = (struct cover){ dot, stamp };
+	} else if (c->dot.seq < dot.seq || (c->dot.seq == dot.seq && c->stamp < stamp)) {
+		*c = (struct cover){ dot, stamp };
+	}
+	for (int i = 0; i < old_len; i++)
+		if (old[i].dot.actor == c->dot.actor && old[i].dot.seq == c->dot.seq &&
+		    old[i].stamp < c->stamp)
+			c->stamp = old[i].stamp;
+}
+
+static void
+own_hold(struct own *r, const struct row *row)
+{
+	struct cover *old = r->covers;
+	int old_len = r->covers_len;
+
+	row_fini(&r->held);
+	if (row != NULL)
+		row_copy(row, &r->held);
+	r->covers = NULL;
+	r->covers_len = 0;
+	for (int i = 0; i < r->held.len; i++) {
+		const struct version *v = &r->held.versions[i];
+
+		for (int j = 0; j < v->context_len; j++)
+			if (v->context[j].actor != v->dot.actor)
+				own_add_cover(r, old, old_len, v->context[j], v->stamp);
+	}
+	free(old);
+}
+
+static bool
+own_is_live(const struct own *r)
+{
+	return row_visible(&r->held) != NULL;
+}
+
+/* ---- what is to be written ---- */
+
+/* The held state is one version, and says this. */
+static bool
+own_says(const struct own *r, struct bytes value)
+{
+	const struct version *v = row_visible(&r->held);
+
+	return v != NULL && r->held.len == 1 && bytes_equal(v->value, value);
+}
+
+static bool
+own_wants_node(const struct owner *o, const struct own *r)
+{
+	const struct dot *dot = &r->held.versions[0].dot;
+
+	if (!r->is_claimed)
+		return false;
+	return r->is_forced || o->node_dot.seq == 0 || o->wall >= o->refresh_at ||
+	       !own_says(r, buf_bytes(&r->value)) || dot->actor != o->node_dot.actor ||
+	       dot->seq != o->node_dot.seq;
+}
+
+/* Is a version to be written, and with which value? NULL: a remove. */
+static bool
+own_wants(const struct owner *o, const struct own *r, struct bytes *value,
+	  const struct bytes **ret_value)
+{
+	const struct version *v = row_visible(&r->held);
+
+	if (r->is_claimed) {
+		*value = buf_bytes(&r->value);
+		*ret_value = value;
+		return r->key.kind == ROW_NODE ? own_wants_node(o, r)
+					       : r->is_forced || !own_says(r, *value);
+	}
+	*ret_value = NULL;
+	if (r->key.kind == ROW_NODE || r->held.len == 0)
+		return false;
+	if (v == NULL)
+		return r->is_forced;
+	if (r->is_released || o->is_settled)
+		return true;
+	/* Of a former life, and perhaps claimed yet. */
+	*value = v->value;
+	*ret_value = value;
+	return r->is_forced;
+}
+
+/* ---- contexts ---- */
+
+static bool
+seen_has_dot_of(const struct row *seen, uint64_t actor)
+{
+	for (int i = 0; i < seen->len; i++)
+		if (seen->versions[i].dot.actor == actor)
+			return true;
+	return false;
+}
+
+static void
+seen_forget(struct row *seen, uint64_t actor)
+{
+	for (int i = 0; i < seen->len; i++) {
+		struct version *v = &seen->versions[i];
+		int kept = 0;
+
+		for (int j = 0; j < v->context_len; j++)
+			if (v->context[j].actor != actor)
+				v->context[kept++] = v->context[j];
+		v->context_len = (uint8_t)kept;
+	}
+}
+
+/* How many actors the next version's context names. */
+static int
+seen_actors(const struct row *seen)
+{
+	uint64_t actors[ROW_VERSIONS_MAX * (ROW_CONTEXT_MAX + 1)];
+	int n = 0;
+
+	for (int i = 0; i < seen->len; i++) {
+		const struct version *v = &seen->versions[i];
+
+		for (int j = -1; j < v->context_len; j++) {
+			uint64_t actor = j < 0 ? v->dot.actor : v->context[j].actor;
+			int k = 0;
+
+			while (k < n && actors[k] != actor)
+				k++;
+			if (k == n)
+				actors[n++] = actor;
+		}
+	}
+	return n;
+}
+
+static uint64_t
+owner_actor(const struct owner *o)
+{
+	return o->config.actors[o->config.actors_len - 1];
+}
+
+/* What the next version is to cover: all that is held, less the actors that were covered
+ * before the horizon, which nobody can bring back any more; and when there are still too
+ * many, less those that were covered first: should one of them return, it is covered
+ * again. */
+static void
+own_put_seen(const struct owner *o, const struct own *r, struct row *ret_seen)
+{
+	row_copy(&r->held, ret_seen);
+	for (;;) {
+		bool is_full = seen_actors(ret_seen) > ROW_CONTEXT_MAX;
+		const struct cover *oldest = NULL;
+
+		for (int i = 0; i < r->covers_len; i++) {
+			const struct cover *c = &r->covers[i];
+
+			if (c->dot.actor == owner_actor(o) ||
+			    seen_has_dot_of(ret_seen, c->dot.actor))
+				continue;
+			if (c->stamp <= o->horizon)
+				seen_forget(ret_seen, c->dot.actor);
+			else if (row_seen(ret_seen, c->dot.actor) != 0 &&
+				 (oldest == NULL || c->stamp < oldest->stamp))
+				oldest = c;
+		}
+		if (!is_full || oldest == NULL)
+			return;
+		if (seen_actors(ret_seen) > ROW_CONTEXT_MAX)
+			seen_forget(ret_seen, oldest->dot.actor);
+	}
+}
+
+/* ---- whose numbering it is ---- */
+
+static void
+owner_renew(struct owner *o, const char *why)
+{
+	if (o->is_renew_due || o->is_renewing)
+		return;
+	o->is_renew_due = true;
+	snprintf(o->why, sizeof(o->why), "%s", why);
+}
+
+static bool
+owner_had(const struct owner *o, uint64_t actor)
+{
+	for (int i = 0; i < o->config.actors_len; i++)
+		if (o->config.actors[i] == actor)
+			return true;
+	return false;
+}
+
+/* A version by an actor that we never were. A clock that is further ahead than clocks may
+ * be is none that runs now: its rows go nowhere. */
+static bool
+owner_is_foreign(const struct owner *o, const struct version *v)
+{
+	return !owner_had(o, v->dot.actor) && v->stamp > (uint64_t)o->config.started_ms &&
+	       (int64_t)v->stamp <= o->wall + OWNER_AHEAD_MS;
+}
+
+static void
+owner_clone(struct owner *o, const struct row_key *key, const struct row *row)
+{
+	if (o->is_cloned)
+		return;
+	o->is_cloned = true;
+	o->clone_key = *key;
+	row_copy(row, &o->clone_row);
+}
+
+static void
+owner_check_numbers(struct owner *o, const struct row *row)
+{
+	if (row_seen(row, owner_actor(o)) >= o->next_seq)
+		owner_renew(o,
+			    "the table holds later writes of this node than its store: "
+			    "an older copy of it was put back, or runs elsewhere too");
+}
+
+static void
+owner_heard(struct owner *o, const struct row_key *key, const struct row *row)
+{
+	uint64_t actor = owner_actor(o);
+	const struct own *r = own_find(o, key);
+
+	owner_check_numbers(o, row);
+	for (int i = 0; i < row->len; i++) {
+		const struct version *v = &row->versions[i];
+
+		if (owner_is_foreign(o, v)) {
+			owner_clone(o, key, row);
+			return;
+		}
+		for (int j = 0; r != NULL && j < r->held.len; j++) {
+			const struct version *mine = &r->held.versions[j];
+
+			if (v->dot.actor == actor && mine->dot.actor == actor &&
+			    v->dot.seq == mine->dot.seq &&
+			    memcmp(v->hash, mine->hash, ROW_HASH_BYTES) != 0)
+				owner_renew(o, "the table holds another write of this "
+					       "node under the same number: an older "
+					       "copy of its store was put back, or runs "
+					       "elsewhere too");
+		}
+	}
+}
+
+static void
+owner_renewed(struct owner *o, const struct owner_event *e)
+{
+	struct own *r, *next;
+	int n = o->config.actors_len;
+
+	assert(o->is_renewing);
+	o->is_renewing = false;
+	if (e->rc < 0) {
+		o->is_renew_failed = true;
+		o->retry_at = o->wall + OWNER_RETRY_MS;
+		return;
+	}
+	o->config.actors = mem_realloc((uint64_t *)o->config.actors, (size_t)n + 1,
+				       sizeof(o->config.actors[0]));
+	((uint64_t *)o->config.actors)[n] = e->dot.actor;
+	o->config.actors_len = n + 1;
+	o->next_seq = e->dot.seq;
+	o->renewals++;
+	if (o->is_restamping)
+		o->stamps.last = 0;
+	HASH_ITER (hh, o->rows, r, next) {
+		r->is_forced = r->is_claimed || own_is_live(r) || o->is_restamping;
+		own_touch(o, r);
+	}
+	o->is_renew_due = o->is_restamping = false;
+	o->why[0] = '\0';
+}
+
+/* Stamps that lead the clock by so much are of a clock that was wrong. */
+static void
+owner_check_clock(struct owner *o)
+{
+	if (o->is_clock_wrong || o->is_renew_due || o->is_renewing ||
+	    o->stamps.last <= (uint64_t)(o->wall + OWNER_AHEAD_MS))
+		return;
+	o->is_restamping = true;
+	owner_renew(o, "this node's clock was ahead and is right now");
+}
+
+/* ---- events ---- */
+
+static void
+owner_set_refresh(struct owner *o, uint64_t stamp)
+{
+	ms_t half = o->config.retention_ms / 2;
+	ms_t tenth = half / 10 > 0 ? half / 10 : 1;
+
+	o->refresh_at = (ms_t)stamp + half - tenth +
+			(ms_t)rng_below(&o->rng, 2 * (uint64_t)tenth);
+}
+
+static void
+owner_held(struct owner *o, const struct row_key *key, const struct row *row)
+{
+	struct own *r = own_get(o, key);
+
+	own_hold(r, row);
+	own_touch(o, r);
+}
+
+static void
+owner_written(struct owner *o, const struct owner_event *e)
+{
+	struct own *r = o->writing;
+
+	assert(r != NULL);
+	o->writing = NULL;
+	row_fini(&o->seen);
+	if (e->rc < 0) {
+		r->is_failed = true;
+		o->retry_at = o->wall + OWNER_RETRY_MS;
+		return;
+	}
+	r->is_forced = false;
+	if (e->dot.seq >= o->next_seq)
+		o->next_seq = e->dot.seq + 1;
+	if (r->key.kind == ROW_NODE) {
+		o->node_dot = e->dot;
+		owner_set_refresh(o, row_stamp(e->row));
+	}
+	own_hold(r, e->row);
+	own_touch(o, r);
+}
+
+static void
+owner_claim(struct owner *o, const struct row_key *key, struct bytes value)
+{
+	struct own *r = own_get(o, key);
+
+	buf_clear(&r->value);
+	buf_put_bytes(&r->value, value);
+	r->is_claimed = true;
+	own_touch(o, r);
+}
+
+static void
+owner_unclaim(struct owner *o, const struct row_key *key)
+{
+	struct own *r = own_get(o, key);
+
+	r->is_claimed = false;
+	r->is_released = true;
+	own_touch(o, r);
+}
+
+/* What failed is tried again; also when the clock was set back meanwhile. */
+static void
+owner_retry(struct owner *o)
+{
+	struct own *r, *next;
+
+	if (o->retry_at == 0 ||
+	    (o->wall < o->retry_at && o->wall >= o->retry_at - OWNER_RETRY_MS))
+		return;
+	o->retry_at = 0;
+	o->is_renew_failed = false;
+	HASH_ITER (hh, o->rows, r, next) {
+		if (!r->is_failed)
+			continue;
+		r->is_failed = false;
+		own_touch(o, r);
+	}
+}
+
+static void
+owner_event_row(struct owner *o, const struct owner_event *e)
+{
+	if (!id_equal(&e->key->owner, &o->config.self) ||
+	    (e->key->kind != ROW_NODE && e->key->kind != ROW_WORKER))
+		return;
+	switch (e->type) {
+	case OWNER_EVENT_LOADED:
+		owner_check_numbers(o, e->row);
+		owner_held(o, e->key, e->row);
+		stamp_seen(&o->stamps, row_stamp(e->row));
+		break;
+	case OWNER_EVENT_HEARD:
+		owner_heard(o, e->key, e->row);
+		break;
+	case OWNER_EVENT_HELD:
+		owner_held(o, e->key, e->row);
+		break;
+	case OWNER_EVENT_CLAIM:
+		owner_claim(o, e->key, e->value);
+		break;
+	default:
+		owner_unclaim(o, e->key);
+		break;
+	}
+}
+
+void
+owner_step(struct owner *o, const struct owner_event *e)
+{
+	o->wall = e->wall_ms;
+	o->horizon = e->horizon;
+	owner_retry(o);
+	switch (e->type) {
+	case OWNER_EVENT_TICK:
+		break;
+	case OWNER_EVENT_LOADED:
+	case OWNER_EVENT_HEARD:
+	case OWNER_EVENT_HELD:
+	case OWNER_EVENT_CLAIM:
+	case OWNER_EVENT_UNCLAIM:
+		owner_event_row(o, e);
+		break;
+	case OWNER_EVENT_SETTLED:
+		o->is_settled = true;
+		owner_touch_all(o);
+		break;
+	case OWNER_EVENT_WRITTEN:
+		owner_written(o, e);
+		break;
+	case OWNER_EVENT_RENEWED:
+		owner_renewed(o, e);
+		break;
+	case OWNER_EVENT_CLOCK:
+		o->is_clock_wrong = !e->is_ok;
+		owner_touch_all(o);
+		break;
+	}
+	owner_check_clock(o);
+	if (o->node != NULL && o->wall >= o->refresh_at)
+		own_touch(o, o->node);
+}
+
+/* ---- actions ---- */
+
+static bool
+owner_next_write(struct owner *o, struct owner_action *ret_action)
+{
+	while (o->dirty != NULL) {
+		struct own *r = o->dirty;
+		const struct bytes *says;
+
+		own_clean(o, r);
+		if (r->is_failed)
+			continue;
+		if (!own_wants(o, r, &o->value, &says)) {
+			if (!r->is_claimed && r->held.len == 0)
+				own_free(o, r);
+			continue;
+		}
+		own_put_seen(o, r, &o->seen);
+		o->writing = r;
+		*ret_action = (struct owner_action){
+			.type = OWNER_ACTION_WRITE,
+			.key = &r->key,
+			.seen = &o->seen,
+			.stamp = stamp_next(&o->stamps, o->wall),
+			.value = says,
+		};
+		return true;
+	}
+	return false;
+}
+
+bool
+owner_next(struct owner *o, struct owner_action *ret_action)
+{
+	assert(o->writing == NULL && !o->is_renewing);
+	if (o->is_cloned) {
+		if (o->is_clone_told)
+			return false;
+		o->is_clone_told = true;
+		*ret_action = (struct owner_action){ .type = OWNER_ACTION_CLONE,
+						     .key = &o->clone_key,
+						     .row = &o->clone_row };
+		return true;
+	}
+	if (o->is_clock_wrong || o->is_renew_failed)
+		return false;
+	if (o->is_renew_due) {
+		o->is_renewing = true;
+		*ret_action = (struct owner_action){ .type = OWNER_ACTION_RENEW,
+						     .why = o->why };
+		return true;
+	}
+	return owner_next_write(o, ret_action);
+}
+
+ms_t
+owner_due(const struct owner *o)
+{
+	ms_t due = o->retry_at != 0 ? o->retry_at : INT64_MAX;
+
+	if (o->node != NULL && o->node->is_claimed && o->node_dot.seq != 0 &&
+	    o->refresh_at < due)
+		due = o->refresh_at;
+	return o->is_cloned ? INT64_MAX : due;
+}
+
+bool
+owner_has(const struct owner *o, const struct row_key *key)
+{
+	const struct own *r = own_find(o, key);
+
+	return r != NULL && (r->is_claimed || own_is_live(r));
+}
+
+const char *
+owner_why_silent(const struct owner *o)
+{
+	if (o->is_cloned)
+		return "another machine runs with this identity";
+	if (o->is_clock_wrong)
+		return "this machine's clock disagrees with those of most nodes it is "
+		       "linked to";
+	return o->is_renew_failed ? o->why : "";
+}
+
+uint64_t
+owner_renewals(const struct owner *o)
+{
+	return o->renewals;
+}
+
+/* ---- life ---- */
+
+struct owner *
+owner_new(const struct owner_config *config)
+{
+	struct owner *o = mem_calloc(1, sizeof(*o));
+
+	assert(config->actors_len > 0);
+	o->config = *config;
+	o->config.actors = mem_dup(config->actors, (size_t)config->actors_len *
+							   sizeof(config->actors[0]));
+	o->next_seq = config->next_seq;
+	o->wall = config->started_ms;
+	rng_init(&o->rng, config->seed);
+	return o;
+}
+
+void
+owner_free(struct owner *o)
+{
+	struct own *r, *next;
+
+	if (o == NULL)
+		return;
+	HASH_ITER (hh, o->rows, r, next)
+		own_free(o, r);
+	row_fini(&o->seen);
+	row_fini(&o->clone_row);
+	free((uint64_t *)o->config.actors);
+	free(o);
+}
