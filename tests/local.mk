@@ -20,6 +20,7 @@ dist_check_SCRIPTS += \
 	%D%/lint/layers.sh \
 	%D%/lint/manuals.sh \
 	%D%/lint/style.sh \
+	%D%/system/backup.sh \
 	%D%/system/by-hand.sh \
 	%D%/system/bus.sh \
 	%D%/system/clocks.sh \
@@ -33,6 +34,8 @@ dist_check_SCRIPTS += \
 	%D%/system/death-worker.sh \
 	%D%/system/disk.sh \
 	%D%/system/drain.sh \
+	%D%/system/dump.sh \
+	%D%/system/examples.sh \
 	%D%/system/http.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \

@@ -49,8 +49,9 @@ struct load {
 	bool is_strict; /* stop at the first line that is refused */
 	struct id cluster;
 	/* Merge the lines in their order and say what became of each; all of them are
-	 * LOAD_TAKEN before. When `is_strict`, none behind one that is refused is merged. Returns 0,
-	 * or a negative code: with the reason, or without one if it was said already. */
+	 * LOAD_TAKEN before. When `is_strict`, none behind one that is refused is merged.
+	 * Returns 0, or a negative code: with the reason, or without one if it was said
+	 * already. */
 	int (*apply)(void *arg, struct load_page *page, struct errmsg *err);
 	/* A line was not taken, and will not be. */
 	void (*tell)(void *arg, uint64_t number, const char *why);

@@ -59,3 +59,10 @@ TESTS += tests/unit/test-cli-words
 tests_unit_test_cli_words_SOURCES = tests/unit/test-cli-words.c
 tests_unit_test_cli_words_LDADD = $(TEST_LIBS) %D%/libcli.a $(BASE_LIBS) $(JANSSON_LIBS)
 endif
+
+# The table for tests/bench/bench-tools.sh.
+EXTRA_PROGRAMS += tests/bench/bench-tools
+tests_bench_bench_tools_SOURCES = tests/bench/bench-tools.c
+tests_bench_bench_tools_LDADD = src/table/libtable.a store/libstore.a $(IDENT_LIBS) \
+	$(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS)
+EXTRA_DIST += tests/bench/bench-tools.sh

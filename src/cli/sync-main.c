@@ -22,11 +22,11 @@ static const struct command sync_commands[] = {
 	{ "dump", "[FILE]", "write the whole table as lines of JSON",
 	  "  -                      to standard output, as without FILE\n",
 	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_dump },
-	{ "load", "[--strict] FILE | -", "merge the rows of a dump into the table",
+	{ "load", "FILE | - [--strict]", "merge the rows of a dump into the table",
 	  "      --strict           stop at the first line that is refused\n"
 	  "  -                      read the dump from standard input\n",
 	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_load },
-	{ "restore", "[--force] FILE", "make the node's data folder of a backup",
+	{ "restore", "FILE [--force]", "make the node's data folder of a backup",
 	  "      --force            move the store or keys that are there aside\n",
 	  COMMAND_LOCAL | COMMAND_JSON, cmd_restore },
 	{ "root", "", "print the digest of the whole table", "",

@@ -77,8 +77,8 @@ struct api_host {
 	int (*admin)(void *arg, const char *name, const json_t *body, json_t **ret_reply,
 		     struct errmsg *err);
 	/* POST /v1/admin/NAME of those that take a while, or whose reply is large: see
-	 * api_work_begin(). `params` as of read(), `body` whole; both are borrowed. Returns 0 with the daemon's token
-	 * and answers later, or a status with the reason. */
+	 * api_work_begin(). `params` as of read(), `body` whole; both are borrowed. Returns
+	 * 0 with the daemon's token and answers later, or a status with the reason. */
 	int (*work_open)(void *arg, const char *name, const struct query_headers *params,
 			 struct bytes body, struct api_work *w, void **ret_token,
 			 struct errmsg *err);

@@ -188,85 +188,80 @@ read_text(const char *text, struct errmsg *err)
 	return rc;
 }
 
+static const struct {
+	const char *line, *why; /* a part of the sentence */
+} wrong[] = {
+	{ "", "not JSON" },
+	{ "{", "not JSON" },
+	{ "[]", "no JSON object" },
+	{ "{\"owner\":1,\"owner\":1}", "not JSON: duplicate" },
+	{ "\"\xff\"", "not JSON" },
+	{ "{}", "no 'owner'" },
+	{ "{\"owner\":7}", "'owner' is no text" },
+	{ "{\"owner\":\"7\"}", "'owner' is not an id" },
+	{ "{" OWNER "}", "no 'kind'" },
+	{ "{" OWNER ",\"kind\":\"x\"}", "no 'name'" },
+	{ "{" OWNER ",\"kind\":\"\xc3\xbcx\\n\",\"name\":\"\"}", "no kind '??x?'" },
+	{ "{" OWNER ",\"kind\":\"worker\",\"name\":\"100\"}",
+	  "cannot have the name '100'" },
+	{ "{" OWNER ",\"kind\":\"node\",\"name\":\"1\"}", "cannot have the name" },
+	{ "{" KEY "}", "'versions' is not a list" },
+	{ "{" KEY ",\"versions\":[]}", "list of 1 to 8" },
+	{ ROW("1"), "it is no object" },
+	{ ROW("{}"), "no 'actor'" },
+	{ ROW("{\"actor\":\"1\"}"), "'actor' is not a number of 16" },
+	{ ROW("{\"actor\":\"000000000000000A\"}"), "'actor' is not a number" },
+	{ ROW("{" DOT("1", "0") "}"), "'seq' is 0" },
+	{ ROW("{" DOT("1", "2") "}"), "'context' is not an object" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{\"1\":\"1\"}}"),
+	  "'context' is not of actors" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{\"0000000000000001\":"
+				"\"0000000000000002\"}," REST "}"),
+	  "covers the version itself" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{}}"), "no 'stamp_ms'" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":-1}"),
+	  "'stamp_ms' is not a number that it can be" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1e3}"), "'stamp_ms'" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":"
+				"9007199254740992}"),
+	  "'stamp_ms'" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1}"), "one of 'value'" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1,"
+				"\"value\":\"\",\"removed\":true}"),
+	  "one of 'value'" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1,"
+				"\"value\":{}}"),
+	  "'value' is not a text" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1,"
+				"\"value_base64\":\"x\"}"),
+	  "'value_base64' is not base64" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1,"
+				"\"value\":\"x\"}"),
+	  "no 'signature'" },
+	{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1,"
+				"\"value\":\"x\",\"signature\":\"AAAA\"}"),
+	  "'signature' is not 64 bytes" },
+	{ ROW(ONE("2", "1") "," ONE("1", "1")), "cannot stand beside" },
+	{ ROW(ONE("1", "1") "," ONE("1", "1")), "cannot stand beside" },
+	{ ROW(ONE("1", "1") ",{}"), "version 2: it has no 'actor'" },
+	{ ROW(ONE("1", "1") ",{" DOT(
+		  "2", "1") ",\"context\":{"
+			    "\"0000000000000001\":\"0000000000000001\"}," REST "}"),
+	  "one covers another" },
+	{ "{\"end\":true}", "no 'rows'" },
+};
+
 static void
 test_what_is_wrong_is_named(void)
 {
-	static const struct {
-		const char *line, *why; /* a part of the sentence */
-	} cases[] = {
-		{ "", "not JSON" },
-		{ "{", "not JSON" },
-		{ "[]", "no JSON object" },
-		{ "{\"owner\":1,\"owner\":1}", "not JSON: duplicate" },
-		{ "\"\xff\"", "not JSON" },
-		{ "{}", "no 'owner'" },
-		{ "{\"owner\":7}", "'owner' is no text" },
-		{ "{\"owner\":\"7\"}", "'owner' is not an id" },
-		{ "{" OWNER "}", "no 'kind'" },
-		{ "{" OWNER ",\"kind\":\"x\"}", "no 'name'" },
-		{ "{" OWNER ",\"kind\":\"\xc3\xbcx\\n\",\"name\":\"\"}",
-		  "no kind '??x?'" },
-		{ "{" OWNER ",\"kind\":\"worker\",\"name\":\"100\"}",
-		  "cannot have the name '100'" },
-		{ "{" OWNER ",\"kind\":\"node\",\"name\":\"1\"}",
-		  "cannot have the name" },
-		{ "{" KEY "}", "'versions' is not a list" },
-		{ "{" KEY ",\"versions\":[]}", "list of 1 to 8" },
-		{ ROW("1"), "it is no object" },
-		{ ROW("{}"), "no 'actor'" },
-		{ ROW("{\"actor\":\"1\"}"), "'actor' is not a number of 16" },
-		{ ROW("{\"actor\":\"000000000000000A\"}"), "'actor' is not a number" },
-		{ ROW("{" DOT("1", "0") "}"), "'seq' is 0" },
-		{ ROW("{" DOT("1", "2") "}"), "'context' is not an object" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{\"1\":\"1\"}}"),
-		  "'context' is not of actors" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{\"0000000000000001\":"
-					"\"0000000000000002\"}," REST "}"),
-		  "covers the version itself" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{}}"), "no 'stamp_ms'" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":-1}"),
-		  "'stamp_ms' is not a number that it can be" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1e3}"),
-		  "'stamp_ms'" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":"
-					"9007199254740992}"),
-		  "'stamp_ms'" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1}"),
-		  "one of 'value'" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1,"
-					"\"value\":\"\",\"removed\":true}"),
-		  "one of 'value'" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1,"
-					"\"value\":{}}"),
-		  "'value' is not a text" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1,"
-					"\"value_base64\":\"x\"}"),
-		  "'value_base64' is not base64" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1,"
-					"\"value\":\"x\"}"),
-		  "no 'signature'" },
-		{ ROW("{" DOT("1", "2") ",\"context\":{},\"stamp_ms\":1,"
-					"\"value\":\"x\",\"signature\":\"AAAA\"}"),
-		  "'signature' is not 64 bytes" },
-		{ ROW(ONE("2", "1") "," ONE("1", "1")), "cannot stand beside" },
-		{ ROW(ONE("1", "1") "," ONE("1", "1")), "cannot stand beside" },
-		{ ROW(ONE("1", "1") ",{}"), "version 2: it has no 'actor'" },
-		{ ROW(ONE("1", "1") ",{" DOT(
-			  "2", "1") ",\"context\":{"
-				    "\"0000000000000001\":\"0000000000000001\"}," REST
-				    "}"),
-		  "one covers another" },
-		{ "{\"end\":true}", "no 'rows'" },
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		struct errmsg err = { "" };
-		int rc = read_text(cases[i].line, &err);
+		int rc = read_text(wrong[i].line, &err);
 
 		CU_ASSERT_EQUAL(rc, -OCF_EMALFORMED);
-		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, cases[i].why));
-		if (rc == 0 || strstr(err.text, cases[i].why) == NULL)
-			tap_note("%s: %d, %s", cases[i].line, rc, err.text);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, wrong[i].why));
+		if (rc == 0 || strstr(err.text, wrong[i].why) == NULL)
+			tap_note("%s: %d, %s", wrong[i].line, rc, err.text);
 	}
 }
 
