@@ -39,6 +39,7 @@ dist_check_SCRIPTS += \
 	%D%/system/http.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
+	%D%/system/join.sh \
 	%D%/system/legacy.sh \
 	%D%/system/isolation.sh \
 	%D%/system/many.sh \
@@ -47,6 +48,7 @@ dist_check_SCRIPTS += \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
 	%D%/system/rollback.sh \
+	%D%/system/scrub.sh \
 	%D%/system/service.sh \
 	%D%/system/strangers.sh \
 	%D%/system/streams.sh \

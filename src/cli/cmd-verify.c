@@ -117,7 +117,7 @@ verify_online(const struct cli *cli, bool is_repair, json_t **ret_state)
 	int http = 0;
 	int status = follow(cli, "/v1/admin/verify",
 			    json_pack("{s:s, s:b}", "op", "start", "repair", is_repair),
-			    verify_on_state, NULL, &state, &http);
+			    false, verify_on_state, NULL, &state, &http);
 
 	progress_clear();
 	if (status != EXIT_SUCCESS)

@@ -10,6 +10,7 @@
  *	outbox.c   what waits to be sent over a link
  *	repair.c   drives the sync core: tables compared with those of other nodes
  *	replica.c  the store as the sync core reads it
+ *	requests.c comparisons that people asked for
  *	queries.c  drives the dispatch core: HTTP, links and bus on its three sides
  *	workers.c  the bus's workers become rows and slots
  *	views.c    what people see: JSON and metrics
@@ -17,10 +18,11 @@
  *	admin.c    who answers which admin request
  *	audit.c    re-sums and re-checks the whole store when asked
  *	work.c     requests that take a while: dump.c, load.c, backup.c
+ *	scrub.c    looks at it all the time, a bit at a time
  *
  * Each part is one struct that its file alone looks into; `struct daemon` holds them all.
- * Everything runs on the loop's thread but the work that verify.c, repair.c and audit.c put
- * on lanes (net/lane.h), and the store's writer, which hands over through loop_post(). */
+ * Everything runs on the loop's thread but the work that verify.c, repair.c, audit.c and
+ * scrub.c put on lanes (net/lane.h), and the store's writer, which hands over through loop_post(). */
 #ifndef OCF_DAEMON_DAEMON_H
 #define OCF_DAEMON_DAEMON_H
 
@@ -48,6 +50,7 @@ struct links;
 struct queries;
 struct repair;
 struct rows;
+struct scrub;
 struct workers;
 struct works;
 
@@ -73,6 +76,7 @@ struct daemon {
 	struct invite_book *invites;
 	struct audits *audits;
 	struct works *works;
+	struct scrub *scrub;
 	struct rng rng;
 
 	char *name; /* of this node */
@@ -132,6 +136,8 @@ void self_announce(struct daemon *d);
 /* Addresses to dial beside those in the table: configured, and those given at the join
  * (in the store as "seeds", a JSON array). Texts are the caller's to free. */
 int self_seeds(struct daemon *d, char *ret_seeds[], int max);
+/* One more of the latter, from the next start on; the oldest may give way. */
+void self_keep_seed(struct daemon *d, const char *address);
 
 /* ---- rows.c ---- */
 
@@ -242,7 +248,7 @@ void repair_link_up(struct repair *repair, uint64_t link, const struct id *node,
 void repair_link_down(struct repair *repair, uint64_t link);
 void repair_root_heard(struct repair *repair, uint64_t link, uint64_t word);
 void repair_message(struct repair *repair, uint64_t link, struct bytes message);
-void repair_rows(struct repair *repair, uint64_t link, uint64_t len);
+void repair_rows(struct repair *repair, uint64_t link, uint64_t len, size_t bytes);
 /* POST /v1/admin/sync; as api_host.admin. */
 int repair_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
 		 struct errmsg *err);
@@ -321,6 +327,12 @@ int works_start(void *daemon, const char *name, const struct query_headers *para
 		struct errmsg *err);
 void works_more(void *token);
 void works_cancel(void *token);
+/* ---- scrub.c ---- */
+
+struct scrub *scrub_open(struct daemon *d); /* after links_open() */
+void scrub_close(struct scrub *scrub);	    /* NULL is allowed */
+/* store_config.is_genuine; `arg` is the daemon. */
+bool scrub_is_genuine(void *arg, const struct row_key *key, const struct row *row);
 
 /* ---- admin.c ---- */
 

@@ -314,7 +314,7 @@ links_deliver_rows(struct links *links, const struct mesh_action *a)
 	if (rows_deliver(links->d->rows, a->link, a->rows, &len) != 0)
 		links_reject(links, a->link, "rows that cannot be read");
 	else if (a->is_sync)
-		repair_rows(links->d->repair, a->link, len);
+		repair_rows(links->d->repair, a->link, len, a->rows.len);
 }
 
 /* A link that carries rows is up. Its horizon is taken, so that this table forgets what that

@@ -18,7 +18,9 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/queries.c \
 	%D%/repair.c \
 	%D%/replica.c %D%/replica.h \
+	%D%/requests.c %D%/requests.h \
 	%D%/rows.c %D%/rows.h \
+	%D%/scrub.c \
 	%D%/self.c \
 	%D%/sweep.c \
 	%D%/verify.c %D%/verify.h \
