@@ -63,7 +63,10 @@ dump_take(void *arg, struct bytes data)
 		d->rows += data.data[i] == '\n';
 	dump_keep_tail(d, data);
 	if (d->is_shown)
-		progress_show("dumping", (int64_t)d->rows, (int64_t)d->total);
+		/* The first line and the last are no rows. */
+		progress_show("dumping",
+			      (int64_t)(d->rows > d->total ? d->total : d->rows),
+			      (int64_t)d->total);
 	return fwrite(data.data, 1, data.len, d->to) == data.len;
 }
 

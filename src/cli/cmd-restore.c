@@ -236,7 +236,11 @@ restore_make(struct restoring *r)
 	struct errmsg err = { "" };
 	int rc = file_make_dirs(r->places.data, 0750, &err);
 
-	if (rc == 0 && restore_is_there(r->store))
+	if (rc != 0)
+		return cli_fail(rc == -EACCES || rc == -EPERM ? EXIT_STATUS_PERMISSION
+							      : EXIT_STATUS_IO,
+				"%s", err.text);
+	if (restore_is_there(r->store))
 		rc = restore_move_aside(r->store, &r->old_store, &err);
 	if (rc == 0)
 		rc = store_restore_from(r->fd, r->file, &config, restore_on_store, r,
