@@ -46,6 +46,10 @@ struct owner {
 	struct own *dirty; /* to be looked at; the node row first */
 	struct own *node;
 	uint64_t next_seq;
+	/* What this life hands out: of the actor that it began with the numbers from
+	 * `first_seq` on, of those behind it in the list all. */
+	int first_actor;
+	uint64_t first_seq;
 	uint64_t renewals;
 
 	struct own *writing; /* its WRITE is with the driver, */
@@ -343,13 +347,28 @@ owner_had(const struct owner *o, uint64_t actor)
 	return false;
 }
 
-/* A version by an actor that we never were. A clock that is further ahead than clocks may
- * be is none that runs now: its rows go nowhere. */
+/* Did whoever wrote this see a version that we wrote in this life? */
+static bool
+owner_was_seen(const struct owner *o, const struct version *v)
+{
+	for (int i = o->first_actor; i < o->config.actors_len; i++) {
+		uint64_t first = i == o->first_actor ? o->first_seq : 1;
+
+		if (version_covers(v, (struct dot){ o->config.actors[i], first }))
+			return true;
+	}
+	return false;
+}
+
+/* A version by an actor that we never were, whose writer runs now: it has seen what we wrote
+ * since we began, which no former life can have, whatever its clock said. The stamp is asked
+ * as well, for the numbers of a store that was put back may be lower than those of its lost
+ * life; and a clock that is further ahead than clocks may be is none that runs now. */
 static bool
 owner_is_foreign(const struct owner *o, const struct version *v)
 {
 	return !owner_had(o, v->dot.actor) && v->stamp > (uint64_t)o->config.started_ms &&
-	       (int64_t)v->stamp <= o->wall + OWNER_AHEAD_MS;
+	       (int64_t)v->stamp <= o->wall + OWNER_AHEAD_MS && owner_was_seen(o, v);
 }
 
 static void
@@ -689,7 +708,8 @@ owner_new(const struct owner_config *config)
 	o->config = *config;
 	o->config.actors = mem_dup(config->actors, (size_t)config->actors_len *
 							   sizeof(config->actors[0]));
-	o->next_seq = config->next_seq;
+	o->next_seq = o->first_seq = config->next_seq;
+	o->first_actor = config->actors_len - 1;
 	o->wall = config->started_ms;
 	rng_init(&o->rng, config->seed);
 	return o;

@@ -20,9 +20,10 @@
  *     beyond what was handed out, or a dot of it with other bytes: an older copy of the store
  *     was put back, or runs elsewhere. It takes a new actor and writes its rows again.
  *   - A version by an actor that this store never had, stamped after this start (and not
- *     further ahead than a clock may be): another machine runs with this identity. CLONE:
- *     the node stops. One stamped earlier is of a former life, and is covered by what is
- *     written next.
+ *     further ahead than a clock may be), whose context covers what was written since:
+ *     another machine runs with this identity. CLONE: the node stops. Any other is taken for
+ *     one of a former life, whose clock may have been ahead, and is covered by what is
+ *     written next; a machine that runs answers that.
  *   - A node whose clock disagrees with most of its links writes nothing until it agrees.
  *   - Contexts stay short: an actor that was covered before the horizon is left out.
  *

@@ -22,6 +22,8 @@ dist_check_SCRIPTS += \
 	%D%/lint/style.sh \
 	%D%/system/by-hand.sh \
 	%D%/system/bus.sh \
+	%D%/system/clocks.sh \
+	%D%/system/clone.sh \
 	%D%/system/configuration.sh \
 	%D%/system/crash.sh \
 	%D%/system/death-bus.sh \

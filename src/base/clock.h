@@ -17,7 +17,8 @@ enum {
 };
 
 ms_t clock_mono_ms(void); /* since some moment before our start; never goes back */
-ms_t clock_wall_ms(void); /* since 1970-01-01 UTC; may jump */
+/* Since 1970-01-01 UTC; may jump. OCF_TEST_CLOCK_MS in the environment is added. */
+ms_t clock_wall_ms(void);
 /* RFC 3339 with milliseconds, UTC, of a wall clock moment. Returns `out`. */
 char *clock_text(ms_t wall_ms, char out[CLOCK_TEXT_SIZE]);
 /* "250ms", "30s", "10m", "24h", "7d", or plain digits for seconds. Negative, empty,

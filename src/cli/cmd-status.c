@@ -18,6 +18,10 @@ status_print(const json_t *s)
 		{ ", up ", "node.uptime_s", output_seconds },
 		{ NULL, NULL, NULL },
 	};
+	static const struct output_part silent[] = {
+		{ "nothing is written by this node: ", "node.silent", output_plain },
+		{ NULL, NULL, NULL },
+	};
 	static const struct output_part cluster[] = {
 		{ "", "cluster.nodes", output_plain },
 		{ " node, | nodes, ", "cluster.alive", output_plain },
@@ -52,6 +56,8 @@ status_print(const json_t *s)
 	};
 
 	output_line(s, "node", node);
+	if (json_is_string(output_member(s, "node.silent")))
+		output_line(s, "", silent);
 	output_line(s, "cluster", cluster);
 	output_line(s, "table", table);
 	output_line(s, "bus", bus);

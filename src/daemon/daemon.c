@@ -103,6 +103,15 @@ daemon_on_store_report(void *arg, int rc, const char *text)
 		log_error("store", "%s", text);
 }
 
+/* Nothing is merged before the table was read. */
+static void
+daemon_trim(void *arg, const struct row_key *key, struct row *row)
+{
+	struct daemon *d = arg;
+
+	rows_trim(d->rows, key, row);
+}
+
 static int
 daemon_open_store(struct daemon *d, struct errmsg *err)
 {
@@ -111,6 +120,8 @@ daemon_open_store(struct daemon *d, struct errmsg *err)
 		.dir = dir,
 		.sha256 = ident_sha256,
 		.index = table_index,
+		.trim = daemon_trim,
+		.trim_arg = d,
 		.report = daemon_on_store_report,
 	};
 	int rc = store_open(&config, &d->store, err);
@@ -250,28 +261,6 @@ daemon_on_signal(void *arg)
 	}
 }
 
-/* ---- the lease ---- */
-
-/* Half the retention, less or more a tenth of it, so that nodes do not refresh together.
- */
-static ms_t
-daemon_refresh_wait(struct daemon *d)
-{
-	ms_t half = store_constants(d->store)->retention_ms / 2;
-	ms_t tenth = half / 10 > 0 ? half / 10 : 1;
-
-	return half - tenth + (ms_t)rng_below(&d->rng, (uint64_t)(2 * tenth));
-}
-
-static void
-daemon_on_refresh(void *arg)
-{
-	struct daemon *d = arg;
-
-	self_announce(d);
-	loop_timer_set(d->refresh_timer, daemon_refresh_wait(d));
-}
-
 /* ---- start and stop ---- */
 
 static int
@@ -305,17 +294,15 @@ daemon_open(struct daemon *d, struct errmsg *err)
 	if (rc != 0)
 		return rc;
 	rows_load(d->rows);
+	self_announce(d);
 	rc = workers_open(d, err);
 	if (rc != 0)
 		return rc;
-	self_announce(d);
 	views_add_metrics(d);
 	d->audits = audits_open(d);
 	rc = daemon_open_http(d, err);
 	if (rc != 0)
 		return rc;
-	d->refresh_timer = loop_timer_new(d->loop, daemon_on_refresh, d);
-	loop_timer_set(d->refresh_timer, daemon_refresh_wait(d));
 	d->ready_timer = loop_timer_new(d->loop, daemon_on_bus_late, d);
 	loop_timer_set(d->ready_timer, DAEMON_BUS_MS);
 	daemon_check_ready(d);
@@ -328,7 +315,6 @@ daemon_close(struct daemon *d)
 {
 	if (d->loop != NULL) {
 		loop_timer_free(d->ready_timer);
-		loop_timer_free(d->refresh_timer);
 		loop_timer_free(d->stop_timer);
 		drain_close(d);
 	}

@@ -4,12 +4,13 @@
  *	main.c     arguments           options.c  configuration
  *	daemon.c   start, stop         self.c     what this node says of itself
  *	drain.c    stop without breaking what runs
- *	rows.c     the table: verify, merge, write, hand on
+ *	rows.c     the table: check, merge, hand on; with own.c, sweep.c, aside.c (rows.h)
  *	verify.c   checks signatures, beside the loop
  *	links.c    drives the mesh core: TLS streams, frames
  *	outbox.c   what waits to be sent over a link
  *	repair.c   drives the sync core: tables compared with those of other nodes
  *	replica.c  the store as the sync core reads it
+ *	requests.c comparisons that people asked for
  *	queries.c  drives the dispatch core: HTTP, links and bus on its three sides
  *	workers.c  the bus's workers become rows and slots
  *	views.c    what people see: JSON and metrics
@@ -90,7 +91,6 @@ struct daemon {
 	bool is_stopping;
 	struct loop_timer *ready_timer;
 	struct loop_timer *stop_timer;
-	struct loop_timer *refresh_timer;
 	struct loop_timer *drain_timer;
 	ms_t drain_until;      /* monotonic */
 	ms_t drain_idle_since; /* 0: queries run */
@@ -125,7 +125,7 @@ void drain_close(struct daemon *d);
  * what no row can hold. */
 int self_open(struct daemon *d, struct errmsg *err);
 void self_close(struct daemon *d);
-/* Write this node's row: at start, and to renew its lease. */
+/* Claim this node's row, as it is now. */
 void self_announce(struct daemon *d);
 /* Addresses to dial beside those in the table: configured, and those given at the join
  * (in the store as "seeds", a JSON array). Texts are the caller's to free. */
@@ -137,10 +137,6 @@ struct rows *rows_open(struct daemon *d);
 void rows_close(struct rows *rows); /* NULL is allowed */
 /* Feed catalog and mesh with the rows of the store; after links_open(). */
 void rows_load(struct rows *rows);
-/* Write a row of our own, NULL to remove it: durable and handed on soon after. Nothing is
- * written when the visible value is already this one, unless `is_forced`. */
-int rows_put(struct rows *rows, enum row_kind kind, const char *name,
-	     const struct bytes *value, bool is_forced);
 /* Encoded rows from a link, to be verified and merged. -OCF_EMALFORMED: they cannot be
  * read, and nothing of them was taken. */
 int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded,
@@ -149,7 +145,46 @@ int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded,
  * put aside, refused or dropped; not at all when the node stops before. */
 void rows_settle(struct rows *rows, void (*fn)(void *arg, uint64_t number), void *arg,
 		 uint64_t number);
+/* What a link that opens is to be told at once: rows that the root in our HELLO does not
+ * count yet, though they were merged and handed on before. */
+void rows_greet(struct rows *rows, uint64_t link);
+/* A link asks for the node rows of these owners, their ids one behind the other: it gets
+ * those that are held. */
+void rows_answer(struct rows *rows, uint64_t link, struct bytes owners);
+/* store_config.trim */
+void rows_trim(struct rows *rows, const struct row_key *key, struct row *row);
 uint64_t rows_refused(const struct rows *rows); /* bad signatures and certificates */
+
+/* ---- own.c ---- */
+
+/* This node says so: the row is written, if it does not say this already, durable and
+ * handed on soon after, and whatever becomes of it is put right (crdt/owner.h). `kind` is
+ * ROW_NODE, with the name "", or ROW_WORKER. */
+void rows_claim(struct rows *rows, enum row_kind kind, const char *name,
+		struct bytes value);
+/* It does not any more: the worker row is removed. */
+void rows_unclaim(struct rows *rows, const char *name);
+/* Who was to claim a row of a former life has done so: the others are removed. */
+void rows_claims_settled(struct rows *rows);
+/* Is the worker row claimed, or may it be yet? Its number is not free then. */
+bool rows_has_claim(const struct rows *rows, const char *name);
+/* This machine's clock disagrees with those of most links, or not any more. */
+void rows_clock_agrees(struct rows *rows, bool is_ok);
+/* Why nothing is written under this node's id just now: "" or a sentence. */
+const char *rows_why_silent(const struct rows *rows);
+uint64_t rows_renewals(const struct rows *rows); /* actors taken since the start */
+
+/* ---- sweep.c ---- */
+
+/* H, up to which this table has forgotten (crdt/lease.h); ms. */
+uint64_t rows_horizon(const struct rows *rows);
+/* The H of a node over a link whose clock agrees with ours. If it is to be believed it is
+ * taken, what it ends is swept, and fn(arg, number) is called once the disk holds that: before
+ * this returns where nothing is to be done, and not at all when the node stops before. False:
+ * it is not to be believed, and fn is not called. `fn` NULL: nobody waits. */
+bool rows_hear_horizon(struct rows *rows, uint64_t theirs,
+		       void (*fn)(void *arg, uint64_t number), void *arg,
+		       uint64_t number);
 
 /* ---- links.c ---- */
 
@@ -166,6 +201,10 @@ void links_reject(struct links *links, uint64_t link, const char *why);
 /* Frames to a link; one that is gone is ignored. */
 void links_send_query(struct links *links, uint64_t link, struct bytes frame);
 void links_send_sync(struct links *links, uint64_t link, struct bytes frames);
+/* A page of rows, to this link alone. */
+void links_send_rows(struct links *links, uint64_t link, struct bytes rows);
+/* Ask for the node rows of these owners: ids, one behind the other; none is allowed. */
+void links_want(struct links *links, uint64_t link, struct bytes owners);
 uint64_t links_of_node(const struct links *links, const struct id *node);
 /* Some link that carries rows; 0 when there is none. */
 uint64_t links_any(const struct links *links, struct id *ret_node);
@@ -189,7 +228,7 @@ void repair_link_up(struct repair *repair, uint64_t link, const struct id *node,
 void repair_link_down(struct repair *repair, uint64_t link);
 void repair_root_heard(struct repair *repair, uint64_t link, uint64_t word);
 void repair_message(struct repair *repair, uint64_t link, struct bytes message);
-void repair_rows(struct repair *repair, uint64_t link, uint64_t len);
+void repair_rows(struct repair *repair, uint64_t link, uint64_t len, size_t bytes);
 /* POST /v1/admin/sync; as api_host.admin. */
 int repair_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
 		 struct errmsg *err);
@@ -201,8 +240,6 @@ int workers_open(struct daemon *d, struct errmsg *err);
 void workers_close(struct workers *workers); /* NULL is allowed */
 /* The number by which dispatch knows the worker ↔ its id on the bus; NULL when gone. */
 const char *workers_id(const struct workers *workers, uint64_t number);
-/* A row of ours came from elsewhere: is it still what we claim? */
-void workers_check_row(struct workers *workers, const struct row_key *key);
 
 /* ---- queries.c ---- */
 

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "crdt/codec.h"
-#include "crdt/stamp.h"
 #include "daemon/daemon.h"
 #include "daemon/outbox.h"
 #include "mesh/mesh.h"
@@ -144,7 +143,10 @@ link_on_open(void *arg)
 	links->strangers -= l->is_stranger;
 	l->is_stranger = false;
 	stream_peer_id(l->stream, &event.node);
+	event.link = l->number;
 	links_step(links, &event);
+	/* Behind our HELLO; if there is none the link is gone. */
+	rows_greet(links->d->rows, event.link);
 }
 
 static size_t
@@ -293,11 +295,10 @@ links_log_up(const struct links *links, const struct mesh_action *a, bool is_up)
 	if (links->d->is_stopping)
 		return;
 	if (is_up && a->is_rowless)
-		log_warn(
-			"mesh",
-			"linked to node %s, but without rows: its clock and this one are "
-			"more than %d min apart; set the wrong one, then restart its ocfd",
-			id_text(&a->node, id), MESH_CLOCK_SKEW_MS / MS_MINUTE);
+		log_warn("mesh",
+			 "linked to node %s, but without rows: %s; set the clock that is "
+			 "wrong",
+			 id_text(&a->node, id), a->why);
 	else if (is_up)
 		log_info("mesh", "linked to node %s", id_text(&a->node, id));
 	else
@@ -313,7 +314,18 @@ links_deliver_rows(struct links *links, const struct mesh_action *a)
 	if (rows_deliver(links->d->rows, a->link, a->rows, &len) != 0)
 		links_reject(links, a->link, "rows that cannot be read");
 	else if (a->is_sync)
-		repair_rows(links->d->repair, a->link, len);
+		repair_rows(links->d->repair, a->link, len, a->rows.len);
+}
+
+/* A link that carries rows is up. Its horizon is taken, so that this table forgets what that
+ * one has forgotten already; a comparison waits for that by itself. */
+static void
+links_compare(struct links *links, const struct mesh_action *a)
+{
+	rows_hear_horizon(links->d->rows, a->horizon, NULL, NULL, 0);
+	repair_link_up(links->d->repair, a->link, &a->node,
+		       &(struct store_digest){ a->root, a->rows_len },
+		       &(struct store_digest){ a->our_root, a->our_rows_len });
 }
 
 static void
@@ -333,15 +345,15 @@ links_do(struct links *links, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_LINK_UP:
 		links_log_up(links, a, true);
+		rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
 		if (!a->is_rowless)
-			repair_link_up(
-				d->repair, a->link, &a->node,
-				&(struct store_digest){ a->root, a->rows_len },
-				&(struct store_digest){ a->our_root, a->our_rows_len });
+			links_compare(links, a);
 		break;
 	case MESH_ACTION_LINK_DOWN:
 		links_log_up(links, a, false);
 		links_note_seen(links, &a->node);
+		if (!links->is_closing && !d->is_stopping)
+			rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
 		repair_link_down(d->repair, a->link);
 		if (d->queries != NULL)
 			queries_link_down(d->queries, a->link);
@@ -357,6 +369,9 @@ links_do(struct links *links, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_SYNC:
 		repair_message(d->repair, a->link, a->frame.payload);
+		break;
+	case MESH_ACTION_WANTED:
+		rows_answer(d->rows, a->link, a->data);
 		break;
 	case MESH_ACTION_QUERY:
 		if (d->queries != NULL &&
@@ -420,8 +435,7 @@ links_root_changed(struct links *links)
 		.type = MESH_EVENT_ROOT,
 		.root = root.sum,
 		.rows_len = root.count,
-		.horizon = stamp_horizon(clock_wall_ms(),
-					 store_constants(links->d->store)->retention_ms),
+		.horizon = rows_horizon(links->d->rows),
 		.word = repair_word(links->d),
 	};
 
@@ -433,13 +447,14 @@ links_node_changed(struct links *links, const struct id *id)
 {
 	struct mesh_event event = { .type = MESH_EVENT_NODE, .node = *id };
 	struct catalog_node node;
+	bool is_held;
 
 	if (links == NULL || id_equal(id, &links->d->identity->node_id))
 		return;
-	if (!catalog_node(links->d->catalog, id, &node) || node.row->has_left ||
-	    node.state == CATALOG_BANNED || node.state == CATALOG_FORGOTTEN) {
+	is_held = catalog_node(links->d->catalog, id, &node);
+	if (catalog_is_barred(links->d->catalog, id) || (is_held && node.row->has_left)) {
 		event.is_gone = true;
-	} else {
+	} else if (is_held) {
 		event.addresses = (const char *const *)node.row->addresses;
 		event.addresses_len = node.row->addresses_len;
 	}
@@ -466,6 +481,27 @@ void
 links_send_sync(struct links *links, uint64_t link, struct bytes frames)
 {
 	links_send(links, link, WIRE_CLASS_SYNC, frames);
+}
+
+void
+links_send_rows(struct links *links, uint64_t link, struct bytes rows)
+{
+	struct buf frames = BUF_INIT;
+
+	wire_put_rows(&frames, WIRE_ROWS, rows);
+	links_send(links, link, WIRE_CLASS_ROWS, buf_bytes(&frames));
+	buf_fini(&frames);
+}
+
+void
+links_want(struct links *links, uint64_t link, struct bytes owners)
+{
+	struct mesh_event event = { .type = MESH_EVENT_WANT,
+				    .link = link,
+				    .data = owners };
+
+	if (owners.len > 0)
+		links_step(links, &event);
 }
 
 uint64_t

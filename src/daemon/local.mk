@@ -3,6 +3,7 @@
 noinst_LIBRARIES += %D%/libdaemon.a
 %C%_libdaemon_a_SOURCES = \
 	%D%/admin.c \
+	%D%/aside.c %D%/aside.h \
 	%D%/audit.c \
 	%D%/daemon.c %D%/daemon.h \
 	%D%/drain.c \
@@ -10,11 +11,14 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/links.c \
 	%D%/options.c %D%/options.h \
 	%D%/outbox.c %D%/outbox.h \
+	%D%/own.c \
 	%D%/queries.c \
 	%D%/repair.c \
 	%D%/replica.c %D%/replica.h \
-	%D%/rows.c \
+	%D%/requests.c %D%/requests.h \
+	%D%/rows.c %D%/rows.h \
 	%D%/self.c \
+	%D%/sweep.c \
 	%D%/verify.c %D%/verify.h \
 	%D%/views.c \
 	%D%/workers.c
@@ -73,9 +77,11 @@ uninstall-local: %D%/ocf.conf
 	fi
 
 if HAVE_CUNIT
-daemon_tests = tests/unit/test-daemon-options tests/unit/test-daemon-outbox
+daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-options tests/unit/test-daemon-outbox
 check_PROGRAMS += $(daemon_tests)
 TESTS += $(daemon_tests)
+tests_unit_test_daemon_aside_SOURCES = tests/unit/test-daemon-aside.c
+tests_unit_test_daemon_aside_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS)
 tests_unit_test_daemon_options_SOURCES = tests/unit/test-daemon-options.c
 tests_unit_test_daemon_options_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(NET_LIBS) \
 	$(INIH_LIBS) $(BASE_LIBS)

@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "base/hex.h"
 #include "base/log.h"
@@ -15,29 +14,10 @@
 #include "crdt/codec.h"
 #include "daemon/daemon.h"
 #include "daemon/replica.h"
+#include "daemon/requests.h"
 #include "mesh/wire.h"
 #include "net/lane.h"
 #include "sync/sync.h"
-
-enum {
-	REPAIR_REQUESTS_MAX = 16, /* under way, */
-	REPAIR_KEPT_MAX = 16,	  /* and finished ones that may still be asked about, */
-	REPAIR_KEPT_MS = 10 * MS_MINUTE, /* for so long */
-	/* Who asked looks every 100 ms; until then it is as good as under way. */
-	REPAIR_TOLD_MS = 2 * MS_SECOND,
-};
-
-/* What a person asked for. */
-struct request {
-	uint64_t number;
-	bool is_dry, is_done;
-	bool is_told; /* its end, to somebody */
-	struct id node;
-	ms_t done_ms;
-	struct sync_result result; /* once done */
-	json_t *rows;		   /* those that differ; NULL before */
-	struct request *prev, *next;
-};
 
 struct repair {
 	struct daemon *d;
@@ -45,8 +25,7 @@ struct repair {
 	struct lane *lane;
 	struct loop_timer *timer;
 	struct loop_timer *epoch_timer;
-	struct request *requests; /* in the order in which they ended; then the others */
-	uint64_t last_request;
+	struct requests requests;
 	bool is_pumping;
 	bool is_closing;
 	struct log_limit failed_limit;
@@ -98,125 +77,53 @@ repair_on_settled(void *arg, uint64_t number)
 	repair_step(arg, &event);
 }
 
-/* ---- requests ---- */
+/* ---- the horizon ---- */
 
-static struct request *
-repair_request(const struct repair *repair, uint64_t number)
+static void
+repair_swept(struct repair *repair, uint64_t number, int rc)
 {
-	struct request *r;
+	struct sync_event event = { .type = SYNC_EVENT_SWEPT,
+				    .number = number,
+				    .rc = rc };
 
-	DL_FOREACH (repair->requests, r)
-		if (r->number == number)
-			return r;
-	return NULL;
+	repair_step(repair, &event);
 }
 
 static void
-repair_drop_request(struct repair *repair, struct request *r)
+repair_on_swept(void *arg, uint64_t number)
 {
-	DL_DELETE(repair->requests, r);
-	json_decref(r->rows);
-	free(r);
-}
-
-static bool
-repair_is_open(const struct repair *repair, const struct request *r)
-{
-	return !r->is_done ||
-	       (!r->is_told && loop_now(repair->d->loop) - r->done_ms < REPAIR_TOLD_MS);
-}
-
-static int
-repair_open_requests(const struct repair *repair)
-{
-	struct request *r;
-	int n = 0;
-
-	DL_FOREACH (repair->requests, r)
-		n += repair_is_open(repair, r);
-	return n;
-}
-
-/* The first that ended, when there are too many, and those that are old. */
-static void
-repair_drop_old_requests(struct repair *repair)
-{
-	int kept = -repair_open_requests(repair);
-	ms_t now = loop_now(repair->d->loop);
-	struct request *r, *next;
-
-	DL_FOREACH (repair->requests, r)
-		kept++;
-	DL_FOREACH_SAFE (repair->requests, r, next) {
-		if (repair_is_open(repair, r) ||
-		    (kept <= REPAIR_KEPT_MAX && now - r->done_ms < REPAIR_KEPT_MS))
-			continue;
-		repair_drop_request(repair, r);
-		kept--;
-	}
-}
-
-/* Behind those that ended before it. */
-static void
-repair_sort_in(struct repair *repair, struct request *r)
-{
-	struct request *other;
-
-	DL_DELETE(repair->requests, r);
-	DL_FOREACH (repair->requests, other)
-		if (!other->is_done)
-			break;
-	if (other != NULL)
-		DL_PREPEND_ELEM(repair->requests, other, r);
-	else
-		DL_APPEND(repair->requests, r);
-}
-
-static json_t *
-repair_named_json(const struct sync_named *named)
-{
-	static const char *const kinds[] = {
-		[ROW_NODE] = "node",
-		[ROW_WORKER] = "worker",
-		[ROW_BAN] = "ban",
-		[ROW_FORGET] = "forget",
-	};
-	struct reader r = reader_of(named->key);
-	char owner[ID_TEXT_SIZE];
-	struct row_key key;
-
-	/* Another node may have sent this. */
-	if (codec_read_key(&r, &key) != 0 || key.kind < ROW_NODE || key.kind > ROW_FORGET)
-		return NULL;
-	for (int i = 0; i < key.name_len; i++)
-		if (key.name[i] < 0x20 || key.name[i] > 0x7e)
-			return NULL;
-	return json_pack("{s:s, s:s, s:s, s:s}", "where",
-			 named->is_here ? named->is_there ? "both" : "here" : "there",
-			 "kind", kinds[key.kind], "owner", id_text(&key.owner, owner),
-			 "name", key.name);
+	repair_swept(arg, number, 0);
 }
 
 static void
-repair_request_done(struct repair *repair, const struct sync_result *result)
+repair_hear_horizon(struct repair *repair, const struct sync_action *a)
 {
-	struct request *r = repair_request(repair, result->request);
+	uint64_t number = a->number;
 
-	if (r == NULL)
-		return;
-	r->is_done = true;
-	r->done_ms = loop_now(repair->d->loop);
-	r->result = *result;
-	r->rows = json_array();
-	for (int i = 0; i < result->named_len; i++) {
-		json_t *row = repair_named_json(&result->named[i]);
+	if (!rows_hear_horizon(repair->d->rows, a->horizon, repair_on_swept, repair,
+			       number))
+		repair_swept(repair, number, -ERANGE);
+}
 
-		if (row != NULL)
-			json_array_append_new(r->rows, row);
-	}
-	r->result.named = NULL;
-	repair_sort_in(repair, r);
-	repair_drop_old_requests(repair);
+/* ---- what was asked for ---- */
+
+static void
+repair_cancel(struct repair *repair, uint64_t number)
+{
+	struct sync_event event = { .type = SYNC_EVENT_CANCEL, .request = number };
+
+	repair_step(repair, &event);
+}
+
+/* Whoever asked has gone without a word. One a second is enough. */
+static void
+repair_cancel_forsaken(struct repair *repair)
+{
+	struct request *r = requests_forsaken(&repair->requests,
+					      loop_now(repair->d->loop));
+
+	if (r != NULL)
+		repair_cancel(repair, r->number);
 }
 
 /* ---- actions ---- */
@@ -285,13 +192,17 @@ repair_do(struct repair *repair, struct sync_action *a)
 	case SYNC_ACTION_SETTLE:
 		rows_settle(repair->d->rows, repair_on_settled, repair, a->number);
 		break;
+	case SYNC_ACTION_HORIZON:
+		repair_hear_horizon(repair, a);
+		break;
 	case SYNC_ACTION_REJECT:
 		links_reject(repair->d->links, a->link, a->why);
 		break;
 	case SYNC_ACTION_DONE:
 		repair_log(repair, a->result);
 		if (a->result->request != 0)
-			repair_request_done(repair, a->result);
+			requests_done(&repair->requests, a->result,
+				      loop_now(repair->d->loop));
 		break;
 	}
 }
@@ -303,6 +214,7 @@ repair_step(struct repair *repair, struct sync_event *event)
 	struct sync_action action;
 
 	event->wall_ms = (uint64_t)clock_wall_ms();
+	event->horizon = rows_horizon(repair->d->rows);
 	sync_step(repair->core, now, event);
 	if (repair->is_pumping)
 		return;
@@ -377,9 +289,11 @@ repair_message(struct repair *repair, uint64_t link, struct bytes message)
 }
 
 void
-repair_rows(struct repair *repair, uint64_t link, uint64_t len)
+repair_rows(struct repair *repair, uint64_t link, uint64_t len, size_t bytes)
 {
-	struct sync_event event = { .type = SYNC_EVENT_ROWS, .link = link, .len = len };
+	struct sync_event event = {
+		.type = SYNC_EVENT_ROWS, .link = link, .len = len, .bytes = bytes
+	};
 
 	repair_step(repair, &event);
 }
@@ -439,20 +353,16 @@ repair_start(struct repair *repair, bool is_dry, const char *with, json_t **ret_
 	struct id node;
 	int running, status;
 
-	repair_drop_old_requests(repair);
-	running = repair_open_requests(repair);
-	if (running >= REPAIR_REQUESTS_MAX) {
-		error_set(err, -EAGAIN, "%d comparisons are under way already", running);
-		return 429;
-	}
 	status = repair_find_node(repair, with, &node, &event.link, err);
 	if (status != 200)
 		return status;
-	r = mem_calloc(1, sizeof(*r));
-	r->number = event.request = ++repair->last_request;
-	r->is_dry = is_dry;
-	r->node = node;
-	DL_APPEND(repair->requests, r);
+	r = requests_add(&repair->requests, &node, is_dry, loop_now(repair->d->loop),
+			 &running);
+	if (r == NULL) {
+		error_set(err, -EAGAIN, "%d comparisons are under way already", running);
+		return 429;
+	}
+	event.request = r->number;
 	*ret_reply = json_pack("{s:I, s:s, s:s}", "request", (json_int_t)r->number,
 			       "node", id_text(&node, id), "name",
 			       repair_node_name(repair, &node));
@@ -460,15 +370,12 @@ repair_start(struct repair *repair, bool is_dry, const char *with, json_t **ret_
 	return 200;
 }
 
+/* The request that somebody asks about, who so waits for it still. */
 static int
-repair_state(struct repair *repair, json_int_t number, json_t **ret_reply,
-	     struct errmsg *err)
+repair_find_request(struct repair *repair, json_int_t number,
+		    struct request **ret_request, struct errmsg *err)
 {
-	struct request *r = repair_request(repair, (uint64_t)number);
-	struct sync_result now = { 0 };
-	const char *state = "waiting";
-	const struct sync_result *result = &now;
-	char id[ID_TEXT_SIZE];
+	struct request *r = requests_find(&repair->requests, (uint64_t)number);
 
 	if (r == NULL) {
 		error_set(err, -ENOENT,
@@ -477,30 +384,33 @@ repair_state(struct repair *repair, json_int_t number, json_t **ret_reply,
 			  (long long)number);
 		return 404;
 	}
-	if (r->is_done) {
-		result = &r->result;
-		state = result->rc == 0 ? "done" : "failed";
-		r->is_told = true;
-	} else if (sync_progress(repair->core, r->number, &now)) {
-		state = now.legs > 0 ? "running" : "waiting";
-	}
-	*ret_reply = json_pack(
-		"{s:I, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, "
-		"s:I, s:o, s:o}",
-		"request", (json_int_t)r->number, "op", r->is_dry ? "compare" : "run",
-		"node", id_text(&r->node, id), "name", repair_node_name(repair, &r->node),
-		"state", state, "legs", result->legs, "sent_bytes",
-		(json_int_t)result->sent_bytes, "received_bytes",
-		(json_int_t)result->received_bytes, "rows_sent",
-		(json_int_t)result->rows_sent, "rows_received",
-		(json_int_t)result->rows_received, "only_here",
-		(json_int_t)result->only_here, "only_there",
-		(json_int_t)result->only_there, "differing",
-		(json_int_t)result->differing, "is_equal", result->is_equal, "elapsed_ms",
-		(json_int_t)result->elapsed_ms, "error",
-		result->why[0] != '\0' ? json_string(result->why) : json_null(), "rows",
-		r->rows != NULL ? json_incref(r->rows) : json_array());
+	r->asked_ms = loop_now(repair->d->loop);
+	*ret_request = r;
 	return 200;
+}
+
+static json_t *
+repair_state(struct repair *repair, struct request *r)
+{
+	struct sync_result now;
+	bool is_under_way = !r->is_done && sync_progress(repair->core, r->number, &now);
+
+	return request_json(r, is_under_way ? &now : NULL,
+			    repair_node_name(repair, &r->node));
+}
+
+static int
+repair_request_op(struct repair *repair, const char *op, json_int_t number,
+		  json_t **ret_reply, struct errmsg *err)
+{
+	struct request *r;
+	int status = repair_find_request(repair, number, &r, err);
+
+	if (status == 200 && strcmp(op, "cancel") == 0)
+		repair_cancel(repair, r->number);
+	if (status == 200)
+		*ret_reply = repair_state(repair, r);
+	return status;
 }
 
 static json_t *
@@ -532,17 +442,31 @@ repair_admin(struct daemon *d, const json_t *body, json_t **ret_reply, struct er
 	if (strcmp(op, "compare") == 0 || strcmp(op, "run") == 0)
 		return repair_start(repair, strcmp(op, "compare") == 0, with, ret_reply,
 				    err);
-	if (strcmp(op, "state") == 0)
-		return repair_state(repair, number, ret_reply, err);
+	if (strcmp(op, "state") == 0 || strcmp(op, "cancel") == 0)
+		return repair_request_op(repair, op, number, ret_reply, err);
 	if (strcmp(op, "root") == 0) {
 		*ret_reply = repair_root_json(repair);
 		return 200;
 	}
-	error_set(err, -EINVAL, "op is not one of compare, run, state, root");
+	error_set(err, -EINVAL, "op is not one of compare, run, state, cancel, root");
 	return 400;
 }
 
 /* ---- what people see ---- */
+
+static json_t *
+repair_joining_json(const struct repair *repair)
+{
+	struct sync_joining j;
+
+	if (!sync_joining(repair->core, &j))
+		return json_null();
+	return json_pack("{s:I, s:I, s:I, s:o}", "rows", (json_int_t)j.rows, "of",
+			 (json_int_t)j.of, "rows_s", (json_int_t)j.rows_s, "remaining_s",
+			 j.remaining_ms < 0
+				 ? json_null()
+				 : json_real((double)j.remaining_ms / MS_SECOND));
+}
 
 json_t *
 repair_status_json(const struct repair *repair)
@@ -550,12 +474,13 @@ repair_status_json(const struct repair *repair)
 	struct sync_stats stats;
 
 	sync_stats(repair->core, &stats);
-	return json_pack("{s:o, s:I}", "last_ok_s",
+	return json_pack("{s:o, s:I, s:o}", "last_ok_s",
 			 stats.last_ok < 0 ? json_null()
 					   : json_integer((loop_now(repair->d->loop) -
 							   stats.last_ok) /
 							  MS_SECOND),
-			 "repairs", (json_int_t)stats.rows_received);
+			 "repairs", (json_int_t)stats.rows_received, "joining",
+			 repair_joining_json(repair));
 }
 
 enum repair_metric {
@@ -660,6 +585,7 @@ repair_on_epoch(void *arg)
 
 	if (repair->d->links != NULL)
 		links_root_changed(repair->d->links);
+	repair_cancel_forsaken(repair);
 	loop_timer_set(repair->epoch_timer, MS_SECOND);
 }
 
@@ -673,7 +599,7 @@ repair_open(struct daemon *d)
 
 	repair->d = d;
 	/* Other numbers than before a restart: somebody may still ask for those. */
-	repair->last_request = (uint64_t)d->started_wall_ms;
+	repair->requests.last = (uint64_t)d->started_wall_ms;
 	repair->failed_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 5 };
 	repair->core = sync_new(&config, loop_now(d->loop));
 	repair->lane = lane_open(d->loop);
@@ -687,14 +613,11 @@ repair_open(struct daemon *d)
 void
 repair_close(struct repair *repair)
 {
-	struct request *r, *next;
-
 	if (repair == NULL)
 		return;
 	repair->is_closing = true;
 	lane_close(repair->lane);
-	DL_FOREACH_SAFE (repair->requests, r, next)
-		repair_drop_request(repair, r);
+	requests_fini(&repair->requests);
 	loop_timer_free(repair->timer);
 	loop_timer_free(repair->epoch_timer);
 	sync_free(repair->core);

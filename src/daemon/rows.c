@@ -1,59 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon's hand on the table. A row from a link: decode → (already held? drop) →
- * check its signatures (verify.c) → merge in memory → hand on → commit. A row of our own:
- * next version → sign → merge → commit → hand on, so that nothing of ours is known
- * elsewhere that a power cut could take back here.
- *
- * A row whose owner's node row is not held is put aside, up to a bound, and tried again
- * when a node row arrives; what is dropped comes with the next comparison of tables. */
+ * check its signatures (verify.c) → is its owner's node row held? else put it aside
+ * (aside.c) and ask for that → merge in memory, less what the horizon ended (sweep.c) →
+ * hand on → commit. Rows of our own come from own.c: durable first, then handed on, so that
+ * nothing of ours is known elsewhere that a power cut could take back here. */
 #include "config.h"
+
+#include "daemon/rows.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "crdt/codec.h"
-#include "crdt/stamp.h"
-#include "daemon/daemon.h"
-#include "daemon/verify.h"
 
 enum {
-	/* Rows whose owner is not known yet. The oldest give way, first those of the same
-	 * link: one that sends rows of owners who never come takes little from others. */
-	ROWS_ASIDE_MAX = 1024,
-	ROWS_ASIDE_LINK_MAX = 256,
-	ROWS_ASIDE_BYTES_MAX = 16 * 1024 * 1024, /* encoded */
 	ROWS_PAGE_BYTES = 48 * 1024,
-};
-
-/* A row put aside until its owner's node row is here. */
-struct rows_aside {
-	uint64_t link;
-	struct row_key key;
-	struct row row;
-	size_t bytes;
-	struct rows_aside *prev, *next;
-};
-
-struct rows {
-	struct daemon *d;
-	struct verify *verify;
-	struct stamp_clock stamps;
-	struct rows_aside *aside;
-	int aside_len;
-	size_t aside_bytes;
-	uint64_t taken_from_aside;
-	struct buf unsynced; /* our own rows (rows_note()), not yet asked to be synced */
-	struct buf syncing;  /* those that the store is making durable now */
-	bool is_dirty;	     /* something changed since the last sync began */
-	bool is_syncing;
-	int settling; /* in the store's hands */
-	bool is_closing;
-	uint64_t refused;
-	struct log_limit refused_limit, failed_limit;
+	/* Of rows that were merged and are not committed: what a link that comes up is told
+	 * at most. Comparing tables finds the others. */
+	ROWS_NOTES_BYTES_MAX = 1024 * 1024,
 };
 
 /* ---- handing on ---- */
@@ -79,7 +45,8 @@ rows_note(struct buf *out, const struct row_key *key, const struct row *row)
 /* However many there are, in pages cut between rows: a reader puts a limit on what it must
  * hold before it can read a row. */
 static void
-rows_hand_on(struct rows *rows, uint64_t link, struct bytes noted)
+rows_each_page(struct rows *rows, uint64_t link, struct bytes noted,
+	       void (*fn)(struct links *links, uint64_t link, struct bytes page))
 {
 	struct reader r = reader_of(noted);
 	struct buf page = BUF_INIT;
@@ -88,76 +55,139 @@ rows_hand_on(struct rows *rows, uint64_t link, struct bytes noted)
 		struct bytes row = reader_bytes32(&r);
 
 		if (page.len > 0 && page.len + row.len > ROWS_PAGE_BYTES) {
-			links_rows_changed(rows->d->links, link, buf_bytes(&page));
+			fn(rows->d->links, link, buf_bytes(&page));
 			buf_clear(&page);
 		}
 		buf_put_bytes(&page, row);
 	}
 	assert(!r.failed);
 	if (page.len > 0)
-		links_rows_changed(rows->d->links, link, buf_bytes(&page));
+		fn(rows->d->links, link, buf_bytes(&page));
 	buf_fini(&page);
+}
+
+/* Rows that came from `link` and changed something, to all others. */
+static void
+rows_hand_on(struct rows *rows, uint64_t link, struct bytes noted)
+{
+	rows_each_page(rows, link, noted, links_rows_changed);
+	if (rows->notes.len + noted.len <= ROWS_NOTES_BYTES_MAX)
+		buf_put_bytes(&rows->notes, noted);
+}
+
+void
+rows_hand_on_own(struct rows *rows, const struct row_key *key, const struct row *row)
+{
+	rows_note(&rows->own_notes, key, row);
+}
+
+void
+rows_greet(struct rows *rows, uint64_t link)
+{
+	rows_each_page(rows, link, buf_bytes(&rows->syncing), links_send_rows);
+	rows_each_page(rows, link, buf_bytes(&rows->notes), links_send_rows);
+}
+
+void
+rows_answer(struct rows *rows, uint64_t link, struct bytes owners)
+{
+	struct reader r = reader_of(owners);
+	struct buf noted = BUF_INIT;
+
+	while (r.len > 0) {
+		struct row_key key = { .kind = ROW_NODE };
+		struct row row;
+
+		reader_copy(&r, key.owner.b, ID_BYTES);
+		if (r.failed || store_get(rows->d->store, &key, &row) != 0)
+			continue;
+		rows_note(&noted, &key, &row);
+		row_fini(&row);
+	}
+	rows_each_page(rows, link, buf_bytes(&noted), links_send_rows);
+	buf_fini(&noted);
 }
 
 /* ---- durability ---- */
 
-static void rows_sync(struct rows *rows);
-
-struct rows_synced {
+struct rows_wait {
 	struct rows *rows;
+	void (*fn)(void *arg, int rc);
+	void *arg;
 	int rc;
 };
 
 static void
-rows_on_synced(void *arg)
+rows_on_durable(void *arg)
 {
-	struct rows_synced *synced = arg;
-	struct rows *rows = synced->rows;
-	int rc = synced->rc;
+	struct rows_wait *wait = arg;
 
-	free(synced);
-	rows->is_syncing = false;
-	if (rc != 0) {
-		/* The store keeps the rows and tries again each second; so do we. */
-		buf_put_bytes(&rows->syncing, buf_bytes(&rows->unsynced));
-		buf_clear(&rows->unsynced);
-		buf_put_bytes(&rows->unsynced, buf_bytes(&rows->syncing));
-		buf_clear(&rows->syncing);
-		rows->is_dirty = true;
-	} else if (!rows->is_closing) {
-		rows_hand_on(rows, 0, buf_bytes(&rows->syncing));
-		links_root_changed(rows->d->links);
-		buf_clear(&rows->syncing);
-	}
-	if (!rows->is_closing)
-		rows_sync(rows);
+	wait->rows->waiting--;
+	wait->fn(wait->arg, wait->rc);
+	free(wait);
 }
 
 /* On the store's writer thread. */
 static void
-rows_on_durable(void *arg, int rc)
+rows_post_durable(void *arg, int rc)
 {
-	struct rows_synced *synced = arg;
+	struct rows_wait *wait = arg;
 
-	synced->rc = rc;
-	loop_post(synced->rows->d->loop, rows_on_synced, synced);
+	wait->rc = rc;
+	loop_post(wait->rows->d->loop, rows_on_durable, wait);
+}
+
+void
+rows_when_durable(struct rows *rows, void (*fn)(void *arg, int rc), void *arg)
+{
+	struct rows_wait *wait = mem_alloc(sizeof(*wait));
+
+	*wait = (struct rows_wait){ .rows = rows, .fn = fn, .arg = arg };
+	rows->waiting++;
+	store_sync(rows->d->store, rows_post_durable, wait);
+}
+
+/* `to` gets what `from` has behind its own. */
+static void
+rows_move(struct buf *from, struct buf *to)
+{
+	buf_put_bytes(to, buf_bytes(from));
+	buf_clear(from);
 }
 
 static void
+rows_on_synced(void *arg, int rc)
+{
+	struct rows *rows = arg;
+
+	rows->is_syncing = false;
+	if (rows->is_closing)
+		return;
+	if (rc != 0) {
+		/* The store keeps the rows and tries again each second; so do we. */
+		rows->is_dirty = true;
+		if (rows->syncing.len > ROWS_NOTES_BYTES_MAX)
+			buf_clear(&rows->syncing);
+	} else {
+		rows_each_page(rows, 0, buf_bytes(&rows->own_syncing),
+			       links_rows_changed);
+		links_root_changed(rows->d->links);
+		buf_clear(&rows->own_syncing);
+		buf_clear(&rows->syncing);
+	}
+	rows_sync(rows);
+}
+
+void
 rows_sync(struct rows *rows)
 {
-	struct rows_synced *synced;
-
 	if (!rows->is_dirty || rows->is_syncing)
 		return;
-	assert(rows->syncing.len == 0);
-	buf_put_bytes(&rows->syncing, buf_bytes(&rows->unsynced));
-	buf_clear(&rows->unsynced);
+	rows_move(&rows->own_notes, &rows->own_syncing);
+	rows_move(&rows->notes, &rows->syncing);
 	rows->is_dirty = false;
 	rows->is_syncing = true;
-	synced = mem_alloc(sizeof(*synced));
-	*synced = (struct rows_synced){ .rows = rows };
-	store_sync(rows->d->store, rows_on_durable, synced);
+	rows_when_durable(rows, rows_on_synced, rows);
 }
 
 /* ---- what a change means to the others ---- */
@@ -173,176 +203,42 @@ rows_show(struct rows *rows, const struct row_key *key, const struct row *row)
 		log_warn("table",
 			 "row %u/%s of node %s cannot be read and is not shown: %s",
 			 key->kind, key->name, id_text(&key->owner, owner), err.text);
-	if (key->kind == ROW_NODE)
+	/* One that was swept is dialled as before, as long as this node runs: it may be the
+	 * only way to the others after a long absence. */
+	if (key->kind == ROW_NODE && row != NULL && row->len > 0)
 		links_node_changed(rows->d->links, &key->owner);
 	else if (key->kind != ROW_WORKER && id_parse(key->name, &named) == 0)
 		links_node_changed(rows->d->links, &named);
 }
 
-/* ---- rows of our own ---- */
-
-/* The owner's next version, unsigned. When the row shows later writes of this store's actor
- * than the store knows of, an older copy of the data was put back, or runs elsewhere too:
- * going on under a new actor, no dot is ever used twice. */
-static int
-rows_next_version(struct rows *rows, const struct row *held, const struct bytes *value,
-		  struct version *ret_version)
+void
+rows_changed(struct rows *rows, const struct row_key *key, const struct row *row)
 {
-	struct store *store = rows->d->store;
-	uint64_t stamp = stamp_next(&rows->stamps, clock_wall_ms());
-	struct dot dot;
-	int rc = store_next_dot(store, &dot);
-
-	if (rc == 0)
-		rc = version_next(held, dot, stamp, value, ret_version);
-	if (rc != -EINVAL)
-		return rc;
-	log_warn("table",
-		 "the table holds later writes of this node than its store: was an "
-		 "older copy of it put back? Going on as a new actor");
-	rc = store_actor_renew(store);
-	if (rc == 0)
-		rc = store_next_dot(store, &dot);
-	return rc == 0 ? version_next(held, dot, stamp, value, ret_version) : rc;
+	rows->is_dirty = true;
+	leases_note(rows->leases, key, row);
+	rows_show(rows, key, row);
 }
 
-static int
-rows_write_version(struct rows *rows, const struct row_key *key, const struct row *held,
-		   const struct bytes *value, struct row *ret_row)
+void
+rows_trim(struct rows *rows, const struct row_key *key, struct row *row)
 {
-	struct daemon *d = rows->d;
-	uint8_t signature[ROW_SIGNATURE_BYTES];
-	struct buf text = BUF_INIT;
-	struct version v;
-	int rc = rows_next_version(rows, held, value, &v);
-
-	if (rc != 0)
-		return rc;
-	codec_put_signed(&text, &store_constants(d->store)->cluster, key, &v,
-			 ident_sha256);
-	ident_sign(d->identity->node_key, buf_bytes(&text), signature);
-	buf_fini(&text);
-	version_seal(&v, signature, ident_sha256);
-	row_of_version(&v, ret_row);
-	return 0;
-}
-
-/* The row says this already, in one version. */
-static bool
-rows_says(const struct row *held, const struct bytes *value)
-{
-	const struct version *visible = row_visible(held);
-
-	if (value == NULL)
-		return visible == NULL;
-	return visible != NULL && held->len == 1 && bytes_equal(visible->value, *value);
-}
-
-int
-rows_put(struct rows *rows, enum row_kind kind, const char *name,
-	 const struct bytes *value, bool is_forced)
-{
-	struct daemon *d = rows->d;
-	struct row held = ROW_INIT, next = ROW_INIT, merged = ROW_INIT;
-	struct row_key key;
-	bool has_changed = false;
-	int rc = row_key_make(&d->identity->node_id, kind, name, &key);
-
-	if (rc == 0)
-		rc = store_get(d->store, &key, &held);
-	if (rc == -ENOENT)
-		rc = 0;
-	if (rc == 0 && !is_forced && rows_says(&held, value))
-		goto out;
-	if (rc == 0)
-		rc = rows_write_version(rows, &key, &held, value, &next);
-	if (rc == 0)
-		rc = store_merge(d->store, &key, &next, &has_changed, &merged);
-	if (rc == 0 && has_changed) {
-		rows_note(&rows->unsynced, &key, &merged);
-		rows->is_dirty = true;
-		rows_show(rows, &key, &merged);
-		rows_sync(rows);
-	}
-out:
-	row_fini(&held);
-	row_fini(&next);
-	row_fini(&merged);
-	if (rc != 0)
-		log_error("table", "row %d/%s could not be written: %s", kind, name,
-			  error_text(rc));
-	return rc;
+	leases_sweep(rows->leases, key, row);
 }
 
 /* ---- rows from links ---- */
 
-static void
-rows_aside_remove(struct rows *rows, struct rows_aside *a)
-{
-	DL_DELETE(rows->aside, a);
-	rows->aside_len--;
-	rows->aside_bytes -= a->bytes;
-}
-
-static void
-rows_aside_drop(struct rows *rows, struct rows_aside *a)
-{
-	rows_aside_remove(rows, a);
-	row_fini(&a->row);
-	free(a);
-}
-
-static void
-rows_aside_make_room(struct rows *rows, uint64_t link, size_t bytes)
-{
-	struct rows_aside *a, *oldest = NULL;
-	int len = 0;
-
-	DL_FOREACH (rows->aside, a) {
-		if (a->link != link)
-			continue;
-		if (len++ == 0)
-			oldest = a;
-	}
-	if (len >= ROWS_ASIDE_LINK_MAX)
-		rows_aside_drop(rows, oldest);
-	while (rows->aside_len >= ROWS_ASIDE_MAX ||
-	       rows->aside_bytes + bytes > ROWS_ASIDE_BYTES_MAX)
-		rows_aside_drop(rows, rows->aside);
-}
-
-static void
-rows_put_aside(struct rows *rows, uint64_t link, struct verify_item *item)
-{
-	struct rows_aside *a = mem_alloc(sizeof(*a));
-
-	rows_aside_make_room(rows, link, item->bytes);
-	*a = (struct rows_aside){
-		.link = link, .key = item->key, .row = item->row, .bytes = item->bytes
-	};
-	item->row = ROW_INIT;
-	DL_APPEND(rows->aside, a);
-	rows->aside_len++;
-	rows->aside_bytes += a->bytes;
-}
-
-/* A node row came: those that waited for its owner are checked again. */
+/* The node row of the owner came: those that waited for it are checked again. */
 static void
 rows_take_from_aside(struct rows *rows, const struct id *owner)
 {
-	struct rows_aside *a, *next;
+	struct aside_row row;
 
-	DL_FOREACH_SAFE (rows->aside, a, next) {
-		struct verify_job *job;
+	while (aside_take(rows->aside, owner, &row)) {
+		struct verify_job *job = verify_job_new(row.link);
 
-		if (!id_equal(&a->key.owner, owner))
-			continue;
-		rows_aside_remove(rows, a);
-		job = verify_job_new(a->link);
-		verify_job_add(job, &a->key, &a->row, a->bytes);
+		verify_job_add(job, &row.key, &row.row, row.bytes);
 		verify_submit(rows->verify, job);
-		rows->taken_from_aside++;
-		free(a);
+		rows->checked_again++;
 	}
 }
 
@@ -367,17 +263,17 @@ rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
 {
 	struct row merged = ROW_INIT;
 	bool has_changed = false;
-	int rc = store_merge(rows->d->store, &item->key, &item->row, &has_changed,
-			     &merged);
+	int rc;
 
+	own_heard(rows->own, &item->key, &item->row);
+	rc = store_merge(rows->d->store, &item->key, &item->row, &has_changed, &merged);
 	if (rc == 0 && has_changed) {
-		rows_note(changed, &item->key, &merged);
-		rows->is_dirty = true;
-		rows_show(rows, &item->key, &merged);
+		if (merged.len > 0)
+			rows_note(changed, &item->key, &merged);
+		rows_changed(rows, &item->key, &merged);
+		own_held(rows->own, &item->key, &merged);
 		if (item->key.kind == ROW_NODE)
 			rows_take_from_aside(rows, &item->key.owner);
-		if (id_equal(&item->key.owner, &rows->d->identity->node_id))
-			workers_check_row(rows->d->workers, &item->key);
 	} else if (rc != 0 && log_limit_pass(&rows->failed_limit, "table")) {
 		log_warn("table", "a row could not be merged and is left for later: %s",
 			 error_text(rc));
@@ -385,38 +281,52 @@ rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
 	row_fini(&merged);
 }
 
+/* Its owner's key or lease is not known. When the key is known by now, the check that found
+ * it ran at the same time: once more. Else the row waits, and its owner is noted in `wanted`
+ * if the node row is to be asked for. */
+static void
+rows_put_aside(struct rows *rows, uint64_t link, struct verify_item *item,
+	       struct buf *wanted)
+{
+	struct aside_row row = {
+		.link = link, .key = item->key, .row = item->row, .bytes = item->bytes
+	};
+
+	item->row = ROW_INIT;
+	if (leases_knows(rows->leases, &row.key) && !item->is_again) {
+		struct verify_job *job = verify_job_new(link);
+
+		verify_job_add(job, &row.key, &row.row, row.bytes);
+		job->items[0].is_again = true;
+		verify_submit(rows->verify, job);
+		rows->checked_again++;
+	} else if (aside_put(rows->aside, &row, loop_now(rows->d->loop))) {
+		buf_put(wanted, row.key.owner.b, ID_BYTES);
+	}
+}
+
 /* ---- a moment when what came is merged ---- */
 
-/* Passes through the lane behind all rows that came, as often as rows that had been put
- * aside follow it there, and then through the store. */
+/* Passes through the checks behind all rows that came, as often as rows that are checked
+ * again follow it there, and then through the store. */
 struct rows_settle {
 	struct rows *rows;
 	void (*fn)(void *arg, uint64_t number);
 	void *arg;
 	uint64_t number;
-	uint64_t taken_from_aside;
+	uint64_t checked_again;
 };
 
+/* A disk that is full settles nothing, but whoever waits has waited long enough. */
 static void
-rows_on_settled(void *arg)
-{
-	struct rows_settle *settle = arg;
-
-	settle->rows->settling--;
-	if (!settle->rows->is_closing)
-		settle->fn(settle->arg, settle->number);
-	free(settle);
-}
-
-/* On the store's writer thread. A disk that is full settles nothing, but whoever waits has
- * waited long enough. */
-static void
-rows_on_settle_durable(void *arg, int rc)
+rows_on_settled(void *arg, int rc)
 {
 	struct rows_settle *settle = arg;
 
 	(void)rc;
-	loop_post(settle->rows->d->loop, rows_on_settled, settle);
+	if (!settle->rows->is_closing)
+		settle->fn(settle->arg, settle->number);
+	free(settle);
 }
 
 static void
@@ -424,7 +334,7 @@ rows_settle_wait(struct rows *rows, struct rows_settle *settle)
 {
 	struct verify_job *job = verify_job_new(0);
 
-	settle->taken_from_aside = rows->taken_from_aside;
+	settle->checked_again = rows->checked_again;
 	job->settle = settle;
 	verify_submit(rows->verify, job); /* without rows it is taken in any case */
 }
@@ -432,32 +342,34 @@ rows_settle_wait(struct rows *rows, struct rows_settle *settle)
 static void
 rows_settle_merged(struct rows *rows, struct rows_settle *settle)
 {
-	if (settle->taken_from_aside != rows->taken_from_aside) {
+	if (settle->checked_again != rows->checked_again)
 		rows_settle_wait(rows, settle);
-		return;
-	}
-	rows->settling++;
-	store_sync(rows->d->store, rows_on_settle_durable, settle);
+	else
+		rows_when_durable(rows, rows_on_settled, settle);
 }
 
 static void
 rows_on_verified(void *arg, struct verify_job *job)
 {
 	struct rows *rows = arg;
-	struct buf changed = BUF_INIT;
+	struct buf changed = BUF_INIT, wanted = BUF_INIT;
 
 	for (int i = 0; i < job->len; i++) {
 		struct verify_item *item = &job->items[i];
 
-		if (item->rc == 0)
+		if (item->rc == -OCF_EUNKNOWN ||
+		    (item->rc == 0 && !leases_knows(rows->leases, &item->key)))
+			rows_put_aside(rows, job->link, item, &wanted);
+		else if (item->rc == 0)
 			rows_merge(rows, item, &changed);
-		else if (item->rc == -OCF_EUNKNOWN)
-			rows_put_aside(rows, job->link, item);
 		else
 			rows_refuse(rows, job->link, &item->key);
 	}
 	rows_hand_on(rows, job->link, buf_bytes(&changed));
+	links_want(rows->d->links, job->link, buf_bytes(&wanted));
 	buf_fini(&changed);
+	buf_fini(&wanted);
+	own_act(rows->own);
 	rows_sync(rows);
 	if (job->settle != NULL)
 		rows_settle_merged(rows, job->settle);
@@ -478,7 +390,8 @@ rows_settle(struct rows *rows, void (*fn)(void *arg, uint64_t number), void *arg
 }
 
 /* Would merging this state change what is held? Sparing the check of signatures that were
- * checked before is most of the cost of a flooded row. */
+ * checked before is most of the cost of a flooded row. Of our own every state counts that is
+ * not the one held: it may show another machine's writing (crdt/owner.h). */
 static bool
 rows_is_new(struct rows *rows, const struct row_key *key, const struct row *row)
 {
@@ -487,7 +400,10 @@ rows_is_new(struct rows *rows, const struct row_key *key, const struct row *row)
 
 	if (store_get(rows->d->store, key, &held) != 0)
 		return true;
-	is_new = row_merge(&held, row);
+	if (id_equal(&key->owner, &rows->d->identity->node_id))
+		is_new = !row_equal(&held, row);
+	else
+		is_new = row_merge(&held, row);
 	row_fini(&held);
 	return is_new;
 }
@@ -537,8 +453,9 @@ rows_on_loaded(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *
 	(void)k;
 	if (key->kind == ROW_NODE && visible != NULL)
 		verify_learn(rows->verify, &key->owner, visible->value);
-	if (id_equal(&key->owner, &rows->d->identity->node_id))
-		stamp_seen(&rows->stamps, row_stamp(row));
+	leases_note(rows->leases, key, row);
+	sweep_met(rows->sweep, &key->owner);
+	own_loaded(rows->own, key, row);
 	rows_show(rows, key, row);
 	return true;
 }
@@ -551,7 +468,12 @@ rows_open(struct daemon *d)
 	rows->d = d;
 	rows->refused_limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 3 };
 	rows->failed_limit = rows->refused_limit;
+	rows->leases = leases_new(&d->identity->node_id,
+				  store_constants(d->store)->retention_ms);
+	rows->aside = aside_new();
 	rows->verify = verify_open(d->loop, d->identity, rows_on_verified, rows);
+	rows->own = own_open(rows);
+	rows->sweep = sweep_open(rows);
 	return rows;
 }
 
@@ -563,22 +485,25 @@ rows_load(struct rows *rows)
 	if (rc != 0)
 		log_error("table", "the table could not be read whole: %s",
 			  error_text(rc));
+	sweep_begin(rows->sweep);
 }
 
 void
 rows_close(struct rows *rows)
 {
-	struct rows_aside *a, *next;
-
 	if (rows == NULL)
 		return;
 	rows->is_closing = true;
 	verify_close(rows->verify);
-	while (rows->is_syncing || rows->settling > 0)
+	while (rows->waiting > 0)
 		loop_turn(rows->d->loop, 100);
-	DL_FOREACH_SAFE (rows->aside, a, next)
-		rows_aside_drop(rows, a);
-	buf_fini(&rows->unsynced);
+	sweep_close(rows->sweep);
+	own_close(rows->own);
+	aside_free(rows->aside);
+	leases_free(rows->leases);
+	buf_fini(&rows->own_notes);
+	buf_fini(&rows->own_syncing);
+	buf_fini(&rows->notes);
 	buf_fini(&rows->syncing);
 	free(rows);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this node says of itself: its name, where it is reached, what it has. The answer
- * is its node row, written anew at every start (so that an earlier life's row is
- * replaced) and every half retention, which renews the lease of all its rows. */
+ * is its node row, which own.c writes anew at every start, and often enough to renew the
+ * lease of all its rows. */
 #include "config.h"
 
 #include <ifaddrs.h>
@@ -230,14 +230,11 @@ self_announce(struct daemon *d)
 {
 	struct buf value = BUF_INIT;
 	struct errmsg err = { "" };
-	struct bytes bytes;
 
-	if (self_describe(d, &value, &err) == 0) {
-		bytes = buf_bytes(&value);
-		rows_put(d->rows, ROW_NODE, "", &bytes, true);
-	} else {
+	if (self_describe(d, &value, &err) == 0)
+		rows_claim(d->rows, ROW_NODE, "", buf_bytes(&value));
+	else
 		log_error("node", "%s", err.text);
-	}
 	buf_fini(&value);
 }
 

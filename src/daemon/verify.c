@@ -95,7 +95,7 @@ verify_open(struct loop *loop, const struct identity *identity,
 	v->checker = checker_new(identity, table_node_cert);
 	v->done = done;
 	v->arg = arg;
-	v->lane = lane_open(loop);
+	v->lane = lane_open_wide(loop);
 	return v;
 }
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signatures are checked (ident/checker.h) on a lane of their own (net/lane.h): an Ed25519
- * check takes about 0.1 ms, and a joining node has thousands before it. Jobs come back in
- * the order they were given, so rows of a link stay in order. */
+/* Signatures are checked (ident/checker.h) on a lane of their own (net/lane.h), with a thread
+ * for each core: an Ed25519 check takes about 0.1 ms, and a joining node has hundreds of
+ * thousands before it. Jobs come back in the order they were given, so rows of a link stay in
+ * order; but a worker row may have been checked before the node row of an earlier job was
+ * (-OCF_EUNKNOWN), and is worth a second check then. */
 #ifndef OCF_DAEMON_VERIFY_H
 #define OCF_DAEMON_VERIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -26,6 +29,7 @@ struct verify_item {
 	struct row_key key;
 	struct row row; /* owned */
 	size_t bytes;	/* encoded */
+	bool is_again;	/* checked for the second time */
 	int rc; /* 0; -OCF_ESIGNATURE; -OCF_EUNKNOWN: the owner's node row was not met yet
 		 */
 };

@@ -8,7 +8,6 @@
 
 #include "base/hex.h"
 #include "base/mem.h"
-#include "crdt/stamp.h"
 #include "daemon/daemon.h"
 
 static json_t *
@@ -35,15 +34,13 @@ views_table_json(struct daemon *d, const struct catalog_counts *counts)
 	struct store_digest root = store_root(d->store);
 	uint8_t bytes[16];
 	char text[33], horizon[CLOCK_TEXT_SIZE];
-	ms_t wall = (ms_t)stamp_horizon(clock_wall_ms(),
-					store_constants(d->store)->retention_ms);
 
 	put_be64(bytes, root.sum.hi);
 	put_be64(bytes + 8, root.sum.lo);
 	return json_pack("{s:I, s:i, s:i, s:s, s:s}", "rows", (json_int_t)root.count,
 			 "workers", counts->workers, "services", counts->services, "root",
 			 hex_encode(bytes, sizeof(bytes), text), "horizon",
-			 clock_text(wall, horizon));
+			 clock_text((ms_t)rows_horizon(d->rows), horizon));
 }
 
 static const char *
@@ -57,22 +54,24 @@ views_bus_state(const struct daemon *d)
 static json_t *
 views_status(struct daemon *d)
 {
+	const char *silent = rows_why_silent(d->rows);
 	struct catalog_counts counts;
 
 	catalog_counts(d->catalog, &counts);
-	return json_pack("{s:{s:o, s:s, s:s, s:I, s:o}, s:{s:o, s:i, s:i}, s:o, s:{s:s, "
-			 "s:s, s:b}, "
-			 "s:o, s:o}",
-			 "node", "id", views_id(&d->identity->node_id), "name", d->name,
-			 "version", PACKAGE_VERSION, "uptime_s",
-			 (json_int_t)((clock_mono_ms() - d->started_ms) / MS_SECOND),
-			 "actor", views_u64(store_actor(d->store)), "cluster", "id",
-			 views_id(&d->identity->cluster_id), "nodes", counts.nodes,
-			 "alive", counts.alive, "table", views_table_json(d, &counts),
-			 "bus", "state", views_bus_state(d), "url", d->bus_url,
-			 "embedded", d->bus_is_embedded, "sync",
-			 repair_status_json(d->repair), "queue",
-			 queries_status_json(d->queries));
+	return json_pack(
+		"{s:{s:o, s:s, s:s, s:I, s:o, s:s?}, s:{s:o, s:i, s:i}, s:o, s:{s:s, "
+		"s:s, s:b}, "
+		"s:o, s:o}",
+		"node", "id", views_id(&d->identity->node_id), "name", d->name, "version",
+		PACKAGE_VERSION, "uptime_s",
+		(json_int_t)((clock_mono_ms() - d->started_ms) / MS_SECOND), "actor",
+		views_u64(store_actor(d->store)), "silent",
+		silent[0] != '\0' ? silent : NULL, "cluster", "id",
+		views_id(&d->identity->cluster_id), "nodes", counts.nodes, "alive",
+		counts.alive, "table", views_table_json(d, &counts), "bus", "state",
+		views_bus_state(d), "url", d->bus_url, "embedded", d->bus_is_embedded,
+		"sync", repair_status_json(d->repair), "queue",
+		queries_status_json(d->queries));
 }
 
 static struct catalog_contact
@@ -199,6 +198,14 @@ views_refused(void *arg)
 }
 
 static double
+views_renewals(void *arg)
+{
+	struct daemon *d = arg;
+
+	return (double)rows_renewals(d->rows);
+}
+
+static double
 views_nodes_alive(void *arg)
 {
 	struct daemon *d = arg;
@@ -259,6 +266,9 @@ views_add_metrics(struct daemon *d)
 	metrics_counter_read(m, "ocf_rows_refused_total",
 			     "Rows from other nodes that their owner had not signed.",
 			     NULL, views_refused, d);
+	metrics_counter_read(m, "ocf_actor_renewals_total",
+			     "Times that this node had to go on as a new actor.", NULL,
+			     views_renewals, d);
 	metrics_gauge_read(m, "ocf_nodes_alive",
 			   "Nodes that are alive, this one included.", NULL,
 			   views_nodes_alive, d);

@@ -3,8 +3,9 @@
  *
  * A worker's row has the lowest free number as its name and the worker's id in its value,
  * so that a worker that returns finds its row again and an unchanged announcement writes
- * nothing. After a start the rows of the former life are kept until the bus has been up
- * for three heartbeats; what nobody has claimed by then is removed. */
+ * nothing. Here rows are claimed; that they are in the table as claimed is own.c's care.
+ * After a start the rows of the former life are kept until the bus has been up for three
+ * heartbeats; what nobody has claimed by then is removed. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -16,8 +17,6 @@
 #include "crdt/row.h"
 #include "daemon/daemon.h"
 #include "table/rows.h"
-
-enum { WORKERS_RETRY_MS = 5 * MS_SECOND };
 
 struct worker {
 	uint64_t number; /* as dispatch knows it; new each time the bus comes up */
@@ -33,8 +32,7 @@ struct workers {
 	struct daemon *d;
 	struct worker *by_id, *by_number;
 	uint64_t last_number;
-	struct loop_timer *retry; /* of rows that could not be written */
-	bool is_settled;	  /* who has not announced is not there */
+	bool is_settled; /* who has not announced is not there */
 	bool is_closing;
 	struct log_limit warning_limit;
 };
@@ -115,52 +113,36 @@ worker_row_name(int row, char name[ROW_NAME_BYTES_MAX + 1])
 	return snprintf(name, ROW_NAME_BYTES_MAX + 1, "%d", row);
 }
 
+static int
+workers_free_row(const struct workers *ws)
+{
+	uint32_t rows_per_node = store_constants(ws->d->store)->rows_per_node;
+	char name[ROW_NAME_BYTES_MAX + 1];
+
+	for (int row = 0; (uint32_t)row < rows_per_node; row++) {
+		worker_row_name(row, name);
+		if (!rows_has_claim(ws->d->rows, name))
+			return row;
+	}
+	return -1;
+}
+
 /* Its number in the table: that of an earlier life, or the lowest free one; -1 when there
  * is none left. */
 static int
 worker_find_row(struct workers *ws, const struct worker *w)
 {
 	struct daemon *d = ws->d;
-	const struct id *self = &d->identity->node_id;
-	uint32_t rows_per_node = store_constants(d->store)->rows_per_node;
-	int row = catalog_worker_row(d->catalog, self, w->id);
+	int row = catalog_worker_row(d->catalog, &d->identity->node_id, w->id);
 
 	if (row < 0)
-		row = catalog_free_row(d->catalog, self, rows_per_node);
+		row = workers_free_row(ws);
 	if (row < 0)
 		log_warn("workers",
 			 "worker %s is not offered: this node has all the %u rows "
 			 "that the cluster allows a node",
-			 w->id, rows_per_node);
+			 w->id, store_constants(d->store)->rows_per_node);
 	return row;
-}
-
-/* As rows_put; what a full disk keeps from being written is written later. */
-static int
-workers_put(struct workers *ws, const char *name, const struct bytes *value)
-{
-	int rc = rows_put(ws->d->rows, ROW_WORKER, name, value, false);
-
-	if (rc != 0 && !ws->is_closing)
-		loop_timer_set(ws->retry, WORKERS_RETRY_MS);
-	return rc;
-}
-
-/* Write the row if it does not say this already. A number is the worker's only while a row
- * with it is: else the next worker would get it, too. */
-static int
-worker_write_row(struct workers *ws, struct worker *w, struct bytes value)
-{
-	int row = w->row >= 0 ? w->row : worker_find_row(ws, w), rc;
-	char name[ROW_NAME_BYTES_MAX + 1];
-
-	if (row < 0)
-		return -OCF_ELIMIT;
-	worker_row_name(row, name);
-	rc = workers_put(ws, name, &value);
-	if (rc == 0)
-		w->row = row;
-	return rc;
 }
 
 static void
@@ -171,7 +153,7 @@ worker_remove_row(struct workers *ws, struct worker *w)
 	if (w->row < 0)
 		return;
 	worker_row_name(w->row, name);
-	workers_put(ws, name, NULL);
+	rows_unclaim(ws->d->rows, name);
 	w->row = -1;
 }
 
@@ -199,6 +181,7 @@ workers_find(const struct workers *ws, const char *id)
 static void
 workers_offer(struct workers *ws, struct worker *w)
 {
+	char name[ROW_NAME_BYTES_MAX + 1];
 	struct buf value = BUF_INIT;
 	struct errmsg err = { "" };
 
@@ -206,98 +189,17 @@ workers_offer(struct workers *ws, struct worker *w)
 		log_warn("workers", "worker %s is not offered: %s", w->id, err.text);
 		worker_remove_row(ws, w);
 		queries_worker_gone(ws->d->queries, w->number);
-	} else if (worker_write_row(ws, w, buf_bytes(&value)) == 0) {
+		buf_fini(&value);
+		return;
+	}
+	if (w->row < 0)
+		w->row = worker_find_row(ws, w);
+	if (w->row >= 0) {
+		worker_row_name(w->row, name);
+		rows_claim(ws->d->rows, ROW_WORKER, name, buf_bytes(&value));
 		queries_worker(ws->d->queries, w->number, &w->said);
 	}
 	buf_fini(&value);
-}
-
-/* ---- rows nobody claims ---- */
-
-struct workers_unclaimed {
-	struct workers *ws;
-	int len, cap;
-	struct row_key *keys;
-};
-
-static bool
-workers_is_claimed(const struct workers *ws, const struct row_key *key)
-{
-	for (const struct worker *w = ws->by_id; w != NULL; w = w->by_id.next) {
-		char name[ROW_NAME_BYTES_MAX + 1];
-
-		worker_row_name(w->row, name);
-		if (w->row >= 0 && strcmp(name, key->name) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool
-workers_on_own_row(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
-		   const struct row *row)
-{
-	struct workers_unclaimed *u = arg;
-
-	(void)k;
-	if (key->kind != ROW_WORKER || row_visible(row) == NULL ||
-	    workers_is_claimed(u->ws, key))
-		return true;
-	if (u->len == u->cap) {
-		u->cap = u->cap > 0 ? 2 * u->cap : 16;
-		u->keys = mem_realloc(u->keys, (size_t)u->cap, sizeof(u->keys[0]));
-	}
-	u->keys[u->len++] = *key;
-	return true;
-}
-
-static void
-workers_remove_unclaimed(struct workers *ws)
-{
-	struct workers_unclaimed u = { .ws = ws };
-	int rc = store_owner_each(ws->d->store, &ws->d->identity->node_id,
-				  workers_on_own_row, &u);
-
-	if (rc != 0)
-		log_error("workers", "this node's rows cannot be read: %s",
-			  error_text(rc));
-	for (int i = 0; i < u.len; i++)
-		workers_put(ws, u.keys[i].name, NULL);
-	if (u.len > 0)
-		log_info("workers", "removed the rows of %d worker%s that %s gone", u.len,
-			 u.len == 1 ? "" : "s", u.len == 1 ? "is" : "are");
-	free(u.keys);
-}
-
-/* Those that are written already cost nothing. */
-static void
-workers_on_retry(void *arg)
-{
-	struct workers *ws = arg;
-	struct worker *w, *next;
-
-	HASH_ITER (by_id, ws->by_id, w, next)
-		workers_offer(ws, w);
-	if (ws->is_settled)
-		workers_remove_unclaimed(ws);
-}
-
-void
-workers_check_row(struct workers *ws, const struct row_key *key)
-{
-	if (ws == NULL || key->kind != ROW_WORKER)
-		return;
-	for (struct worker *w = ws->by_id; w != NULL; w = w->by_id.next) {
-		char name[ROW_NAME_BYTES_MAX + 1];
-
-		worker_row_name(w->row, name);
-		if (w->row >= 0 && strcmp(name, key->name) == 0) {
-			workers_offer(ws, w);
-			return;
-		}
-	}
-	if (ws->is_settled)
-		workers_put(ws, key->name, NULL);
 }
 
 /* ---- legacy workers of a former life ---- */
@@ -356,7 +258,7 @@ workers_remove_former(struct workers *ws, const char *id)
 	if (row < 0)
 		return;
 	worker_row_name(row, name);
-	workers_put(ws, name, NULL);
+	rows_unclaim(ws->d->rows, name);
 }
 
 /* ---- the bus's words ---- */
@@ -443,7 +345,7 @@ workers_on_state(void *arg, enum bus_state state, const char *url, bool is_embed
 	}
 	if (state == BUS_SETTLED && !ws->is_settled) {
 		ws->is_settled = true;
-		workers_remove_unclaimed(ws);
+		rows_claims_settled(d->rows);
 	}
 	daemon_check_ready(d);
 }
@@ -551,13 +453,11 @@ workers_open(struct daemon *d, struct errmsg *err)
 
 	ws->d = d;
 	ws->warning_limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 20 };
-	ws->retry = loop_timer_new(d->loop, workers_on_retry, ws);
 	d->workers = ws;
 	d->bus_url = mem_strdup("");
 	d->bus_state = BUS_DOWN;
 	if (strcmp(c->bus.server, "none") == 0) {
-		ws->is_settled = true;
-		workers_remove_unclaimed(ws);
+		rows_claims_settled(d->rows);
 		return 0;
 	}
 	rc = bus_open(d->loop, &config, &workers_handler, ws, &d->bus, err);
@@ -579,7 +479,6 @@ workers_close(struct workers *ws)
 	HASH_ITER (by_id, ws->by_id, w, next) {
 		worker_free(ws, w);
 	}
-	loop_timer_free(ws->retry);
 	free(ws->d->bus_url);
 	ws->d->bus_url = NULL;
 	free(ws);

@@ -54,6 +54,11 @@ struct mesh_seed {
 	ms_t next_dial;
 };
 
+struct mesh_rate {
+	ms_t since;
+	int count;
+};
+
 struct mesh_link {
 	uint64_t id;
 	UT_hash_handle hh;
@@ -77,8 +82,8 @@ struct mesh_link {
 	ms_t rtt_due;
 	ms_t rtt;
 	ms_t skew;
-	ms_t pings_since; /* PINGs from the peer are counted per second */
-	int pings;
+	/* PINGs and WANTs from the peer, and WANTs to it, are counted per second. */
+	struct mesh_rate pings, wants, sent_wants;
 };
 
 /* Bytes shared by the sends of one flood. */
@@ -143,11 +148,14 @@ void mesh_link_close(struct mesh *m, struct mesh_link *l, enum wire_goodbye reas
 void mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye,
 		     const char *why);
 void mesh_links_tick(struct mesh *m);
+/* The peer told its clock and horizon; false when the link was closed for it. */
+bool mesh_link_clock(struct mesh *m, struct mesh_link *l, ms_t wall, uint64_t horizon);
 
 /* frames.c */
 void mesh_link_data(struct mesh *m, uint64_t link, struct bytes data);
 void mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows);
 void mesh_beat_tick(struct mesh *m);
 void mesh_ping(struct mesh *m, struct mesh_link *l);
+void mesh_want_rows(struct mesh *m, uint64_t link, struct bytes owners);
 
 #endif

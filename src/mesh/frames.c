@@ -25,6 +25,15 @@ mesh_ping(struct mesh *m, struct mesh_link *l)
 	mesh_send_ping(m, l, WIRE_PING, (uint64_t)m->now);
 }
 
+/* May this be done once more within this second? */
+static bool
+mesh_rate_pass(const struct mesh *m, struct mesh_rate *rate, int max)
+{
+	if (m->now - rate->since >= MS_SECOND)
+		*rate = (struct mesh_rate){ .since = m->now };
+	return ++rate->count <= max;
+}
+
 /* Rows. */
 
 void
@@ -82,6 +91,30 @@ mesh_rows_arrived(struct mesh *m, struct mesh_link *l, const struct wire_frame *
 	item->action.is_sync = is_sync;
 	buf_fini(begun);
 	return true;
+}
+
+/* Node rows asked for. */
+
+void
+mesh_want_rows(struct mesh *m, uint64_t link, struct bytes owners)
+{
+	struct mesh_link *l = mesh_link_find(m, link);
+	struct buf b = BUF_INIT;
+
+	if (l == NULL || l->state != MESH_LINK_UP || l->is_rowless)
+		return;
+	while (owners.len > 0 && mesh_rate_pass(m, &l->sent_wants, MESH_WANTS_SENT_MAX)) {
+		size_t len = owners.len;
+
+		if (len > (size_t)WIRE_WANT_MAX * ID_BYTES)
+			len = (size_t)WIRE_WANT_MAX * ID_BYTES;
+		wire_put_want(&b, bytes_of(owners.data, len));
+		owners.data += len;
+		owners.len -= len;
+	}
+	if (b.len > 0)
+		mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
+	buf_fini(&b);
 }
 
 /* Heartbeats. */
@@ -153,16 +186,45 @@ mesh_frame_ping(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 			l->rtt = l->rtt < 0 ? rtt : (7 * l->rtt + rtt + 4) / 8;
 		return true;
 	}
-	if (m->now - l->pings_since >= MS_SECOND) {
-		l->pings_since = m->now;
-		l->pings = 0;
-	}
-	if (++l->pings > MESH_PINGS_MAX) {
+	if (!mesh_rate_pass(m, &l->pings, MESH_PINGS_MAX)) {
 		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
 				"more than %d PINGs a second", MESH_PINGS_MAX);
 		return false;
 	}
 	mesh_send_ping(m, l, WIRE_PONG, token);
+	return true;
+}
+
+static bool
+mesh_frame_clock(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
+{
+	uint64_t horizon;
+	ms_t wall;
+
+	if (wire_read_clock(f->payload, &wall, &horizon) < 0)
+		return mesh_malformed(m, l, "a CLOCK");
+	return mesh_link_clock(m, l, wall, horizon);
+}
+
+static bool
+mesh_frame_want(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
+{
+	struct mesh_item *item;
+	struct bytes owners;
+
+	if (wire_read_want(f->payload, &owners) < 0)
+		return mesh_malformed(m, l, "a WANT");
+	if (!mesh_rate_pass(m, &l->wants, MESH_WANTS_MAX)) {
+		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
+				"more than %d WANTs a second", MESH_WANTS_MAX);
+		return false;
+	}
+	if (l->is_rowless)
+		return true;
+	item = mesh_act(m, MESH_ACTION_WANTED, l->id);
+	item->blob = mesh_blob_new(owners);
+	item->action.node = l->node->id;
+	item->action.data = bytes_of(item->blob->data, item->blob->len);
 	return true;
 }
 
@@ -211,6 +273,10 @@ mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 	case WIRE_PING:
 	case WIRE_PONG:
 		return mesh_frame_ping(m, l, f);
+	case WIRE_CLOCK:
+		return mesh_frame_clock(m, l, f);
+	case WIRE_WANT:
+		return mesh_frame_want(m, l, f);
 	case WIRE_ROWS:
 	case WIRE_SYNC_ROWS:
 		return mesh_rows_arrived(m, l, f);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "crdt/lease.h"
 #include "mesh/core.h"
 
 struct mesh_link *
@@ -144,7 +145,8 @@ mesh_node_lost_link(struct mesh *m, struct mesh_node *n, uint8_t goodbye)
 		return;
 	if (goodbye == WIRE_GOODBYE_LEAVING) {
 		mesh_node_set_state(m, n, MESH_NODE_DEAD);
-	} else if (goodbye == WIRE_GOODBYE_DUPLICATE && mesh_node_is_greeting(m, n)) {
+	} else if (goodbye == WIRE_GOODBYE_CLOCK ||
+		   (goodbye == WIRE_GOODBYE_DUPLICATE && mesh_node_is_greeting(m, n))) {
 		n->suspect_at = m->now + MESH_HANDOVER_MS;
 		mesh_want(m, n->suspect_at);
 	} else {
@@ -159,7 +161,7 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 	bool was_up = l->state == MESH_LINK_UP;
 
 	/* An end that both sides want is no failure. */
-	if (goodbye == WIRE_GOODBYE_DUPLICATE) {
+	if (goodbye == WIRE_GOODBYE_DUPLICATE || goodbye == WIRE_GOODBYE_CLOCK) {
 		struct mesh_seed *s = mesh_link_seed(m, l);
 
 		if (s != NULL)
@@ -366,6 +368,34 @@ mesh_hello_is_fit(struct mesh *m, struct mesh_link *l, const struct wire_hello *
 	return true;
 }
 
+/* Why a link between these clocks may not carry rows; "": it may. */
+static const char *
+mesh_rowless_why(const struct mesh *m, ms_t skew, uint64_t horizon)
+{
+	ms_t bound = m->wall - m->config.retention_ms + LEASE_AHEAD_MS;
+
+	if (skew > MESH_CLOCK_SKEW_MS || skew < -MESH_CLOCK_SKEW_MS)
+		return "its clock and this one are more than 5 min apart";
+	if (horizon > (uint64_t)(bound > 0 ? bound : 0))
+		return "it has forgotten more than this node's clock allows";
+	return "";
+}
+_Static_assert(MESH_CLOCK_SKEW_MS == 5 * MS_MINUTE, "as the sentence says");
+
+bool
+mesh_link_clock(struct mesh *m, struct mesh_link *l, ms_t wall, uint64_t horizon)
+{
+	const char *why;
+
+	l->skew = wall - m->wall;
+	why = mesh_rowless_why(m, l->skew, horizon);
+	if (l->is_rowless == (why[0] != '\0'))
+		return true;
+	mesh_link_close(m, l, WIRE_GOODBYE_CLOCK, "it is greeted anew: %s",
+			why[0] != '\0' ? why : "the clocks agree again");
+	return false;
+}
+
 /* What the other side holds of us, and we of it: incarnations only grow. */
 static void
 mesh_hello_incarnations(struct mesh *m, struct mesh_node *n, const struct wire_hello *h)
@@ -391,6 +421,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	struct mesh_item *item;
 	uint64_t id = l->id;
 	struct wire_hello h;
+	const char *why;
 
 	if (wire_read_hello(payload, &h) < 0) {
 		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "its HELLO cannot be read");
@@ -403,7 +434,8 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	l->protocol = h.protocol_max < WIRE_PROTOCOL_MAX ? h.protocol_max
 							 : WIRE_PROTOCOL_MAX;
 	l->skew = h.wall_ms - m->wall;
-	l->is_rowless = l->skew > MESH_CLOCK_SKEW_MS || l->skew < -MESH_CLOCK_SKEW_MS;
+	why = mesh_rowless_why(m, l->skew, h.horizon);
+	l->is_rowless = why[0] != '\0';
 	l->reader.payload_max = WIRE_PAYLOAD_BYTES_MAX;
 	memcpy(n->hello_address, h.address, sizeof(h.address));
 	if (l->is_inbound)
@@ -419,6 +451,8 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	item = mesh_act(m, MESH_ACTION_LINK_UP, l->id);
 	item->action.node = n->id;
 	item->action.is_rowless = l->is_rowless;
+	mesh_act_text(item, why, &item->action.why);
+	item->action.horizon = h.horizon;
 	item->action.root = h.root;
 	item->action.rows_len = h.rows;
 	item->action.our_root = l->told_root;
@@ -431,6 +465,16 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 }
 
 /* Time. */
+
+static void
+mesh_tell_clock(struct mesh *m, struct mesh_link *l)
+{
+	struct buf b = BUF_INIT;
+
+	wire_put_clock(&b, m->wall, m->horizon);
+	mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
+	buf_fini(&b);
+}
 
 /* True when it was closed, and perhaps others with it. */
 static bool
@@ -448,6 +492,8 @@ mesh_link_tick_up(struct mesh *m, struct mesh_link *l)
 				wire_goodbye_text(WIRE_GOODBYE_DUPLICATE));
 		return true;
 	}
+	if (l->rtt_due <= m->now)
+		mesh_tell_clock(m, l);
 	if ((silence >= MESH_PING_MS && !l->is_pinged) || l->rtt_due <= m->now) {
 		mesh_ping(m, l);
 		l->is_pinged = true;

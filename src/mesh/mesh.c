@@ -484,6 +484,9 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 		m->horizon = e->horizon;
 		m->word = e->word;
 		break;
+	case MESH_EVENT_WANT:
+		mesh_want_rows(m, e->link, e->data);
+		break;
 	case MESH_EVENT_STOP:
 		mesh_stop(m);
 		break;
@@ -520,6 +523,20 @@ mesh_node_state(const struct mesh *m, const struct id *node)
 	const struct mesh_node *n = mesh_node_find(m, node);
 
 	return n != NULL ? n->state : MESH_NODE_SUSPECT;
+}
+
+bool
+mesh_clock_disagrees(const struct mesh *m)
+{
+	int links = 0, others = 0;
+
+	for (const struct mesh_link *l = m->links; l != NULL; l = l->hh.next) {
+		if (l->state != MESH_LINK_UP || l->retired_at != 0)
+			continue;
+		links++;
+		others += l->skew > MESH_CLOCK_SKEW_MS || l->skew < -MESH_CLOCK_SKEW_MS;
+	}
+	return others >= 2 && 2 * others > links;
 }
 
 static void

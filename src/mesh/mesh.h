@@ -11,7 +11,10 @@
  * the larger id closes the other; a link of a former life of the peer gives way to a new
  * one); checks HELLO; floods every changed row to all links but the one it came from; sends one
  * heartbeat a second, round-robin, and tells what others' say of their tables, so that
- * sync/sync.h can compare them; holds a liveness verdict of every node.
+ * sync/sync.h can compare them; holds a liveness verdict of every node. A link between two
+ * clocks that are too far apart, or to a node that has forgotten more than our clock allows,
+ * carries no rows; both are looked at again from time to time, and when the answer is another
+ * the link is greeted anew.
  *
  * A link goes: MESH_ACTION_DIAL or mesh_link_new() for an accepted stream; then
  * MESH_EVENT_LINK_OPEN when TLS is up; MESH_ACTION_LINK_UP after both HELLOs. It ends by
@@ -65,6 +68,9 @@ enum {
 	 * how long that node itself waits at least. */
 	MESH_BANISH_MS = MESH_DIAL_CAP_MS / 2,
 	MESH_PINGS_MAX = 16, /* a second from one peer */
+	/* WANTs a second: sent over one link, more are dropped, and taken from one peer. */
+	MESH_WANTS_SENT_MAX = 8,
+	MESH_WANTS_MAX = 16,
 };
 
 enum mesh_state {
@@ -108,6 +114,9 @@ enum mesh_event_type {
 	/* The table's `root`, number of rows (`rows_len`) and `horizon` are now these, and
 	 * `word` is what heartbeats tell of it. */
 	MESH_EVENT_ROOT,
+	/* Ask the peer of `link` for the node rows of the owners in `data`, ids one behind the
+	 * other: as many as may be asked for in a second, what is above that is dropped. */
+	MESH_EVENT_WANT,
 	/* Say goodbye on every link, close them all, dial no more. */
 	MESH_EVENT_STOP,
 };
@@ -115,7 +124,7 @@ enum mesh_event_type {
 /* Fields that an event does not name are zero. Everything is borrowed for the call. */
 struct mesh_event {
 	enum mesh_event_type type;
-	ms_t wall_ms; /* the wall clock; needed with LINK_OPEN and LINK_DATA */
+	ms_t wall_ms; /* the wall clock; needed with LINK_OPEN, LINK_DATA and TICK */
 	uint64_t link;
 	struct id node;
 	bool is_gone;
@@ -139,9 +148,9 @@ enum mesh_action_type {
 	 * the log. */
 	MESH_ACTION_CLOSE,
 	/* Both HELLOs are there: `link` to `node` may carry queries, and rows unless it
-	 * `is_rowless`. The other table's `root` and number of rows (`rows_len`) as its HELLO
-	 * told them, and `our_root` and `our_rows_len` as ours did: of this pair both ends
-	 * know, and what changed since is on its way. */
+	 * `is_rowless`, `why`. The other table's `root`, number of rows (`rows_len`) and
+	 * `horizon` as its HELLO told them, and `our_root` and `our_rows_len` as ours did: of
+	 * this pair both ends know, and what changed since is on its way. */
 	MESH_ACTION_LINK_UP,
 	/* It was up and has ended: what queries it carried are cut off. */
 	MESH_ACTION_LINK_DOWN,
@@ -152,6 +161,9 @@ enum mesh_action_type {
 	MESH_ACTION_DELIVER_ROWS,
 	/* The heartbeat of `link`, which carries rows, told this `word`. */
 	MESH_ACTION_ROOT_HEARD,
+	/* The peer of `link` wants the node rows of the owners in `data`, ids one behind the
+	 * other. */
+	MESH_ACTION_WANTED,
 	/* A frame of a comparison of tables from `link`: `frame`, its payload a message. */
 	MESH_ACTION_SYNC,
 	/* A query frame from `link` for dispatch: `frame` (wire_read_query()). */
@@ -173,6 +185,7 @@ struct mesh_action {
 	bool is_rowless, is_sync;
 	struct u128 root, our_root;
 	uint64_t rows_len, our_rows_len;
+	uint64_t horizon;
 	uint64_t word;
 	uint64_t incarnation;
 	const char *address;
@@ -206,11 +219,14 @@ struct mesh_peer {
 	bool is_inbound;
 	bool is_rowless;    /* clocks too far apart: liveness and queries only */
 	ms_t rtt_ms;	    /* smoothed; -1 not measured */
-	ms_t clock_skew_ms; /* theirs less ours, at HELLO */
+	ms_t clock_skew_ms; /* theirs less ours, when they told it last */
 	ms_t since_ms;	    /* monotonic: when it came into this state */
 	int protocol;	    /* agreed; 0 before HELLO */
 	uint64_t received_bytes;
 };
+/* Our clock is the one that is wrong: it differs by more than MESH_CLOCK_SKEW_MS from those
+ * of most nodes linked to us, and of two at least. */
+bool mesh_clock_disagrees(const struct mesh *m);
 /* Up to `max` links, ascending; returns how many there are. */
 int mesh_peers(const struct mesh *m, struct mesh_peer *ret_peers, int max);
 

@@ -62,6 +62,8 @@ wire_goodbye_text(uint8_t reason)
 		return "nothing was heard for too long";
 	case WIRE_GOODBYE_BUSY:
 		return "too many links";
+	case WIRE_GOODBYE_CLOCK:
+		return "the clocks differ otherwise than before";
 	default:
 		return "no known reason";
 	}
@@ -266,6 +268,44 @@ wire_put_ping(struct buf *out, enum wire_type ping_or_pong, uint64_t token)
 {
 	assert(ping_or_pong == WIRE_PING || ping_or_pong == WIRE_PONG);
 	wire_put_u64(out, (uint8_t)ping_or_pong, 0, token);
+}
+
+void
+wire_put_clock(struct buf *out, ms_t wall_ms, uint64_t horizon)
+{
+	size_t start = wire_begin(out, WIRE_CLOCK, 0);
+
+	buf_put_u64(out, (uint64_t)wall_ms);
+	buf_put_u64(out, horizon);
+	wire_end(out, start);
+}
+
+int
+wire_read_clock(struct bytes payload, ms_t *ret_wall_ms, uint64_t *ret_horizon)
+{
+	if (payload.len != 16)
+		return -OCF_EMALFORMED;
+	*ret_wall_ms = (ms_t)get_be64(payload.data);
+	*ret_horizon = get_be64(payload.data + 8);
+	return 0;
+}
+
+void
+wire_put_want(struct buf *out, struct bytes owners)
+{
+	assert(owners.len > 0 && owners.len % ID_BYTES == 0 &&
+	       owners.len / ID_BYTES <= WIRE_WANT_MAX);
+	wire_put_frame(out, WIRE_WANT, 0, owners);
+}
+
+int
+wire_read_want(struct bytes payload, struct bytes *ret_owners)
+{
+	if (payload.len == 0 || payload.len % ID_BYTES != 0 ||
+	    payload.len / ID_BYTES > WIRE_WANT_MAX)
+		return -OCF_EMALFORMED;
+	*ret_owners = payload;
+	return 0;
 }
 
 void

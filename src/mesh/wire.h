@@ -14,6 +14,10 @@
  *                 byte of the epoch for which it is settled (sync_word()); flags: what the
  *                 sender believes of the receiver (enum wire_status); 12 bytes in all
  *   PING, PONG    token u64, given back unchanged
+ *   CLOCK         wall u64 | horizon u64: the sender's, now, as in HELLO
+ *   WANT          owner 16, repeated to the end, at most WIRE_WANT_MAX: the sender holds rows
+ *                 of these owners aside, for lack of their node rows; who holds them answers
+ *                 with ROWS
  *   GOODBYE       reason u8 (enum wire_goodbye) | text: why the link ends
  *   ROWS          rows that changed: row key and row state (crdt/codec.h), repeated to the
  *                 end. A state too long for one frame travels alone, in several frames with
@@ -63,6 +67,7 @@ enum {
 	WIRE_HEARTBEAT_BYTES = 12,   /* the whole frame */
 	WIRE_ADDRESS_BYTES_MAX = 127,
 	WIRE_GOODBYE_BYTES_MAX = 200, /* of text */
+	WIRE_WANT_MAX = 64,	      /* owners */
 };
 
 enum wire_type {
@@ -71,6 +76,8 @@ enum wire_type {
 	WIRE_PING = 3,
 	WIRE_PONG = 4,
 	WIRE_GOODBYE = 5,
+	WIRE_CLOCK = 6,
+	WIRE_WANT = 7,
 	WIRE_ROWS = 16,
 	WIRE_SYNC = 17,
 	WIRE_SYNC_ROWS = 18,
@@ -121,6 +128,7 @@ enum wire_goodbye {
 	WIRE_GOODBYE_MALFORMED = 4, /* something that should not have been sent */
 	WIRE_GOODBYE_SILENT = 5,    /* nothing was heard for too long */
 	WIRE_GOODBYE_BUSY = 6,	    /* too many links */
+	WIRE_GOODBYE_CLOCK = 7, /* greet anew: the clocks differ otherwise than before */
 };
 
 struct wire_frame {
@@ -187,6 +195,9 @@ void wire_put_frame(struct buf *out, uint8_t type, uint8_t flags, struct bytes p
 void wire_put_hello(struct buf *out, const struct wire_hello *h);
 void wire_put_heartbeat(struct buf *out, uint64_t word, enum wire_status belief);
 void wire_put_ping(struct buf *out, enum wire_type ping_or_pong, uint64_t token);
+void wire_put_clock(struct buf *out, ms_t wall_ms, uint64_t horizon);
+/* `owners`: ids, one behind the other, at most WIRE_WANT_MAX. */
+void wire_put_want(struct buf *out, struct bytes owners);
 /* `text` is cut at WIRE_GOODBYE_BYTES_MAX. */
 void wire_put_goodbye(struct buf *out, enum wire_goodbye reason, const char *text);
 /* Encoded rows, any length: as many frames as it takes, ROWS or SYNC_ROWS. */
@@ -209,6 +220,8 @@ void wire_put_reply_error(struct buf *out, uint64_t qid, const struct query_erro
 int wire_read_hello(struct bytes payload, struct wire_hello *ret_h);
 /* HEARTBEAT, PING, PONG. */
 int wire_read_u64(struct bytes payload, uint64_t *ret_v);
+int wire_read_clock(struct bytes payload, ms_t *ret_wall_ms, uint64_t *ret_horizon);
+int wire_read_want(struct bytes payload, struct bytes *ret_owners);
 /* `ret_text` gets printable characters only, and a NUL. */
 int wire_read_goodbye(struct bytes payload, uint8_t *ret_reason,
 		      char ret_text[WIRE_GOODBYE_BYTES_MAX + 1]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lane beside the loop: a thread for work that takes long or may wait for a disk. Jobs
- * run on it one after the other, in the order in which they were put, and each is then
- * finished on the loop, in the same order.
+/* A lane beside the loop: threads for work that takes long or may wait for a disk. Jobs are
+ * begun in the order in which they were put, and finished on the loop in that same order. With
+ * one thread each has run before the next begins; with several they overlap.
  *
  * Every call belongs to the loop's thread; only `work` runs on the lane's. */
 #ifndef OCF_NET_LANE_H
@@ -13,8 +13,12 @@
 
 struct lane;
 
+enum { LANE_THREADS_MAX = 16 };
+
 struct lane *lane_open(struct loop *loop);
-/* Wait for the job under way and begin no other. Those that were not finished are finished
+/* With a thread for each core that this process may use, LANE_THREADS_MAX at most. */
+struct lane *lane_open_wide(struct loop *loop);
+/* Wait for the jobs under way and begin no other. Those that were not finished are finished
  * before this returns, those not begun with `was_run` false; nothing else of the loop is
  * run. NULL is allowed. */
 void lane_close(struct lane *lane);

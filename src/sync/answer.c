@@ -99,17 +99,25 @@ answer_admit(struct sync *s, struct sync_link *l, uint32_t sid)
 	return true;
 }
 
-/* READ, at once or when what came before is merged. */
-static void
-answer_read(struct sync *s, struct sync_link *l, enum sync_wait_type type,
-	    const struct sync_frame *f, struct sync_job *job, bool is_settling)
+static struct sync_wait *
+answer_wait(struct sync *s, struct sync_link *l, enum sync_wait_type type,
+	    const struct sync_frame *f, bool is_final)
 {
 	struct sync_wait *wait = sync_wait_new(s, type, l->id, f->sid);
 
 	wait->seq = f->seq;
+	wait->is_final = is_final;
 	l->inbound.heard = s->now;
 	l->under_way++;
-	if (!is_settling) {
+	return wait;
+}
+
+/* READ, at once or when what came before is merged. */
+static void
+answer_read(struct sync *s, struct sync_wait *wait, struct sync_job *job)
+{
+	wait->job = NULL;
+	if (!wait->is_final) {
 		sync_read(s, wait, job);
 		return;
 	}
@@ -117,11 +125,60 @@ answer_read(struct sync *s, struct sync_link *l, enum sync_wait_type type,
 	sync_settle(s, wait);
 }
 
+/* The horizons are not the same: who has the lower one sweeps before anything else. */
+static void
+answer_apart(struct sync *s, struct sync_link *l, uint32_t sid, uint64_t theirs)
+{
+	struct sync_frame f = { .type = SYNC_APART, .horizon = s->horizon };
+
+	if (s->horizon < theirs) /* and so the end */
+		answer_close(l);
+	answer_send(s, l, &f, sid);
+}
+
+bool
+answer_swept(struct sync *s, struct sync_wait *wait)
+{
+	struct sync_link *l = sync_link_find(s, wait->link);
+
+	if (l == NULL)
+		return false;
+	l->inbound.heard = s->now;
+	if (l->is_rejected || !l->inbound.is_open || l->inbound.sid != wait->sid) {
+		l->under_way--;
+	} else if (s->horizon != wait->horizon) { /* not believed, or the hour is over */
+		l->under_way--;
+		answer_apart(s, l, wait->sid, wait->horizon);
+	} else {
+		answer_read(s, wait, wait->job);
+		return true;
+	}
+	return false;
+}
+
+static struct sync_job *
+answer_open_job(const struct sync *s, const struct sync_frame *f)
+{
+	struct sync_job *job = mem_calloc(1, sizeof(*job));
+	uint64_t epoch = sync_epoch(s->wall);
+
+	job->type = SYNC_JOB_OPEN;
+	job->is_dry = (f->flags & SYNC_FLAG_DRY) != 0;
+	job->salt = f->salt;
+	job->theirs = f->root;
+	job->epoch = f->epoch;
+	/* Of another time no settled root is known any more. */
+	if ((f->flags & SYNC_FLAG_WHOLE) || f->epoch + SYNC_EPOCHS_APART_MAX < epoch ||
+	    f->epoch > epoch + SYNC_EPOCHS_APART_MAX)
+		job->epoch = UINT64_MAX;
+	return job;
+}
+
 static void
 answer_open(struct sync *s, struct sync_link *l, const struct sync_frame *f)
 {
-	uint64_t epoch = sync_epoch(s->wall);
-	struct sync_job *job;
+	bool is_dry = (f->flags & SYNC_FLAG_DRY) != 0;
+	struct sync_wait *wait;
 
 	if (answer_is_too_fast(s, l)) {
 		sync_reject(s, l, "sessions are opened faster than one in %d ms",
@@ -140,17 +197,18 @@ answer_open(struct sync *s, struct sync_link *l, const struct sync_frame *f)
 	l->inbound.asks = l->inbound.bytes = 0;
 	/* Until our own count is known. */
 	l->inbound.asks_max = l->inbound.bytes_max = UINT64_MAX;
-	job = mem_calloc(1, sizeof(*job));
-	job->type = SYNC_JOB_OPEN;
-	job->is_dry = (f->flags & SYNC_FLAG_DRY) != 0;
-	job->salt = f->salt;
-	job->theirs = f->root;
-	job->epoch = f->epoch;
-	/* Of another time no settled root is known any more. */
-	if ((f->flags & SYNC_FLAG_WHOLE) || f->epoch + SYNC_EPOCHS_APART_MAX < epoch ||
-	    f->epoch > epoch + SYNC_EPOCHS_APART_MAX)
-		job->epoch = UINT64_MAX;
-	answer_read(s, l, SYNC_WAIT_OPEN, f, job, (f->flags & SYNC_FLAG_FINAL) != 0);
+	if (!is_dry && f->horizon < s->horizon) {
+		l->inbound.heard = s->now;
+		answer_apart(s, l, f->sid, f->horizon);
+		return;
+	}
+	wait = answer_wait(s, l, SYNC_WAIT_OPEN, f, (f->flags & SYNC_FLAG_FINAL) != 0);
+	if (is_dry || f->horizon == s->horizon) {
+		answer_read(s, wait, answer_open_job(s, f));
+		return;
+	}
+	wait->job = answer_open_job(s, f);
+	sync_sweep(s, wait, f->horizon);
 }
 
 static void
@@ -186,7 +244,10 @@ answer_ask(struct sync *s, struct sync_link *l, const struct sync_frame *f, size
 	job->is_dry = (f->flags & SYNC_FLAG_DRY) != 0;
 	job->salt = f->salt;
 	buf_put_bytes(&job->entries, f->entries);
-	answer_read(s, l, SYNC_WAIT_ASK, f, job, (f->flags & SYNC_FLAG_SETTLE) != 0);
+	answer_read(
+		s,
+		answer_wait(s, l, SYNC_WAIT_ASK, f, (f->flags & SYNC_FLAG_SETTLE) != 0),
+		job);
 }
 
 void

@@ -28,9 +28,35 @@ compare_malformed(struct compare *c, const char *fmt, ...)
 uint64_t
 compare_k(const struct compare *c, const uint8_t k[SYNC_K_BYTES])
 {
-	uint64_t h = sync_salted_k(c->job->salt, k);
+	return sync_cut_hash(sync_salted_k(c->job->salt, k),
+			     sync_k_bytes(c->job->is_dry));
+}
 
-	return c->job->is_dry ? h : (uint32_t)h;
+uint64_t
+compare_row_d(const struct compare *c, struct u128 digest)
+{
+	return sync_cut_hash(sync_salted_row(c->job->salt, digest),
+			     sync_d_bytes(c->job->is_dry));
+}
+
+static uint64_t
+compare_node_d(const struct compare *c, const struct sync_node *node,
+	       const struct sync_digest *digest)
+{
+	return sync_cut_hash(sync_salted_node(c->job->salt, node, digest),
+			     sync_d_bytes(c->job->is_dry));
+}
+
+void
+compare_put_k(const struct compare *c, struct buf *out, uint64_t k)
+{
+	sync_put_hash(out, k, sync_k_bytes(c->job->is_dry));
+}
+
+void
+compare_put_d(const struct compare *c, struct buf *out, uint64_t d)
+{
+	sync_put_hash(out, d, sync_d_bytes(c->job->is_dry));
 }
 
 bool
@@ -81,8 +107,7 @@ compare_put_digests(struct compare *c, enum sync_entry_type type,
 	for (int i = 0; i < 1 << bits; i++) {
 		struct sync_node child = sync_node_child(node, bits, i);
 
-		buf_put_u32(&c->made->out,
-			    sync_salted_node(c->job->salt, &child, &digests[i]));
+		compare_put_d(c, &c->made->out, compare_node_d(c, &child, &digests[i]));
 	}
 }
 
@@ -118,15 +143,16 @@ static void
 compare_take_digests(struct compare *c, const struct sync_entry *e, int bits)
 {
 	struct sync_digest ours[SYNC_TOP_FANOUT];
+	int d_bytes = sync_d_bytes(c->job->is_dry);
 
 	assert(e->n == 1 << bits);
 	if (!compare_digests(c, &e->node, bits, ours))
 		return;
 	for (int i = 0; i < e->n && c->made->rc == 0; i++) {
 		struct sync_node child = sync_node_child(&e->node, bits, i);
-		uint32_t theirs = get_be32(e->body.data + (size_t)i * SYNC_DIGEST_BYTES);
+		uint64_t theirs = sync_get_hash(e->body.data + i * d_bytes, d_bytes);
 
-		if (sync_salted_node(c->job->salt, &child, &ours[i]) != theirs)
+		if (compare_node_d(c, &child, &ours[i]) != theirs)
 			compare_descend(c, &child, ours[i].count);
 	}
 }

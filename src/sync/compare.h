@@ -59,8 +59,7 @@ struct sync_made {
 };
 
 struct compare_item {
-	uint64_t k;
-	uint32_t d;
+	uint64_t k, d;
 	enum {
 		COMPARE_ONLY_THERE,
 		COMPARE_SAME,
@@ -82,7 +81,11 @@ struct compare {
 /* compare.c */
 void compare_malformed(struct compare *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* As on the wire. */
 uint64_t compare_k(const struct compare *c, const uint8_t k[SYNC_K_BYTES]);
+uint64_t compare_row_d(const struct compare *c, struct u128 digest);
+void compare_put_k(const struct compare *c, struct buf *out, uint64_t k);
+void compare_put_d(const struct compare *c, struct buf *out, uint64_t d);
 /* The node's 16 children, or its list when it has few rows. */
 void compare_put_children(struct compare *c, const struct sync_node *node);
 /* Is there room for a row? The first one always fits. */

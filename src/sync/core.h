@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the core; see sync/sync.h. sync.c: events in, actions out, links. schedule.c:
  * which session runs next. session.c: the one that we drive: its states and its end; walk.c:
- * its ASKs and ANSWERs. answer.c: those that others drive. */
+ * its ASKs and ANSWERs. join.c: a table read page by page. answer.c: those that others
+ * drive. */
 #ifndef OCF_SYNC_CORE_H
 #define OCF_SYNC_CORE_H
 
@@ -36,11 +37,18 @@ enum {
 /* What was asked of the driver. */
 enum sync_wait_type {
 	SYNC_WAIT_ROOT,	  /* READ of our root, for OPEN */
+	SYNC_WAIT_SWEEP,  /* to the other side's horizon, before the next OPEN */
 	SYNC_WAIT_TAKE,	  /* READ of an ANSWER or DIFFER */
 	SYNC_WAIT_SETTLE, /* before the final OPEN */
 	SYNC_WAIT_PACE,	  /* before the next ASK */
 	SYNC_WAIT_OPEN,	  /* for a responder: READ of an OPEN, */
 	SYNC_WAIT_ASK,	  /* of an ASK */
+};
+
+enum sync_asked {
+	SYNC_ASKED_READ,
+	SYNC_ASKED_SETTLE,
+	SYNC_ASKED_SWEEP,
 };
 
 struct sync_wait {
@@ -51,8 +59,11 @@ struct sync_wait {
 	uint32_t sid;
 	uint16_t seq;
 	int round;
-	bool is_settling;     /* SETTLE; then READ with `job` */
-	struct sync_job *job; /* owned while settling */
+	enum sync_asked asked;
+	/* A responder's: SWEEP, SETTLE and READ follow one another as far as needed. */
+	uint64_t horizon;     /* SWEEP: to this one */
+	bool is_final;	      /* and then SETTLE */
+	struct sync_job *job; /* owned until READ */
 };
 
 struct sync_inbound {
@@ -126,6 +137,7 @@ struct sync_pending_ask {
 enum sync_state {
 	SYNC_STATE_ROOT,   /* reading our root */
 	SYNC_STATE_OPEN,   /* OPEN is sent */
+	SYNC_STATE_SWEEP,  /* to their horizon, before the next OPEN */
 	SYNC_STATE_WALK,   /* ASKs and ANSWERs */
 	SYNC_STATE_SETTLE, /* ours, before the next OPEN */
 };
@@ -140,11 +152,11 @@ struct sync_session {
 	enum sync_want want; /* why */
 	enum sync_state state;
 	ms_t started, heard;
-	int passes;
+	int passes, empty_passes, sweeps;
 	bool is_final;
 	uint64_t salt;
 	uint8_t flags;
-	uint64_t epoch;
+	uint64_t epoch, horizon;
 	struct sync_digest ours; /* as of the last OPEN */
 	uint64_t theirs;	 /* rows, as DIFFER told */
 
@@ -159,7 +171,14 @@ struct sync_session {
 	int unsettled_answers;
 	uint64_t rows_base, told_rows; /* see walk.c */
 	uint64_t pass_bytes;
+	uint64_t pass_found; /* rows that differ */
 	bool pass_moved;
+	bool is_paging;
+	ms_t walk_started;
+	/* See session_is_trickle(). */
+	bool was_waiting;
+	ms_t seen, waited;
+	uint64_t waited_bytes;
 	int legs, rounds;
 
 	/* How much an entry of an ASK brings, as seen lately. */
@@ -168,6 +187,20 @@ struct sync_session {
 
 	struct sync_result result;
 	struct buf names;
+};
+
+/* Between the first page and the check with another node; see join.c. */
+struct sync_join {
+	enum {
+		SYNC_JOIN_NONE,
+		SYNC_JOIN_PAGES,
+		SYNC_JOIN_CHECK,
+	} state;
+	uint8_t cursor[SYNC_K_BYTES]; /* PAGES: where the next one begins */
+	struct id donor;	      /* CHECK: not with this one */
+	uint64_t rows, of;
+	ms_t since; /* this session's, and `rows` then */
+	uint64_t rows_before;
 };
 
 struct sync_item {
@@ -183,12 +216,13 @@ struct sync {
 	struct sync_config config;
 	struct rng rng;
 	ms_t now, due;
-	uint64_t wall;
+	uint64_t wall, horizon;
 	uint64_t next_number;
 	uint32_t next_sid;
 	struct sync_link *links;
 	struct sync_wait *waits;
 	struct sync_session *session;
+	struct sync_join join;
 	struct sync_request requests[SYNC_REQUESTS_MAX];
 	int requests_len;
 	ms_t random_at;
@@ -211,6 +245,7 @@ struct sync_wait *sync_wait_new(struct sync *s, enum sync_wait_type type, uint64
 /* Takes the job. */
 void sync_read(struct sync *s, struct sync_wait *wait, struct sync_job *job);
 void sync_settle(struct sync *s, struct sync_wait *wait);
+void sync_sweep(struct sync *s, struct sync_wait *wait, uint64_t horizon);
 void sync_sids_add(uint32_t sids[SYNC_SIDS], int *len, uint32_t sid);
 bool sync_sids_has(const uint32_t sids[SYNC_SIDS], int len, uint32_t sid);
 void sync_wake(struct sync *s, ms_t at); /* a tick by then */
@@ -222,6 +257,7 @@ void sync_done(struct sync *s, const struct sync_result *result, struct buf *nam
 void schedule_link_up(struct sync *s, struct sync_link *l, const struct sync_event *e);
 void schedule_root(struct sync *s, struct sync_link *l, const struct sync_event *e);
 void schedule_request(struct sync *s, const struct sync_event *e);
+void schedule_cancel(struct sync *s, uint64_t request);
 void schedule_link_down(struct sync *s, const struct sync_link *l);
 /* A session of ours has ended. `busy`: the node named, or NULL. */
 void schedule_ended(struct sync *s, struct sync_link *l,
@@ -240,6 +276,7 @@ void session_frame(struct sync *s, struct sync_link *l, const struct sync_frame 
 void session_read_done(struct sync *s, const struct sync_wait *wait,
 		       struct sync_made *made);
 void session_settled(struct sync *s, const struct sync_wait *wait);
+void session_swept(struct sync *s, const struct sync_wait *wait, int rc);
 void session_tick(struct sync *s);
 /* rc and a sentence; `busy` as schedule_ended(). Nothing when there is no session. */
 void session_end(struct sync *s, int rc, const struct id *busy, const char *fmt, ...)
@@ -257,11 +294,25 @@ void walk_settled(struct sync *s);
 void walk_pump(struct sync *s);
 void walk_clear(struct sync_session *x);
 
+/* join.c */
+/* Are the other's pages to be read, of a table of so many rows? Then the cursor. */
+bool join_begin(struct sync *s, uint64_t theirs, uint8_t ret_cursor[SYNC_K_BYTES]);
+/* So many rows came; then, where to go on. */
+void join_rows(struct sync *s, uint64_t rows);
+void join_go_on(struct sync *s, const uint8_t cursor[SYNC_K_BYTES]);
+void join_read_all(struct sync *s, const struct id *donor);
+/* A session of ours has ended, or none was needed: `is_equal` with this node's table. */
+void join_ended(struct sync *s, const struct id *node, int rc, bool is_equal);
+/* May a session over this link go on with it? */
+bool join_wants(const struct sync *s, const struct sync_link *l);
+
 /* answer.c */
 void answer_frame(struct sync *s, struct sync_link *l, const struct sync_frame *f,
 		  size_t len);
 void answer_read_done(struct sync *s, const struct sync_wait *wait,
 		      struct sync_made *made);
+/* False: the wait is over. */
+bool answer_swept(struct sync *s, struct sync_wait *wait);
 void answer_tick(struct sync *s);
 void answer_close(struct sync_link *l);
 

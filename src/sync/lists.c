@@ -57,15 +57,15 @@ static void
 compare_read_items(struct compare *c, const struct sync_entry *e)
 {
 	size_t width = sync_entry_width(e->type, c->job->is_dry);
-	size_t k_bytes = c->job->is_dry ? 8 : 4;
+	int k_bytes = sync_k_bytes(c->job->is_dry), d_bytes = (int)width - k_bytes;
 
 	assert(e->n <= SYNC_SHOWN_ROWS_MAX);
 	for (int i = 0; i < e->n; i++) {
 		const uint8_t *p = e->body.data + (size_t)i * width;
 
 		c->items[i] = (struct compare_item){
-			.k = k_bytes == 8 ? get_be64(p) : get_be32(p),
-			.d = width > k_bytes ? get_be32(p + k_bytes) : 0,
+			.k = sync_get_hash(p, k_bytes),
+			.d = sync_get_hash(p + k_bytes, d_bytes),
 		};
 	}
 	c->items_len = e->n;
@@ -86,15 +86,6 @@ compare_find_item(struct compare *c, const uint8_t k[SYNC_K_BYTES])
 	if (found != NULL && found->state == COMPARE_ONLY_THERE)
 		c->items_found++;
 	return found;
-}
-
-static void
-compare_put_k(const struct compare *c, struct buf *out, uint64_t k)
-{
-	if (c->job->is_dry)
-		buf_put_u64(out, k);
-	else
-		buf_put_u32(out, (uint32_t)k);
 }
 
 /* Names, of a dry session. */
@@ -151,7 +142,7 @@ scan_compare(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 	w->rows++;
 	item = compare_find_item(c, k);
 	if (item != NULL) {
-		bool is_same = sync_salted_row(c->job->salt, digest) == item->d;
+		bool is_same = compare_row_d(c, digest) == item->d;
 
 		item->state = is_same ? COMPARE_SAME : COMPARE_DIFFERS;
 		if (is_same)
@@ -230,7 +221,7 @@ scan_list(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 	}
 	w->rows++;
 	compare_put_k(w->c, w->out, compare_k(w->c, k));
-	buf_put_u32(w->out, sync_salted_row(w->c->job->salt, digest));
+	compare_put_d(w->c, w->out, compare_row_d(w->c, digest));
 	return true;
 }
 
@@ -386,7 +377,7 @@ scan_shown(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
 		return false;
 	w->rows++;
 	item = compare_find_item(c, k);
-	if (item != NULL && sync_salted_row(c->job->salt, digest) == item->d) {
+	if (item != NULL && compare_row_d(c, digest) == item->d) {
 		item->state = COMPARE_SAME;
 		return true;
 	}

@@ -25,8 +25,10 @@ schedule_link_up(struct sync *s, struct sync_link *l, const struct sync_event *e
 {
 	bool is_smaller = id_compare(&s->config.self, &e->node) < 0;
 
-	if (u128_equal(e->ours.sum, e->theirs.sum) && e->ours.count == e->theirs.count)
+	if (u128_equal(e->ours.sum, e->theirs.sum) && e->ours.count == e->theirs.count) {
+		join_ended(s, &e->node, 0, true);
 		return;
+	}
 	if (e->ours.count < e->theirs.count ||
 	    (e->ours.count == e->theirs.count && is_smaller))
 		schedule_want(s, l, SYNC_WANT_WHOLE);
@@ -65,6 +67,7 @@ schedule_refuse(struct sync *s, const struct sync_request *r, const struct sync_
 				      .link = r->link,
 				      .is_dry = r->is_dry,
 				      .rc = rc,
+				      .remaining_ms = -1,
 				      .elapsed_ms = s->now - r->since };
 
 	if (l != NULL)
@@ -115,6 +118,24 @@ schedule_link_down(struct sync *s, const struct sync_link *l)
 		}
 		schedule_request_drop(s, i);
 		schedule_refuse(s, &r, l, -ECONNRESET, "the link ended");
+	}
+}
+
+void
+schedule_cancel(struct sync *s, uint64_t request)
+{
+	static const char why[] = "nobody waits for it any more";
+
+	if (s->session != NULL && s->session->request.request == request)
+		session_end(s, -ECANCELED, NULL, "%s", why);
+	for (int i = 0; i < s->requests_len; i++) {
+		struct sync_request r = s->requests[i];
+
+		if (r.request != request)
+			continue;
+		schedule_request_drop(s, i);
+		schedule_refuse(s, &r, sync_link_find(s, r.link), -ECANCELED, why);
+		return;
 	}
 }
 
@@ -176,9 +197,10 @@ schedule_busy(struct sync *s, struct sync_link *l, const struct sync_session *x,
 		     (ms_t)rng_below(&s->rng, (uint64_t)l->busy_ms);
 	if (l->busy_ms < SYNC_BUSY_MS_MAX)
 		l->busy_ms *= 2;
-	if (x->is_random || x->request.request != 0)
-		return;
-	schedule_want(s, l, x->want);
+	if (x->request.request != 0)
+		return; /* that one was asked for, and no other */
+	if (!x->is_random)
+		schedule_want(s, l, x->want);
 	if (!id_is_zero(named))
 		schedule_try_other(s, named, x->want);
 }
@@ -254,6 +276,29 @@ schedule_random(struct sync *s)
 	chosen->want_at = s->now;
 }
 
+/* Any link will do, so that neither a donor that leaves nor a slow one is waited for. */
+static void
+schedule_join(struct sync *s)
+{
+	struct sync_link *l, *chosen = NULL;
+	uint64_t n = 0;
+
+	for (l = s->links; l != NULL; l = l->hh.next) {
+		if (l->is_rejected || !join_wants(s, l))
+			continue;
+		if (l->next_at > s->now)
+			sync_wake(s, l->next_at);
+		else if (l->want != SYNC_WANT_NOTHING && !l->is_random)
+			return; /* it is about to begin */
+		else if (rng_below(&s->rng, ++n) == 0)
+			chosen = l;
+	}
+	if (chosen != NULL)
+		schedule_want(s, chosen,
+			      s->join.state == SYNC_JOIN_PAGES ? SYNC_WANT_WHOLE
+							       : SYNC_WANT_SETTLED);
+}
+
 static bool
 schedule_run_link(struct sync *s)
 {
@@ -287,6 +332,7 @@ schedule_run(struct sync *s)
 	if (schedule_run_request(s))
 		return;
 	schedule_random(s);
+	schedule_join(s);
 	if (!schedule_run_link(s))
 		sync_wake(s, s->random_at);
 }

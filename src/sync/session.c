@@ -2,9 +2,13 @@
 /* The session that we drive, one at a time: its states, and how it ends.
  *
  *   ROOT -> OPEN -> SAME: the end
+ *                -> APART -> SWEEP -> ROOT -> OPEN -> ...
  *                -> DIFFER -> WALK -> SETTLE -> ROOT -> OPEN, final -> ...
  *
- * A final OPEN whose roots differ still begins another pass while passes move rows. */
+ * A final OPEN whose roots differ still begins another pass while passes move rows. It
+ * compares settled roots, for in a busy cluster whole ones hardly ever are the same; but
+ * whole ones when a person asked, who is to be told the truth of that moment, and behind
+ * pages, which went one way only. */
 #include "config.h"
 
 #include <assert.h>
@@ -43,7 +47,7 @@ session_begin(struct sync *s, struct sync_link *l, const struct sync_request *re
 	x->is_random = is_random;
 	if (request != NULL)
 		x->request = *request;
-	x->started = x->heard = s->now;
+	x->started = x->heard = x->seen = s->now;
 	x->epoch = UINT64_MAX;
 	x->flags = SYNC_FLAG_WHOLE;
 	if (want == SYNC_WANT_SETTLED) {
@@ -76,10 +80,27 @@ session_result(const struct sync *s, struct sync_result *ret_result)
 {
 	const struct sync_session *x = s->session;
 
-	*ret_result = x->result;
-	ret_result->legs = x->legs + 2 * x->rounds;
-	ret_result->elapsed_ms = s->now - (x->request.request != 0 ? x->request.since
-								   : x->started);
+	struct sync_result *r = ret_result;
+	uint64_t moved = x->result.rows_sent + x->result.rows_received;
+	uint64_t found = x->result.only_here + x->result.only_there +
+			 2 * x->result.differing;
+	ms_t span = s->now - x->walk_started;
+
+	*r = x->result;
+	r->legs = x->legs + 2 * x->rounds;
+	r->elapsed_ms = s->now -
+			(x->request.request != 0 ? x->request.since : x->started);
+	r->remaining_ms = -1;
+	if (r->is_dry)
+		return;
+	if (r->rows_expected < found)
+		r->rows_expected = found;
+	if (r->rows_expected < moved)
+		r->rows_expected = moved;
+	if (moved == 0 || span <= 0)
+		return;
+	r->rows_s = moved * MS_SECOND / (uint64_t)span;
+	r->remaining_ms = (ms_t)((r->rows_expected - moved) * (uint64_t)span / moved);
 }
 
 /* The end. */
@@ -128,6 +149,8 @@ session_end(struct sync *s, int rc, const struct id *busy, const char *fmt, ...)
 	va_end(ap);
 	sync_sids_add(l->our_sids, &l->our_sids_len, x->sid);
 	s->session = NULL;
+	if (!x->result.is_dry)
+		join_ended(s, &l->node, rc, x->result.is_equal);
 	schedule_ended(s, l, x, busy);
 	if (busy == NULL || !schedule_again(s, x)) {
 		session_count(s, x, &x->result);
@@ -150,8 +173,10 @@ session_open(struct sync *s, const struct sync_made *made)
 	}
 	x->ours = made->root;
 	x->salt = rng_next(&s->rng);
+	x->horizon = s->horizon;
 	f.flags = x->flags;
 	f.salt = x->salt;
+	f.horizon = x->horizon;
 	f.epoch = (x->flags & SYNC_FLAG_WHOLE) ? 0 : x->epoch;
 	f.root = x->ours;
 	x->result.sent_bytes += sync_send(s, x->link, &f);
@@ -159,6 +184,25 @@ session_open(struct sync *s, const struct sync_made *made)
 	x->legs++;
 	x->heard = s->now;
 	x->state = SYNC_STATE_OPEN;
+}
+
+/* With the roots still different after this pass, is there no use in another? One that found
+ * nothing is the end; for a person it may have been a digest that collided, so that the next
+ * one, salted anew, must find nothing either. */
+static bool
+session_is_over(struct sync_session *x)
+{
+	if (!x->is_final)
+		return false;
+	if (x->pass_moved || x->pass_found > 0)
+		x->empty_passes = 0;
+	else
+		x->empty_passes++;
+	if (x->passes >= SYNC_PASSES_MAX)
+		return true;
+	if (x->empty_passes > 0)
+		return x->request.request == 0 || x->empty_passes > 1;
+	return !x->pass_moved;
 }
 
 static void
@@ -172,11 +216,15 @@ session_differ(struct sync *s, struct sync_link *l, const struct sync_frame *f)
 			    (unsigned long long)f->root.count);
 		return;
 	}
-	if (x->is_final && (!x->pass_moved || x->passes >= SYNC_PASSES_MAX)) {
+	if (session_is_over(x)) {
+		x->result.is_equal = x->empty_passes > 0;
 		session_end(s, 0, NULL, "%s", "");
 		return;
 	}
-	x->passes++;
+	if (x->passes++ == 0)
+		x->result.rows_expected = f->root.count > x->ours.count
+						  ? f->root.count - x->ours.count
+						  : x->ours.count - f->root.count;
 	x->is_final = true; /* from now on */
 	x->state = SYNC_STATE_WALK;
 	walk_begin(s, f);
@@ -197,6 +245,47 @@ session_opened(struct sync *s, struct sync_link *l, const struct sync_frame *f)
 		x->result.is_equal = true;
 		session_end(s, 0, NULL, "%s", "");
 	}
+}
+
+/* Nothing was compared, for one of us has swept further than the other. */
+static void
+session_apart(struct sync *s, struct sync_link *l, const struct sync_frame *f)
+{
+	struct sync_session *x = s->session;
+
+	x->legs++;
+	if (x->state != SYNC_STATE_OPEN || x->result.is_dry || f->horizon == x->horizon) {
+		sync_reject(s, l, "an APART where the horizons are the same");
+	} else if (f->horizon < x->horizon) {
+		x->is_known = true;
+		session_end(s, -ESTALE, NULL,
+			    "the other side's clock says that this node's is ahead");
+	} else if (++x->sweeps > SYNC_SWEEPS_MAX) {
+		session_end(s, -ESTALE, NULL, "the other side's horizon moves on and on");
+	} else if (f->horizon <= s->horizon) { /* the hour is over meanwhile */
+		session_read_root(s);
+	} else {
+		x->state = SYNC_STATE_SWEEP;
+		sync_sweep(s, sync_wait_new(s, SYNC_WAIT_SWEEP, x->link, x->sid),
+			   f->horizon);
+	}
+}
+
+void
+session_swept(struct sync *s, const struct sync_wait *wait, int rc)
+{
+	struct sync_session *x = s->session;
+
+	if (x == NULL || x->sid != wait->sid)
+		return;
+	if (rc < 0) {
+		session_end(s, -ESTALE, NULL,
+			    "the other side's clock is ahead of this node's");
+		return;
+	}
+	if ((x->flags & SYNC_FLAG_WHOLE) == 0)
+		x->epoch = sync_epoch(s->wall); /* it may have taken a while */
+	session_read_root(s);
 }
 
 void
@@ -223,6 +312,9 @@ session_frame(struct sync *s, struct sync_link *l, const struct sync_frame *f, s
 			walk_answer(s, l, f);
 		else
 			sync_reject(s, l, "an ANSWER to nothing that was asked");
+		break;
+	case SYNC_APART:
+		session_apart(s, l, f);
 		break;
 	case SYNC_BUSY:
 		x->is_known = true;
@@ -258,8 +350,12 @@ session_settled(struct sync *s, const struct sync_wait *wait)
 		walk_settled(s);
 		return;
 	}
-	x->epoch = UINT64_MAX;
-	x->flags |= SYNC_FLAG_WHOLE | SYNC_FLAG_FINAL;
+	x->flags |= SYNC_FLAG_FINAL;
+	/* Pages have only gone one way. */
+	if (x->request.request == 0 && !x->is_paging) {
+		x->epoch = sync_epoch(s->wall);
+		x->flags &= (uint8_t)~SYNC_FLAG_WHOLE;
+	}
 	session_read_root(s);
 }
 
@@ -276,16 +372,40 @@ session_read_done(struct sync *s, const struct sync_wait *wait, struct sync_made
 		walk_taken(s, wait, made);
 }
 
+/* The time that we spent waiting for the other side, and what went over the link meanwhile:
+ * a session past its OPEN must not only live, but get on. */
+static bool
+session_is_trickle(struct sync *s, bool is_waiting)
+{
+	struct sync_session *x = s->session;
+	const struct sync_result *r = &x->result;
+	uint64_t bytes = r->sent_bytes + r->received_bytes + r->sent_row_bytes +
+			 r->received_row_bytes;
+	bool is_trickle = false;
+
+	if (x->was_waiting)
+		x->waited += s->now - x->seen;
+	if (x->waited >= SYNC_TRICKLE_MS) {
+		is_trickle = bytes - x->waited_bytes < SYNC_TRICKLE_BYTES;
+		x->waited = 0;
+		x->waited_bytes = bytes;
+	}
+	x->seen = s->now;
+	x->was_waiting = is_waiting;
+	return is_trickle;
+}
+
 void
 session_tick(struct sync *s)
 {
 	struct sync_session *x = s->session;
 	ms_t until, reply;
-	bool is_waiting;
+	bool is_waiting, is_trickle;
 
 	if (x == NULL)
 		return;
 	is_waiting = x->state == SYNC_STATE_OPEN || x->asks_len > 0;
+	is_trickle = session_is_trickle(s, is_waiting);
 	until = x->started + SYNC_SESSION_MS;
 	reply = x->heard + SYNC_REPLY_MS;
 	if (s->now >= until) {
@@ -294,6 +414,9 @@ session_tick(struct sync *s)
 	} else if (is_waiting && s->now >= reply) {
 		session_end(s, -ETIMEDOUT, NULL, "no answer within %d seconds",
 			    SYNC_REPLY_MS / MS_SECOND);
+	} else if (is_trickle) {
+		session_end(s, -ETIMEDOUT, NULL, "less than %d KiB in %d seconds",
+			    SYNC_TRICKLE_BYTES / 1024, SYNC_TRICKLE_MS / MS_SECOND);
 	} else {
 		sync_wake(s, is_waiting && reply < until ? reply : until);
 	}

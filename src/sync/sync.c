@@ -197,7 +197,7 @@ sync_read(struct sync *s, struct sync_wait *wait, struct sync_job *job)
 {
 	struct sync_item *item = sync_act(s, SYNC_ACTION_READ, wait->link);
 
-	wait->is_settling = false;
+	wait->asked = SYNC_ASKED_READ;
 	item->action.number = wait->number;
 	item->action.job = job;
 }
@@ -207,17 +207,37 @@ sync_settle(struct sync *s, struct sync_wait *wait)
 {
 	struct sync_item *item = sync_act(s, SYNC_ACTION_SETTLE, wait->link);
 
-	wait->is_settling = true;
+	wait->asked = SYNC_ASKED_SETTLE;
 	item->action.number = wait->number;
+}
+
+void
+sync_sweep(struct sync *s, struct sync_wait *wait, uint64_t horizon)
+{
+	struct sync_item *item = sync_act(s, SYNC_ACTION_HORIZON, wait->link);
+
+	wait->asked = SYNC_ASKED_SWEEP;
+	wait->horizon = horizon;
+	item->action.number = wait->number;
+	item->action.horizon = horizon;
+}
+
+static struct sync_wait *
+sync_wait_find(const struct sync *s, uint64_t number, enum sync_asked asked)
+{
+	struct sync_wait *wait;
+
+	HASH_FIND(hh, s->waits, &number, sizeof(number), wait);
+	assert(wait != NULL && wait->asked == asked);
+	return wait;
 }
 
 static void
 sync_read_done(struct sync *s, const struct sync_event *e)
 {
-	struct sync_wait *wait;
+	struct sync_wait *wait = sync_wait_find(s, e->number, SYNC_ASKED_READ);
 
-	HASH_FIND(hh, s->waits, &e->number, sizeof(e->number), wait);
-	assert(wait != NULL && !wait->is_settling && e->made != NULL);
+	assert(e->made != NULL);
 	if (wait->type == SYNC_WAIT_OPEN || wait->type == SYNC_WAIT_ASK)
 		answer_read_done(s, wait, e->made);
 	else
@@ -229,12 +249,9 @@ sync_read_done(struct sync *s, const struct sync_event *e)
 static void
 sync_settled(struct sync *s, const struct sync_event *e)
 {
-	struct sync_wait *wait;
-	struct sync_job *job;
+	struct sync_wait *wait = sync_wait_find(s, e->number, SYNC_ASKED_SETTLE);
+	struct sync_job *job = wait->job;
 
-	HASH_FIND(hh, s->waits, &e->number, sizeof(e->number), wait);
-	assert(wait != NULL && wait->is_settling);
-	job = wait->job;
 	if (job != NULL && sync_link_find(s, wait->link) != NULL) {
 		wait->job = NULL;
 		sync_read(s, wait, job);
@@ -242,6 +259,18 @@ sync_settled(struct sync *s, const struct sync_event *e)
 	}
 	if (job == NULL)
 		session_settled(s, wait);
+	sync_wait_free(s, wait);
+}
+
+static void
+sync_swept(struct sync *s, const struct sync_event *e)
+{
+	struct sync_wait *wait = sync_wait_find(s, e->number, SYNC_ASKED_SWEEP);
+
+	if (wait->type == SYNC_WAIT_OPEN && answer_swept(s, wait))
+		return;
+	if (wait->type == SYNC_WAIT_SWEEP)
+		session_swept(s, wait, e->rc);
 	sync_wait_free(s, wait);
 }
 
@@ -341,12 +370,14 @@ sync_frame(struct sync *s, struct sync_link *l, struct bytes payload)
 }
 
 static void
-sync_rows(struct sync *s, struct sync_link *l, uint64_t rows)
+sync_rows(struct sync *s, struct sync_link *l, const struct sync_event *e)
 {
-	l->rows_received += rows;
-	s->stats.rows_received += rows;
-	if (s->session != NULL && s->session->link == l->id)
+	l->rows_received += e->len;
+	s->stats.rows_received += e->len;
+	if (s->session != NULL && s->session->link == l->id) {
 		s->session->heard = s->now;
+		s->session->result.received_row_bytes += e->bytes;
+	}
 	if (l->inbound.is_open)
 		l->inbound.heard = s->now;
 }
@@ -374,7 +405,7 @@ sync_step_link(struct sync *s, const struct sync_event *e)
 		sync_frame(s, l, e->data);
 		break;
 	case SYNC_EVENT_ROWS:
-		sync_rows(s, l, e->len);
+		sync_rows(s, l, e);
 		break;
 	default:
 		break;
@@ -388,6 +419,7 @@ sync_step(struct sync *s, ms_t now, const struct sync_event *e)
 	s->now = now;
 	if (e->wall_ms != 0)
 		s->wall = e->wall_ms;
+	s->horizon = e->horizon;
 	switch (e->type) {
 	case SYNC_EVENT_TICK:
 		break;
@@ -397,8 +429,14 @@ sync_step(struct sync *s, ms_t now, const struct sync_event *e)
 	case SYNC_EVENT_SETTLED:
 		sync_settled(s, e);
 		break;
+	case SYNC_EVENT_SWEPT:
+		sync_swept(s, e);
+		break;
 	case SYNC_EVENT_START:
 		schedule_request(s, e);
+		break;
+	case SYNC_EVENT_CANCEL:
+		schedule_cancel(s, e->request);
 		break;
 	case SYNC_EVENT_LINK_UP:
 	case SYNC_EVENT_LINK_DOWN:
@@ -441,6 +479,7 @@ sync_progress(const struct sync *s, uint64_t request, struct sync_result *ret_re
 		*ret_result = (struct sync_result){ .request = request,
 						    .link = r->link,
 						    .is_dry = r->is_dry,
+						    .remaining_ms = -1,
 						    .elapsed_ms = s->now - r->since };
 		if (l != NULL)
 			ret_result->node = l->node;

@@ -10,13 +10,21 @@
  * Rows travel as whole states (crdt/row.h), so that a session may be cut at any moment and
  * needs no clean-up. It ends by comparing whole roots again.
  *
- * Digests on the wire are 4 bytes, salted anew for every session: what collides once does
- * not the next time. The initiator drives: it sends ASKs, at most SYNC_WINDOW of them at a
+ * Digests on the wire are 3 bytes, salted anew for every session: what collides once, and it
+ * does for one difference in 16 million, does not the next time. The initiator drives: it sends ASKs, at most SYNC_WINDOW of them at a
  * time, and the responder makes each ANSWER from the ASK and its table alone, keeping
  * nothing in between but a count of sessions and of bytes, to bound them.
  *
- * A table that holds less than a SYNC_FEW_FACTOR-th of the other's rows, as after joining,
- * first reads the other's pages from the beginning, node rows before all others.
+ * Tables are compared at one horizon (crdt/lease.h): OPEN carries the initiator's, and who
+ * has the lower one sweeps before anything is compared; who does not believe the other's
+ * ends the session, and no row has moved. A comparison that a person asks for changes
+ * nothing, so it sweeps nothing either.
+ *
+ * Joining: a table that holds less than a SYNC_FEW_FACTOR-th of the other's rows first reads
+ * the other's pages from the beginning, node rows before all others. A place in that order
+ * is the same in every table, so a session that is cut goes on there later, with whomever.
+ * What pages may have missed or a donor kept to itself is found by comparing, with the donor
+ * and then with another node, as soon as there is a link to one.
  *
  * Two parts, both free of I/O. sync_compare(): what one side makes of the other's entries,
  * a pure function of them and a table; it reads the table, so that the driver runs it on a
@@ -59,6 +67,11 @@ enum {
 	SYNC_PASSES_MAX = 3,		      /* of one session, while they move rows */
 	SYNC_REPLY_MS = 30 * MS_SECOND, /* without an ANSWER: the session is given up */
 	SYNC_SESSION_MS = 30 * MS_MINUTE,
+	/* While we wait for the other side, so much has to come or go in so long; or a session
+	 * would hold ours up by a trickle. A link of 4 kbit/s does it. */
+	SYNC_TRICKLE_MS = 30 * MS_SECOND,
+	SYNC_TRICKLE_BYTES = 16 * 1024,
+	SYNC_SWEEPS_MAX = 3, /* of one session, until both horizons are the same */
 	SYNC_LINK_MS = 30 *
 		       MS_SECOND,  /* between sessions begun by ourselves over one link */
 	SYNC_RETRY_MS = MS_SECOND, /* after one that moved no row: doubled each time, */
@@ -137,27 +150,35 @@ enum sync_event_type {
 	SYNC_EVENT_ROOT,
 	/* `data`, the payload of a SYNC frame, came on `link`. */
 	SYNC_EVENT_FRAME,
-	/* `len` rows (a SYNC_ROWS frame) came on `link`; they are merged by the driver. */
+	/* `len` rows (a SYNC_ROWS frame of `bytes`) came on `link`; they are merged by the
+	 * driver. */
 	SYNC_EVENT_ROWS,
-	/* Answers to the action of this `number`. READ_DONE takes `made`. */
+	/* Answers to the action of this `number`. READ_DONE takes `made`. SWEPT: `rc` 0, or
+	 * negative when the horizon is not to be believed, and nothing was done. */
 	SYNC_EVENT_READ_DONE,
 	SYNC_EVENT_SETTLED,
+	SYNC_EVENT_SWEPT,
 	/* A person asks for a session over `link`: `is_dry` compares and moves nothing. Its end
 	 * is told with this `request`, which is not 0 and of the caller's choosing. */
 	SYNC_EVENT_START,
+	/* Nobody waits for this `request` any more: it ends with -ECANCELED, unless it has
+	 * ended. */
+	SYNC_EVENT_CANCEL,
 };
 
 /* Fields that an event does not name are zero. Borrowed for the call, but for `made`. */
 struct sync_event {
 	enum sync_event_type type;
-	uint64_t wall_ms; /* the wall clock; with each event */
+	uint64_t wall_ms; /* the wall clock, */
+	uint64_t horizon; /* and ours, as of what is on the disk; with each event */
 	uint64_t link;
 	struct id node;
 	struct sync_digest theirs, ours;
 	uint64_t epoch;
 	struct bytes data;
-	uint64_t len;
+	uint64_t len, bytes;
 	uint64_t number;
+	int rc;
 	struct sync_made *made;
 	uint64_t request;
 	bool is_dry;
@@ -171,12 +192,15 @@ enum sync_action_type {
 	SYNC_ACTION_SEND_ROWS,
 	/* Call sync_compare() with `job` (which is the driver's now) and give what it made
 	 * back with READ_DONE and this `number`. Several may be under way; those of one link
-	 * are to be answered in their order. Each READ and SETTLE is answered once, also when
-	 * the link has ended meanwhile. */
+	 * are to be answered in their order. Each READ, SETTLE and HORIZON is answered once,
+	 * also when the link has ended meanwhile. */
 	SYNC_ACTION_READ,
 	/* When all rows that came on `link` before this are merged, or put aside, or dropped,
 	 * and those merged are committed: SETTLED with this `number`. */
 	SYNC_ACTION_SETTLE,
+	/* The peer of `link` has swept up to `horizon`, which is beyond ours. If that is to be
+	 * believed, sweep, and once it is on the disk: SWEPT with this `number`. */
+	SYNC_ACTION_HORIZON,
 	/* The peer of `link` sent what it must not: close it, saying `why`. */
 	SYNC_ACTION_REJECT,
 	/* A session of ours has ended: `result`. */
@@ -195,15 +219,24 @@ struct sync_result {
 	struct id node;
 	bool is_dry;
 	/* 0: went to its end; -EBUSY: the other side has too many sessions; -ETIMEDOUT;
-	 * -ECONNRESET: the link ended; -OCF_EMALFORMED: it was rejected; others: our own table
-	 * could not be read. */
+	 * -ECANCELED; -ECONNRESET: the link ended; -OCF_EMALFORMED: it was rejected; -ESTALE:
+	 * the horizons cannot be made one, for a clock is wrong; others: our own table could
+	 * not be read. */
 	int rc;
-	bool is_equal; /* the whole roots (settled ones, if begun by ourselves and equal at
-			* once) at the end */
-	int legs;      /* messages, both ways; pipelined ones count as one */
+	/* At the end the roots were equal: the whole ones if a person asked, else the settled
+	 * ones, or the whole ones at once. Or the tables were gone through and no row differed,
+	 * though the roots do: a root has only what is on the disk, and a table that was
+	 * merged has more while the disk is behind, or full. */
+	bool is_equal;
+	int legs; /* messages, both ways; pipelined ones count as one */
 	uint64_t sent_bytes,
 		received_bytes; /* SYNC frames with their headers, rows excluded */
 	uint64_t rows_sent, rows_received;
+	uint64_t sent_row_bytes, received_row_bytes; /* encoded, without headers */
+	uint64_t
+		rows_expected; /* to be sent and received in all, as far as is known now */
+	uint64_t rows_s;       /* so many a second */
+	ms_t remaining_ms;     /* -1: not known */
 	/* What was found different; of a comparison the whole truth, else as far as lists
 	 * told: about so many where rows came in portions. */
 	uint64_t only_here, only_there, differing;
@@ -217,6 +250,7 @@ struct sync_action {
 	enum sync_action_type type;
 	uint64_t link;
 	uint64_t number;
+	uint64_t horizon;
 	struct bytes data;
 	struct bytes rows;
 	struct sync_job *job;
@@ -236,6 +270,15 @@ ms_t sync_due(const struct sync *s);
 /* How far the session of a request is; false when there is none (it has ended). */
 bool sync_progress(const struct sync *s, uint64_t request,
 		   struct sync_result *ret_result);
+
+/* How far joining is; false when it is not going on. It is over when the last page was read.
+ * Between sessions there is no rate. */
+struct sync_joining {
+	uint64_t rows, of; /* read; the donor's */
+	uint64_t rows_s;
+	ms_t remaining_ms; /* -1: not known */
+};
+bool sync_joining(const struct sync *s, struct sync_joining *ret_joining);
 
 struct sync_stats {
 	uint64_t sessions;	    /* of ours that went to their end */

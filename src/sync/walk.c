@@ -190,6 +190,8 @@ walk_pump(struct sync *s)
 		walk_ask(s);
 	if (x->asks_len > 0 || x->reads > 0 || x->held != NULL)
 		return;
+	if (x->is_paging)
+		join_read_all(s, &x->result.node);
 	if (!x->result.is_dry) {
 		session_settle(s);
 		return;
@@ -271,19 +273,23 @@ walk_begin(struct sync *s, const struct sync_frame *differ)
 {
 	struct sync_session *x = s->session;
 	struct sync_node top = { .depth = 0 };
+	uint8_t cursor[SYNC_K_BYTES];
 	struct buf entry = BUF_INIT;
 	struct sync_job *job;
 
 	x->theirs = differ->root.count;
 	x->pass_bytes = 0;
 	x->pass_moved = false;
+	x->pass_found = 0;
+	if (x->passes == 1)
+		x->walk_started = s->now;
 	x->children_bytes = WALK_CHILDREN_BYTES_MAX;
 	x->list_rows = WALK_LIST_ROWS;
 	x->rows_max = WALK_ROWS;
-	if (!x->result.is_dry &&
-	    x->theirs > SYNC_FEW_FACTOR * x->ours.count + SYNC_FEW_ROWS) {
+	x->is_paging = join_begin(s, x->theirs, cursor);
+	if (x->is_paging) {
 		sync_entry_put(&entry, SYNC_PAGE, &top);
-		memset(buf_extend(&entry, SYNC_K_BYTES), 0, SYNC_K_BYTES);
+		buf_put(&entry, cursor, SYNC_K_BYTES);
 		walk_add(x, buf_bytes(&entry), 1, false);
 		buf_fini(&entry);
 		walk_pump(s);
@@ -405,6 +411,8 @@ walk_answer(struct sync *s, struct sync_link *l, const struct sync_frame *f)
 	x->told_rows += f->rows;
 	x->result.rows_received += f->rows;
 	x->pass_moved |= f->rows > 0;
+	if (x->is_paging)
+		join_rows(s, f->rows);
 	if (ask->is_settling)
 		x->is_settling = false;
 	len = walk_entries_len(x, &ask->entries, f->answered);
@@ -429,6 +437,7 @@ walk_tally(struct sync_session *x, struct sync_made *made)
 {
 	struct sync_result *r = &x->result;
 
+	x->pass_found += made->only_here + made->only_there + made->differing;
 	r->only_here += made->only_here;
 	r->only_there += made->only_there;
 	r->differing += made->differing;
@@ -436,6 +445,18 @@ walk_tally(struct sync_session *x, struct sync_made *made)
 		buf_put_bytes(&x->names, buf_bytes(&made->names));
 		r->named_len += made->names_len;
 	}
+}
+
+/* `next`: the PAGE to be asked for; nothing behind the last one. */
+static void
+walk_page(struct sync *s, struct bytes next)
+{
+	struct reader r = reader_of(next);
+	struct sync_entry e;
+	const char *why;
+
+	if (next.len > 0 && sync_entry_read(&r, false, &e, &why) == 0)
+		join_go_on(s, e.from);
 }
 
 void
@@ -458,8 +479,11 @@ walk_taken(struct sync *s, const struct sync_wait *wait, struct sync_made *made)
 		x->pass_moved = true;
 		x->unsettled_bytes += made->rows.len;
 		x->result.rows_sent += made->rows_len;
+		x->result.sent_row_bytes += made->rows.len;
 		sync_send_rows(s, x->link, made);
 	}
+	if (x->is_paging)
+		walk_page(s, buf_bytes(&made->out));
 	walk_add(x, buf_bytes(&made->out), wait->round + 1, false);
 	if (made->rest.len > 0) {
 		job = walk_job(x);

@@ -29,6 +29,7 @@ frame_read_open(struct reader *r, struct sync_frame *f)
 {
 	f->flags = reader_u8(r);
 	f->salt = reader_u64(r);
+	f->horizon = reader_u64(r);
 	f->epoch = reader_u64(r);
 	f->root.sum.hi = reader_u64(r);
 	f->root.sum.lo = reader_u64(r);
@@ -67,6 +68,9 @@ frame_read_body(struct reader *r, struct sync_frame *f)
 		f->rows = reader_u32(r);
 		f->entries = frame_rest(r);
 		break;
+	case SYNC_APART:
+		f->horizon = reader_u64(r);
+		break;
 	case SYNC_SAME:
 	case SYNC_END:
 		break;
@@ -84,7 +88,7 @@ sync_frame_read(struct bytes payload, struct sync_frame *ret_frame, const char *
 	f.sid = reader_u32(&r);
 	if (payload.len > SYNC_PAYLOAD_BYTES_MAX)
 		return wire_fail("a sync frame is too long", ret_why);
-	if (f.type < SYNC_OPEN || f.type > SYNC_END)
+	if (f.type < SYNC_OPEN || f.type > SYNC_APART)
 		return wire_fail("a sync frame is of no known type", ret_why);
 	frame_read_body(&r, &f);
 	if (!reader_done(&r))
@@ -109,6 +113,7 @@ sync_frame_put(struct buf *out, const struct sync_frame *f)
 	if (f->type == SYNC_OPEN) {
 		buf_put_u8(out, f->flags);
 		buf_put_u64(out, f->salt);
+		buf_put_u64(out, f->horizon);
 		buf_put_u64(out, f->epoch);
 		buf_put_u64(out, f->root.sum.hi);
 		buf_put_u64(out, f->root.sum.lo);
@@ -125,6 +130,8 @@ sync_frame_put(struct buf *out, const struct sync_frame *f)
 		buf_put_u16(out, f->seq);
 		buf_put_u16(out, f->answered);
 		buf_put_u32(out, f->rows);
+	} else if (f->type == SYNC_APART) {
+		buf_put_u64(out, f->horizon);
 	}
 	buf_put_bytes(out, f->entries);
 	assert(out->len - start <= SYNC_PAYLOAD_BYTES_MAX);
@@ -181,16 +188,16 @@ sync_list_max(int depth)
 size_t
 sync_entry_width(enum sync_entry_type type, bool is_dry)
 {
-	size_t k = is_dry ? 8 : 4;
+	size_t k = (size_t)sync_k_bytes(is_dry), d = (size_t)sync_d_bytes(is_dry);
 
 	switch (type) {
 	case SYNC_TOP:
 	case SYNC_CHILDREN:
-		return SYNC_DIGEST_BYTES;
+		return d;
 	case SYNC_LIST:
 	case SYNC_REST:
 	case SYNC_SHOWN:
-		return k + SYNC_DIGEST_BYTES;
+		return k + d;
 	case SYNC_WANT:
 	case SYNC_LEFT:
 	case SYNC_NAME:
@@ -344,7 +351,44 @@ sync_entry_read(struct reader *r, bool is_dry, struct sync_entry *ret_entry,
 
 /* Salted hashes. */
 
-uint32_t
+int
+sync_k_bytes(bool is_dry)
+{
+	return is_dry ? 8 : 3;
+}
+
+int
+sync_d_bytes(bool is_dry)
+{
+	return is_dry ? 4 : 3;
+}
+
+uint64_t
+sync_cut_hash(uint64_t hash, int bytes)
+{
+	return bytes == 8 ? hash : hash & ((UINT64_C(1) << 8 * bytes) - 1);
+}
+
+void
+sync_put_hash(struct buf *out, uint64_t hash, int bytes)
+{
+	uint8_t b[8];
+
+	put_be64(b, hash);
+	buf_put(out, b + sizeof(b) - bytes, (size_t)bytes);
+}
+
+uint64_t
+sync_get_hash(const uint8_t *p, int bytes)
+{
+	uint64_t hash = 0;
+
+	for (int i = 0; i < bytes; i++)
+		hash = hash << 8 | p[i];
+	return hash;
+}
+
+uint64_t
 sync_salted_node(uint64_t salt, const struct sync_node *node,
 		 const struct sync_digest *digest)
 {
@@ -355,7 +399,7 @@ sync_salted_node(uint64_t salt, const struct sync_node *node,
 	put_be64(in + 9, digest->sum.hi);
 	put_be64(in + 17, digest->sum.lo);
 	put_be64(in + 25, digest->count);
-	return (uint32_t)hash64(bytes_of(in, sizeof(in)), salt);
+	return hash64(bytes_of(in, sizeof(in)), salt);
 }
 
 uint64_t
@@ -364,12 +408,12 @@ sync_salted_k(uint64_t salt, const uint8_t k[SYNC_K_BYTES])
 	return hash64(bytes_of(k, SYNC_K_BYTES), salt);
 }
 
-uint32_t
+uint64_t
 sync_salted_row(uint64_t salt, struct u128 digest)
 {
 	uint8_t in[16];
 
 	put_be64(in, digest.hi);
 	put_be64(in + 8, digest.lo);
-	return (uint32_t)hash64(bytes_of(in, sizeof(in)), salt);
+	return hash64(bytes_of(in, sizeof(in)), salt);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The payload of a SYNC frame. The initiator of a session sends OPEN, ASK and END, the other
- * side, the responder, SAME, DIFFER, ANSWER and BUSY. Integers are big-endian.
+ * side, the responder, SAME, DIFFER, ANSWER, BUSY and APART. Integers are big-endian.
  *
- *   OPEN    1 | sid u32 | flags u8 | salt u64 | epoch u64 | root sum 16 | root count u64
+ *   OPEN    1 | sid u32 | flags u8 | salt u64 | horizon u64 | epoch u64 | root sum 16 |
+ *               root count u64
  *   SAME    2 | sid
  *   DIFFER  3 | sid | rows u64 | one entry: TOP, or LIST of the whole table
  *   BUSY    4 | sid | node 16: another one to try, or zeros
@@ -10,11 +11,12 @@
  *   ANSWER  6 | sid | seq u16 | entries of the ASK that are answered u16 | rows sent for
  *               them, before this frame, u32 | entries
  *   END     7 | sid
+ *   APART   8 | sid | horizon u64: mine, which is not that of the OPEN; nothing was compared
  *
  * An entry is about one node of the trie over K: its first `depth` bits, a multiple of 4.
  * Its first byte is (type << 4 | depth / 4); ceil(depth / 8) bytes of K follow, unused bits
  * zero; then, with k and d the salted hashes of a row's K and of its digest or of a node's
- * digest, both 4 bytes (k is 8 in a dry session, where nothing puts a collision right later):
+ * digest, both 3 bytes (8 and 4 in a dry session, where nothing puts a collision right later):
  *
  *   TOP       256 × d          of the nodes at depth 8; in DIFFER
  *   CHILDREN  16 × d
@@ -45,6 +47,7 @@ enum sync_frame_type {
 	SYNC_ASK,
 	SYNC_ANSWER,
 	SYNC_END,
+	SYNC_APART,
 };
 
 enum {
@@ -52,7 +55,7 @@ enum {
 	SYNC_FLAG_WHOLE = 2, /* OPEN: the root is the whole one, the epoch says nothing */
 	SYNC_FLAG_FINAL = 4, /* OPEN: settle first */
 	SYNC_FLAG_SETTLE = 8, /* ASK: likewise */
-	SYNC_OPEN_BYTES = 46,
+	SYNC_OPEN_BYTES = 54,
 	SYNC_ASK_BYTES = 16,	     /* without entries */
 	SYNC_ANSWER_BYTES = 13,	     /* likewise */
 	SYNC_FRAME_HEADER_BYTES = 4, /* of the mesh's frame around it; see mesh/wire.h */
@@ -63,6 +66,7 @@ struct sync_frame {
 	uint32_t sid;
 	uint8_t flags;
 	uint64_t salt, epoch;
+	uint64_t horizon;	 /* OPEN, APART */
 	struct sync_digest root; /* OPEN; DIFFER: its count */
 	struct id node;
 	uint16_t seq, answered;
@@ -91,7 +95,6 @@ enum sync_entry_type {
 };
 
 enum {
-	SYNC_DIGEST_BYTES = 4, /* d */
 	SYNC_FANOUT = 1 << SYNC_STEP_BITS,
 	SYNC_TOP_FANOUT = 1 << SYNC_TOP_BITS,
 	/* A table so small is listed rather than shown by 256 digests: as many bytes, and the
@@ -101,7 +104,7 @@ enum {
 	SYNC_NAME_ROWS_MAX = 16,
 	SYNC_KEY_BYTES_MAX = 18 + ROW_NAME_BYTES_MAX, /* as encoded by crdt/codec.h */
 	/* The longest answer to one entry: 16 lists; in a dry session SHOWN. */
-	SYNC_REPLY_BYTES_MAX = SYNC_FANOUT * (10 + SYNC_LIST_ROWS_MAX * 12),
+	SYNC_REPLY_BYTES_MAX = SYNC_FANOUT * (10 + SYNC_LIST_ROWS_MAX * 6),
 	SYNC_REPLY_DRY_BYTES_MAX = 64 + SYNC_SHOWN_ROWS_MAX * 12,
 };
 
@@ -139,10 +142,15 @@ bool sync_node_equal(const struct sync_node *a, const struct sync_node *b);
 /* Is `child` one step below `node`? */
 bool sync_node_is_child(const struct sync_node *node, const struct sync_node *child);
 
-/* Salted hashes. */
-uint32_t sync_salted_node(uint64_t salt, const struct sync_node *node,
+/* Salted hashes: of 64 bits, of which k and d are the lowest. */
+uint64_t sync_salted_node(uint64_t salt, const struct sync_node *node,
 			  const struct sync_digest *digest);
 uint64_t sync_salted_k(uint64_t salt, const uint8_t k[SYNC_K_BYTES]);
-uint32_t sync_salted_row(uint64_t salt, struct u128 digest);
+uint64_t sync_salted_row(uint64_t salt, struct u128 digest);
+int sync_k_bytes(bool is_dry);
+int sync_d_bytes(bool is_dry);
+void sync_put_hash(struct buf *out, uint64_t hash, int bytes);
+uint64_t sync_get_hash(const uint8_t *p, int bytes);
+uint64_t sync_cut_hash(uint64_t hash, int bytes);
 
 #endif

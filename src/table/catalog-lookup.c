@@ -35,6 +35,14 @@ catalog_node(const struct catalog *c, const struct id *node,
 	return true;
 }
 
+bool
+catalog_is_barred(const struct catalog *c, const struct id *node)
+{
+	const struct node *n = catalog_get_node(c, node);
+
+	return n != NULL && (n->is_banned || n->is_forgotten);
+}
+
 int
 catalog_find_node(const struct catalog *c, const char *text, struct id *ret_node)
 {
@@ -324,22 +332,6 @@ catalog_worker_row(const struct catalog *c, const struct id *owner, const char *
 			lowest = w->number;
 	}
 	return lowest;
-}
-
-int
-catalog_free_row(const struct catalog *c, const struct id *owner, uint32_t rows_per_node)
-{
-	const struct node *n = catalog_get_node(c, owner);
-	const struct worker *w;
-
-	if (n == NULL)
-		return rows_per_node > 0 ? 0 : -1;
-	for (int number = 0; (uint32_t)number < rows_per_node; number++) {
-		HASH_FIND_INT(n->workers, &number, w);
-		if (w == NULL)
-			return number;
-	}
-	return -1;
 }
 
 void

@@ -31,10 +31,12 @@ struct node {
 	struct id id;
 	enum catalog_state state; /* of what is below, see node_update() */
 	bool has_row;
+	bool is_over; /* its lease, as of the last catalog_expire() */
 	bool is_banned;
 	bool is_forgotten;
 	enum catalog_state verdict;
 	struct table_node row;	/* zeros without one */
+	uint64_t stamp;		/* the row's highest; 0 without one */
 	struct worker *workers; /* by number */
 	int readable;		/* of those */
 	struct node *next_free;
@@ -74,6 +76,7 @@ struct service {
 };
 
 struct catalog {
+	uint64_t expired; /* leases at or before it are over */
 	struct node *nodes;
 	struct node *free_nodes; /* of the slabs, all zeros but the link */
 	struct node_slab *slabs;
@@ -85,7 +88,7 @@ node_state(const struct node *n)
 {
 	return n->state;
 }
-/* Its rows count for something: held, not left, not forgotten, not banned. */
+/* Its rows count for something: held, not left, not over, not forgotten, not banned. */
 static inline bool
 node_is_visible(const struct node *n)
 {

@@ -37,7 +37,7 @@ node_find_state(const struct node *n)
 		return CATALOG_BANNED;
 	if (n->is_forgotten)
 		return CATALOG_FORGOTTEN;
-	if (n->row.has_left)
+	if (n->row.has_left || n->is_over)
 		return CATALOG_LEFT;
 	if (n->row.is_draining && n->verdict < CATALOG_DRAINING)
 		return CATALOG_DRAINING;
@@ -235,14 +235,22 @@ catalog_drop_worker(struct catalog *c, struct worker *w)
 	free(w);
 }
 
+static void
+node_date(const struct catalog *c, struct node *n)
+{
+	n->is_over = n->stamp != 0 && n->stamp <= c->expired;
+}
+
 static int
-catalog_apply_node(struct catalog *c, struct node *n, const struct version *v,
-		   struct errmsg *err)
+catalog_apply_node(struct catalog *c, struct node *n, const struct row *row,
+		   const struct version *v, struct errmsg *err)
 {
 	int rc = 0;
 
 	table_node_fini(&n->row);
 	n->has_row = false;
+	n->stamp = row != NULL ? row_stamp(row) : 0;
+	node_date(c, n);
 	if (v != NULL) {
 		rc = table_node_decode(v->value, &n->row, err);
 		n->has_row = rc == 0;
@@ -318,7 +326,8 @@ catalog_apply(struct catalog *c, const struct row_key *key, const struct row *ro
 
 	switch (key->kind) {
 	case ROW_NODE:
-		return catalog_apply_node(c, catalog_make_node(c, &key->owner), v, err);
+		return catalog_apply_node(c, catalog_make_node(c, &key->owner), row, v,
+					  err);
 	case ROW_WORKER:
 		if (worker_number(key, &number) != 0)
 			return error_set(err, -OCF_EMALFORMED,
@@ -344,6 +353,18 @@ catalog_set_state(struct catalog *c, const struct id *node, enum catalog_state s
 	node_update(c, n);
 }
 
+void
+catalog_expire(struct catalog *c, ms_t lease_ms)
+{
+	struct node *n, *next;
+
+	c->expired = lease_ms > 0 ? (uint64_t)lease_ms : 0;
+	HASH_ITER (hh, c->nodes, n, next) {
+		node_date(c, n);
+		node_update(c, n);
+	}
+}
+
 struct catalog *
 catalog_new(void)
 {
@@ -355,7 +376,6 @@ catalog_free(struct catalog *c)
 {
 	struct node *n, *next_node;
 	struct worker *w, *next_worker;
-	struct node_slab *slab, *next_slab;
 
 	if (c == NULL)
 		return;
@@ -365,8 +385,12 @@ catalog_free(struct catalog *c)
 		catalog_free_node(c, n);
 	}
 	assert(c->services == NULL);
-	LL_FOREACH_SAFE(c->slabs, slab, next_slab)
-	free(slab);
+	while (c->slabs != NULL) {
+		struct node_slab *slab = c->slabs;
+
+		c->slabs = slab->next;
+		free(slab);
+	}
 	free(c);
 }
 

@@ -5,9 +5,9 @@
  *
  * What is visible follows from the rows held and from the overlay of liveness alone, in
  * whatever order they came: a worker counts only while its owner's node row is held and
- * has not left, is not banned and not forgotten. Nodes that are dead or unreachable, and
- * workers that drain, are still known, but are no providers. (Leases and the sweep are
- * the store's: a row that is swept is applied here as removed.)
+ * has not left, its lease goes on, and it is not banned and not forgotten. Nodes that are
+ * dead or unreachable, and workers that drain, are still known, but are no providers. (A row
+ * that is swept is applied here as not held.)
  *
  * Not thread-safe: it belongs to the loop's thread. Lists of JSON (jansson) are the
  * caller's reference, to be dropped by json_decref(). */
@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/id.h"
 #include "crdt/row.h"
 #include "table/rows.h"
@@ -31,7 +32,7 @@ enum catalog_state {
 	CATALOG_DRAINING,
 	CATALOG_UNREACHABLE,
 	CATALOG_DEAD,
-	CATALOG_LEFT,
+	CATALOG_LEFT, /* or its lease is over */
 	CATALOG_FORGOTTEN,
 	CATALOG_BANNED,
 };
@@ -53,6 +54,11 @@ int catalog_apply(struct catalog *c, const struct row_key *key, const struct row
 void catalog_set_state(struct catalog *c, const struct id *node,
 		       enum catalog_state state);
 
+/* The leases that end at or before `lease_ms` are over: those of nodes whose row's highest
+ * stamp is at or before it. To be told from time to time; a lease that was over and is
+ * renewed, or is none by a clock that was set back, goes on. */
+void catalog_expire(struct catalog *c, ms_t lease_ms);
+
 /* ---- Nodes ---- */
 
 struct catalog_node {
@@ -65,6 +71,8 @@ struct catalog_node {
 /* Views into the catalog: valid until its next change. False when no node row is held. */
 bool catalog_node(const struct catalog *c, const struct id *node,
 		  struct catalog_node *ret_node);
+/* Is it banned or forgotten, whether or not its row is held? */
+bool catalog_is_barred(const struct catalog *c, const struct id *node);
 /* A node by its id, a unique beginning of the id (at least 4 digits), or its name where
  * that is unambiguous. -OCF_EUNKNOWN, or -ENOTUNIQ when several fit. */
 int catalog_find_node(const struct catalog *c, const char *text, struct id *ret_node);
@@ -113,10 +121,6 @@ void catalog_matches(const struct catalog *c, const char *service, int max,
 
 /* The number of the row in which `owner` describes its worker `id`; -1 for none. */
 int catalog_worker_row(const struct catalog *c, const struct id *owner, const char *id);
-/* The lowest number below `rows_per_node` that no readable or unreadable worker row of
- * `owner` has; -1 when all are taken. */
-int catalog_free_row(const struct catalog *c, const struct id *owner,
-		     uint32_t rows_per_node);
 
 /* ---- What people see ---- */
 

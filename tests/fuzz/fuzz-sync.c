@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two cores with tables, and whatever an input makes of what passes between them: frames
  * that are changed, dropped, repeated or made up, for either role, links that end, reads
- * that fail or wait, time that passes. Whatever happens, every session that was asked for
+ * that fail or wait, horizons that rise or are not believed, requests that are cancelled,
+ * time that passes. Whatever happens, every session that was asked for
  * ends, in bounded time.
  *
  * The first byte chooses the tables; then each byte is a step, which may take more bytes. */
 #include "config.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { SIDES = 2, ITEMS_MAX = 256, STEPS_MAX = 400, TABLES = 6, REQUESTS_MAX = 32 };
+enum { HORIZON_MAX = 200 }; /* that is believed */
 
 /* On its way to a side; or a question to its driver. */
 struct item {
@@ -26,7 +29,7 @@ struct item {
 	int to;
 	enum sync_event_type type;
 	struct buf data;
-	uint64_t number;
+	uint64_t number, horizon;
 	struct sync_job *job;
 };
 
@@ -38,6 +41,7 @@ struct fuzz {
 	uint64_t link;
 	bool is_up, is_closing;
 	ms_t now;
+	uint64_t horizon[SIDES];
 	int started[SIDES], done[SIDES];
 	uint32_t sid[SIDES]; /* of the latest frame of that side */
 	uint64_t salt;
@@ -118,6 +122,12 @@ fuzz_act(struct fuzz *f, int side, const struct sync_action *a)
 		item->number = a->number;
 		item->job = a->job;
 		break;
+	case SYNC_ACTION_HORIZON:
+		assert(a->horizon > f->horizon[side]);
+		item = fuzz_queue(f, side, SYNC_EVENT_SWEPT);
+		item->number = a->number;
+		item->horizon = a->horizon;
+		break;
 	case SYNC_ACTION_REJECT:
 		assert(a->why[0] != '\0');
 		f->is_closing = true;
@@ -136,6 +146,7 @@ fuzz_step(struct fuzz *f, int side, struct sync_event *e)
 	struct sync_action a;
 
 	e->wall_ms = (uint64_t)f->now + 1000000000;
+	e->horizon = f->horizon[side];
 	sync_step(f->sync[side], f->now, e);
 	while (sync_next(f->sync[side], &a))
 		fuzz_act(f, side, &a);
@@ -149,7 +160,8 @@ fuzz_deliver(struct fuzz *f, const struct item *item)
 	struct sync_event e = { .type = item->type,
 				.link = f->link,
 				.number = item->number,
-				.data = buf_bytes(&item->data) };
+				.data = buf_bytes(&item->data),
+				.bytes = item->data.len };
 
 	if (item->type == SYNC_EVENT_READ_DONE)
 		e.made = sync_compare(&table, item->job);
@@ -160,6 +172,10 @@ fuzz_deliver(struct fuzz *f, const struct item *item)
 			f->is_closing = true; /* as the driver would */
 		e.len = n < 0 ? 1 : (uint64_t)n;
 	}
+	if (item->type == SYNC_EVENT_SWEPT && item->horizon > HORIZON_MAX)
+		e.rc = -ERANGE;
+	else if (item->horizon > f->horizon[item->to])
+		f->horizon[item->to] = item->horizon;
 	fuzz_step(f, item->to, &e);
 }
 
@@ -176,7 +192,7 @@ fuzz_take(struct fuzz *f, bool is_dropped)
 		f->last = &f->first;
 	f->items--;
 	if (item->job != NULL || item->type == SYNC_EVENT_SETTLED ||
-	    (f->is_up && !is_dropped))
+	    item->type == SYNC_EVENT_SWEPT || (f->is_up && !is_dropped))
 		fuzz_deliver(f, item);
 	buf_fini(&item->data);
 	free(item);
@@ -247,8 +263,12 @@ fuzz_inject(struct fuzz *f, struct reader *r)
 	struct sync_frame frame = { .type = 1 + how % 7u, .entries = BYTES_NONE };
 	int to = how >> 7;
 	struct item *item;
-	bool is_ours = frame.type == SYNC_OPEN || frame.type == SYNC_ASK ||
-		       frame.type == SYNC_END;
+	bool is_ours;
+
+	if (frame.type == SYNC_END && body.len > 0)
+		frame.type = SYNC_APART;
+	is_ours = frame.type == SYNC_OPEN || frame.type == SYNC_ASK ||
+		  frame.type == SYNC_END;
 
 	item = fuzz_queue(f, to, SYNC_EVENT_FRAME);
 	frame.sid = f->sid[is_ours ? 1 - to : to];
@@ -256,6 +276,7 @@ fuzz_inject(struct fuzz *f, struct reader *r)
 	frame.seq = body.len > 0 ? body.data[0] % 4 : 0;
 	frame.answered = body.len > 1 ? body.data[1] % 4 : 1;
 	frame.flags = frame.type == SYNC_OPEN ? how >> 4 & 7 : 0;
+	frame.horizon = body.len > 0 ? body.data[0] : f->horizon[to];
 	frame.root.count = body.len > 2 ? body.data[2] * 4 : 0;
 	if (frame.type == SYNC_DIFFER || frame.type == SYNC_ASK ||
 	    frame.type == SYNC_ANSWER)
@@ -306,6 +327,22 @@ fuzz_root(struct fuzz *f, int side)
 	fuzz_step(f, side, &e);
 }
 
+/* An hour is over. */
+static void
+fuzz_horizon(struct fuzz *f, int side)
+{
+	f->horizon[side] += 50;
+}
+
+static void
+fuzz_cancel(struct fuzz *f, int side)
+{
+	struct sync_event e = { .type = SYNC_EVENT_CANCEL,
+				.request = (uint64_t)f->started[side] };
+
+	fuzz_step(f, side, &e);
+}
+
 static void
 fuzz_do(struct fuzz *f, uint8_t step, struct reader *r)
 {
@@ -347,7 +384,12 @@ fuzz_do(struct fuzz *f, uint8_t step, struct reader *r)
 		f->rows[step >> 7].fail_after = step >> 4 & 3;
 		break;
 	default:
-		fuzz_link(f, !f->is_up);
+		if ((step >> 4) == 1 || (step >> 4) == 9)
+			fuzz_horizon(f, step >> 7);
+		else if ((step >> 4) == 2 || (step >> 4) == 10)
+			fuzz_cancel(f, step >> 7);
+		else
+			fuzz_link(f, !f->is_up);
 	}
 }
 

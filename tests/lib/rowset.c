@@ -32,7 +32,7 @@ rowset_fini(struct rowset *rs)
 		free((void *)(uintptr_t)rs->rows[i].encoded.data);
 	free(rs->rows);
 	free(rs->changes);
-	*rs = (struct rowset){ 0 };
+	*rs = (struct rowset){ .leases = rs->leases };
 }
 
 void
@@ -137,23 +137,77 @@ rowset_insert(struct rowset *rs, int i, const uint8_t k[SYNC_K_BYTES])
 	memcpy(rs->rows[i].k, k, SYNC_K_BYTES);
 }
 
+static void
+rowset_remove(struct rowset *rs, int i, uint64_t stamp)
+{
+	struct sync_digest before = rs->root;
+
+	rs->root.sum = u128_sub(rs->root.sum, rs->rows[i].digest);
+	rs->root.count--;
+	free((void *)(uintptr_t)rs->rows[i].encoded.data);
+	rs->len--;
+	memmove(&rs->rows[i], &rs->rows[i + 1],
+		(size_t)(rs->len - i) * sizeof(rs->rows[0]));
+	rowset_note(rs, stamp, before);
+}
+
+/* What the horizon leaves of it. */
+static bool
+rowset_trim(struct rowset *rs, const struct row_key *key, struct row *row)
+{
+	bool is_trimmed;
+
+	if (rs->leases == NULL)
+		return false;
+	is_trimmed = leases_sweep(rs->leases, key, row);
+	leases_note(rs->leases, key, row);
+	return is_trimmed;
+}
+
 void
 rowset_merge(struct rowset *rs, const struct row_key *key, const struct row *row)
 {
 	uint8_t k[SYNC_K_BYTES];
 	struct row held = ROW_INIT;
 	struct row_key same;
+	bool is_held;
 	int i;
 
 	digest_key(rowset_table_key(), key, test_sha256, k);
 	i = rowset_find(rs, k);
-	if (rowset_is_at(rs, i, k))
+	is_held = rowset_is_at(rs, i, k);
+	if (is_held)
 		rowset_decode(rs->rows[i].encoded, &same, &held);
-	else
-		rowset_insert(rs, i, k);
-	if (row_merge(&held, row))
-		rowset_set(rs, i, key, &held);
+	if (row_merge(&held, row)) {
+		rowset_trim(rs, key, &held);
+		if (held.len > 0 && !is_held)
+			rowset_insert(rs, i, k);
+		if (held.len > 0)
+			rowset_set(rs, i, key, &held);
+		else if (is_held)
+			rowset_remove(rs, i, row_stamp(row));
+	}
 	row_fini(&held);
+}
+
+/* Twice, for what is left of a row depends on its owner's. */
+void
+rowset_sweep(struct rowset *rs)
+{
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = rs->len - 1; i >= 0; i--) {
+			struct row_key key;
+			uint64_t stamp;
+			struct row row;
+
+			rowset_decode(rs->rows[i].encoded, &key, &row);
+			stamp = row_stamp(&row);
+			if (rowset_trim(rs, &key, &row) && row.len > 0)
+				rowset_set(rs, i, &key, &row);
+			else if (row.len == 0)
+				rowset_remove(rs, i, stamp);
+			row_fini(&row);
+		}
 }
 
 int

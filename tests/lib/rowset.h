@@ -6,6 +6,7 @@
 #define OCF_TESTS_ROWSET_H
 
 #include "crdt/digest.h"
+#include "crdt/lease.h"
 #include "crdt/row.h"
 #include "sync/sync.h"
 
@@ -27,7 +28,8 @@ struct rowset {
 	struct sync_digest root;
 	struct rowset_change *changes;
 	int changes_len;
-	int fail_after; /* reads until one fails with -EIO; 0 = none does */
+	int fail_after;	       /* reads until one fails with -EIO; 0 = none does */
+	struct leases *leases; /* by which rows are swept; NULL: none is. Not owned */
 };
 
 void rowset_fini(struct rowset *rs);
@@ -36,6 +38,8 @@ void rowset_copy(const struct rowset *from, struct rowset *ret_rs);
  * not decode; those before it are merged. */
 int rowset_merge_encoded(struct rowset *rs, struct bytes rows);
 void rowset_merge(struct rowset *rs, const struct row_key *key, const struct row *row);
+/* Drop what the horizon of `leases` has ended. */
+void rowset_sweep(struct rowset *rs);
 /* ROW_INIT when it is not held; row_fini it. */
 void rowset_get(const struct rowset *rs, const struct row_key *key, struct row *ret_row);
 /* Rows here and not there, there and not here, in both in different states. */

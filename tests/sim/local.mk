@@ -1,7 +1,8 @@
 # Whole clusters in one process, in virtual time.
 if HAVE_CUNIT
-check_PROGRAMS += %D%/test-sim-mesh %D%/test-sim-dispatch %D%/test-sim-sync
-TESTS += %D%/test-sim-mesh %D%/test-sim-dispatch %D%/test-sim-sync
+sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test-sim-sync
+check_PROGRAMS += $(sim_tests) %D%/test-sim-table
+TESTS += $(sim_tests)
 %C%_test_sim_mesh_SOURCES = %D%/test-sim-mesh.c \
 	%D%/mesh-sync.c %D%/mesh-sync.h %D%/mesh-table.c %D%/mesh-table.h \
 	%D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
@@ -10,9 +11,20 @@ TESTS += %D%/test-sim-mesh %D%/test-sim-dispatch %D%/test-sim-sync
 	%D%/dispatch-world.c %D%/dispatch-world.h %D%/dispatch-clients.c \
 	%D%/sim.c %D%/sim.h
 %C%_test_sim_dispatch_LDADD = $(TEST_LIBS) src/mesh/libmesh.a $(DISPATCH_LIBS)
+%C%_test_sim_leases_SOURCES = %D%/test-sim-leases.c \
+	%D%/sync-world.c %D%/sync-world.h %D%/sim.c %D%/sim.h \
+	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h \
+	tests/lib/rows.c tests/lib/rows.h
+%C%_test_sim_leases_LDADD = $(TEST_LIBS) src/sync/libsync.a $(STORE_LIBS) $(OPENSSL_LIBS)
 %C%_test_sim_sync_SOURCES = %D%/test-sim-sync.c \
 	%D%/sync-world.c %D%/sync-world.h %D%/sim.c %D%/sim.h \
 	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h \
 	tests/lib/model.c tests/lib/model.h tests/lib/rows.c tests/lib/rows.h
 %C%_test_sim_sync_LDADD = $(TEST_LIBS) src/sync/libsync.a $(STORE_LIBS) $(OPENSSL_LIBS)
+%C%_test_sim_table_SOURCES = %D%/test-sim-table.c \
+	%D%/table-check.c %D%/table-disk.c %D%/table-disk.h %D%/table-faults.c %D%/table-node.c \
+	%D%/table-session.c %D%/table-world.c %D%/table-world.h \
+	tests/lib/history.c tests/lib/history.h tests/lib/rows.c tests/lib/rows.h \
+	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h
+%C%_test_sim_table_LDADD = $(TEST_LIBS) src/sync/libsync.a $(STORE_LIBS) $(OPENSSL_LIBS)
 endif

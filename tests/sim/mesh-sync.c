@@ -3,6 +3,8 @@
 
 #include "sim/mesh-sync.h"
 
+#include <errno.h>
+
 #include "base/mem.h"
 #include "lib/tap.h"
 
@@ -52,6 +54,17 @@ mesh_sync_settle(struct mesh_sync *s, uint64_t number)
 	sim_at(s->sim, s->sim->now + s->merge_ms + 1, mesh_sync_settled, s, settle);
 }
 
+/* All of them have the same horizon: nothing is swept here. */
+static void
+mesh_sync_refuse_horizon(struct mesh_sync *s, uint64_t number)
+{
+	struct sync_event e = { .type = SYNC_EVENT_SWEPT,
+				.number = number,
+				.rc = -ERANGE };
+
+	mesh_sync_step(s, &e);
+}
+
 static void
 mesh_sync_do(struct mesh_sync *s, const struct sync_action *a)
 {
@@ -71,6 +84,9 @@ mesh_sync_do(struct mesh_sync *s, const struct sync_action *a)
 		break;
 	case SYNC_ACTION_SETTLE:
 		mesh_sync_settle(s, a->number);
+		break;
+	case SYNC_ACTION_HORIZON:
+		mesh_sync_refuse_horizon(s, a->number);
 		break;
 	case SYNC_ACTION_REJECT:
 		tap_note("rejected: %s", a->why);
@@ -180,6 +196,7 @@ mesh_sync_hear(struct mesh_sync *s, const struct mesh_action *a)
 		if (!a->is_sync)
 			return;
 		e.type = SYNC_EVENT_ROWS;
+		e.bytes = r.len;
 		for (; r.len > 0; e.len++)
 			mesh_row_read(&r);
 		break;

@@ -55,6 +55,14 @@ digest_add(struct sync_digest *d, uint32_t row)
 	d->count++;
 }
 
+void
+mesh_table_drop(struct mesh_table *t, uint32_t row)
+{
+	t->has[row] = false;
+	t->root.sum = u128_sub(t->root.sum, row_digest(row));
+	t->root.count--;
+}
+
 bool
 mesh_table_add(struct mesh_table *t, uint32_t row)
 {
@@ -64,6 +72,38 @@ mesh_table_add(struct mesh_table *t, uint32_t row)
 	t->has[row] = true;
 	digest_add(&t->root, row);
 	return true;
+}
+
+bool
+mesh_row_needs(uint32_t row, uint32_t *ret_needed)
+{
+	*ret_needed = row - 1;
+	return row % 4 == 3;
+}
+
+bool
+mesh_table_can_merge(const struct mesh_table *t, uint32_t row)
+{
+	uint32_t needed;
+
+	return !mesh_row_needs(row, &needed) || t->has[needed];
+}
+
+bool
+mesh_table_merge(struct mesh_table *t, uint32_t row, struct buf *changed,
+		 uint32_t *ret_wanted)
+{
+	CU_ASSERT_FATAL(row < MESH_ROWS_MAX);
+	if (mesh_row_needs(row, ret_wanted) && !t->has[*ret_wanted]) {
+		t->aside[row] = true;
+		return false;
+	}
+	if (mesh_table_add(t, row))
+		mesh_row_put(changed, row);
+	if (row + 1 == MESH_ROWS_MAX || !t->aside[row + 1])
+		return true;
+	t->aside[row + 1] = false;
+	return mesh_table_merge(t, row + 1, changed, ret_wanted);
 }
 
 /* Every 12th row is longer than a frame. */

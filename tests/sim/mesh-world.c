@@ -213,6 +213,18 @@ node_tell_root(struct node *n)
 	node_step(n, &e);
 }
 
+static void
+node_want(struct node *n, uint64_t link, uint32_t row)
+{
+	uint8_t id[ID_BYTES] = { 0 };
+	struct mesh_event e = { .type = MESH_EVENT_WANT,
+				.link = link,
+				.data = bytes_of(id, sizeof(id)) };
+
+	put_be32(id, row);
+	node_step(n, &e);
+}
+
 /* What arrived is merged a little later, as by a store's writer. */
 struct merge {
 	uint32_t life;
@@ -236,10 +248,10 @@ node_merge(struct sim *sim, void *arg, void *data)
 	if (!n->is_running || n->life != m->life)
 		return;
 	while (r.len > 0 && !r.failed) {
-		uint32_t row = mesh_row_read(&r);
+		uint32_t wanted;
 
-		if (mesh_table_add(&n->table, row))
-			mesh_row_put(&changed, row);
+		if (!mesh_table_merge(&n->table, mesh_row_read(&r), &changed, &wanted))
+			node_want(n, m->link, wanted);
 	}
 	CU_ASSERT(reader_done(&r));
 	e.rows = buf_bytes(&changed);
@@ -291,6 +303,24 @@ node_reject(void *arg, uint64_t link, const char *why)
 	node_step(arg, &e);
 }
 
+/* Those of the rows asked for that are held. */
+static void
+node_answer(struct node *n, const struct mesh_action *a)
+{
+	struct reader r = reader_of(a->data);
+	struct buf rows = BUF_INIT, frames = BUF_INIT;
+	uint8_t id[ID_BYTES];
+
+	for (reader_copy(&r, id, sizeof(id)); !r.failed; reader_copy(&r, id, sizeof(id)))
+		if (n->table.has[get_be32(id)])
+			mesh_row_put(&rows, get_be32(id));
+	if (rows.len > 0)
+		wire_put_rows(&frames, WIRE_ROWS, buf_bytes(&rows));
+	node_send(n, a->link, WIRE_CLASS_ROWS, buf_bytes(&frames));
+	buf_fini(&rows);
+	buf_fini(&frames);
+}
+
 static void
 node_close(struct node *n, const struct mesh_action *a)
 {
@@ -333,6 +363,9 @@ node_do(struct node *n, const struct mesh_action *a)
 	case MESH_ACTION_DELIVER_ROWS:
 		node_deliver(n, a);
 		mesh_sync_hear(&n->sync, a);
+		break;
+	case MESH_ACTION_WANTED:
+		node_answer(n, a);
 		break;
 	case MESH_ACTION_LINK_UP:
 	case MESH_ACTION_LINK_DOWN:
@@ -382,6 +415,25 @@ node_step(struct node *n, struct mesh_event *e)
 	}
 }
 
+/* As nodes learn of each other by rows, all in the end, or some. */
+static void
+node_learn(struct node *n, bool all)
+{
+	char address[] = "n0";
+	const char *addresses[] = { address };
+	struct mesh_event e = { .type = MESH_EVENT_NODE,
+				.addresses = addresses,
+				.addresses_len = 1 };
+
+	for (int i = 0; i < n->world->nodes_len; i++) {
+		if (!all && sim_once_in(&n->world->sim, 4) && n->life == 1)
+			continue;
+		address[1] = (char)('0' + i);
+		e.node = n->world->nodes[i].id;
+		node_step(n, &e);
+	}
+}
+
 static void
 node_start(struct node *n)
 {
@@ -394,10 +446,9 @@ node_start(struct node *n)
 		.rows_per_node = 16384,
 		.format = 1,
 	};
-	char address[] = "n0";
-	const char *addresses[] = { address };
-	struct mesh_event e = { .type = MESH_EVENT_NODE,
-				.addresses = addresses,
+	const char *seed = "n0";
+	struct mesh_event e = { .type = MESH_EVENT_SEEDS,
+				.addresses = &seed,
 				.addresses_len = 1 };
 
 	snprintf(config.address, sizeof(config.address), "n%d", n->index);
@@ -406,35 +457,11 @@ node_start(struct node *n)
 	n->is_running = true;
 	n->tick_at = 0;
 	memset(n->seen, 0, sizeof(n->seen));
+	memset(n->table.aside, 0, sizeof(n->table.aside));
 	node_tell_root(n);
 	/* All know node 0 by its address alone, and some know the others by their rows. */
-	e.type = MESH_EVENT_SEEDS;
 	node_step(n, &e);
-	e.type = MESH_EVENT_NODE;
-	for (int i = 0; i < w->nodes_len; i++) {
-		if (sim_once_in(&w->sim, 4) && n->life == 1)
-			continue;
-		address[1] = (char)('0' + i);
-		e.node = w->nodes[i].id;
-		node_step(n, &e);
-	}
-}
-
-/* As nodes learn of each other by rows, all in the end. */
-static void
-node_learn_all(struct node *n)
-{
-	char address[] = "n0";
-	const char *addresses[] = { address };
-	struct mesh_event e = { .type = MESH_EVENT_NODE,
-				.addresses = addresses,
-				.addresses_len = 1 };
-
-	for (int i = 0; i < n->world->nodes_len; i++) {
-		address[1] = (char)('0' + i);
-		e.node = n->world->nodes[i].id;
-		node_step(n, &e);
-	}
+	node_learn(n, false);
 }
 
 /* A process that dies resets its streams; a host that dies does not. */
@@ -599,7 +626,9 @@ world_check(struct world *w)
 		for (int row = 0; row < MESH_ROWS_MAX; row++)
 			for (int k = 0; k < w->nodes_len; k++)
 				lacks += w->nodes[k].is_running &&
-					 w->nodes[k].table.has[row] && !n->table.has[row];
+					 w->nodes[k].table.has[row] &&
+					 !n->table.has[row] &&
+					 mesh_table_can_merge(&n->table, (uint32_t)row);
 		if (lacks > 0)
 			tap_note("node %d lacks %d rows", i, lacks);
 		CU_ASSERT(lacks == 0);
@@ -677,7 +706,7 @@ world_run(uint64_t seed, int nodes, bool with_faults)
 		node_start(&w->nodes[0]);
 	for (int i = 0; i < nodes; i++)
 		if (w->nodes[i].is_running)
-			node_learn_all(&w->nodes[i]);
+			node_learn(&w->nodes[i], true);
 	sim_run(&w->sim, w->sim.now + (with_faults ? 5 * MS_MINUTE : 20 * MS_SECOND));
 	world_check(w);
 	trace = w->sim.trace;
@@ -691,13 +720,25 @@ world_calm(uint64_t seed, int nodes)
 	struct world *w = world_new(seed, nodes);
 
 	for (int i = 0; i < nodes; i++)
-		node_learn_all(&w->nodes[i]);
+		node_learn(&w->nodes[i], true);
 	sim_run(&w->sim,
 		w->sim.now + 20 * MS_SECOND + (ms_t)sim_below(&w->sim, 2 * MS_MINUTE));
 	world_check(w);
 	for (int i = 0; i < nodes; i++)
 		w->nodes[i].verdicts = 0;
 	return w;
+}
+
+bool
+world_lose_latest(struct world *w, int node)
+{
+	uint32_t needed;
+
+	if (!mesh_row_needs((uint32_t)w->next_row, &needed))
+		return false;
+	mesh_table_drop(&w->nodes[node].table, needed);
+	node_tell_root(&w->nodes[node]);
+	return true;
 }
 
 void

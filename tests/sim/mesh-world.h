@@ -37,6 +37,8 @@ void world_start(struct world *w, int node);
 void world_split(struct world *w, int left, bool is_cut);
 /* The node writes a row, which is not to be lost. */
 void world_add_row(struct world *w, int node);
+/* A disk loses the latest row, if the next one cannot be merged without it; else false. */
+bool world_lose_latest(struct world *w, int node);
 /* What `node` was told last of `other`, and when. */
 enum mesh_state world_seen(const struct world *w, int node, int other, ms_t *ret_since);
 /* How often any node was told anything of another since it was calm. */

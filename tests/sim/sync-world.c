@@ -4,6 +4,7 @@
 #include "sim/sync-world.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@
 #include "lib/sha256.h"
 #include "lib/tap.h"
 
-enum { WORLD_HEADER_BYTES = 4, WORLD_WALL_MS = 1000000000 };
+enum { WORLD_HEADER_BYTES = 4 };
 
 static void node_step(struct sync_world_node *n, struct sync_event *e);
 
@@ -98,6 +99,7 @@ end_arrive_rows(struct sync_world_end *end, const struct packet *p)
 	end->merged = at > end->merged ? at : end->merged;
 	sim_at(&w->sim, end->merged, end_merge, end, copy);
 	e.len = rows_count(bytes_of(p->data, p->len));
+	e.bytes = p->len;
 	node_step(end_node(end), &e);
 }
 
@@ -141,6 +143,7 @@ struct task {
 	struct sync_world_node *node;
 	uint64_t number;
 	struct sync_job *job;
+	int rc;
 };
 
 static void
@@ -168,6 +171,87 @@ node_settled(struct sim *sim, void *arg, void *data)
 	(void)sim;
 	(void)arg;
 	node_step(t->node, &e);
+}
+
+/* Sweeping. */
+
+static ms_t
+node_wall(const struct sync_world_node *n)
+{
+	return n->world->sim.now + SYNC_WORLD_WALL_MS + n->skew;
+}
+
+/* The rest of an hour's sweep, or the answer to a HORIZON. */
+static void
+node_sweep(struct sim *sim, void *arg, void *data)
+{
+	struct sync_world_node *n = arg;
+	struct task *t = data;
+	struct sync_event e = { .type = SYNC_EVENT_SWEPT };
+
+	(void)sim;
+	if (t == NULL || t->rc == 0)
+		rowset_sweep(&n->rows);
+	if (t == NULL)
+		return;
+	e.number = t->number;
+	e.rc = t->rc;
+	node_step(n, &e);
+}
+
+static void
+node_hear_horizon(struct sync_world_node *n, const struct sync_action *a)
+{
+	struct sync_world *w = n->world;
+	struct task *t = mem_calloc(1, sizeof(*t));
+	ms_t at = w->sim.now + world_delay(w, w->merge_ms);
+	bool has_changed;
+
+	t->number = a->number;
+	if (n->leases == NULL ||
+	    !leases_hear(n->leases, a->horizon, node_wall(n), &has_changed))
+		t->rc = -ERANGE;
+	n->swept_for += t->rc == 0;
+	n->disbelieved += t->rc != 0;
+	n->swept = at > n->swept ? at : n->swept;
+	sim_at(&w->sim, n->swept, node_sweep, n, t);
+}
+
+static void
+world_tick_leases(struct sim *sim, void *arg, void *data)
+{
+	struct sync_world *w = arg;
+
+	(void)data;
+	for (int i = 0; i < w->nodes_len && w->is_beating; i++) {
+		struct sync_world_node *n = &w->nodes[i];
+
+		if (leases_tick(n->leases, 0, node_wall(n)))
+			sim_at(sim, sim->now + world_delay(w, w->merge_ms), node_sweep, n,
+			       NULL);
+	}
+	sim_at(sim, sim->now + MS_MINUTE, world_tick_leases, w, NULL);
+}
+
+void
+sync_world_lease(struct sync_world *w, ms_t retention_ms)
+{
+	for (int i = 0; i < w->nodes_len; i++) {
+		struct sync_world_node *n = &w->nodes[i];
+
+		n->leases = leases_new(&(struct id){ { 0 } }, retention_ms);
+		n->rows.leases = n->leases;
+		leases_tick(n->leases, 0, node_wall(n));
+	}
+	world_tick_leases(&w->sim, w, NULL);
+}
+
+void
+sync_world_empty(struct sync_world *w, int node)
+{
+	struct sync_world_node *n = &w->nodes[node];
+
+	rowset_fini(&n->rows);
 }
 
 static void
@@ -230,6 +314,9 @@ node_do(struct sync_world_node *n, const struct sync_action *a)
 	case SYNC_ACTION_SETTLE:
 		node_task(n, a);
 		break;
+	case SYNC_ACTION_HORIZON:
+		node_hear_horizon(n, a);
+		break;
 	case SYNC_ACTION_REJECT:
 		tap_note("node %d rejects: %s", n->index, a->why);
 		n->rejects++;
@@ -261,7 +348,8 @@ node_step(struct sync_world_node *n, struct sync_event *e)
 	struct sync_action a;
 	ms_t due;
 
-	e->wall_ms = (uint64_t)(sim->now + WORLD_WALL_MS);
+	e->wall_ms = (uint64_t)node_wall(n);
+	e->horizon = n->leases != NULL ? leases_horizon(n->leases) : 0;
 	sync_step(n->sync, sim->now, e);
 	if (n->is_pumping)
 		return;
@@ -293,7 +381,7 @@ static void
 world_beat(struct sim *sim, void *arg, void *data)
 {
 	struct sync_world *w = arg;
-	uint64_t epoch = sync_epoch((uint64_t)(sim->now + WORLD_WALL_MS));
+	uint64_t epoch = sync_epoch((uint64_t)(sim->now + SYNC_WORLD_WALL_MS));
 
 	(void)data;
 	for (int i = 0; i < w->links_len && w->is_beating; i++)
@@ -307,7 +395,7 @@ world_beat(struct sim *sim, void *arg, void *data)
 			e.theirs = node_settled_root(&w->nodes[here->peer], epoch);
 			node_step(&w->nodes[here->node], &e);
 		}
-	sim_at(sim, sim->now + MS_SECOND, world_beat, w, NULL);
+	sim_at(sim, sim->now + w->beat_ms, world_beat, w, NULL);
 }
 
 /* The world. */
@@ -323,6 +411,7 @@ sync_world_init(struct sync_world *w, uint64_t seed, int nodes, ms_t interval)
 	w->read_ms = 1 + (ms_t)sim_below(&w->sim, 10);
 	w->merge_ms = 1 + (ms_t)sim_below(&w->sim, 50);
 	w->is_beating = true;
+	w->beat_ms = MS_SECOND;
 	for (int i = 0; i < nodes; i++) {
 		struct sync_world_node *n = &w->nodes[i];
 		struct sync_config config = { .interval_ms = interval };
@@ -349,6 +438,7 @@ sync_world_fini(struct sync_world *w)
 	for (int i = 0; i < w->nodes_len; i++) {
 		sync_free(w->nodes[i].sync);
 		rowset_fini(&w->nodes[i].rows);
+		leases_free(w->nodes[i].leases);
 		buf_fini(&w->nodes[i].named);
 	}
 	sim_fini(&w->sim);
@@ -433,8 +523,8 @@ sync_world_write(struct sync_world *w, int node, const struct row_key *key, int 
 	for (int i = 0; i < len; i++)
 		value[i] = (uint8_t)rng_next(&w->sim.rng);
 	rowset_get(&n->rows, key, &seen);
-	rc = version_next(&seen, dot, (uint64_t)(w->sim.now + WORLD_WALL_MS),
-			  len < 0 ? NULL : &v, &version);
+	rc = version_next(&seen, dot, (uint64_t)node_wall(n), len < 0 ? NULL : &v,
+			  &version);
 	assert(rc == 0);
 	signature[0] = (uint8_t)node;
 	version_seal(&version, signature, test_sha256);

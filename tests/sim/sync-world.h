@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nodes that reconcile their tables, in virtual time: links with latency that may be cut at
- * any moment, tables that are read and merged a little later, heartbeats with settled roots.
- * Rows written at one node do not flood: only sessions carry them. */
+ * any moment, tables that are read, merged and swept a little later, clocks apart, heartbeats
+ * with settled roots. Rows written at one node do not flood: only sessions carry them. */
 #ifndef OCF_TESTS_SIM_SYNC_WORLD_H
 #define OCF_TESTS_SIM_SYNC_WORLD_H
 
@@ -34,14 +34,18 @@ struct sync_world_node {
 	struct id id;
 	struct sync *sync;
 	struct rowset rows;
+	struct leases *leases; /* NULL: nothing is swept */
+	ms_t skew;	       /* its clock is so far ahead */
+	ms_t swept;	       /* the latest sweep is done */
 	ms_t tick_at;
 	bool is_pumping;
 	int fail_reads; /* one in so many fails; 0 = none */
 	uint64_t bytes; /* SYNC frames sent, with headers */
 	uint64_t row_bytes;
 	int sessions, rejects;
-	struct sync_result last; /* of the last session of ours; nothing to be freed */
-	struct buf named;	 /* is_here u8 | is_there u8 | key (len u8, bytes) */
+	int swept_for, disbelieved; /* horizons of others */
+	struct sync_result last;    /* of the last session of ours; nothing to be freed */
+	struct buf named;	    /* is_here u8 | is_there u8 | key (len u8, bytes) */
 	uint64_t seq;
 };
 
@@ -52,11 +56,18 @@ struct sync_world {
 	struct sync_world_link *links;
 	int links_len;
 	ms_t latency, read_ms, merge_ms; /* at most */
+	ms_t beat_ms;			 /* between heartbeats */
 	bool is_beating;
 };
 
+enum { SYNC_WORLD_WALL_MS = 1000000000 }; /* the wall clock when virtual time begins */
+
 void sync_world_init(struct sync_world *w, uint64_t seed, int nodes, ms_t interval);
 void sync_world_fini(struct sync_world *w);
+/* From now on rows have leases. */
+void sync_world_lease(struct sync_world *w, ms_t retention_ms);
+/* Lose the table. */
+void sync_world_empty(struct sync_world *w, int node);
 /* Returns the link's number, or -1 when there is one. */
 int sync_world_connect(struct sync_world *w, int a, int b);
 void sync_world_connect_all(struct sync_world *w);

@@ -181,6 +181,27 @@ test_repeatable(void)
 	}
 }
 
+/* A row that one node cannot merge, for lack of another which all the others hold: it asks
+ * whoever sent it, and need not wait until tables are compared. */
+static void
+test_wants(void)
+{
+	for (int i = 0; i < rounds() / 2; i++) {
+		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
+		struct world *w = world_calm(tap_seed() * 6000 + (uint64_t)i, nodes);
+		int loser = world_below(w, nodes);
+
+		do {
+			world_add_row(w, world_below(w, nodes));
+			world_go_on(w, 2 * MS_SECOND);
+		} while (!world_lose_latest(w, loser));
+		world_add_row(w, (loser + 1) % nodes);
+		world_go_on(w, 3 * MS_SECOND);
+		world_check(w);
+		world_free(w);
+	}
+}
+
 static const struct tap_test tests[] = {
 	{ "2 to 8 nodes link to each other once and share all rows", test_calm },
 	{ "after resets, partitions, crashes and restarts all is whole again",
@@ -193,6 +214,7 @@ static const struct tap_test tests[] = {
 	  test_long_stall },
 	{ "halves hide each other within 10 s; a minute after they can, all are linked again",
 	  test_halves },
+	{ "a row that needs one which is lost here brings that one, too", test_wants },
 	{ "a seed gives the same history twice", test_repeatable },
 };
 

@@ -15,7 +15,7 @@
 #include "lib/tap.h"
 #include "sim/sync-world.h"
 
-enum { KEYS = 60, WALL_MS = 1000000000 };
+enum { KEYS = 60 };
 
 static int
 rounds(int n)
@@ -30,25 +30,29 @@ key_of(int i)
 	return test_key(1 + (uint64_t)i / 50, i % 50 - 1);
 }
 
-/* `n` rows that all nodes hold. */
+/* `n` rows, the same wherever they are. */
 static void
-world_common(struct sync_world *w, int n, int len)
+world_some(struct sync_world *w, int node, int n, int len)
 {
-	struct rowset first = { 0 };
-
 	for (int i = 0; i < n; i++) {
 		struct row_key key = key_of(i);
 		struct row row;
 
 		test_row(99, (uint64_t)i + 1, 0, len, (uint64_t)i, &row);
-		rowset_merge(&first, &key, &row);
+		rowset_merge(&w->nodes[node].rows, &key, &row);
 		row_fini(&row);
 	}
-	for (int i = 0; i < w->nodes_len; i++) {
-		rowset_fini(&w->nodes[i].rows);
-		rowset_copy(&first, &w->nodes[i].rows);
-	}
-	rowset_fini(&first);
+}
+
+/* All nodes hold them, and nothing else. */
+static void
+world_common(struct sync_world *w, int n, int len)
+{
+	for (int i = 0; i < w->nodes_len; i++)
+		sync_world_empty(w, i);
+	world_some(w, 0, n, len);
+	for (int i = 1; i < w->nodes_len; i++)
+		rowset_copy(&w->nodes[0].rows, &w->nodes[i].rows);
 }
 
 /* ---- against the model ---- */
@@ -84,7 +88,7 @@ history_write(struct history *h, int node)
 
 	if (m->n == MODEL_EVENTS_MAX)
 		return;
-	m->last_stamp = (uint64_t)(h->w.sim.now + WALL_MS);
+	m->last_stamp = (uint64_t)(h->w.sim.now + SYNC_WORLD_WALL_MS);
 	rowset_get(&n->rows, &key, &row);
 	event = model_write(m, history_seen(m, &row), &row, dot,
 			    key.kind == ROW_NODE || !sim_once_in(&h->w.sim, 3) ? "a value"
@@ -310,6 +314,124 @@ test_empty_responder(void)
 	rowset_fini(&w.nodes[1].rows);
 	r = sync_world_start(&w, 0, 1, false);
 	CU_ASSERT(r.rc == 0 && r.is_equal && r.rows_sent == 5000);
+	sync_world_fini(&w);
+}
+
+/* The link is cut again and again, and the next one may be to another donor. */
+static void
+join_run(uint64_t seed, int rows, int donors)
+{
+	struct sync_world w;
+	uint64_t row_bytes = 0, bytes = 0, table = 0;
+	struct sync_world_node *joiner;
+	int cuts = 0;
+
+	sync_world_init(&w, seed, 1 + donors, 0);
+	w.latency = 50;
+	joiner = &w.nodes[donors];
+	world_common(&w, rows, 200);
+	for (int i = 0; i < rows; i++)
+		table += w.nodes[0].rows.rows[i].encoded.len;
+	sync_world_empty(&w, donors);
+	sync_world_write(&w, donors, &(struct row_key){ .kind = ROW_NODE }, 300);
+	w.is_beating = false;
+	for (; cuts < 200 && joiner->rows.len < rows; cuts++) {
+		int link = sync_world_connect(&w, cuts % donors, donors);
+
+		sync_world_run(&w, 100 + (ms_t)sim_below(&w.sim, 300));
+		sync_world_cut(&w, link); /* what is on its way is lost */
+		sync_world_run(&w, MS_SECOND);
+	}
+	for (int i = 0; i < donors; i++)
+		row_bytes += w.nodes[i].row_bytes;
+	for (int i = 0; i <= donors; i++)
+		bytes += w.nodes[i].bytes;
+	tap_note("%d rows, %d donors, %d cuts: %llu %% of the table was sent, and %llu "
+		 "bytes of frames",
+		 rows, donors, cuts, (unsigned long long)(100 * row_bytes / table),
+		 (unsigned long long)bytes);
+	CU_ASSERT(cuts > 2 && joiner->rows.len >= rows);
+	/* At most what was under way at each cut was for nothing. */
+	CU_ASSERT(row_bytes <= table + (uint64_t)cuts * SYNC_SHIP_BYTES_MAX);
+	/* Nobody listed what the other lacks, but in the last session, whose end finds the
+	 * joiner's own row. */
+	CU_ASSERT(bytes <= (uint64_t)cuts * 1500 + 4000);
+	for (int i = 0; i < donors; i++)
+		sync_world_connect(&w, i, donors);
+	sync_world_run(&w, 3 * MS_MINUTE);
+	for (int i = 0; i < donors; i++) {
+		CU_ASSERT(rowset_equal(&joiner->rows, &w.nodes[i].rows));
+		CU_ASSERT(w.nodes[i].rejects + joiner->rejects == 0);
+	}
+	sync_world_fini(&w);
+}
+
+static void
+test_join_in_parts(void)
+{
+	for (int i = 0; i < rounds(6); i++)
+		join_run(tap_seed() + (uint64_t)i, 12000, 1 + i % 2);
+}
+
+/* A joiner rests only once a second node's table was found the same. There are no heartbeats,
+ * for nothing but that comparison is to find it. */
+static void
+test_second_donor(void)
+{
+	struct sync_world w;
+	struct sync_result r;
+
+	sync_world_init(&w, tap_seed(), 3, 0);
+	world_common(&w, 10, 100);
+	w.is_beating = false;
+	sync_world_connect_all(&w);
+	world_some(&w, 0, 3000, 100);
+	r = sync_world_start(&w, 2, 0, false);
+	CU_ASSERT(r.rc == 0 && r.is_equal && r.rows_received == 3000);
+	sync_world_run(&w, 20 * MS_SECOND);
+	CU_ASSERT(rowset_equal(&w.nodes[1].rows, &w.nodes[2].rows));
+	CU_ASSERT(w.nodes[2].sessions == 2);
+	sync_world_fini(&w);
+	/* The second one comes later, and knows what the donor kept to itself. */
+	sync_world_init(&w, tap_seed(), 3, 0);
+	w.is_beating = false;
+	world_some(&w, 0, 2900, 100);
+	world_some(&w, 1, 3000, 100);
+	sync_world_connect(&w, 0, 2);
+	sync_world_run(&w, 20 * MS_SECOND);
+	CU_ASSERT(rowset_equal(&w.nodes[0].rows, &w.nodes[2].rows));
+	CU_ASSERT(w.nodes[2].sessions == 1);
+	sync_world_connect(&w, 1, 2);
+	sync_world_run(&w, 20 * MS_SECOND);
+	CU_ASSERT(rowset_equal(&w.nodes[1].rows, &w.nodes[2].rows));
+	sync_world_fini(&w);
+}
+
+static void
+test_progress(void)
+{
+	uint64_t last = 0, last_of = 0, seen = 0;
+	struct sync_joining j = { 0 };
+	struct sync_world w;
+
+	sync_world_init(&w, tap_seed(), 2, 0);
+	world_common(&w, 12000, 300);
+	sync_world_empty(&w, 1);
+	CU_ASSERT(!sync_joining(w.nodes[1].sync, &j));
+	sync_world_connect(&w, 0, 1);
+	for (int i = 0; i < 600 && w.nodes[1].sessions == 0; i++) {
+		sync_world_run(&w, 20);
+		if (!sync_joining(w.nodes[1].sync, &j))
+			continue;
+		CU_ASSERT(j.rows >= last && j.rows <= j.of && j.of == 12000);
+		if (j.rows > 0)
+			CU_ASSERT(j.rows_s > 0 && j.remaining_ms >= 0);
+		seen += j.rows > last;
+		last = j.rows;
+		last_of = j.of;
+	}
+	CU_ASSERT(seen > 5 && last > 6000 && last_of == 12000);
+	CU_ASSERT(!sync_joining(w.nodes[1].sync, &j));
 	sync_world_fini(&w);
 }
 
@@ -558,6 +680,10 @@ static const struct tap_test tests[] = {
 	{ "2 to 8 nodes hold what the model holds, after cuts, writes and failed reads",
 	  test_histories },
 	{ "a joiner reads a large table page by page", test_joiner },
+	{ "a joiner that is cut off goes on where it was, with whomever",
+	  test_join_in_parts },
+	{ "a joiner compares with a second node before it rests", test_second_donor },
+	{ "how far joining is can be seen", test_progress },
 	{ "a node with nothing is given everything", test_empty_responder },
 	{ "rows of 16 KiB are sent in portions", test_large_rows },
 	{ "a comparison moves nothing and tells the whole truth", test_dry },

@@ -3,6 +3,7 @@
 
 #include "unit/sync-rig.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,11 @@ rig_answer(struct rig *r, const struct sync_action *a)
 	if (a->type == SYNC_ACTION_READ) {
 		e.type = SYNC_EVENT_READ_DONE;
 		e.made = sync_compare(&table, a->job);
+	} else if (a->type == SYNC_ACTION_HORIZON) {
+		e.type = SYNC_EVENT_SWEPT;
+		e.rc = a->horizon <= r->believed ? 0 : -ERANGE;
+		if (e.rc == 0 && a->horizon > r->horizon)
+			r->horizon = a->horizon;
 	}
 	rig_step(r, &e);
 }
@@ -83,6 +89,7 @@ rig_do(struct rig *r, const struct sync_action *a)
 		break;
 	case SYNC_ACTION_READ:
 	case SYNC_ACTION_SETTLE:
+	case SYNC_ACTION_HORIZON:
 		if (!r->is_held)
 			rig_answer(r, a);
 		else
@@ -105,6 +112,7 @@ rig_step(struct rig *r, struct sync_event *e)
 	struct sync_action a;
 
 	e->wall_ms = (uint64_t)r->now + WALL_MS;
+	e->horizon = r->horizon;
 	sync_step(r->s, r->now, e);
 	while (sync_next(r->s, &a))
 		rig_do(r, &a);

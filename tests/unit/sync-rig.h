@@ -22,7 +22,8 @@ struct rig {
 	uint64_t rejected_link;
 	struct sync_result result;
 	int done;
-	bool is_held; /* READs are not answered */
+	bool is_held;		    /* READs are not answered */
+	uint64_t horizon, believed; /* ours; up to which we sweep */
 	struct sync_action reads[64];
 	int reads_len;
 };

@@ -130,17 +130,18 @@ rig_claim(struct rig *rig, int row, const char *value)
 	rig_step(rig, &e);
 }
 
-/* A version of ours, by this actor, comes from elsewhere. */
+/* A version of ours, by this actor, comes from elsewhere; its writer had seen `seen`. */
 static void
-rig_hear(struct rig *rig, int row, struct dot dot, ms_t stamp, const char *value)
+rig_hear_after(struct rig *rig, int row, const struct row *seen, struct dot dot,
+	       ms_t stamp, const char *value)
 {
 	struct owner_event e = { .key = &rig->keys[row] };
 	uint8_t signature[ROW_SIGNATURE_BYTES] = { 8 };
 	struct bytes text = value != NULL ? bytes_text(value) : BYTES_NONE;
-	struct row nothing = ROW_INIT, heard;
+	struct row heard;
 	struct version v;
 
-	CU_ASSERT_FATAL(version_next(&nothing, dot, (uint64_t)stamp,
+	CU_ASSERT_FATAL(version_next(seen, dot, (uint64_t)stamp,
 				     value != NULL ? &text : NULL, &v) == 0);
 	version_seal(&v, signature, test_sha256);
 	row_of_version(&v, &heard);
@@ -152,6 +153,14 @@ rig_hear(struct rig *rig, int row, struct dot dot, ms_t stamp, const char *value
 	if (row_merge(&rig->rows[row], &heard))
 		rig_step(rig, &e);
 	row_fini(&heard);
+}
+
+static void
+rig_hear(struct rig *rig, int row, struct dot dot, ms_t stamp, const char *value)
+{
+	struct row nothing = ROW_INIT;
+
+	rig_hear_after(rig, row, &nothing, dot, stamp, value);
 }
 
 /* Start the core over what the table holds. */
@@ -294,11 +303,16 @@ test_clone(void)
 	/* A clock so far ahead is none that runs now. */
 	rig_hear(&rig, 1, (struct dot){ 7, 1 }, rig.now + 2 * OWNER_AHEAD_MS, "strange");
 	CU_ASSERT(rig.clones == 0 && rig_shows(&rig, 1, NULL));
+	/* A former life whose clock was ahead of ours looks like one that runs, but for what
+	 * it has seen. */
 	rig_hear(&rig, 0, (struct dot){ 8, 500 }, start + MS_SECOND, "the other");
+	CU_ASSERT(rig.clones == 0 && rig_shows(&rig, 0, "a node"));
+	rig_hear_after(&rig, 0, &rig.rows[0], (struct dot){ 8, 501 }, start + MS_SECOND,
+		       "the other again");
 	CU_ASSERT(rig.clones == 1 && owner_why_silent(rig.owner)[0] != '\0');
 	writes = rig.writes;
 	rig_claim(&rig, 1, "one");
-	rig_hear(&rig, 0, (struct dot){ 8, 501 }, start + MS_MINUTE, "again");
+	rig_hear(&rig, 0, (struct dot){ 8, 502 }, start + MS_MINUTE, "again");
 	CU_ASSERT(rig.writes == writes && rig.clones == 1);
 	rig_fini(&rig);
 }

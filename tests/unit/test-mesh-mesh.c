@@ -19,6 +19,10 @@ struct script {
 	/* What was seen since the last step: */
 	char kinds[512]; /* a letter for each action */
 	bool is_rowless, is_sync;
+	uint64_t horizon;
+	size_t wanted; /* bytes */
+	int wants;     /* sent */
+	int clocks;    /* sent, ever */
 	struct u128 root, our_root;
 	uint64_t rows_len, our_rows_len, word, beat;
 	char why[MESH_WHY_SIZE];
@@ -44,6 +48,8 @@ script_frames(struct script *s, struct bytes data)
 		s->types[s->types_len++] = f.type;
 		if (f.type == WIRE_GOODBYE)
 			s->goodbye = f.payload.data[0];
+		s->wants += f.type == WIRE_WANT;
+		s->clocks += f.type == WIRE_CLOCK;
 		if (f.type == WIRE_HEARTBEAT)
 			s->beat = get_be64(f.payload.data);
 	}
@@ -53,7 +59,7 @@ script_frames(struct script *s, struct bytes data)
 static void
 script_do(struct script *s, const struct mesh_action *a)
 {
-	static const char letters[] = "DSCUWNRHYQI";
+	static const char letters[] = "DSCUWNRHAYQI";
 	size_t n = strlen(s->kinds);
 
 	if (n + 1 < sizeof(s->kinds))
@@ -76,11 +82,14 @@ script_do(struct script *s, const struct mesh_action *a)
 	}
 	if (a->type == MESH_ACTION_LINK_UP) {
 		s->is_rowless = a->is_rowless;
+		s->horizon = a->horizon;
 		s->root = a->root;
 		s->rows_len = a->rows_len;
 		s->our_root = a->our_root;
 		s->our_rows_len = a->our_rows_len;
 	}
+	if (a->type == MESH_ACTION_WANTED)
+		s->wanted += a->data.len;
 	if (a->type == MESH_ACTION_ROOT_HEARD)
 		s->word = a->word;
 }
@@ -95,6 +104,8 @@ script_step(struct script *s, struct mesh_event e)
 	s->types_len = 0;
 	s->goodbye = 0;
 	s->delivered = 0;
+	s->wanted = 0;
+	s->wants = 0;
 	e.wall_ms = WALL;
 	mesh_step(s->mesh, s->now, &e);
 	while (mesh_next(s->mesh, &a))
@@ -452,6 +463,139 @@ test_clocks(void)
 	script_end(&s);
 }
 
+static void
+script_clock(struct script *s, ms_t wall_ms, uint64_t horizon)
+{
+	struct buf b = BUF_INIT;
+
+	wire_put_clock(&b, wall_ms, horizon);
+	script_data(s, &b);
+	buf_fini(&b);
+}
+
+/* A clock that was set while the link was up is noticed, and the link greeted anew. */
+static void
+test_clock_set(void)
+{
+	struct wire_hello h;
+	struct script s;
+	int told;
+
+	script_up(&s);
+	script_clock(&s, WALL - MESH_CLOCK_SKEW_MS, 0);
+	CU_ASSERT(s.kinds[0] == '\0');
+	script_clock(&s, WALL - MESH_CLOCK_SKEW_MS - 1, 0);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_CLOCK && strchr(s.kinds, 'W') != NULL);
+	CU_ASSERT(s.state == MESH_NODE_ALIVE);
+	script_accept(&s);
+	h = script_hello(&s);
+	h.wall_ms -= MESH_CLOCK_SKEW_MS + 1;
+	script_greet(&s, &h);
+	CU_ASSERT(s.is_rowless);
+	script_clock(&s, WALL, 0);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_CLOCK);
+	/* Ours is told with each measurement of the round trip. */
+	script_accept(&s);
+	h = script_hello(&s);
+	script_greet(&s, &h);
+	told = s.clocks;
+	for (int i = 0; i < MESH_RTT_MS / MS_SECOND; i++) {
+		s.now += MS_SECOND;
+		script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+		script_frame(&s, WIRE_PONG, 0, "12345678", 8);
+	}
+	CU_ASSERT(s.clocks == told + 1);
+	script_end(&s);
+}
+
+/* The horizon of a table that has forgotten what our clock still remembers. */
+static void
+test_horizon(void)
+{
+	const uint64_t bound = WALL - MS_DAY + 10 * MS_MINUTE;
+	struct wire_hello h;
+	struct script s;
+
+	script_start(&s);
+	script_accept(&s);
+	h = script_hello(&s);
+	h.horizon = bound;
+	script_greet(&s, &h);
+	CU_ASSERT(strchr(s.kinds, 'U') != NULL && !s.is_rowless && s.horizon == bound);
+	script_clock(&s, WALL, bound + 1);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_CLOCK);
+	script_accept(&s);
+	h.horizon = bound + 1;
+	script_greet(&s, &h);
+	CU_ASSERT(s.is_rowless && strstr(s.why, "forgotten") != NULL);
+	script_end(&s);
+}
+
+static void
+script_more(struct script *s, uint8_t node, ms_t skew)
+{
+	struct wire_hello h;
+
+	memset(s->peer.b, node, ID_BYTES);
+	script_accept(s);
+	h = script_hello(s);
+	h.wall_ms += skew;
+	script_greet(s, &h);
+	CU_ASSERT(strchr(s->kinds, 'U') != NULL);
+}
+
+static void
+test_clock_disagrees(void)
+{
+	const ms_t far = 2 * MESH_CLOCK_SKEW_MS;
+	struct script s;
+
+	script_start(&s);
+	CU_ASSERT(!mesh_clock_disagrees(s.mesh));
+	script_more(&s, 10, far);
+	CU_ASSERT(!mesh_clock_disagrees(s.mesh)); /* who of the two? */
+	script_more(&s, 11, far);
+	CU_ASSERT(mesh_clock_disagrees(s.mesh));
+	script_more(&s, 12, 0);
+	CU_ASSERT(mesh_clock_disagrees(s.mesh));
+	script_more(&s, 13, 0);
+	CU_ASSERT(!mesh_clock_disagrees(s.mesh)); /* half is not most */
+	script_more(&s, 14, -far);
+	CU_ASSERT(mesh_clock_disagrees(s.mesh));
+	script_end(&s);
+}
+
+static void
+test_wants(void)
+{
+	static const uint8_t owners[600 * ID_BYTES];
+	struct mesh_event want = { .type = MESH_EVENT_WANT,
+				   .data = bytes_of(owners, 65 * ID_BYTES) };
+	struct script s;
+
+	script_up(&s);
+	want.link = s.link + 1;
+	script_step(&s, want);
+	CU_ASSERT(s.wants == 0);
+	want.link = s.link;
+	script_step(&s, want);
+	CU_ASSERT(s.wants == 2);
+	want.data.len = sizeof(owners);
+	script_step(&s, want);
+	CU_ASSERT(s.wants == MESH_WANTS_SENT_MAX - 2);
+	s.now += MS_SECOND;
+	want.data.len = ID_BYTES;
+	script_step(&s, want);
+	CU_ASSERT(s.wants == 1);
+	for (int i = 0; i < MESH_WANTS_MAX; i++) {
+		script_frame(&s, WIRE_WANT, 0, (const char *)owners, 3 * ID_BYTES);
+		CU_ASSERT(strcmp(s.kinds, "A") == 0 && s.wanted == 3 * ID_BYTES);
+	}
+	script_frame(&s, WIRE_WANT, 0, (const char *)owners, ID_BYTES);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_MALFORMED && s.wanted == 0);
+	script_end(&s);
+}
+
 /* Our HELLO tells the root as it was; what changes before the other's comes must follow. */
 static void
 test_early_rows(void)
@@ -691,6 +835,12 @@ static const struct tap_test tests[] = {
 	{ "a process that stood still does not take others for dead", test_own_stall },
 	{ "a node that says goodbye is dead at once", test_goodbye },
 	{ "with clocks too far apart a link carries no rows", test_clocks },
+	{ "a clock that is set changes that", test_clock_set },
+	{ "nor does a link to a table that has forgotten what our clock remembers",
+	  test_horizon },
+	{ "a clock that differs from those of most links, and of two, is the wrong one",
+	  test_clock_disagrees },
+	{ "node rows are asked for, not too often", test_wants },
 	{ "rows that change between the two HELLOs of a link are not missed",
 	  test_early_rows },
 	{ "roots, messages and rows of comparisons are handed on", test_sync },

@@ -119,6 +119,31 @@ test_small_frames(void)
 }
 
 static void
+test_clock_and_want(void)
+{
+	uint8_t owners[(WIRE_WANT_MAX + 1) * ID_BYTES];
+	struct bytes back;
+	struct buf b = BUF_INIT;
+	uint64_t horizon;
+	ms_t wall;
+
+	memset(owners, 7, sizeof(owners));
+	wire_put_clock(&b, 1700000000000, 99);
+	CU_ASSERT(wire_read_clock(frame_of(&b).payload, &wall, &horizon) == 0);
+	CU_ASSERT(wall == 1700000000000 && horizon == 99);
+	CU_ASSERT(wire_read_clock(bytes_of(owners, 15), &wall, &horizon) < 0);
+	CU_ASSERT(wire_read_clock(bytes_of(owners, 17), &wall, &horizon) < 0);
+	buf_clear(&b);
+	wire_put_want(&b, bytes_of(owners, WIRE_WANT_MAX * ID_BYTES));
+	CU_ASSERT(wire_read_want(frame_of(&b).payload, &back) == 0);
+	CU_ASSERT(back.len == WIRE_WANT_MAX * ID_BYTES && back.data[0] == 7);
+	CU_ASSERT(wire_read_want(BYTES_NONE, &back) < 0);
+	CU_ASSERT(wire_read_want(bytes_of(owners, ID_BYTES + 1), &back) < 0);
+	CU_ASSERT(wire_read_want(bytes_of(owners, sizeof(owners)), &back) < 0);
+	buf_fini(&b);
+}
+
+static void
 test_rows_continue(void)
 {
 	size_t len = 3 * WIRE_PAYLOAD_BYTES_MAX + 5;
@@ -302,6 +327,8 @@ static const struct tap_test tests[] = {
 	  test_hello_address },
 	{ "a heartbeat is 12 bytes; a goodbye's text is cut and made printable",
 	  test_small_frames },
+	{ "CLOCK and WANT are read back the same, and refused at any other length",
+	  test_clock_and_want },
 	{ "rows longer than a frame go on in the next", test_rows_continue },
 	{ "frames arrive whole from any pieces", test_pieces },
 	{ "a frame longer than allowed is refused by its header", test_too_long },

@@ -473,6 +473,67 @@ test_lane_order(void)
 	loop_free(loop);
 }
 
+/* Jobs that take differently long, on several threads. */
+struct lane_wide_job {
+	struct lane_world *world;
+	int number;
+	struct timespec length;
+};
+
+static void
+lane_wide_work(void *arg)
+{
+	struct lane_wide_job *job = arg;
+
+	nanosleep(&job->length, NULL);
+	__atomic_add_fetch(&job->world->worked, 1, __ATOMIC_RELEASE);
+}
+
+static void
+lane_wide_done(void *arg, bool was_run)
+{
+	struct lane_wide_job *job = arg;
+	struct lane_world *w = job->world;
+
+	w->is_wrong |= job->number != w->finished++;
+	w->cut += !was_run;
+	free(job);
+}
+
+static void
+lane_wide_put(struct lane_world *w)
+{
+	for (int i = 0; i < LANE_JOBS; i++) {
+		struct lane_wide_job *job = mem_alloc(sizeof(*job));
+
+		*job = (struct lane_wide_job){ w, i, { 0, i % 7 * 100000 } };
+		lane_put(w->lane, lane_wide_work, lane_wide_done, job);
+	}
+}
+
+static void
+test_lane_wide(void)
+{
+	struct lane_world w;
+
+	lane_world_open(&w);
+	lane_close(w.lane);
+	w.lane = lane_open_wide(loop);
+	lane_wide_put(&w);
+	while (w.finished < LANE_JOBS)
+		loop_turn(loop, 1000);
+	CU_ASSERT(w.cut == 0 && !w.is_wrong);
+	/* Closed in the middle: those that were begun have run, whatever is before them. */
+	w.finished = w.worked = 0;
+	lane_wide_put(&w);
+	loop_turn(loop, 1);
+	lane_close(w.lane);
+	CU_ASSERT(w.finished == LANE_JOBS && w.worked + w.cut == LANE_JOBS);
+	CU_ASSERT(!w.is_wrong);
+	pthread_mutex_destroy(&w.gate);
+	loop_free(loop);
+}
+
 /* Closed while one runs and others wait: that one is finished, the others are told. */
 static void
 test_lane_close(void)
@@ -545,6 +606,8 @@ static const struct tap_test tests[] = {
 	{ "a loop stopped before it runs does not run", test_stop_before_run },
 	{ "a turn waits as long as asked", test_turn_waits },
 	{ "jobs of a lane run on its thread and are finished in order", test_lane_order },
+	{ "on a wide lane they overlap, and are finished in order all the same",
+	  test_lane_wide },
 	{ "a lane that is closed finishes every job", test_lane_close },
 	{ "and runs nothing else of the loop", test_lane_close_alone },
 	{ "a lane runs on while nobody turns the loop", test_lane_close_full },

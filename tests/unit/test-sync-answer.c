@@ -48,6 +48,67 @@ test_open(void)
 	}
 }
 
+/* An OPEN of another horizon, and at 100 ourselves. */
+static void
+test_horizon(void)
+{
+	struct {
+		uint64_t theirs;
+		bool is_dry;
+		enum sync_frame_type answer;
+		uint64_t ours; /* afterwards */
+	} cases[] = {
+		{ 100, false, SYNC_DIFFER, 100 }, { 50, false, SYNC_APART, 100 },
+		{ 150, false, SYNC_DIFFER, 150 }, { 300, false, SYNC_APART, 100 },
+		{ 50, true, SYNC_DIFFER, 100 },	  { 300, true, SYNC_DIFFER, 100 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (int is_final = 0; is_final < 2; is_final++) {
+			struct sync_frame f = open_of(9);
+			struct rig r;
+
+			rig_init(&r, 200, 0);
+			r.horizon = 100;
+			r.believed = 200;
+			rig_up(&r, 1, 200);
+			f.horizon = cases[i].theirs;
+			f.flags |= cases[i].is_dry ? SYNC_FLAG_DRY : 0;
+			f.flags |= is_final ? SYNC_FLAG_FINAL : 0;
+			rig_hear(&r, 1, &f);
+			CU_ASSERT(r.sent_len == 1 && r.rejected[0] == '\0');
+			CU_ASSERT(rig_last(&r).type == cases[i].answer);
+			CU_ASSERT(r.horizon == cases[i].ours);
+			if (cases[i].answer == SYNC_APART)
+				CU_ASSERT(rig_last(&r).horizon == 100);
+			/* The other one has swept meanwhile, and opens again. */
+			f.horizon = r.horizon;
+			rig_hear(&r, 1, &f);
+			CU_ASSERT(r.sent_len == 2 && rig_last(&r).type == SYNC_DIFFER);
+			rig_fini(&r);
+		}
+}
+
+static void
+test_sweep_and_the_link(void)
+{
+	struct sync_frame f = open_of(9);
+	struct rig r;
+
+	rig_init(&r, 200, 0);
+	r.believed = 200;
+	rig_up(&r, 1, 200);
+	f.horizon = 150;
+	r.is_held = true;
+	rig_hear(&r, 1, &f);
+	rig_pass(&r, 2 * SYNC_INBOUND_IDLE_MS); /* a sweep takes its time */
+	CU_ASSERT(r.reads_len == 1 && r.sent_len == 0);
+	rig_down(&r, 1);
+	rig_release(&r);
+	CU_ASSERT(r.sent_len == 0 && r.rejected[0] == '\0');
+	rig_fini(&r);
+}
+
 static void
 test_busy(void)
 {
@@ -223,6 +284,9 @@ test_responder_fails(void)
 
 static const struct tap_test tests[] = {
 	{ "an OPEN is answered by SAME, a list or digests", test_open },
+	{ "tables of two horizons are not compared before the lower one is swept",
+	  test_horizon },
+	{ "a sweep may take long, and longer than the link", test_sweep_and_the_link },
 	{ "a third session is sent elsewhere until one ends or falls silent", test_busy },
 	{ "sessions may be opened twice a second, and not faster", test_flood },
 	{ "ASKs belong to a session, eight at a time, and not for ever", test_asks },

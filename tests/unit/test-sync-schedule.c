@@ -78,6 +78,43 @@ test_retry(void)
 }
 
 static void
+test_busy_names_another(void)
+{
+	struct sync_frame busy = { .type = SYNC_BUSY };
+	struct rig r;
+
+	rig_init(&r, 20, 0);
+	for (uint64_t link = 1; link <= 3; link++)
+		rig_up(&r, link, 20);
+	rig_up(&r, 4, 30); /* differs: begins */
+	CU_ASSERT(r.sent_len == 1 && r.sent_link[0] == 4);
+	busy.sid = rig_last(&r).sid;
+	busy.node.b[0] = 2;
+	rig_hear(&r, 4, &busy);
+	CU_ASSERT_FATAL(r.sent_len == 2);
+	CU_ASSERT(r.sent_link[1] == 2 && rig_last(&r).type == SYNC_OPEN);
+	/* One that is not linked: the first one again, later. */
+	busy.sid = rig_last(&r).sid;
+	busy.node.b[0] = 99;
+	rig_hear(&r, 2, &busy);
+	CU_ASSERT(r.sent_len == 2);
+	rig_pass(&r, 2 * SYNC_BUSY_MS);
+	CU_ASSERT(r.sent_len == 3);
+	/* A person asked for this one. */
+	rig_fini(&r);
+	rig_init(&r, 20, 0);
+	rig_up(&r, 1, 20);
+	rig_up(&r, 2, 20);
+	rig_start(&r, 1, 5, false);
+	busy.sid = rig_last(&r).sid;
+	busy.node.b[0] = 2;
+	rig_hear(&r, 1, &busy);
+	rig_pass(&r, 2 * SYNC_BUSY_MS);
+	CU_ASSERT(r.sent_len == 2 && r.sent_link[1] == 1);
+	rig_fini(&r);
+}
+
+static void
 test_random(void)
 {
 	uint64_t links = 0;
@@ -127,6 +164,8 @@ static const struct tap_test tests[] = {
 	{ "roots that differ at two epochs begin a session, at three the other's",
 	  test_roots },
 	{ "sessions that find nothing become rare", test_retry },
+	{ "a busy node's word for another is taken, unless a person chose it",
+	  test_busy_names_another },
 	{ "a random link is compared now and then, less often while equal", test_random },
 	{ "the epoch of a heartbeat is found near ours, or not at all", test_epochs },
 };

@@ -4,6 +4,7 @@
  * in tests/sim/test-sim-sync.c. */
 #include "config.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -22,7 +23,8 @@ rig_walk(struct rig *r, int rows, bool is_dry, uint64_t theirs)
 	rig_start(r, 1, 7, is_dry);
 	f.sid = rig_last(r).sid;
 	buf_put_u8(&entries, SYNC_TOP << 4);
-	memset(buf_extend(&entries, 1024), 0, 1024);
+	memset(buf_extend(&entries, (size_t)sync_d_bytes(is_dry) * 256), 0,
+	       (size_t)sync_d_bytes(is_dry) * 256);
 	f.entries = buf_bytes(&entries);
 	rig_hear(r, 1, &f);
 	buf_fini(&entries);
@@ -32,10 +34,10 @@ static void
 test_answers(void)
 {
 	/* Asked for: LIST of the node 0x00 first of all, for we hold so few rows. */
-	static const uint8_t other[] = { SYNC_WANT << 4 | 3, 0, 0x10, 1, 0, 1, 1, 1, 1 };
-	static const uint8_t want[] = { SYNC_WANT << 4 | 2, 0, 1, 0, 1, 1, 1, 1 };
-	static const uint8_t twice[] = { SYNC_WANT << 4 | 2, 0, 1, 0, 1, 1, 1, 1,
-					 SYNC_WANT << 4 | 2, 0, 1, 0, 1, 1, 1, 1 };
+	static const uint8_t other[] = { SYNC_WANT << 4 | 3, 0, 0x10, 1, 0, 1, 1, 1 };
+	static const uint8_t want[] = { SYNC_WANT << 4 | 2, 0, 1, 0, 1, 1, 1 };
+	static const uint8_t twice[] = { SYNC_WANT << 4 | 2, 0, 1, 0, 1, 1, 1,
+					 SYNC_WANT << 4 | 2, 0, 1, 0, 1, 1, 1 };
 	static const uint8_t more[18] = { SYNC_MORE << 4 | 2 };
 	static const uint8_t list[] = { SYNC_LIST << 4 | 2, 0, 0 };
 	struct {
@@ -239,6 +241,153 @@ test_ends(void)
 	rig_fini(&r);
 }
 
+/* The other side has swept further, or says so. */
+static void
+test_horizon(void)
+{
+	struct {
+		uint64_t theirs;
+		bool is_dry;
+		int rc;
+		const char *words;
+	} cases[] = {
+		{ 150, false, 0, "" },
+		{ 300, false, -ESTALE, "clock is ahead" },
+		{ 50, false, -ESTALE, "this node's is ahead" },
+		{ 100, false, -OCF_EMALFORMED, "horizons are the same" },
+		{ 150, true, -OCF_EMALFORMED, "horizons are the same" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sync_frame f = { .type = SYNC_APART, .horizon = cases[i].theirs };
+		struct rig r;
+
+		rig_init(&r, 300, 0);
+		r.horizon = 100;
+		r.believed = 200;
+		rig_up(&r, 1, 300);
+		rig_start(&r, 1, 7, cases[i].is_dry);
+		CU_ASSERT(rig_last(&r).horizon == 100);
+		f.sid = rig_last(&r).sid;
+		rig_forget(&r);
+		rig_hear(&r, 1, &f);
+		if (cases[i].rc == 0) {
+			CU_ASSERT_FATAL(r.sent_len == 1 && r.done == 0);
+			CU_ASSERT(rig_last(&r).type == SYNC_OPEN);
+			CU_ASSERT(rig_last(&r).sid == f.sid);
+			CU_ASSERT(rig_last(&r).horizon == 150);
+		} else {
+			CU_ASSERT(r.done == 1 && r.result.rc == cases[i].rc);
+			CU_ASSERT(strstr(r.result.why, cases[i].words) != NULL);
+			CU_ASSERT(r.rows_bytes == 0 && r.horizon == 100);
+			CU_ASSERT((r.rejected[0] != '\0') ==
+				  (cases[i].rc == -OCF_EMALFORMED));
+		}
+		rig_fini(&r);
+	}
+}
+
+static void
+test_horizon_moves_on(void)
+{
+	struct sync_frame f = { .type = SYNC_APART, .horizon = 1 };
+	struct rig r;
+
+	rig_init(&r, 300, 0);
+	r.believed = UINT64_MAX;
+	rig_up(&r, 1, 300);
+	rig_start(&r, 1, 7, false);
+	f.sid = rig_last(&r).sid;
+	for (int i = 0; i < 10 && r.done == 0; i++, f.horizon++)
+		rig_hear(&r, 1, &f);
+	CU_ASSERT(r.done == 1 && r.result.rc == -ESTALE && r.rejected[0] == '\0');
+	CU_ASSERT(r.horizon == SYNC_SWEEPS_MAX);
+	/* While we sweep nothing is heard of it. */
+	rig_start(&r, 1, 8, false);
+	f.sid = rig_last(&r).sid;
+	r.is_held = true;
+	f.horizon = 90;
+	rig_hear(&r, 1, &f);
+	rig_pass(&r, SYNC_REPLY_MS * 2);
+	CU_ASSERT(r.done == 1);
+	rig_down(&r, 1);
+	CU_ASSERT(r.done == 2 && r.result.rc == -ECONNRESET);
+	rig_release(&r); /* of a session that has ended */
+	rig_fini(&r);
+}
+
+/* Pages of one row each, one in a while. */
+static void
+test_trickle(void)
+{
+	static const ms_t every[] = { 20 * MS_SECOND, 5, 20 * MS_SECOND };
+	static const uint64_t bytes[] = { 200, 200, 48 * 1024 };
+
+	for (int k = 0; k < 3; k++) {
+		struct sync_frame f = { .type = SYNC_ANSWER, .answered = 1, .rows = 1 };
+		uint8_t page[1 + SYNC_K_BYTES] = { SYNC_PAGE << 4 };
+		struct rig r;
+		ms_t began;
+
+		rig_walk(&r, 0, false, 1000);
+		began = r.now;
+		f.entries = bytes_of(page, sizeof(page));
+		for (int i = 0; i < 500 && r.done == 0; i++) {
+			struct sync_event e = { .type = SYNC_EVENT_ROWS,
+						.link = 1,
+						.len = 1,
+						.bytes = bytes[k] };
+
+			f.sid = rig_last(&r).sid;
+			f.seq = rig_last(&r).seq;
+			rig_forget(&r);
+			put_be64(page + 1, (uint64_t)i + 1);
+			rig_pass(&r, every[k]);
+			if (r.done > 0)
+				break;
+			rig_step(&r, &e);
+			if (r.done == 0)
+				rig_hear(&r, 1, &f);
+		}
+		CU_ASSERT(r.rejected[0] == '\0');
+		if (k == 0) {
+			CU_ASSERT(r.done == 1 && r.result.rc == -ETIMEDOUT);
+			CU_ASSERT(strstr(r.result.why, "less than 16 KiB") != NULL);
+			CU_ASSERT(r.now - began <= 2 * SYNC_TRICKLE_MS);
+		} else if (k == 1) {
+			CU_ASSERT(r.done == 0);
+		} else {
+			CU_ASSERT(r.done == 1 && r.now - began >= SYNC_SESSION_MS);
+		}
+		rig_fini(&r);
+	}
+}
+
+static void
+test_cancel(void)
+{
+	struct sync_event e = { .type = SYNC_EVENT_CANCEL, .request = 2 };
+	struct sync_result result;
+	struct rig r;
+
+	rig_init(&r, 20, 0);
+	rig_up(&r, 1, 20);
+	rig_start(&r, 1, 1, false);
+	rig_start(&r, 1, 2, false);
+	rig_step(&r, &e); /* it waits */
+	CU_ASSERT(r.done == 1 && r.result.request == 2 && r.result.rc == -ECANCELED);
+	e.request = 3; /* there is none */
+	rig_step(&r, &e);
+	CU_ASSERT(r.done == 1 && sync_progress(r.s, 1, &result));
+	e.request = 1; /* it runs */
+	rig_step(&r, &e);
+	CU_ASSERT(r.done == 2 && r.result.request == 1 && r.result.rc == -ECANCELED);
+	CU_ASSERT(rig_last(&r).type == SYNC_END && r.rejected[0] == '\0');
+	rig_step(&r, &e); /* it has ended */
+	CU_ASSERT(r.done == 2 && !sync_progress(r.s, 1, &result));
+	rig_fini(&r);
+}
+
 static void
 test_garbage(void)
 {
@@ -272,6 +421,13 @@ static const struct tap_test tests[] = {
 	{ "late frames of an ended session are ignored, others are not", test_late },
 	{ "a session ends by silence, by its link, by a failed read, by BUSY",
 	  test_ends },
+	{ "who has swept less sweeps and opens again, unless a clock is wrong",
+	  test_horizon },
+	{ "a horizon that moves on ends the session, and so does the link meanwhile",
+	  test_horizon_moves_on },
+	{ "a session that only trickles is ended, one that gets on is not",
+	  test_trickle },
+	{ "what was asked for and is cancelled ends, waiting or running", test_cancel },
 	{ "garbage closes the link and nothing else", test_garbage },
 };
 

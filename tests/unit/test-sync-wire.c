@@ -25,7 +25,7 @@ node_random(int depth)
 static void
 test_frames(void)
 {
-	for (int type = SYNC_OPEN; type <= SYNC_END; type++) {
+	for (int type = SYNC_OPEN; type <= SYNC_APART; type++) {
 		struct sync_frame f = { .type = (enum sync_frame_type)type,
 					.sid = 0x01020304,
 					.entries = bytes_text("entries") },
@@ -37,6 +37,7 @@ test_frames(void)
 			f.entries = BYTES_NONE;
 		f.salt = rng_next(&rng);
 		f.epoch = 77;
+		f.horizon = 88;
 		f.flags = SYNC_FLAG_DRY;
 		f.root = (struct sync_digest){ { 1, 2 }, 3 };
 		f.seq = 9;

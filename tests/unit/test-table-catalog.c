@@ -507,20 +507,76 @@ test_own_rows_are_numbered(void)
 	struct row_key key;
 	struct errmsg err = { "" };
 
-	CU_ASSERT_EQUAL(catalog_free_row(c, &id, 3), 0);
 	add_worker(c, 0, 0, "a", "wc", NULL, 1);
 	add_worker(c, 0, 2, "b", "wc", NULL, 1);
 	CU_ASSERT_EQUAL(catalog_worker_row(c, &id, "b"), 2);
 	CU_ASSERT_EQUAL(catalog_worker_row(c, &id, "c"), -1);
-	CU_ASSERT_EQUAL(catalog_free_row(c, &id, 3), 1);
-	/* A row that cannot be read takes its number, and nothing else. */
+	/* A row that cannot be read is nobody's. */
 	bad.versions[0].value = bytes_text("{}");
 	CU_ASSERT_EQUAL_FATAL(row_key_make(&id, ROW_WORKER, "1", &key), 0);
 	CU_ASSERT_EQUAL(catalog_apply(c, &key, &bad, &err), -OCF_EMALFORMED);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "id"));
-	CU_ASSERT_EQUAL(catalog_free_row(c, &id, 3), -1);
 	CU_ASSERT_EQUAL(catalog_apply(c, &key, NULL, &err), 0);
-	CU_ASSERT_EQUAL(catalog_free_row(c, &id, 3), 1);
+	catalog_free(c);
+}
+
+static struct row
+stamped(struct row row, uint64_t stamp)
+{
+	row.versions[0].stamp = stamp;
+	return row;
+}
+
+static enum catalog_answer
+answer_of(const struct catalog *c, const char *service)
+{
+	struct catalog_providers p = { 0, 0, NULL };
+	enum catalog_answer a = catalog_providers(c, service, NULL, 0, NULL, &p);
+
+	catalog_providers_fini(&p);
+	return a;
+}
+
+static void
+test_a_lease_that_is_over_hides(void)
+{
+	struct catalog *c = catalog_new();
+	struct id id = node_id(0);
+	struct catalog_node node;
+
+	apply(c, &id, ROW_NODE, "", stamped(node_row("n0", false), 1000));
+	add_worker(c, 0, 0, "w", "wc", NULL, 1);
+	catalog_expire(c, 999);
+	CU_ASSERT_EQUAL(answer_of(c, "wc"), CATALOG_FOUND);
+	catalog_expire(c, 1000);
+	CU_ASSERT_EQUAL(answer_of(c, "wc"), CATALOG_NO_SERVICE);
+	CU_ASSERT(catalog_node(c, &id, &node) && node.state == CATALOG_LEFT);
+	/* A row that comes late is no better; one that renews the lease is. */
+	apply(c, &id, ROW_NODE, "", stamped(node_row("n0", false), 1000));
+	CU_ASSERT_EQUAL(answer_of(c, "wc"), CATALOG_NO_SERVICE);
+	apply(c, &id, ROW_NODE, "", stamped(node_row("n0", false), 1001));
+	CU_ASSERT_EQUAL(answer_of(c, "wc"), CATALOG_FOUND);
+	catalog_expire(c, 2000);
+	CU_ASSERT_EQUAL(answer_of(c, "wc"), CATALOG_NO_SERVICE);
+	catalog_expire(c, -5); /* the clock was set back */
+	CU_ASSERT_EQUAL(answer_of(c, "wc"), CATALOG_FOUND);
+	catalog_free(c);
+}
+
+static void
+test_bans_are_known_without_a_row(void)
+{
+	struct catalog *c = catalog_new();
+	struct id ca = node_id(5), id = node_id(0);
+	struct buf value = BUF_INIT;
+	char name[ID_TEXT_SIZE];
+
+	CU_ASSERT(!catalog_is_barred(c, &id));
+	buf_put_text(&value, "{}");
+	apply(c, &ca, ROW_BAN, id_text(&id, name), row_of(&value));
+	CU_ASSERT(catalog_is_barred(c, &id) && !catalog_is_barred(c, &ca));
+	apply(c, &ca, ROW_BAN, name, ROW_INIT);
+	CU_ASSERT(!catalog_is_barred(c, &id));
 	catalog_free(c);
 }
 
@@ -588,7 +644,11 @@ static const struct tap_test tests[] = {
 	{ "a 404 can list services and matches", test_sentences_list_what_is_offered },
 	{ "nodes are found by id, by a unique beginning and by name",
 	  test_nodes_are_found_by_name_and_beginning },
-	{ "an owner finds its rows and their free numbers", test_own_rows_are_numbered },
+	{ "an owner finds its workers' rows", test_own_rows_are_numbered },
+	{ "a lease that is over hides a node until it is renewed",
+	  test_a_lease_that_is_over_hides },
+	{ "a node is known to be banned whether or not its row is held",
+	  test_bans_are_known_without_a_row },
 	{ "the lists have the shapes of the interface",
 	  test_lists_have_the_shapes_of_the_interface },
 	{ "after any history the catalog equals a fresh one and answers as the model "
