@@ -3,9 +3,9 @@
  * (decoded, merged into the state held, trimmed by the horizon), and into the store until
  * they are durable: rows that it did not hold, the same ones again, and newer states of
  * rows that it holds; "indexed" are rows that it did not hold with an index by what their
- * JSON says. "cpu_us" is the time of all processors a row. Signatures are checked elsewhere, on threads of their own. The
- * baseline is LMDB alone: one mdb_put a row of the same bytes, in the same order, 1,024 a
- * transaction. */
+ * JSON says. "cpu_us" is the time of all processors a row. Signatures are checked
+ * elsewhere, on threads of their own. The baseline is LMDB alone: one mdb_put a row of the
+ * same bytes, in the same order, 1,024 a transaction. */
 #include "config.h"
 
 #include <inttypes.h>
