@@ -120,6 +120,7 @@ struct store {
 	pthread_cond_t wake; /* of the writer, see writer_nudge() */
 	bool is_gathering;
 	bool is_stopping;
+	bool is_crowded;	 /* no slot for a reader; atomic */
 	int error;		 /* of the last commit */
 	struct pending *pending; /* hash by K, see pending_find() */
 	struct pending *dirty;	 /* list, ascending by `since` */
