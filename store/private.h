@@ -12,6 +12,7 @@
  *                                        "u:" + name for store_meta_set
  *
  * Locks, in the order in which they may be taken:
+ *   scrub_lock  a step of the scrubber, all of it
  *   write_lock  a write transaction, from before its begin to after the memory (root,
  *               actor, …) tells what it did; also held to resize the map
  *   lock        pending rows, waiters, and all fields below it
@@ -73,6 +74,15 @@ struct waiter {
 	struct waiter *prev, *next;
 };
 
+/* Where the scrubber is, and what it has done. */
+enum scrub_phase { SCRUB_ROWS, SCRUB_OWNERS, SCRUB_INDEX, SCRUB_REMOVED, SCRUB_ROOT };
+struct scrub_at {
+	enum scrub_phase phase;
+	uint64_t prefix;       /* of K: the bucket that is next */
+	struct buf key, value; /* of a list: the entry that is next; empty: the first */
+	uint64_t buckets, repaired, faults[STORE_FAULTS]; /* under `lock` */
+};
+
 struct root {
 	struct store_digest digest;
 	int bits;
@@ -102,6 +112,8 @@ struct store {
 	struct buf held,
 		encoded; /* of store_merge() and store_replace(), on their thread */
 
+	struct scrub_at scrub;
+	pthread_mutex_t scrub_lock;
 	pthread_mutex_t write_lock;
 	pthread_rwlock_t map_lock;
 	pthread_mutex_t lock;
@@ -238,6 +250,8 @@ int bucket_run_end(struct bucket_run *run, int rc);
 /* Slots for 2^bits buckets summed up from the rows; free(3) them. */
 int buckets_sum(struct store *store, MDB_txn *txn, int bits,
 		struct store_digest **ret_slots, struct store_digest *ret_root);
+int buckets_write(struct store *store, MDB_txn *txn, uint32_t number,
+		  const struct store_digest slots[BUCKET_SLOTS]);
 /* Write the digests anew with root->bits bits. */
 int buckets_rebuild(struct store *store, MDB_txn *txn, struct root *root);
 /* Rebuild with more buckets when the mean is too large. */

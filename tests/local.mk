@@ -45,6 +45,7 @@ dist_check_SCRIPTS += \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
 	%D%/system/rollback.sh \
+	%D%/system/scrub.sh \
 	%D%/system/service.sh \
 	%D%/system/strangers.sh \
 	%D%/system/streams.sh \

@@ -123,6 +123,8 @@ daemon_open_store(struct daemon *d, struct errmsg *err)
 		.trim = daemon_trim,
 		.trim_arg = d,
 		.report = daemon_on_store_report,
+		.is_genuine = scrub_is_genuine,
+		.is_genuine_arg = d,
 	};
 	int rc = store_open(&config, &d->store, err);
 
@@ -300,6 +302,7 @@ daemon_open(struct daemon *d, struct errmsg *err)
 		return rc;
 	views_add_metrics(d);
 	d->audits = audits_open(d);
+	d->scrub = scrub_open(d);
 	rc = daemon_open_http(d, err);
 	if (rc != 0)
 		return rc;
@@ -325,6 +328,7 @@ daemon_close(struct daemon *d)
 		free(path);
 	}
 	api_free(d->api);
+	scrub_close(d->scrub);
 	audits_close(d->audits);
 	workers_close(d->workers);
 	links_close(d->links);

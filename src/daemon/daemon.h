@@ -17,10 +17,11 @@
  *	invite.c   invitations and joining nodes
  *	admin.c    who answers which admin request
  *	audit.c    re-sums and re-checks the whole store when asked
+ *	scrub.c    looks at it all the time, a bit at a time
  *
  * Each part is one struct that its file alone looks into; `struct daemon` holds them all.
- * Everything runs on the loop's thread but the work that verify.c, repair.c and audit.c put
- * on lanes (net/lane.h), and the store's writer, which hands over through loop_post(). */
+ * Everything runs on the loop's thread but the work that verify.c, repair.c, audit.c and
+ * scrub.c put on lanes (net/lane.h), and the store's writer, which hands over through loop_post(). */
 #ifndef OCF_DAEMON_DAEMON_H
 #define OCF_DAEMON_DAEMON_H
 
@@ -48,6 +49,7 @@ struct links;
 struct queries;
 struct repair;
 struct rows;
+struct scrub;
 struct workers;
 
 enum { DAEMON_ADDRESSES_MAX = 8 };
@@ -71,6 +73,7 @@ struct daemon {
 	struct api *api;
 	struct invite_book *invites;
 	struct audits *audits;
+	struct scrub *scrub;
 	struct rng rng;
 
 	char *name; /* of this node */
@@ -130,6 +133,8 @@ void self_announce(struct daemon *d);
 /* Addresses to dial beside those in the table: configured, and those given at the join
  * (in the store as "seeds", a JSON array). Texts are the caller's to free. */
 int self_seeds(struct daemon *d, char *ret_seeds[], int max);
+/* One more of the latter, from the next start on; the oldest may give way. */
+void self_keep_seed(struct daemon *d, const char *address);
 
 /* ---- rows.c ---- */
 
@@ -295,6 +300,13 @@ struct audits *audits_open(struct daemon *d);
 void audits_close(struct audits *audits); /* NULL is allowed */
 int audits_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
 		 struct errmsg *err);
+
+/* ---- scrub.c ---- */
+
+struct scrub *scrub_open(struct daemon *d); /* after links_open() */
+void scrub_close(struct scrub *scrub);	    /* NULL is allowed */
+/* store_config.is_genuine; `arg` is the daemon. */
+bool scrub_is_genuine(void *arg, const struct row_key *key, const struct row *row);
 
 /* ---- admin.c ---- */
 

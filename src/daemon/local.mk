@@ -17,6 +17,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/replica.c %D%/replica.h \
 	%D%/requests.c %D%/requests.h \
 	%D%/rows.c %D%/rows.h \
+	%D%/scrub.c \
 	%D%/self.c \
 	%D%/sweep.c \
 	%D%/verify.c %D%/verify.h \
