@@ -11,6 +11,7 @@ DAYS_8=691200000 # the retention is 7
 declare -A PEER=()
 
 status_of() { at "$1" ocf status --json | jq -r "$2"; } # NODE FILTER
+knows() { at "$1" ocf nodes --all --json | jq -r '[.[].name] | sort | join(" ")'; } # NODE
 starts() { # NODE [OFFSET]: with its clock so far ahead, where it was before
 	OCF_TEST_CLOCK_MS=${2:-0} node_start "$1" --peer.listen="${PEER[$1]}"
 }
@@ -61,9 +62,15 @@ node_kill n4
 node_kill n3
 node_stop n2
 node_stop n1
+# It starts more than once before it meets anybody, and is then where nobody looks for it.
 starts n1 "$DAYS_8"
+alone() { [ "$(knows n1)" = n1 ]; }
+ok "a node that comes back alone knows no other" wait_until "$CLUSTER_SECONDS" alone
+node_stop n1
+OCF_TEST_CLOCK_MS=$DAYS_8 node_start n1
+PEER[n1]=$(node_field n1 peer)
 starts n2 "$DAYS_8"
-knows() { at "$1" ocf nodes --all --json | jq -r '[.[].name] | sort | join(" ")'; }
+ok "but it remembers where they were" wait_until 60 sees_nodes n1 2
 only_two() { [ "$(knows n1)" = "n1 n2" ] && [ "$(knows n2)" = "n1 n2" ]; }
 ok "rows of nodes that were away for longer than the retention are forgotten by all" \
 	wait_until 60 only_two || diag "n1: $(knows n1); n2: $(knows n2)"
