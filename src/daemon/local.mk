@@ -5,10 +5,13 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/admin.c \
 	%D%/aside.c %D%/aside.h \
 	%D%/audit.c \
+	%D%/backup.c \
 	%D%/daemon.c %D%/daemon.h \
 	%D%/drain.c \
+	%D%/dump.c \
 	%D%/invite.c \
 	%D%/links.c \
+	%D%/load.c \
 	%D%/options.c %D%/options.h \
 	%D%/outbox.c %D%/outbox.h \
 	%D%/own.c \
@@ -22,6 +25,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/sweep.c \
 	%D%/verify.c %D%/verify.h \
 	%D%/views.c \
+	%D%/work.c %D%/work.h \
 	%D%/workers.c
 
 sbin_PROGRAMS += %D%/ocfd
