@@ -97,8 +97,8 @@ int row_key_make(const struct id *owner, enum row_kind kind, const char *name,
 		 struct row_key *ret_key);
 int row_key_compare(const struct row_key *a, const struct row_key *b);
 
-/* -OCF_EMALFORMED for a state that no owner makes: an empty one, and a node row with a removed version (one
- * that withdraws writes a value that says so, and its lease ends it). */
+/* -OCF_EMALFORMED for a state that no owner makes: an empty one, and a node row with a
+ * removed version (one that withdraws writes a value that says so, and its lease ends it). */
 int row_check(const struct row_key *key, const struct row *row);
 
 void row_fini(struct row *row); /* free the values; the row is ROW_INIT again */

@@ -22,7 +22,8 @@
  *
  * Each part is one struct that its file alone looks into; `struct daemon` holds them all.
  * Everything runs on the loop's thread but the work that verify.c, repair.c, audit.c and
- * scrub.c put on lanes (net/lane.h), and the store's writer, which hands over through loop_post(). */
+ * scrub.c put on lanes (net/lane.h), and the store's writer, which hands over through
+ * loop_post(). */
 #ifndef OCF_DAEMON_DAEMON_H
 #define OCF_DAEMON_DAEMON_H
 
