@@ -86,6 +86,10 @@ struct row {
 /* SHA-256 is the caller's (OpenSSL's, through src/ident): this folder stays pure. */
 typedef void row_sha256_fn(const void *data, size_t len, uint8_t out[ROW_HASH_BYTES]);
 
+/* "node", "worker", "ban", "forget"; "unknown" for any other. */
+const char *row_kind_text(uint8_t kind);
+/* Its number, or -OCF_EUNKNOWN. */
+int row_kind_find(const char *text);
 /* -OCF_EMALFORMED for an unknown kind, a name too long, or one that the kind does not
  * allow (see enum row_kind; `rows_per_node` is the cluster constant). */
 int row_key_check(const struct row_key *key, uint32_t rows_per_node);

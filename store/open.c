@@ -65,6 +65,7 @@ store_new(const struct store_config *config)
 	store->config = *config;
 	store->config.dir = mem_strdup(config->dir);
 	store->lock_fd = -1;
+	pthread_mutex_init(&store->scrub_lock, NULL);
 	pthread_mutex_init(&store->write_lock, NULL);
 	pthread_mutex_init(&store->lock, NULL);
 	pthread_rwlock_init(&store->map_lock, NULL);
@@ -87,6 +88,9 @@ store_free(struct store *store)
 	pthread_rwlock_destroy(&store->map_lock);
 	pthread_mutex_destroy(&store->lock);
 	pthread_mutex_destroy(&store->write_lock);
+	pthread_mutex_destroy(&store->scrub_lock);
+	buf_fini(&store->scrub.key);
+	buf_fini(&store->scrub.value);
 	free(store->recents.items);
 	buf_fini(&store->held);
 	buf_fini(&store->encoded);

@@ -12,6 +12,7 @@
  *                                        "u:" + name for store_meta_set
  *
  * Locks, in the order in which they may be taken:
+ *   scrub_lock  a step of the scrubber, all of it
  *   write_lock  a write transaction, from before its begin to after the memory (root,
  *               actor, …) tells what it did; also held to resize the map
  *   lock        pending rows, waiters, and all fields below it
@@ -73,6 +74,15 @@ struct waiter {
 	struct waiter *prev, *next;
 };
 
+/* Where the scrubber is, and what it has done. */
+enum scrub_phase { SCRUB_ROWS, SCRUB_OWNERS, SCRUB_INDEX, SCRUB_REMOVED, SCRUB_ROOT };
+struct scrub_at {
+	enum scrub_phase phase;
+	uint64_t prefix;       /* of K: the bucket that is next */
+	struct buf key, value; /* of a list: the entry that is next; empty: the first */
+	uint64_t buckets, repaired, faults[STORE_FAULTS]; /* under `lock` */
+};
+
 struct root {
 	struct store_digest digest;
 	int bits;
@@ -102,12 +112,15 @@ struct store {
 	struct buf held,
 		encoded; /* of store_merge() and store_replace(), on their thread */
 
+	struct scrub_at scrub;
+	pthread_mutex_t scrub_lock;
 	pthread_mutex_t write_lock;
 	pthread_rwlock_t map_lock;
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* of the writer, see writer_nudge() */
 	bool is_gathering;
 	bool is_stopping;
+	bool is_crowded;	 /* no slot for a reader; atomic */
 	int error;		 /* of the last commit */
 	struct pending *pending; /* hash by K, see pending_find() */
 	struct pending *dirty;	 /* list, ascending by `since` */
@@ -214,7 +227,11 @@ enum {
 	BUCKET_RECORD_BYTES = BUCKET_SLOTS * BUCKET_SLOT_BYTES,
 	BUCKET_BITS_MIN = 6, /* one record */
 	BUCKET_BITS_MAX = 24,
+	/* Rows to a bucket: more buckets are made at MAX and fewer below MIN, then so many
+	 * that the mean is between SHRUNK and twice that. */
 	BUCKET_ROWS_MEAN_MAX = 50,
+	BUCKET_ROWS_MEAN_MIN = 6,
+	BUCKET_ROWS_MEAN_SHRUNK = 12,
 };
 struct bucket_change {
 	struct u128 minus, plus; /* digests of the old and the new state */
@@ -238,10 +255,12 @@ int bucket_run_end(struct bucket_run *run, int rc);
 /* Slots for 2^bits buckets summed up from the rows; free(3) them. */
 int buckets_sum(struct store *store, MDB_txn *txn, int bits,
 		struct store_digest **ret_slots, struct store_digest *ret_root);
+int buckets_write(struct store *store, MDB_txn *txn, uint32_t number,
+		  const struct store_digest slots[BUCKET_SLOTS]);
 /* Write the digests anew with root->bits bits. */
 int buckets_rebuild(struct store *store, MDB_txn *txn, struct root *root);
-/* Rebuild with more buckets when the mean is too large. */
-int buckets_grow(struct store *store, MDB_txn *txn, struct root *root);
+/* Rebuild with more or fewer buckets when there are too few or too many for the rows. */
+int buckets_fit(struct store *store, MDB_txn *txn, struct root *root);
 struct u128 buckets_digest(struct store *store, const uint8_t k[STORE_K_BYTES],
 			   struct bytes record);
 /* Read one record into 64 slots; absent: zeros. */

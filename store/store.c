@@ -263,6 +263,9 @@ store_stats(struct store *store, struct store_stats *ret_stats)
 	stats.map_bytes = info.me_mapsize;
 	stats.bucket_bits = store->root.bits;
 	stats.error = store->error;
+	stats.scrubbed = store->scrub.buckets;
+	stats.repaired = store->scrub.repaired;
+	memcpy(stats.faults, store->scrub.faults, sizeof(stats.faults));
 	pthread_mutex_unlock(&store->lock);
 	*ret_stats = stats;
 }

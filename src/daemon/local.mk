@@ -5,10 +5,13 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/admin.c \
 	%D%/aside.c %D%/aside.h \
 	%D%/audit.c \
+	%D%/backup.c \
 	%D%/daemon.c %D%/daemon.h \
 	%D%/drain.c \
+	%D%/dump.c \
 	%D%/invite.c \
 	%D%/links.c \
+	%D%/load.c \
 	%D%/options.c %D%/options.h \
 	%D%/outbox.c %D%/outbox.h \
 	%D%/own.c \
@@ -17,10 +20,12 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/replica.c %D%/replica.h \
 	%D%/requests.c %D%/requests.h \
 	%D%/rows.c %D%/rows.h \
+	%D%/scrub.c \
 	%D%/self.c \
 	%D%/sweep.c \
 	%D%/verify.c %D%/verify.h \
 	%D%/views.c \
+	%D%/work.c %D%/work.h \
 	%D%/workers.c
 
 sbin_PROGRAMS += %D%/ocfd

@@ -142,6 +142,7 @@ struct table_world {
 	/* Its numbering was put back or runs twice: it may stop as a clone, and its rows are
 	 * judged once quiet only. */
 	bool is_doubled[TABLE_IDENTITIES];
+	bool is_banned[TABLE_IDENTITIES]; /* see table-check.c */
 	struct table_message *messages;
 	int messages_len, messages_cap;
 	struct history history;
