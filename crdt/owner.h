@@ -125,7 +125,8 @@ void owner_step(struct owner *o, const struct owner_event *event);
 /* The next action; false when there is none. What it points to is valid until the next call
  * of owner_next() or owner_step(). */
 bool owner_next(struct owner *o, struct owner_action *ret_action);
-/* Wall clock; INT64_MAX: no tick is wanted. */
+/* Wall clock; INT64_MAX: no tick is wanted. That clock may be set back: a driver ticks once a
+ * minute or so whatever this says. */
 ms_t owner_due(const struct owner *o);
 
 /* Is the row claimed, or not yet known not to be? For who looks for a free number. */

@@ -18,8 +18,9 @@ noinst_LIBRARIES += %D%/libstore.a
 
 if HAVE_CUNIT
 store_tests = tests/unit/test-store-backup tests/unit/test-store-crash tests/unit/test-store-damage \
-	tests/unit/test-store-digests tests/unit/test-store-migrate tests/unit/test-store-scrub tests/unit/test-store-store
+	tests/unit/test-store-digests tests/unit/test-store-env tests/unit/test-store-migrate tests/unit/test-store-scrub tests/unit/test-store-store
 store_test_sources = tests/lib/rows.c tests/lib/rows.h tests/lib/sha256.c tests/lib/sha256.h
+store_fault_sources = tests/lib/faults.c tests/lib/faults.h
 store_test_libs = $(TEST_LIBS) $(STORE_LIBS) $(OPENSSL_LIBS)
 check_PROGRAMS += $(store_tests)
 TESTS += $(store_tests)
@@ -31,7 +32,9 @@ tests_unit_test_store_damage_SOURCES = tests/unit/test-store-damage.c $(store_te
 tests_unit_test_store_damage_LDADD = $(store_test_libs)
 tests_unit_test_store_digests_SOURCES = tests/unit/test-store-digests.c $(store_test_sources)
 tests_unit_test_store_digests_LDADD = $(store_test_libs)
-tests_unit_test_store_migrate_SOURCES = tests/unit/test-store-migrate.c $(store_test_sources)
+tests_unit_test_store_env_SOURCES = tests/unit/test-store-env.c $(store_fault_sources) $(store_test_sources)
+tests_unit_test_store_env_LDADD = $(store_test_libs)
+tests_unit_test_store_migrate_SOURCES = tests/unit/test-store-migrate.c $(store_fault_sources) $(store_test_sources)
 tests_unit_test_store_migrate_LDADD = $(store_test_libs)
 tests_unit_test_store_scrub_SOURCES = tests/unit/test-store-scrub.c $(store_test_sources)
 tests_unit_test_store_scrub_LDADD = $(store_test_libs)

@@ -120,6 +120,7 @@ struct store {
 	pthread_cond_t wake; /* of the writer, see writer_nudge() */
 	bool is_gathering;
 	bool is_stopping;
+	bool is_crowded;	 /* no slot for a reader; atomic */
 	int error;		 /* of the last commit */
 	struct pending *pending; /* hash by K, see pending_find() */
 	struct pending *dirty;	 /* list, ascending by `since` */
@@ -226,7 +227,11 @@ enum {
 	BUCKET_RECORD_BYTES = BUCKET_SLOTS * BUCKET_SLOT_BYTES,
 	BUCKET_BITS_MIN = 6, /* one record */
 	BUCKET_BITS_MAX = 24,
+	/* Rows to a bucket: more buckets are made at MAX and fewer below MIN, then so many
+	 * that the mean is between SHRUNK and twice that. */
 	BUCKET_ROWS_MEAN_MAX = 50,
+	BUCKET_ROWS_MEAN_MIN = 6,
+	BUCKET_ROWS_MEAN_SHRUNK = 12,
 };
 struct bucket_change {
 	struct u128 minus, plus; /* digests of the old and the new state */
@@ -254,8 +259,8 @@ int buckets_write(struct store *store, MDB_txn *txn, uint32_t number,
 		  const struct store_digest slots[BUCKET_SLOTS]);
 /* Write the digests anew with root->bits bits. */
 int buckets_rebuild(struct store *store, MDB_txn *txn, struct root *root);
-/* Rebuild with more buckets when the mean is too large. */
-int buckets_grow(struct store *store, MDB_txn *txn, struct root *root);
+/* Rebuild with more or fewer buckets when there are too few or too many for the rows. */
+int buckets_fit(struct store *store, MDB_txn *txn, struct root *root);
 struct u128 buckets_digest(struct store *store, const uint8_t k[STORE_K_BYTES],
 			   struct bytes record);
 /* Read one record into 64 slots; absent: zeros. */

@@ -95,7 +95,7 @@ batch_write(struct store *store, MDB_txn *txn, void *arg)
 	if (rc == 0 && b->reserve != reserved)
 		rc = store_put_reserved(store, txn, b->reserve);
 	if (rc == 0)
-		rc = buckets_grow(store, txn, &b->root);
+		rc = buckets_fit(store, txn, &b->root);
 	if (rc == 0)
 		rc = store_put_root(store, txn, &b->root);
 	return rc;

@@ -96,3 +96,34 @@ check-slow: all
 	done; \
 	OCF_TEST_VALGRIND=yes OCF_TEST_LEVEL=quick OCF_TEST_SECONDS=3600 \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units"
+
+# Figures, for a machine that does nothing else: `make bench`, or some of them, `make bench
+# BENCH="merge lookup"`. Each prints JSON lines; a bench NAME is the program bench/bench-NAME
+# (- for _), run with a folder of its own, which is gone afterwards.
+BENCH = store_put merge lookup memory rebuild reconcile
+.PHONY: bench
+bench:
+	$(AM_V_at)for bench in $(BENCH); do \
+		program=tests/bench/bench-`echo $$bench | tr _ -`; \
+		$(MAKE) $(AM_MAKEFLAGS) -s $$program >&2 || exit 1; \
+		folder=`mktemp -d "$${TMPDIR:-/tmp}/ocf-bench.XXXXXX"` || exit 1; \
+		$$program "$$folder"; status=$$?; \
+		rm -rf "$$folder"; \
+		[ $$status -eq 0 ] || exit $$status; \
+	done
+
+bench_sources = tests/bench/bench.c tests/bench/bench.h
+bench_libs = src/table/libtable.a store/libstore.a src/ident/libident.a $(CRDT_LIBS) \
+	$(LMDB_LIBS) $(JANSSON_LIBS) $(OPENSSL_LIBS)
+EXTRA_PROGRAMS += %D%/bench/bench-lookup %D%/bench/bench-memory %D%/bench/bench-merge \
+	%D%/bench/bench-rebuild %D%/bench/bench-store-put
+%C%_bench_bench_lookup_SOURCES = %D%/bench/bench-lookup.c $(bench_sources)
+%C%_bench_bench_lookup_LDADD = $(bench_libs)
+%C%_bench_bench_memory_SOURCES = %D%/bench/bench-memory.c $(bench_sources)
+%C%_bench_bench_memory_LDADD = $(bench_libs)
+%C%_bench_bench_merge_SOURCES = %D%/bench/bench-merge.c $(bench_sources)
+%C%_bench_bench_merge_LDADD = $(bench_libs)
+%C%_bench_bench_rebuild_SOURCES = %D%/bench/bench-rebuild.c $(bench_sources)
+%C%_bench_bench_rebuild_LDADD = $(bench_libs)
+%C%_bench_bench_store_put_SOURCES = %D%/bench/bench-store-put.c $(bench_sources)
+%C%_bench_bench_store_put_LDADD = $(bench_libs)

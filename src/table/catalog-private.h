@@ -14,6 +14,10 @@
 
 #include <uthash.h>
 
+/* By default up to ten entries share a bucket; each is a cache miss on a query's path. */
+#undef HASH_BKT_CAPACITY_THRESH
+#define HASH_BKT_CAPACITY_THRESH 5U
+
 struct worker {
 	int number; /* the row's name */
 	struct node *node;
@@ -23,17 +27,28 @@ struct worker {
 };
 
 struct node {
+	/* What a look-up reads of it, together. */
 	struct id id;
+	enum catalog_state state; /* of what is below, see node_update() */
 	bool has_row;
-	struct table_node row; /* zeros without one */
-	uint64_t stamp;	       /* the row's highest; 0 without one */
-	enum catalog_state verdict;
 	bool is_over; /* its lease, as of the last catalog_expire() */
 	bool is_banned;
 	bool is_forgotten;
+	enum catalog_state verdict;
+	struct table_node row;	/* zeros without one */
+	uint64_t stamp;		/* the row's highest; 0 without one */
 	struct worker *workers; /* by number */
 	int readable;		/* of those */
+	struct node *next_free;
 	UT_hash_handle hh;
+};
+
+/* Nodes lie together, as a look-up reads a word of each that it finds: apart, among their
+ * workers, each would be a page of its own to the processor. */
+enum { SLAB_NODES = 64 };
+struct node_slab {
+	struct node_slab *next;
+	struct node nodes[SLAB_NODES];
 };
 
 /* What one node has for one offer. */
@@ -45,16 +60,17 @@ struct stake {
 };
 
 struct offer {
-	char *match; /* "" = none announced */
+	UT_hash_handle hh; /* first: a look-up reads its end, and what follows */
 	int len;
 	int cap;
 	struct stake *stakes; /* ascending node ids */
-	UT_hash_handle hh;
+	char *match;	      /* "" = none announced; of the same piece of memory */
 };
 
 struct service {
 	char *name;
 	struct offer any;
+	struct offer *none;   /* of those below, the one for no match; or NULL */
 	struct offer *offers; /* by match */
 	UT_hash_handle hh;
 };
@@ -62,12 +78,22 @@ struct service {
 struct catalog {
 	uint64_t expired; /* leases at or before it are over */
 	struct node *nodes;
+	struct node *free_nodes; /* of the slabs, all zeros but the link */
+	struct node_slab *slabs;
 	struct service *services;
 };
 
-enum catalog_state node_state(const struct node *n);
+static inline enum catalog_state
+node_state(const struct node *n)
+{
+	return n->state;
+}
 /* Its rows count for something: held, not left, not over, not forgotten, not banned. */
-bool node_is_visible(const struct node *n);
+static inline bool
+node_is_visible(const struct node *n)
+{
+	return n->has_row && n->state < CATALOG_LEFT;
+}
 /* And it is not dead or unreachable: it is in the counts that people see. */
 bool node_is_live(const struct node *n);
 bool offer_is_live(const struct offer *o);

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "base/hex.h"
 #include "base/mem.h"
@@ -29,8 +30,8 @@ catalog_state_text(enum catalog_state state)
 
 /* ---- Nodes ---- */
 
-enum catalog_state
-node_state(const struct node *n)
+static enum catalog_state
+node_find_state(const struct node *n)
 {
 	if (n->is_banned)
 		return CATALOG_BANNED;
@@ -41,12 +42,6 @@ node_state(const struct node *n)
 	if (n->row.is_draining && n->verdict < CATALOG_DRAINING)
 		return CATALOG_DRAINING;
 	return n->verdict;
-}
-
-bool
-node_is_visible(const struct node *n)
-{
-	return n->has_row && node_state(n) < CATALOG_LEFT;
 }
 
 bool
@@ -64,6 +59,15 @@ catalog_get_node(const struct catalog *c, const struct id *id)
 	return n;
 }
 
+static void
+catalog_free_node(struct catalog *c, struct node *n)
+{
+	HASH_DEL(c->nodes, n);
+	table_node_fini(&n->row);
+	memset(n, 0, sizeof(*n));
+	LL_PREPEND2(c->free_nodes, n, next_free);
+}
+
 static struct node *
 catalog_make_node(struct catalog *c, const struct id *id)
 {
@@ -71,21 +75,29 @@ catalog_make_node(struct catalog *c, const struct id *id)
 
 	if (n != NULL)
 		return n;
-	n = mem_calloc(1, sizeof(*n));
+	if (c->free_nodes == NULL) {
+		struct node_slab *slab = mem_calloc(1, sizeof(*slab));
+
+		LL_PREPEND(c->slabs, slab);
+		for (int i = 0; i < SLAB_NODES; i++)
+			LL_PREPEND2(c->free_nodes, &slab->nodes[i], next_free);
+	}
+	n = c->free_nodes;
+	LL_DELETE2(c->free_nodes, n, next_free);
 	n->id = *id;
 	HASH_ADD(hh, c->nodes, id.b, ID_BYTES, n);
 	return n;
 }
 
-/* Forget a node about which nothing is known any more. */
+/* Something about the node changed; it is forgotten when nothing is known any more. */
 static void
-catalog_trim_node(struct catalog *c, struct node *n)
+node_update(struct catalog *c, struct node *n)
 {
+	n->state = node_find_state(n);
 	if (n->has_row || n->workers != NULL || n->is_banned || n->is_forgotten ||
 	    n->verdict != CATALOG_ALIVE)
 		return;
-	HASH_DEL(c->nodes, n);
-	free(n);
+	catalog_free_node(c, n);
 }
 
 /* ---- Offers ---- */
@@ -158,16 +170,21 @@ service_count(struct service *s, const char *match, const struct worker *w, int 
 
 	HASH_FIND_STR(s->offers, match, o);
 	if (o == NULL) {
-		o = mem_calloc(1, sizeof(*o));
-		o->match = mem_strdup(match);
+		size_t size = strlen(match) + 1;
+
+		o = mem_calloc(1, sizeof(*o) + size);
+		o->match = memcpy(o + 1, match, size);
 		HASH_ADD_KEYPTR(hh, s->offers, o->match, strlen(o->match), o);
+		if (match[0] == '\0')
+			s->none = o;
 	}
 	offer_count(o, w, by);
 	if (o->len > 0)
 		return;
+	if (o == s->none)
+		s->none = NULL;
 	HASH_DEL(s->offers, o);
 	free(o->stakes);
-	free(o->match);
 	free(o);
 }
 
@@ -238,7 +255,7 @@ catalog_apply_node(struct catalog *c, struct node *n, const struct row *row,
 		rc = table_node_decode(v->value, &n->row, err);
 		n->has_row = rc == 0;
 	}
-	catalog_trim_node(c, n);
+	node_update(c, n);
 	return rc;
 }
 
@@ -261,7 +278,7 @@ catalog_apply_worker(struct catalog *c, struct node *n, int number,
 		HASH_ADD_INT(n->workers, number, w);
 		catalog_count_worker(c, w, 1);
 	}
-	catalog_trim_node(c, n);
+	node_update(c, n);
 	return rc;
 }
 
@@ -280,7 +297,7 @@ catalog_apply_verdict(struct catalog *c, const struct row_key *key, bool holds,
 		n->is_banned = holds;
 	else
 		n->is_forgotten = holds;
-	catalog_trim_node(c, n);
+	node_update(c, n);
 	return 0;
 }
 
@@ -333,7 +350,7 @@ catalog_set_state(struct catalog *c, const struct id *node, enum catalog_state s
 
 	assert(state <= CATALOG_LEFT);
 	n->verdict = state;
-	catalog_trim_node(c, n);
+	node_update(c, n);
 }
 
 void
@@ -342,8 +359,10 @@ catalog_expire(struct catalog *c, ms_t lease_ms)
 	struct node *n, *next;
 
 	c->expired = lease_ms > 0 ? (uint64_t)lease_ms : 0;
-	HASH_ITER (hh, c->nodes, n, next)
+	HASH_ITER (hh, c->nodes, n, next) {
 		node_date(c, n);
+		node_update(c, n);
+	}
 }
 
 struct catalog *
@@ -363,11 +382,15 @@ catalog_free(struct catalog *c)
 	HASH_ITER (hh, c->nodes, n, next_node) {
 		HASH_ITER (hh, n->workers, w, next_worker)
 			catalog_drop_worker(c, w);
-		HASH_DEL(c->nodes, n);
-		table_node_fini(&n->row);
-		free(n);
+		catalog_free_node(c, n);
 	}
 	assert(c->services == NULL);
+	while (c->slabs != NULL) {
+		struct node_slab *slab = c->slabs;
+
+		c->slabs = slab->next;
+		free(slab);
+	}
 	free(c);
 }
 

@@ -76,6 +76,8 @@ world_quiet(struct table_world *w, ms_t span)
 
 	w->is_quiet = true;
 	memset(w->is_cut, 0, sizeof(w->is_cut));
+	for (int i = 0; i < w->messages_len; i++)
+		w->messages[i].at = w->now;
 	for (int i = 0; i < w->nodes_len; i++)
 		w->nodes[i].skew = (ms_t)world_below(w, 2 * SKEW_MS) - SKEW_MS;
 	/* Whoever is set up again takes a while to start. */

@@ -712,7 +712,8 @@ node_tick(struct table_node *n)
 			node_claim(n, name, n->claims[name]);
 	if (n->is_up && !n->is_settled && n->world->now >= settle)
 		node_settle(n);
-	if (n->is_up && owner_due(n->owner) <= node_wall(n)) {
+	/* Whether it is due or not: the clock may have been set back since it said when. */
+	if (n->is_up) {
 		node_tell(n, &e);
 		node_pump(n);
 	}

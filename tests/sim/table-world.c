@@ -255,7 +255,7 @@ world_post(struct table_world *w, struct table_node *from, struct table_node *to
 	struct table_message *m;
 	ms_t delay = 0;
 
-	if (world_has(w, TABLE_DELAY) && world_chance(w, 40))
+	if (world_has(w, TABLE_DELAY) && !w->is_quiet && world_chance(w, 40))
 		delay = (ms_t)world_below(w, world_chance(w, 10) ? 40 * (ms_t)MS_HOUR
 								 : MS_HOUR);
 	if (w->messages_len == w->messages_cap) {

@@ -28,6 +28,7 @@ WORKER_PID[after]=$!
 complained() { grep -qiE 'no space|disk is full' "$TMP/n1/log"; }
 ok "the node says that it cannot write" wait_until "$CLUSTER_SECONDS" complained ||
 	tail -n 20 "$TMP/n1/log" | diag
+is "for what it is" "$(grep -ciE 'input/output' "$TMP/n1/log")" 0
 ok "it goes on" at n1 ocf status
 ok "it knows the worker of before" sees_worker n1 before
 run at n1 ocf query wc --data 'a b c'
