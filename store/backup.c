@@ -38,6 +38,16 @@ backup_name_is_good(const char *name)
 			    "0123456789.-_") == len;
 }
 
+struct store_blob
+store_blob_of(const char *name, struct bytes content)
+{
+	struct store_blob blob = { .content = content };
+
+	assert(backup_name_is_good(name));
+	snprintf(blob.name, sizeof(blob.name), "%s", name);
+	return blob;
+}
+
 /* ---- making one ---- */
 
 struct backup {

@@ -30,6 +30,9 @@ struct store_blob {
 	struct bytes content;
 };
 
+/* `name` is good, as above. */
+struct store_blob store_blob_of(const char *name, struct bytes content);
+
 /* Write the store, as of the last commit (see store_sync), and the blobs to the file, mode
  * 0600, in place of what is there: wholly, or not at all. Any thread; blocks for as long as
  * the disk takes; rows are read and written meanwhile. The store may be open to read only.

@@ -99,11 +99,9 @@ offline_backup(struct offline *o, json_t **ret_json, struct errmsg *err)
 
 	identity_to_files(o->identity, o->task->has_keys, &files);
 	for (int i = 0; i < IDENTITY_FILES; i++) {
-		if (files.file[i].len == 0)
-			continue;
-		snprintf(blobs[n].name, sizeof(blobs[n].name), "%s",
-			 identity_file_names[i]);
-		blobs[n++].content = buf_bytes(&files.file[i]);
+		if (files.file[i].len > 0)
+			blobs[n++] = store_blob_of(identity_file_names[i],
+						   buf_bytes(&files.file[i]));
 	}
 	rc = store_backup_to(o->store, fd, blobs, n, err);
 	identity_files_fini(&files);

@@ -60,11 +60,9 @@ backup_make(struct backup *backup, struct errmsg *err)
 				 error_text(backup->fd));
 	identity_to_files(backup->d->identity, backup->has_keys, &files);
 	for (int i = 0; i < IDENTITY_FILES; i++) {
-		if (files.file[i].len == 0)
-			continue;
-		snprintf(blobs[n].name, sizeof(blobs[n].name), "%s",
-			 identity_file_names[i]);
-		blobs[n++].content = buf_bytes(&files.file[i]);
+		if (files.file[i].len > 0)
+			blobs[n++] = store_blob_of(identity_file_names[i],
+						   buf_bytes(&files.file[i]));
 	}
 	rc = store_backup_to(backup->d->store, backup->fd, blobs, n, err);
 	identity_files_fini(&files);

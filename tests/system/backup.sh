@@ -81,7 +81,6 @@ rm -rf "$data"
 
 # ---- what is no good
 
-is_gone_again() { is "… and nothing is left of it" "$(find "$data" 2>&1 -mindepth 1 | wc -l)" 1; }
 no_good() { # SENTENCE REGEX
 	fails "$1" 1 "$2" at n1 ocf-sync restore bad.backup
 	is "… in one line" "$(wc -l <"$TMP/run.err" | tr -d ' ')$out" 1
