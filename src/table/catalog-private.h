@@ -18,6 +18,15 @@
 #undef HASH_BKT_CAPACITY_THRESH
 #define HASH_BKT_CAPACITY_THRESH 5U
 
+/* Items of one size that lie together. A look-up reads a little of each node and offer that
+ * it finds: on the heap, among the workers, each would be on a page of its own, which the
+ * processor has to look up first. */
+struct pool {
+	size_t size;  /* of an item; a multiple of a pointer's */
+	void *free;   /* the first of those that are free; each points to the next */
+	void *chunks; /* each points to the next */
+};
+
 struct worker {
 	int number; /* the row's name */
 	struct node *node;
@@ -39,16 +48,7 @@ struct node {
 	uint64_t stamp;		/* the row's highest; 0 without one */
 	struct worker *workers; /* by number */
 	int readable;		/* of those */
-	struct node *next_free;
 	UT_hash_handle hh;
-};
-
-/* Nodes lie together, as a look-up reads a word of each that it finds: apart, among their
- * workers, each would be a page of its own to the processor. */
-enum { SLAB_NODES = 64 };
-struct node_slab {
-	struct node_slab *next;
-	struct node nodes[SLAB_NODES];
 };
 
 /* What one node has for one offer. */
@@ -59,12 +59,17 @@ struct stake {
 	int slots; /* of those that are ready */
 };
 
+/* What a look-up reads lies together: the end of `hh`, the stakes unless they are many, and
+ * the match unless it is long. */
+enum { OFFER_FEW = 8, OFFER_MATCH_BYTES = 32 };
 struct offer {
-	UT_hash_handle hh; /* first: a look-up reads its end, and what follows */
+	UT_hash_handle hh;
 	int len;
 	int cap;
-	struct stake *stakes; /* ascending node ids */
-	char *match;	      /* "" = none announced; of the same piece of memory */
+	struct stake *stakes; /* ascending node ids; `few`, or on the heap */
+	struct stake few[OFFER_FEW];
+	char *match; /* "" = none announced; `short_match`, or on the heap */
+	char short_match[OFFER_MATCH_BYTES];
 };
 
 struct service {
@@ -78,8 +83,7 @@ struct service {
 struct catalog {
 	uint64_t expired; /* leases at or before it are over */
 	struct node *nodes;
-	struct node *free_nodes; /* of the slabs, all zeros but the link */
-	struct node_slab *slabs;
+	struct pool node_pool, offer_pool;
 	struct service *services;
 };
 

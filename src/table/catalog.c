@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "base/hex.h"
 #include "base/mem.h"
@@ -26,6 +25,51 @@ catalog_state_text(enum catalog_state state)
 
 	assert((size_t)state < sizeof(texts) / sizeof(texts[0]));
 	return texts[state];
+}
+
+/* ---- Pools ---- */
+
+enum { POOL_CHUNK_ITEMS = 64 };
+
+/* Zeroed. */
+static void *
+pool_take(struct pool *pool)
+{
+	void **item = pool->free;
+
+	if (item == NULL) {
+		char *chunk = mem_calloc(1 + POOL_CHUNK_ITEMS, pool->size);
+
+		*(void **)chunk = pool->chunks;
+		pool->chunks = chunk;
+		for (int i = POOL_CHUNK_ITEMS; i > 0; i--) {
+			item = (void **)(chunk + (size_t)i * pool->size);
+			*item = pool->free;
+			pool->free = item;
+		}
+	}
+	pool->free = *item;
+	*item = NULL;
+	return item;
+}
+
+static void
+pool_give(struct pool *pool, void *item)
+{
+	memset(item, 0, pool->size);
+	*(void **)item = pool->free;
+	pool->free = item;
+}
+
+static void
+pool_fini(struct pool *pool)
+{
+	while (pool->chunks != NULL) {
+		void *chunk = pool->chunks;
+
+		pool->chunks = *(void **)chunk;
+		free(chunk);
+	}
 }
 
 /* ---- Nodes ---- */
@@ -64,8 +108,7 @@ catalog_free_node(struct catalog *c, struct node *n)
 {
 	HASH_DEL(c->nodes, n);
 	table_node_fini(&n->row);
-	memset(n, 0, sizeof(*n));
-	LL_PREPEND2(c->free_nodes, n, next_free);
+	pool_give(&c->node_pool, n);
 }
 
 static struct node *
@@ -75,15 +118,7 @@ catalog_make_node(struct catalog *c, const struct id *id)
 
 	if (n != NULL)
 		return n;
-	if (c->free_nodes == NULL) {
-		struct node_slab *slab = mem_calloc(1, sizeof(*slab));
-
-		LL_PREPEND(c->slabs, slab);
-		for (int i = 0; i < SLAB_NODES; i++)
-			LL_PREPEND2(c->free_nodes, &slab->nodes[i], next_free);
-	}
-	n = c->free_nodes;
-	LL_DELETE2(c->free_nodes, n, next_free);
+	n = pool_take(&c->node_pool);
 	n->id = *id;
 	HASH_ADD(hh, c->nodes, id.b, ID_BYTES, n);
 	return n;
@@ -119,6 +154,31 @@ offer_position(const struct offer *o, const struct id *id)
 	return low;
 }
 
+static void
+offer_init(struct offer *o)
+{
+	o->stakes = o->few;
+	o->cap = OFFER_FEW;
+}
+
+static void
+offer_fini(struct offer *o)
+{
+	if (o->stakes != o->few)
+		free(o->stakes);
+}
+
+static void
+offer_grow(struct offer *o)
+{
+	struct stake *old = o->stakes == o->few ? NULL : o->stakes;
+
+	o->cap *= 2;
+	o->stakes = mem_realloc(old, (size_t)o->cap, sizeof(*o->stakes));
+	if (old == NULL)
+		memcpy(o->stakes, o->few, sizeof(o->few));
+}
+
 /* Count a worker in (by = 1) or out (by = -1). */
 static void
 offer_count(struct offer *o, const struct worker *w, int by)
@@ -128,11 +188,8 @@ offer_count(struct offer *o, const struct worker *w, int by)
 
 	if (at == o->len || o->stakes[at].node != w->node) {
 		assert(by > 0);
-		if (o->len == o->cap) {
-			o->cap = o->cap == 0 ? 4 : 2 * o->cap;
-			o->stakes = mem_realloc(o->stakes, (size_t)o->cap,
-						sizeof(*o->stakes));
-		}
+		if (o->len == o->cap)
+			offer_grow(o);
 		memmove(&o->stakes[at + 1], &o->stakes[at],
 			(size_t)(o->len - at) * sizeof(*o->stakes));
 		o->stakes[at] = (struct stake){ .node = w->node };
@@ -164,7 +221,8 @@ offer_is_live(const struct offer *o)
 }
 
 static void
-service_count(struct service *s, const char *match, const struct worker *w, int by)
+service_count(struct catalog *c, struct service *s, const char *match,
+	      const struct worker *w, int by)
 {
 	struct offer *o;
 
@@ -172,8 +230,10 @@ service_count(struct service *s, const char *match, const struct worker *w, int 
 	if (o == NULL) {
 		size_t size = strlen(match) + 1;
 
-		o = mem_calloc(1, sizeof(*o) + size);
-		o->match = memcpy(o + 1, match, size);
+		o = pool_take(&c->offer_pool);
+		offer_init(o);
+		o->match = size <= OFFER_MATCH_BYTES ? o->short_match : mem_alloc(size);
+		memcpy(o->match, match, size);
 		HASH_ADD_KEYPTR(hh, s->offers, o->match, strlen(o->match), o);
 		if (match[0] == '\0')
 			s->none = o;
@@ -184,8 +244,10 @@ service_count(struct service *s, const char *match, const struct worker *w, int 
 	if (o == s->none)
 		s->none = NULL;
 	HASH_DEL(s->offers, o);
-	free(o->stakes);
-	free(o);
+	offer_fini(o);
+	if (o->match != o->short_match)
+		free(o->match);
+	pool_give(&c->offer_pool, o);
 }
 
 static void
@@ -198,18 +260,19 @@ catalog_count_service(struct catalog *c, const struct table_service *ts,
 	if (s == NULL) {
 		s = mem_calloc(1, sizeof(*s));
 		s->name = mem_strdup(ts->name);
+		offer_init(&s->any);
 		HASH_ADD_KEYPTR(hh, c->services, s->name, strlen(s->name), s);
 	}
 	offer_count(&s->any, w, by);
 	if (ts->match_len == 0)
-		service_count(s, "", w, by);
+		service_count(c, s, "", w, by);
 	for (int i = 0; i < ts->match_len; i++)
-		service_count(s, ts->match[i], w, by);
+		service_count(c, s, ts->match[i], w, by);
 	if (s->any.len > 0)
 		return;
 	assert(s->offers == NULL);
 	HASH_DEL(c->services, s);
-	free(s->any.stakes);
+	offer_fini(&s->any);
 	free(s->name);
 	free(s);
 }
@@ -368,7 +431,11 @@ catalog_expire(struct catalog *c, ms_t lease_ms)
 struct catalog *
 catalog_new(void)
 {
-	return mem_calloc(1, sizeof(struct catalog));
+	struct catalog *c = mem_calloc(1, sizeof(*c));
+
+	c->node_pool.size = sizeof(struct node);
+	c->offer_pool.size = sizeof(struct offer);
+	return c;
 }
 
 void
@@ -385,12 +452,8 @@ catalog_free(struct catalog *c)
 		catalog_free_node(c, n);
 	}
 	assert(c->services == NULL);
-	while (c->slabs != NULL) {
-		struct node_slab *slab = c->slabs;
-
-		c->slabs = slab->next;
-		free(slab);
-	}
+	pool_fini(&c->node_pool);
+	pool_fini(&c->offer_pool);
 	free(c);
 }
 
