@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "crdt/stamp.h"
 #include "lib/rows.h"
 #include "lib/sha256.h"
 #include "lib/tap.h"
@@ -356,6 +357,12 @@ test_same_dot(void)
 	rig_hear(&rig, 1, dot, start, "not one");
 	CU_ASSERT(rig.renewals == 1 && rig_shows(&rig, 1, "one"));
 	CU_ASSERT(rig.rows[1].versions[0].dot.actor == rig.actors[1]);
+	/* The number that one row has, given to another. */
+	dot = rig.rows[1].versions[0].dot;
+	rig_claim(&rig, 2, "two");
+	rig_hear(&rig, 3, dot, start, "three");
+	CU_ASSERT(rig.renewals == 2 && rig_shows(&rig, 3, NULL));
+	CU_ASSERT(rig.rows[1].versions[0].dot.actor == rig.actors[2]);
 	rig_fini(&rig);
 }
 
@@ -459,8 +466,14 @@ test_contexts(void)
 		rig.now += MS_SECOND;
 	}
 	CU_ASSERT(rig.renewals == ACTORS - 5 && most == ROW_CONTEXT_MAX);
-	rig.now += retention;
-	rig.horizon = (uint64_t)(rig.now - retention);
+	/* A horizon that our clock does not know of yet decides nothing. */
+	rig.horizon = (uint64_t)rig.now;
+	rig_claim(&rig, 0, "a node");
+	rig_claim(&rig, 0, "the node");
+	CU_ASSERT(rig.rows[0].versions[0].context_len == ROW_CONTEXT_MAX);
+	rig_claim(&rig, 0, "a node");
+	rig.now += retention + MS_HOUR;
+	rig.horizon = stamp_horizon(rig.now, retention);
 	rig_say(&rig, OWNER_EVENT_TICK);
 	CU_ASSERT(rig_shows(&rig, 0, "a node"));
 	CU_ASSERT(rig.rows[0].versions[0].context_len == 1);
