@@ -190,7 +190,7 @@ writer_answer(struct store *store, int rc)
 static bool
 writer_has_work(const struct store *store)
 {
-	return store->dirty != NULL || store->metas != NULL ||
+	return store->dirty != NULL || store->metas != NULL || store->is_lost ||
 	       store->reserve != store->reserved;
 }
 
