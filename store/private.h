@@ -300,6 +300,11 @@ void pending_free_all(struct store *store);
  * thread and nothing flying. */
 uint64_t pending_durable(struct store *store);
 
+/* scrub.c */
+/* A commit met damage, without knowing where. Look at all digest records, name and count what
+ * is wrong, make them anew. */
+int scrub_mend(struct store *store);
+
 /* writer.c */
 enum {
 	/* Of one transaction: the more rows, the more of them share a page; but an attempt

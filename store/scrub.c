@@ -258,6 +258,14 @@ scrub_repair(struct scrub *s)
 	return rc;
 }
 
+int
+scrub_mend(struct store *store)
+{
+	struct scrub s = { .store = store, .phase = SCRUB_ROOT };
+
+	return scrub_repair(&s);
+}
+
 /* On to what the next step looks at, also after a failure: the next pass comes by again.
  * True at the end of a pass. */
 static bool
