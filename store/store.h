@@ -19,7 +19,8 @@
  * second, and until then reads are -EIO.
  *
  * A row on disk that does not decode, or does not hash to its place, is -OCF_ECORRUPT and
- * is named to `report`; it is never taken for an absent row. store_repair() drops it. */
+ * is named to `report`; it is never taken for an absent row. store_repair() drops it. What
+ * commits need of the digests is made anew from the rows when it is found damaged. */
 #ifndef OCF_STORE_STORE_H
 #define OCF_STORE_STORE_H
 
