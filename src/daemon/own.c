@@ -245,6 +245,25 @@ own_held(struct own *own, const struct row_key *key, const struct row *row)
 }
 
 void
+rows_look_again(struct rows *rows)
+{
+	struct own *own = rows->own;
+	int len = owner_keys(own->core, NULL, 0);
+	struct row_key *keys = mem_calloc((size_t)len, sizeof(keys[0]));
+
+	owner_keys(own->core, keys, len);
+	for (int i = 0; i < len; i++) {
+		struct row held = ROW_INIT;
+
+		if (store_get(rows->d->store, &keys[i], &held) == -ENOENT)
+			own_tell(own, OWNER_EVENT_LOST, &keys[i], NULL);
+		row_fini(&held);
+	}
+	free(keys);
+	own_act(own);
+}
+
+void
 rows_claim(struct rows *rows, enum row_kind kind, const char *name, struct bytes value)
 {
 	struct owner_event event = { .type = OWNER_EVENT_CLAIM, .value = value };
