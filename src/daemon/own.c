@@ -23,6 +23,7 @@ struct own {
 	struct loop_timer *timer;
 	bool is_acting;
 	bool is_clock_wrong;
+	int removed; /* rows */
 	struct log_limit failed_limit;
 };
 
@@ -95,6 +96,7 @@ own_write(struct own *own, const struct owner_action *a)
 			  "%s",
 			  key.kind == ROW_NODE ? "of itself" : "of worker ", key.name,
 			  error_text(done.rc));
+	own->removed += done.rc == 0 && a->value == NULL;
 	own_step(own, &done);
 	row_fini(&merged);
 }
@@ -293,9 +295,15 @@ void
 rows_claims_settled(struct rows *rows)
 {
 	struct owner_event event = { .type = OWNER_EVENT_SETTLED };
+	struct own *own = rows->own;
 
-	own_step(rows->own, &event);
-	own_act(rows->own);
+	own->removed = 0;
+	own_step(own, &event);
+	own_act(own);
+	if (own->removed > 0)
+		log_info("workers", "removed the rows of %d worker%s that %s gone",
+			 own->removed, own->removed == 1 ? "" : "s",
+			 own->removed == 1 ? "is" : "are");
 }
 
 bool
