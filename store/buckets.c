@@ -4,7 +4,7 @@
  * of the tree above, at any fan-out, is a sum over a run of buckets, computed when asked
  * (Meyer: "Range-Based Set Reconciliation", 2022; that sums may stand in for hashes of
  * hashes is safe because the item digest is keyed). Same rows, same sums, whatever the
- * order of arrival and whatever `bits`, which is local and grows with the table. */
+ * order of arrival and whatever `bits`, which is local and grows and shrinks with the table. */
 #include "config.h"
 
 #include <assert.h>
@@ -219,20 +219,32 @@ buckets_rebuild(struct store *store, MDB_txn *txn, struct root *root)
 	return rc;
 }
 
-int
-buckets_grow(struct store *store, MDB_txn *txn, struct root *root)
+/* How many bits fit so many rows, from what there are: with room on both sides, so that
+ * rows that come and go around a border do not rebuild the table each time. */
+static int
+buckets_bits(uint64_t rows, int bits)
 {
-	struct root grown = *root;
+	while (bits < BUCKET_BITS_MAX && rows >> bits >= BUCKET_ROWS_MEAN_MAX)
+		bits++;
+	if (rows >> bits >= BUCKET_ROWS_MEAN_MIN)
+		return bits;
+	while (bits > BUCKET_BITS_MIN && rows >> bits < BUCKET_ROWS_MEAN_SHRUNK)
+		bits--;
+	return bits;
+}
+
+int
+buckets_fit(struct store *store, MDB_txn *txn, struct root *root)
+{
+	struct root fitted = *root;
 	int rc;
 
-	while (grown.bits < BUCKET_BITS_MAX &&
-	       grown.digest.count >> grown.bits >= BUCKET_ROWS_MEAN_MAX)
-		grown.bits++;
-	if (grown.bits == root->bits)
+	fitted.bits = buckets_bits(root->digest.count, root->bits);
+	if (fitted.bits == root->bits)
 		return 0;
-	rc = buckets_rebuild(store, txn, &grown);
+	rc = buckets_rebuild(store, txn, &fitted);
 	if (rc == 0)
-		*root = grown;
+		*root = fitted;
 	return rc;
 }
 

@@ -336,7 +336,7 @@ repair_write(struct store *store, MDB_txn *txn, void *arg)
 	repair->root = (struct root){ .bits = BUCKET_BITS_MIN };
 	rc = buckets_rebuild(store, txn, &repair->root);
 	if (rc == 0)
-		rc = buckets_grow(store, txn, &repair->root);
+		rc = buckets_fit(store, txn, &repair->root);
 	return rc == 0 ? store_put_root(store, txn, &repair->root) : rc;
 }
 

@@ -20,6 +20,7 @@ dist_check_SCRIPTS += \
 	%D%/lint/layers.sh \
 	%D%/lint/manuals.sh \
 	%D%/lint/style.sh \
+	%D%/system/backup.sh \
 	%D%/system/by-hand.sh \
 	%D%/system/bus.sh \
 	%D%/system/clocks.sh \
@@ -33,6 +34,8 @@ dist_check_SCRIPTS += \
 	%D%/system/death-worker.sh \
 	%D%/system/disk.sh \
 	%D%/system/drain.sh \
+	%D%/system/dump.sh \
+	%D%/system/examples.sh \
 	%D%/system/http.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
@@ -96,3 +99,34 @@ check-slow: all
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS=tests/sim/test-sim-table || exit 1; \
 	OCF_TEST_VALGRIND=yes OCF_TEST_LEVEL=quick OCF_TEST_SECONDS=3600 \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units"
+
+# Figures, for a machine that does nothing else: `make bench`, or some of them, `make bench
+# BENCH="merge lookup"`. Each prints JSON lines; a bench NAME is the program bench/bench-NAME
+# (- for _), run with a folder of its own, which is gone afterwards.
+BENCH = store_put merge lookup memory rebuild reconcile
+.PHONY: bench
+bench:
+	$(AM_V_at)for bench in $(BENCH); do \
+		program=tests/bench/bench-`echo $$bench | tr _ -`; \
+		$(MAKE) $(AM_MAKEFLAGS) -s $$program >&2 || exit 1; \
+		folder=`mktemp -d "$${TMPDIR:-/tmp}/ocf-bench.XXXXXX"` || exit 1; \
+		$$program "$$folder"; status=$$?; \
+		rm -rf "$$folder"; \
+		[ $$status -eq 0 ] || exit $$status; \
+	done
+
+bench_sources = tests/bench/bench.c tests/bench/bench.h
+bench_libs = src/table/libtable.a store/libstore.a src/ident/libident.a $(CRDT_LIBS) \
+	$(LMDB_LIBS) $(JANSSON_LIBS) $(OPENSSL_LIBS)
+EXTRA_PROGRAMS += %D%/bench/bench-lookup %D%/bench/bench-memory %D%/bench/bench-merge \
+	%D%/bench/bench-rebuild %D%/bench/bench-store-put
+%C%_bench_bench_lookup_SOURCES = %D%/bench/bench-lookup.c $(bench_sources)
+%C%_bench_bench_lookup_LDADD = $(bench_libs)
+%C%_bench_bench_memory_SOURCES = %D%/bench/bench-memory.c $(bench_sources)
+%C%_bench_bench_memory_LDADD = $(bench_libs)
+%C%_bench_bench_merge_SOURCES = %D%/bench/bench-merge.c $(bench_sources)
+%C%_bench_bench_merge_LDADD = $(bench_libs)
+%C%_bench_bench_rebuild_SOURCES = %D%/bench/bench-rebuild.c $(bench_sources)
+%C%_bench_bench_rebuild_LDADD = $(bench_libs)
+%C%_bench_bench_store_put_SOURCES = %D%/bench/bench-store-put.c $(bench_sources)
+%C%_bench_bench_store_put_LDADD = $(bench_libs)

@@ -19,9 +19,11 @@ enum {
 	PROGRESS_COLUMNS = 79, /* at most, and where the terminal does not say */
 	PROGRESS_BAR_MIN = 10,
 	PROGRESS_BAR_MAX = 40,
+	PROGRESS_MS = 50, /* between two drawings: what an eye can follow */
 };
 
 static bool progress_is_shown;
+static ms_t progress_drawn;	  /* last */
 static ms_t progress_began;	  /* when the line was first drawn, */
 static int64_t progress_at_first; /* and how many there were */
 
@@ -45,6 +47,37 @@ progress_put_bar(struct buf *line, int width, double part)
 	for (int i = 0; i < width; i++)
 		buf_put_text(line, i < full ? "#" : ".");
 	buf_put_text(line, "]");
+}
+
+static bool
+progress_is_due(void)
+{
+	return isatty(STDERR_FILENO) &&
+	       (!progress_is_shown || clock_mono_ms() - progress_drawn >= PROGRESS_MS);
+}
+
+/* `line` is consumed. */
+static void
+progress_draw(struct buf *line)
+{
+	progress_drawn = clock_mono_ms();
+	output_make_safe(line);
+	fprintf(stderr, "\r%.*s\033[K", progress_columns(), buf_text(line));
+	fflush(stderr);
+	progress_is_shown = true;
+	buf_fini(line);
+}
+
+void
+progress_show_bytes(const char *what, int64_t done)
+{
+	struct buf line = BUF_INIT;
+	char text[FORMAT_SIZE];
+
+	if (!progress_is_due())
+		return;
+	buf_printf(&line, "%s  %s", what, format_bytes(done, text));
+	progress_draw(&line);
 }
 
 /* ", 5200/s, 3 s left" */
@@ -72,7 +105,7 @@ progress_show(const char *what, int64_t done, int64_t total)
 	int columns = progress_columns(), bar;
 	struct buf line = BUF_INIT, numbers = BUF_INIT;
 
-	if (!isatty(STDERR_FILENO))
+	if (!progress_is_due())
 		return;
 	if (!progress_is_shown) {
 		progress_began = clock_mono_ms();
@@ -91,12 +124,8 @@ progress_show(const char *what, int64_t done, int64_t total)
 	if (is_known && bar >= PROGRESS_BAR_MIN)
 		progress_put_bar(&line, bar, (double)done / (double)total);
 	buf_put_bytes(&line, buf_bytes(&numbers));
-	output_make_safe(&line);
-	fprintf(stderr, "\r%.*s\033[K", columns, buf_text(&line));
-	fflush(stderr);
-	progress_is_shown = true;
 	buf_fini(&numbers);
-	buf_fini(&line);
+	progress_draw(&line);
 }
 
 void

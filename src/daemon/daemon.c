@@ -224,6 +224,9 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		.read = views_read,
 		.ready = views_ready,
 		.admin = admin_run,
+		.work_open = works_start,
+		.work_more = works_more,
+		.work_cancel = works_cancel,
 		.connections = views_connections,
 		.connections_cancel = views_connections_cancel,
 	};
@@ -302,6 +305,7 @@ daemon_open(struct daemon *d, struct errmsg *err)
 		return rc;
 	views_add_metrics(d);
 	d->audits = audits_open(d);
+	d->works = works_open(d);
 	d->scrub = scrub_open(d);
 	rc = daemon_open_http(d, err);
 	if (rc != 0)
@@ -328,6 +332,7 @@ daemon_close(struct daemon *d)
 		free(path);
 	}
 	api_free(d->api);
+	works_close(d->works);
 	scrub_close(d->scrub);
 	audits_close(d->audits);
 	workers_close(d->workers);

@@ -29,9 +29,9 @@ ident_sha256(const void *data, size_t len, uint8_t out[IDENT_SHA256_BYTES])
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, sha256_find);
-	crypto_require(EVP_Digest(len == 0 ? "" : data, len, out, NULL, sha256_found,
-				  NULL) == 1,
-		       "SHA-256");
+	crypto_require(
+		EVP_Digest(len == 0 ? "" : data, len, out, NULL, sha256_found, NULL) == 1,
+		"SHA-256");
 }
 
 void

@@ -91,15 +91,17 @@ service_select(const struct service *s, const char *selector, int fallback,
 	       const struct offer *ret_offers[OFFERS_MAX])
 {
 	char star[LIMIT_MATCH_BYTES_MAX + 2];
-	const char *texts[OFFERS_MAX] = { "", selector };
-	int len = 0, wanted = 2;
+	const char *texts[OFFERS_MAX - 1] = { selector };
+	int len = 0, wanted = 1;
 	size_t key;
 
 	if (selector == NULL) {
 		ret_offers[0] = &s->any;
 		return 1;
 	}
-	key = strcspn(selector, "=") + 1;
+	if (s->none != NULL)
+		ret_offers[len++] = s->none;
+	key = fallback >= 1 ? strcspn(selector, "=") + 1 : 0;
 	if (fallback >= 1 && key < LIMIT_MATCH_BYTES_MAX) {
 		memcpy(star, selector, key);
 		memcpy(star + key, "*", 2);
@@ -154,6 +156,17 @@ question_recount(const struct question *q, struct node *n)
 	return sum;
 }
 
+/* Ask for the first nodes' memory at once, not one after the other. */
+static void
+question_prefetch(const struct question *q)
+{
+	enum { AHEAD = 8 };
+
+	for (int i = 0; i < q->len; i++)
+		for (int k = 0; k < q->offers[i]->len && k < AHEAD; k++)
+			__builtin_prefetch(q->offers[i]->stakes[k].node);
+}
+
 /* The next node in order of id, with its counts over all offers; false at the end. */
 static bool
 question_next(struct question *q, struct stake *ret)
@@ -161,6 +174,12 @@ question_next(struct question *q, struct stake *ret)
 	const struct stake *first = NULL;
 	int found = 0;
 
+	if (q->len == 1) { /* nothing to merge */
+		if (q->at[0] == q->offers[0]->len)
+			return false;
+		*ret = q->offers[0]->stakes[q->at[0]++];
+		return true;
+	}
 	for (int i = 0; i < q->len; i++) {
 		const struct stake *s;
 
@@ -224,6 +243,7 @@ catalog_providers(const struct catalog *c, const char *service, const char *sele
 	if (s == NULL || !offer_is_visible(&s->any))
 		return CATALOG_NO_SERVICE;
 	q.len = service_select(s, selector, fallback, q.offers);
+	question_prefetch(&q);
 	while (question_next(&q, &stake)) {
 		if (!node_is_visible(stake.node))
 			continue;

@@ -14,6 +14,19 @@
 
 #include <uthash.h>
 
+/* By default up to ten entries share a bucket; each is a cache miss on a query's path. */
+#undef HASH_BKT_CAPACITY_THRESH
+#define HASH_BKT_CAPACITY_THRESH 5U
+
+/* Items of one size that lie together. A look-up reads a little of each node and offer that
+ * it finds: on the heap, among the workers, each would be on a page of its own, which the
+ * processor has to look up first. */
+struct pool {
+	size_t size;  /* of an item; a multiple of a pointer's */
+	void *free;   /* the first of those that are free; each points to the next */
+	void *chunks; /* each points to the next */
+};
+
 struct worker {
 	int number; /* the row's name */
 	struct node *node;
@@ -23,14 +36,16 @@ struct worker {
 };
 
 struct node {
+	/* What a look-up reads of it, together. */
 	struct id id;
+	enum catalog_state state; /* of what is below, see node_update() */
 	bool has_row;
-	struct table_node row; /* zeros without one */
-	uint64_t stamp;	       /* the row's highest; 0 without one */
-	enum catalog_state verdict;
 	bool is_over; /* its lease, as of the last catalog_expire() */
 	bool is_banned;
 	bool is_forgotten;
+	enum catalog_state verdict;
+	struct table_node row;	/* zeros without one */
+	uint64_t stamp;		/* the row's highest; 0 without one */
 	struct worker *workers; /* by number */
 	int readable;		/* of those */
 	UT_hash_handle hh;
@@ -44,17 +59,23 @@ struct stake {
 	int slots; /* of those that are ready */
 };
 
+/* What a look-up reads lies together: the end of `hh`, the stakes unless they are many, and
+ * the match unless it is long. */
+enum { OFFER_FEW = 8, OFFER_MATCH_BYTES = 32 };
 struct offer {
-	char *match; /* "" = none announced */
+	UT_hash_handle hh;
 	int len;
 	int cap;
-	struct stake *stakes; /* ascending node ids */
-	UT_hash_handle hh;
+	struct stake *stakes; /* ascending node ids; `few`, or on the heap */
+	struct stake few[OFFER_FEW];
+	char *match; /* "" = none announced; `short_match`, or on the heap */
+	char short_match[OFFER_MATCH_BYTES];
 };
 
 struct service {
 	char *name;
 	struct offer any;
+	struct offer *none;   /* of those below, the one for no match; or NULL */
 	struct offer *offers; /* by match */
 	UT_hash_handle hh;
 };
@@ -62,12 +83,21 @@ struct service {
 struct catalog {
 	uint64_t expired; /* leases at or before it are over */
 	struct node *nodes;
+	struct pool node_pool, offer_pool;
 	struct service *services;
 };
 
-enum catalog_state node_state(const struct node *n);
+static inline enum catalog_state
+node_state(const struct node *n)
+{
+	return n->state;
+}
 /* Its rows count for something: held, not left, not over, not forgotten, not banned. */
-bool node_is_visible(const struct node *n);
+static inline bool
+node_is_visible(const struct node *n)
+{
+	return n->has_row && n->state < CATALOG_LEFT;
+}
 /* And it is not dead or unreachable: it is in the counts that people see. */
 bool node_is_live(const struct node *n);
 bool offer_is_live(const struct offer *o);

@@ -27,10 +27,55 @@ catalog_state_text(enum catalog_state state)
 	return texts[state];
 }
 
+/* ---- Pools ---- */
+
+enum { POOL_CHUNK_ITEMS = 64 };
+
+/* Zeroed. */
+static void *
+pool_take(struct pool *pool)
+{
+	void **item = pool->free;
+
+	if (item == NULL) {
+		char *chunk = mem_calloc(1 + POOL_CHUNK_ITEMS, pool->size);
+
+		*(void **)chunk = pool->chunks;
+		pool->chunks = chunk;
+		for (int i = POOL_CHUNK_ITEMS; i > 0; i--) {
+			item = (void **)(chunk + (size_t)i * pool->size);
+			*item = pool->free;
+			pool->free = item;
+		}
+	}
+	pool->free = *item;
+	*item = NULL;
+	return item;
+}
+
+static void
+pool_give(struct pool *pool, void *item)
+{
+	memset(item, 0, pool->size);
+	*(void **)item = pool->free;
+	pool->free = item;
+}
+
+static void
+pool_fini(struct pool *pool)
+{
+	while (pool->chunks != NULL) {
+		void *chunk = pool->chunks;
+
+		pool->chunks = *(void **)chunk;
+		free(chunk);
+	}
+}
+
 /* ---- Nodes ---- */
 
-enum catalog_state
-node_state(const struct node *n)
+static enum catalog_state
+node_find_state(const struct node *n)
 {
 	if (n->is_banned)
 		return CATALOG_BANNED;
@@ -41,12 +86,6 @@ node_state(const struct node *n)
 	if (n->row.is_draining && n->verdict < CATALOG_DRAINING)
 		return CATALOG_DRAINING;
 	return n->verdict;
-}
-
-bool
-node_is_visible(const struct node *n)
-{
-	return n->has_row && node_state(n) < CATALOG_LEFT;
 }
 
 bool
@@ -64,6 +103,14 @@ catalog_get_node(const struct catalog *c, const struct id *id)
 	return n;
 }
 
+static void
+catalog_free_node(struct catalog *c, struct node *n)
+{
+	HASH_DEL(c->nodes, n);
+	table_node_fini(&n->row);
+	pool_give(&c->node_pool, n);
+}
+
 static struct node *
 catalog_make_node(struct catalog *c, const struct id *id)
 {
@@ -71,21 +118,21 @@ catalog_make_node(struct catalog *c, const struct id *id)
 
 	if (n != NULL)
 		return n;
-	n = mem_calloc(1, sizeof(*n));
+	n = pool_take(&c->node_pool);
 	n->id = *id;
 	HASH_ADD(hh, c->nodes, id.b, ID_BYTES, n);
 	return n;
 }
 
-/* Forget a node about which nothing is known any more. */
+/* Something about the node changed; it is forgotten when nothing is known any more. */
 static void
-catalog_trim_node(struct catalog *c, struct node *n)
+node_update(struct catalog *c, struct node *n)
 {
+	n->state = node_find_state(n);
 	if (n->has_row || n->workers != NULL || n->is_banned || n->is_forgotten ||
 	    n->verdict != CATALOG_ALIVE)
 		return;
-	HASH_DEL(c->nodes, n);
-	free(n);
+	catalog_free_node(c, n);
 }
 
 /* ---- Offers ---- */
@@ -107,6 +154,31 @@ offer_position(const struct offer *o, const struct id *id)
 	return low;
 }
 
+static void
+offer_init(struct offer *o)
+{
+	o->stakes = o->few;
+	o->cap = OFFER_FEW;
+}
+
+static void
+offer_fini(struct offer *o)
+{
+	if (o->stakes != o->few)
+		free(o->stakes);
+}
+
+static void
+offer_grow(struct offer *o)
+{
+	struct stake *old = o->stakes == o->few ? NULL : o->stakes;
+
+	o->cap *= 2;
+	o->stakes = mem_realloc(old, (size_t)o->cap, sizeof(*o->stakes));
+	if (old == NULL)
+		memcpy(o->stakes, o->few, sizeof(o->few));
+}
+
 /* Count a worker in (by = 1) or out (by = -1). */
 static void
 offer_count(struct offer *o, const struct worker *w, int by)
@@ -116,11 +188,8 @@ offer_count(struct offer *o, const struct worker *w, int by)
 
 	if (at == o->len || o->stakes[at].node != w->node) {
 		assert(by > 0);
-		if (o->len == o->cap) {
-			o->cap = o->cap == 0 ? 4 : 2 * o->cap;
-			o->stakes = mem_realloc(o->stakes, (size_t)o->cap,
-						sizeof(*o->stakes));
-		}
+		if (o->len == o->cap)
+			offer_grow(o);
 		memmove(&o->stakes[at + 1], &o->stakes[at],
 			(size_t)(o->len - at) * sizeof(*o->stakes));
 		o->stakes[at] = (struct stake){ .node = w->node };
@@ -152,23 +221,33 @@ offer_is_live(const struct offer *o)
 }
 
 static void
-service_count(struct service *s, const char *match, const struct worker *w, int by)
+service_count(struct catalog *c, struct service *s, const char *match,
+	      const struct worker *w, int by)
 {
 	struct offer *o;
 
 	HASH_FIND_STR(s->offers, match, o);
 	if (o == NULL) {
-		o = mem_calloc(1, sizeof(*o));
-		o->match = mem_strdup(match);
+		size_t size = strlen(match) + 1;
+
+		o = pool_take(&c->offer_pool);
+		offer_init(o);
+		o->match = size <= OFFER_MATCH_BYTES ? o->short_match : mem_alloc(size);
+		memcpy(o->match, match, size);
 		HASH_ADD_KEYPTR(hh, s->offers, o->match, strlen(o->match), o);
+		if (match[0] == '\0')
+			s->none = o;
 	}
 	offer_count(o, w, by);
 	if (o->len > 0)
 		return;
+	if (o == s->none)
+		s->none = NULL;
 	HASH_DEL(s->offers, o);
-	free(o->stakes);
-	free(o->match);
-	free(o);
+	offer_fini(o);
+	if (o->match != o->short_match)
+		free(o->match);
+	pool_give(&c->offer_pool, o);
 }
 
 static void
@@ -181,18 +260,19 @@ catalog_count_service(struct catalog *c, const struct table_service *ts,
 	if (s == NULL) {
 		s = mem_calloc(1, sizeof(*s));
 		s->name = mem_strdup(ts->name);
+		offer_init(&s->any);
 		HASH_ADD_KEYPTR(hh, c->services, s->name, strlen(s->name), s);
 	}
 	offer_count(&s->any, w, by);
 	if (ts->match_len == 0)
-		service_count(s, "", w, by);
+		service_count(c, s, "", w, by);
 	for (int i = 0; i < ts->match_len; i++)
-		service_count(s, ts->match[i], w, by);
+		service_count(c, s, ts->match[i], w, by);
 	if (s->any.len > 0)
 		return;
 	assert(s->offers == NULL);
 	HASH_DEL(c->services, s);
-	free(s->any.stakes);
+	offer_fini(&s->any);
 	free(s->name);
 	free(s);
 }
@@ -238,7 +318,7 @@ catalog_apply_node(struct catalog *c, struct node *n, const struct row *row,
 		rc = table_node_decode(v->value, &n->row, err);
 		n->has_row = rc == 0;
 	}
-	catalog_trim_node(c, n);
+	node_update(c, n);
 	return rc;
 }
 
@@ -261,7 +341,7 @@ catalog_apply_worker(struct catalog *c, struct node *n, int number,
 		HASH_ADD_INT(n->workers, number, w);
 		catalog_count_worker(c, w, 1);
 	}
-	catalog_trim_node(c, n);
+	node_update(c, n);
 	return rc;
 }
 
@@ -280,7 +360,7 @@ catalog_apply_verdict(struct catalog *c, const struct row_key *key, bool holds,
 		n->is_banned = holds;
 	else
 		n->is_forgotten = holds;
-	catalog_trim_node(c, n);
+	node_update(c, n);
 	return 0;
 }
 
@@ -333,7 +413,7 @@ catalog_set_state(struct catalog *c, const struct id *node, enum catalog_state s
 
 	assert(state <= CATALOG_LEFT);
 	n->verdict = state;
-	catalog_trim_node(c, n);
+	node_update(c, n);
 }
 
 void
@@ -342,14 +422,20 @@ catalog_expire(struct catalog *c, ms_t lease_ms)
 	struct node *n, *next;
 
 	c->expired = lease_ms > 0 ? (uint64_t)lease_ms : 0;
-	HASH_ITER (hh, c->nodes, n, next)
+	HASH_ITER (hh, c->nodes, n, next) {
 		node_date(c, n);
+		node_update(c, n);
+	}
 }
 
 struct catalog *
 catalog_new(void)
 {
-	return mem_calloc(1, sizeof(struct catalog));
+	struct catalog *c = mem_calloc(1, sizeof(*c));
+
+	c->node_pool.size = sizeof(struct node);
+	c->offer_pool.size = sizeof(struct offer);
+	return c;
 }
 
 void
@@ -363,11 +449,11 @@ catalog_free(struct catalog *c)
 	HASH_ITER (hh, c->nodes, n, next_node) {
 		HASH_ITER (hh, n->workers, w, next_worker)
 			catalog_drop_worker(c, w);
-		HASH_DEL(c->nodes, n);
-		table_node_fini(&n->row);
-		free(n);
+		catalog_free_node(c, n);
 	}
 	assert(c->services == NULL);
+	pool_fini(&c->node_pool);
+	pool_fini(&c->offer_pool);
 	free(c);
 }
 

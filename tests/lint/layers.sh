@@ -85,7 +85,7 @@ layers_judge() { # TABLE, includes on standard input
 		sub(/\/.*/, "", target)
 		if (header !~ /\//)
 			print place ": \"" header "\" must be included as \"folder/file.h\""
-		else if (!(target in known) && !(folder == "tests" && target ~ /^(lib|unit|sim|fuzz)$/))
+		else if (!(target in known) && !(folder == "tests" && target ~ /^(lib|unit|sim|fuzz|bench)$/))
 			print place ": \"" header "\" is in no folder of the table"
 		else if ((folder, header) in never)
 			print place ": " folder " may not include \"" header "\""

@@ -300,6 +300,57 @@ test_full(void)
 	free(dir);
 }
 
+/* The disk does not keep up: here it does not move at all, as a transaction of ours holds
+ * it. Changes are refused when enough are pending, by number or by bytes; rows that are
+ * pending may still change, in place; nothing that was taken is lost. */
+static void
+test_outrun(void)
+{
+	enum { SMALL = 8, LARGE = 16000 };
+
+	for (int len = SMALL; len <= LARGE; len += LARGE - SMALL) {
+		char *dir = test_folder(len == SMALL ? "rows" : "bytes");
+		uint64_t taken = 0, last = STORE_PENDING_ROWS_MAX + 1;
+		struct store_stats stats;
+		struct store *store;
+		struct row_key key;
+		int rc = 0;
+
+		test_store_create(dir);
+		store = test_store_open(dir);
+		pthread_mutex_lock(&store->write_lock);
+		while (rc == 0 && taken < last) {
+			key = test_key(1 + taken / 10000, (int)(taken % 10000));
+			rc = test_merge(store, &key, 3, 1, len);
+			taken += rc == 0;
+		}
+		CU_ASSERT(rc == -EAGAIN);
+		store_stats(store, &stats);
+		CU_ASSERT(stats.pending_rows == taken && stats.rows == 0);
+		CU_ASSERT(stats.pending_rows <= STORE_PENDING_ROWS_MAX);
+		CU_ASSERT(stats.pending_bytes <= STORE_PENDING_BYTES_MAX);
+		CU_ASSERT(len != SMALL || taken == STORE_PENDING_ROWS_MAX);
+		CU_ASSERT(len != LARGE ||
+			  stats.pending_bytes > STORE_PENDING_BYTES_MAX - 2 * LARGE);
+		key = test_key(1, 5); /* one that is there already */
+		for (uint64_t seq = 2; seq < 1000 && len == SMALL; seq++)
+			CU_ASSERT_FATAL(test_merge(store, &key, 3, seq, len) == 0);
+		store_stats(store, &stats);
+		CU_ASSERT(stats.pending_rows == taken);
+		CU_ASSERT(stats.pending_bytes <= STORE_PENDING_BYTES_MAX);
+		pthread_mutex_unlock(&store->write_lock);
+		CU_ASSERT(test_store_wait(store) == 0);
+		store_stats(store, &stats);
+		CU_ASSERT(stats.pending_rows == 0 && stats.pending_bytes == 0);
+		CU_ASSERT(stats.rows == taken);
+		key = test_key(9, 0);
+		CU_ASSERT(test_merge(store, &key, 3, 1, len) == 0);
+		CU_ASSERT(test_store_differences(store) == 0);
+		CU_ASSERT(store_close(store) == 0);
+		free(dir);
+	}
+}
+
 /* Closed while nothing can be written: it ends, and says so. */
 static void
 test_closed_full(void)
@@ -337,6 +388,8 @@ main(int argc, char **argv)
 		{ "a store of a newer format is refused", test_newer_format },
 		{ "a full disk leaves a store that reads, is bounded, and recovers",
 		  test_full },
+		{ "who outruns the disk is told so, and memory stays bounded",
+		  test_outrun },
 		{ "closing on a full disk ends and tells", test_closed_full },
 	};
 

@@ -184,6 +184,148 @@ test_buckets_grow(void)
 	free(dir);
 }
 
+/* A store whose bits are as asked, whatever its rows want. */
+static int
+set_bits(struct store *store, MDB_txn *txn, void *arg)
+{
+	struct root root = store->root;
+	int rc;
+
+	root.bits = *(int *)arg;
+	rc = buckets_rebuild(store, txn, &root);
+	if (rc == 0)
+		rc = store_put_root(store, txn, &root);
+	if (rc == 0)
+		store->root.bits = root.bits;
+	return rc;
+}
+
+/* Digests of nodes at random, of any depth and fan-out, in one number. */
+static uint64_t
+digests_hash(struct store *store, uint64_t seed)
+{
+	struct store_digest children[1 << STORE_CHILD_BITS_MAX];
+	uint8_t prefix[STORE_K_BYTES];
+	uint64_t hash = 0;
+	struct rng rng;
+
+	rng_init(&rng, seed);
+	for (int i = 0; i < 60; i++) {
+		int bits = (int)rng_below(&rng, STORE_CHILD_BITS_MAX + 1);
+		int depth = (int)rng_below(&rng, 24);
+
+		put_be64(prefix, rng_next(&rng));
+		put_be64(prefix + 8, rng_next(&rng));
+		CU_ASSERT_FATAL(store_digests(store, prefix, depth, bits, children) == 0);
+		for (int k = 0; k < 1 << bits; k++) {
+			hash = (hash ^ children[k].sum.hi) * 0x9e3779b97f4a7c15;
+			hash = (hash ^ children[k].sum.lo) * 0x9e3779b97f4a7c15;
+			hash = (hash ^ children[k].count) * 0x9e3779b97f4a7c15;
+		}
+	}
+	return hash;
+}
+
+/* Rows from..to-1 are held, or are not any more. */
+static void
+hold_rows(struct store *store, int from, int to, bool is_held)
+{
+	for (int i = from; i < to; i++) {
+		struct row_key key = test_key(1 + (uint64_t)i / 10000, i % 10000);
+
+		int rc = is_held ? test_merge(store, &key, 3, 1, 8)
+				 : store_replace(store, &key, &ROW_INIT);
+
+		CU_ASSERT_FATAL(rc == 0);
+	}
+	CU_ASSERT(test_store_wait(store) == 0);
+}
+
+static int
+bits_of(struct store *store)
+{
+	struct store_stats stats;
+
+	store_stats(store, &stats);
+	return stats.bucket_bits;
+}
+
+/* Two stores go the same way, one with bits as they fit, one with bits at random. */
+static void
+test_bits_agree(void)
+{
+	char *dirs[2] = { test_folder("fits"), test_folder("any") };
+	int max = tap_is_quick() ? 6000 : 16000, n = 0, grown = 0, shrunk = 0;
+	struct store *fits, *any;
+	struct rng rng;
+
+	rng_init(&rng, tap_seed());
+	for (int i = 0; i < 2; i++)
+		test_store_create(dirs[i]);
+	fits = test_store_open(dirs[0]);
+	any = test_store_open(dirs[1]);
+	for (int step = 0; step < 12; step++) {
+		static const int tenths[] = { 0, 10, 1, 7, 0, 4, 10, 1 };
+		int next = step < 8 ? tenths[step] * max / 10
+				    : (int)rng_below(&rng, (uint64_t)max);
+		int bits = BUCKET_BITS_MIN + (int)rng_below(&rng, 10);
+		int before = bits_of(fits);
+		uint64_t seed = rng_next(&rng);
+
+		hold_rows(fits, next > n ? n : next, next > n ? next : n, next > n);
+		hold_rows(any, next > n ? n : next, next > n ? next : n, next > n);
+		n = next;
+		grown += bits_of(fits) > before;
+		shrunk += bits_of(fits) < before;
+		CU_ASSERT((n >> bits_of(fits)) < BUCKET_ROWS_MEAN_MAX);
+		CU_ASSERT(bits_of(fits) == BUCKET_BITS_MIN ||
+			  n >> bits_of(fits) >= BUCKET_ROWS_MEAN_MIN);
+		pthread_mutex_lock(&any->write_lock);
+		CU_ASSERT(env_write(any, set_bits, &bits) == 0);
+		pthread_mutex_unlock(&any->write_lock);
+		CU_ASSERT(digest_equal(store_root(fits), store_root(any)));
+		CU_ASSERT(store_root(fits).count == (uint64_t)n);
+		CU_ASSERT(digests_hash(fits, seed) == digests_hash(any, seed));
+		CU_ASSERT(test_store_differences(fits) == 0);
+		CU_ASSERT(test_store_differences(any) == 0);
+	}
+	CU_ASSERT(grown >= 3 && shrunk >= 3);
+	store_close(fits);
+	fits = test_store_open(dirs[0]);
+	CU_ASSERT(digest_equal(store_root(fits), store_root(any)));
+	store_close(fits);
+	store_close(any);
+	free(dirs[0]);
+	free(dirs[1]);
+}
+
+/* A size that swings by half, wherever it is, changes the bits once and not each time. */
+static void
+test_bits_keep(void)
+{
+	char *dir = test_folder("keep");
+	int max = BUCKET_ROWS_MEAN_MAX << BUCKET_BITS_MIN, bits;
+	struct store *store;
+
+	test_store_create(dir);
+	store = test_store_open(dir);
+	hold_rows(store, 0, max - 1, true);
+	CU_ASSERT(bits_of(store) == BUCKET_BITS_MIN);
+	hold_rows(store, max - 1, max, true);
+	bits = bits_of(store);
+	CU_ASSERT(bits == BUCKET_BITS_MIN + 1);
+	for (int i = 0; i < 3; i++) {
+		hold_rows(store, max / 2, max, false);
+		CU_ASSERT(bits_of(store) == bits);
+		hold_rows(store, max / 2, max, true);
+		CU_ASSERT(bits_of(store) == bits);
+	}
+	hold_rows(store, 100, max, false);
+	CU_ASSERT(bits_of(store) == BUCKET_BITS_MIN);
+	store_close(store);
+	free(dir);
+}
+
 /* More than the map holds at first. */
 static void
 test_map_grows(void)
@@ -482,6 +624,11 @@ main(int argc, char **argv)
 		  test_root_before },
 		{ "recent changes are kept so long and no longer", test_recents },
 		{ "buckets grow with the table and empty with it", test_buckets_grow },
+		{ "stores with different bits agree on every digest, growing or "
+		  "shrinking",
+		  test_bits_agree },
+		{ "a size that swings does not change the bits each time",
+		  test_bits_keep },
 		{ "the map grows by itself", test_map_grows },
 		{ "readers on other threads see one moment while the table is written "
 		  "and grows",
