@@ -122,16 +122,18 @@ node_judge(struct table_node *n, int key, const struct history_set *expected)
 		stamp = row_stamp(table_disk_row(&n->disk, table_key_of(owner, -1)));
 	/* What its owner has replaced once is nowhere for sure: when the replacement is swept
 	 * it may come back from a copy that missed it, and whatever the owner writes next
-	 * may cover it or not. Inside of T it does not come back. */
+	 * may cover it or not; so may what it writes after a remove that its own clock, far
+	 * ahead, had ended at once. Inside of T nothing comes back. */
 	for (int i = 0; i < r->len; i++) {
 		const struct history_event *e = &r->events[i];
 		bool is_expected = history_has(expected, i);
 		bool is_here = history_has(&actual, i);
+		uint64_t covered = history_covered_at(&w->history, key, i);
 
-		if (is_expected == is_here ||
-		    (is_expected && node_may_forget(n, key, e, stamp)) ||
-		    history_covered_at(&w->history, key, i) <=
-			    (is_expected ? UINT64_MAX - 1 : horizon))
+		if (is_expected == is_here || (!is_expected && covered <= horizon) ||
+		    (is_expected &&
+		     (covered != UINT64_MAX || node_may_forget(n, key, e, stamp) ||
+		      (e->is_removed && history_has_later(&actual, i)))))
 			continue;
 		table_world_wrong(w, "machine %d %s version %llx.%llu (%s) of row %d",
 				  n->index, is_expected ? "lost" : "has again",
