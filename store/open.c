@@ -56,6 +56,21 @@ store_lock(const char *dir, int *ret_fd, struct errmsg *err)
 	return rc;
 }
 
+/* LMDB found a page that cannot be what it is, and ends the process on return: say what to
+ * do, for the sentence that it prints does not. */
+static void
+store_on_broken_page(MDB_env *env, const char *what)
+{
+	struct store *store = mdb_env_get_userctx(env);
+
+	store_report(
+		store, -OCF_ECORRUPT,
+		"the store in %s is damaged where it cannot be read around (%s), and "
+		"this process ends; restore a backup, or move the node's data folder "
+		"away and join again",
+		store->config.dir, what);
+}
+
 static struct store *
 store_new(const struct store_config *config)
 {
@@ -373,6 +388,10 @@ store_open(const struct store_config *config, struct store **ret_store,
 		rc = env_open(config->dir,
 			      config->is_read_only ? MDB_RDONLY | MDB_NOLOCK : 0,
 			      &store->env, err);
+	if (rc == 0)
+		rc = env_code(mdb_env_set_userctx(store->env, store));
+	if (rc == 0)
+		rc = env_code(mdb_env_set_assert(store->env, store_on_broken_page));
 	if (rc == 0)
 		rc = store_open_load(store, err);
 	if (rc == 0 && !config->is_read_only) {
