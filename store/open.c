@@ -24,11 +24,20 @@ enum {
 
 /* One process at a time; LMDB alone would let several in. */
 static int
-store_lock(const char *dir, int *ret_fd, struct errmsg *err)
+store_lock(const char *dir, bool is_read_only, int *ret_fd, struct errmsg *err)
 {
 	char *path = mem_printf("%s/open.lock", dir), pid[16] = "";
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), rc = 0;
 
+	/* What cannot be written can be saved all the same. Where there is no such file
+	 * nobody else can make it either. */
+	if (fd < 0 && errno == EROFS && is_read_only) {
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT) {
+			free(path);
+			return 0;
+		}
+	}
 	if (fd < 0) {
 		rc = error_set(err, -errno, "%s: %s", path, error_text(-errno));
 	} else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -177,7 +186,7 @@ store_create(const char *dir, const struct store_constants *constants, struct er
 	if (rc != 0)
 		return rc;
 	store = store_new(&config);
-	rc = store_lock(dir, &store->lock_fd, err);
+	rc = store_lock(dir, false, &store->lock_fd, err);
 	if (rc == 0)
 		rc = env_open(dir, 0, &store->env, err);
 	if (rc == 0) {
@@ -383,7 +392,7 @@ store_open(const struct store_config *config, struct store **ret_store,
 	if (rc != 0)
 		return rc;
 	store = store_new(config);
-	rc = store_lock(config->dir, &store->lock_fd, err);
+	rc = store_lock(config->dir, config->is_read_only, &store->lock_fd, err);
 	if (rc == 0) /* LMDB's own lock is not needed: ours is exclusive */
 		rc = env_open(config->dir,
 			      config->is_read_only ? MDB_RDONLY | MDB_NOLOCK : 0,
