@@ -29,7 +29,9 @@
 struct leases;
 
 enum {
-	LEASE_HORIZON_MS = MS_HOUR, /* H is a multiple of it */
+	/* H is a multiple of it, and none other is believed: a member that moves it by a
+	 * millisecond at a time would have all nodes sweep without end. */
+	LEASE_HORIZON_MS = MS_HOUR,
 	/* A horizon that is further than this ahead of what our own clock says is not
 	 * believed. */
 	LEASE_AHEAD_MS = 10 * MS_MINUTE,
