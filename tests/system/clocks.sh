@@ -38,6 +38,8 @@ run at n3 ocf peers
 like "which people see" "$out" "n1 .* up, no rows "
 run at n3 ocf-sync compare
 like "and nothing is compared over them" "$status $err" "^75 .*no link that carries rows.*ocf peers"
+run at n3 ocf-sync run --with n1
+like "nor made equal" "$status $err" "^75 .*no link to that node that carries rows"
 is "theirs to it do not, those between them do" "$(rowless n1)" 1
 before=$(status_of n3 .table.root)
 at_background n3 "$TMP/worker-wrong.log" ocf-worker --id wrong --service wrong -- cat
