@@ -262,12 +262,13 @@ restore_print(const struct cli *cli, const struct restoring *r)
 
 	id_text(&r->identity->node_id, id);
 	if (!cli->is_json) {
-		printf("%s: node %s, %llu rows, a new actor\n", r->places.data, id,
-		       (unsigned long long)r->rows);
+		printf("%s: node %s, %llu row%s, a new actor\n", r->places.data, id,
+		       (unsigned long long)r->rows, r->rows == 1 ? "" : "s");
 		if (r->old_store != NULL)
 			printf("the old store is in %s\n", r->old_store);
 		if (r->old_keys != NULL)
 			printf("the old keys are in %s\n", r->old_keys);
+		printf("Next: start the node with 'ocfd', on this machine only.\n");
 		return;
 	}
 	json = json_pack("{s:s, s:s, s:I, s:s?, s:s?}", "data", r->places.data, "node",
@@ -283,6 +284,10 @@ restore_open(struct restoring *r)
 	struct stat st;
 
 	r->fd = open(r->file, O_RDONLY | O_CLOEXEC);
+	if (r->fd < 0 && strcmp(r->file, "-") == 0)
+		return cli_fail(EXIT_STATUS_USAGE,
+				"a backup is read from a file, not from "
+				"standard input");
 	if (r->fd < 0)
 		return cli_fail(errno == EACCES ? EXIT_STATUS_PERMISSION : EXIT_STATUS_IO,
 				"%s: %s", r->file, error_text(-errno));
