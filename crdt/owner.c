@@ -493,6 +493,18 @@ owner_held(struct owner *o, const struct row_key *key, const struct row *row)
 	own_touch(o, r);
 }
 
+/* What it held is remembered, so that the next version covers it. */
+static void
+owner_lost(struct owner *o, const struct row_key *key)
+{
+	struct own *r = own_find(o, key);
+
+	if (r == NULL || (r->held.len == 0 && !r->is_claimed))
+		return;
+	r->is_forced = true;
+	own_touch(o, r);
+}
+
 static void
 owner_written(struct owner *o, const struct owner_event *e)
 {
@@ -575,6 +587,9 @@ owner_event_row(struct owner *o, const struct owner_event *e)
 	case OWNER_EVENT_HELD:
 		owner_held(o, e->key, e->row);
 		break;
+	case OWNER_EVENT_LOST:
+		owner_lost(o, e->key);
+		break;
 	case OWNER_EVENT_CLAIM:
 		owner_claim(o, e->key, e->value);
 		break;
@@ -599,6 +614,7 @@ owner_step(struct owner *o, const struct owner_event *e)
 	case OWNER_EVENT_LOADED:
 	case OWNER_EVENT_HEARD:
 	case OWNER_EVENT_HELD:
+	case OWNER_EVENT_LOST:
 	case OWNER_EVENT_CLAIM:
 	case OWNER_EVENT_UNCLAIM:
 		owner_event_row(o, e);
@@ -706,6 +722,18 @@ owner_why_silent(const struct owner *o)
 		return "this machine's clock disagrees with those of most nodes it is "
 		       "linked to";
 	return o->is_renew_failed ? o->why : "";
+}
+
+int
+owner_keys(const struct owner *o, struct row_key *ret_keys, int max)
+{
+	const struct own *r;
+	int n = 0;
+
+	for (r = o->rows; r != NULL; r = r->hh.next, n++)
+		if (n < max)
+			ret_keys[n] = r->key;
+	return n;
 }
 
 uint64_t

@@ -189,6 +189,9 @@ void rows_unclaim(struct rows *rows, const char *name);
 void rows_claims_settled(struct rows *rows);
 /* Is the worker row claimed, or may it be yet? Its number is not free then. */
 bool rows_has_claim(const struct rows *rows, const char *name);
+/* The store lost rows that had rotted: those of this node are written again. What is shown of
+ * others is as it was read before, until they bring it back. */
+void rows_look_again(struct rows *rows);
 /* This machine's clock disagrees with those of most links, or not any more. */
 void rows_clock_agrees(struct rows *rows, bool is_ok);
 /* Why nothing is written under this node's id just now: "" or a sentence. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store is looked at all the time, a bit at a time, on a lane beside the loop
  * (store_scrub): the first pass soon, for what rotted while nobody looked, the later ones
- * slowly. What was put right may be what other nodes have and we had lost, or a root that
- * they should hear of. */
+ * slowly. What was put right may be a root that the other nodes should hear of, or a row that is
+ * gone: one of another node they have, and one of our own is written again. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -89,8 +89,10 @@ scrub_on_done(void *arg, bool was_run)
 		log_error("store", "what lies in it cannot be looked at: %s",
 			  error_text(scrub->rc));
 	scrub->said = scrub->rc;
-	if (scrub->is_changed)
+	if (scrub->is_changed) {
 		links_root_changed(scrub->d->links);
+		rows_look_again(scrub->d->rows);
+	}
 	if (scrub->is_end && scrub->is_first) {
 		scrub->is_first = false;
 		log_debug("store", "the store was looked at wholly");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "crdt/lease.h"
 #include "lib/tap.h"
 #include "mesh/mesh.h"
 #include "sim/mesh-sync.h"
@@ -15,6 +16,7 @@
 
 enum {
 	STREAMS_MAX = 20000,
+	MESH_WORLD_RETENTION_MS = 7 * MS_DAY,
 };
 
 struct world;
@@ -27,6 +29,7 @@ struct node {
 	uint32_t life;
 	struct mesh *mesh;
 	struct mesh_table table; /* what its disk holds */
+	uint64_t horizon;
 	struct mesh_sync sync;
 	ms_t tick_at;
 	bool is_pumping;
@@ -208,6 +211,7 @@ node_tell_root(struct node *n)
 	struct mesh_event e = { .type = MESH_EVENT_ROOT,
 				.root = n->table.root.sum,
 				.rows_len = n->table.root.count,
+				.horizon = n->horizon,
 				.word = mesh_sync_word(&n->sync) };
 
 	node_step(n, &e);
@@ -442,7 +446,7 @@ node_start(struct node *n)
 		.self = n->id,
 		.seed = rng_next(&w->sim.rng),
 		.incarnation = (uint64_t)++n->life << 32,
-		.retention_ms = 7 * (ms_t)MS_DAY,
+		.retention_ms = MESH_WORLD_RETENTION_MS,
 		.rows_per_node = 16384,
 		.format = 1,
 	};
@@ -571,6 +575,29 @@ world_fault(struct sim *sim, void *arg, void *data)
 
 /* Runs. */
 
+bool
+world_is_rowless(const struct world *w, int a, int b)
+{
+	struct mesh_peer peers[2 * MESH_WORLD_NODES_MAX];
+	int n = mesh_peers(w->nodes[a].mesh, peers, 2 * MESH_WORLD_NODES_MAX);
+	uint64_t link = mesh_link_of(w->nodes[a].mesh, &w->nodes[b].id);
+
+	for (int i = 0; i < n && i < 2 * MESH_WORLD_NODES_MAX; i++)
+		if (peers[i].link == link)
+			return peers[i].is_rowless;
+	return false;
+}
+
+uint64_t
+world_timeouts(const struct world *w)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < w->nodes_len; i++)
+		n += w->nodes[i].sync.timeouts;
+	return n;
+}
+
 static void
 world_check_pair(struct world *w, int a, int b)
 {
@@ -593,6 +620,7 @@ world_check_pair(struct world *w, int a, int b)
 	if (open != 1)
 		tap_note("nodes %d and %d have %d links", a, b, open);
 	CU_ASSERT(open == 1);
+	CU_ASSERT(world_is_rowless(w, a, b) == world_is_rowless(w, b, a));
 }
 
 void
@@ -739,6 +767,16 @@ world_lose_latest(struct world *w, int node)
 	mesh_table_drop(&w->nodes[node].table, needed);
 	node_tell_root(&w->nodes[node]);
 	return true;
+}
+
+void
+world_advance_horizon(struct world *w, int node, ms_t span)
+{
+	struct node *n = &w->nodes[node];
+
+	n->horizon = (uint64_t)(w->sim.now + MESH_SYNC_WALL_MS + LEASE_AHEAD_MS -
+				MESH_WORLD_RETENTION_MS + span);
+	node_tell_root(n);
 }
 
 void

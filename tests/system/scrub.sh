@@ -47,4 +47,30 @@ ok "the other node brings the row back, and the store is sound" \
 ok "the tables are one again" wait_until "$CLUSTER_SECONDS" same_root
 scrubbed() { at n2 curl -s "$(node_url n2)/metrics" | grep -qE '^ocf_store_scrubbed_total [1-9]'; }
 ok "it goes on looking" scrubbed
+
+# ---- a row of its own, while it runs: it is lost nowhere, and no sign of another life
+
+worker_start n2 mine --service mark-of-mine -- cat
+ok "both know a worker of its own" wait_until "$CLUSTER_SECONDS" sees_worker n1 mine
+ok "and have one table" wait_until "$CLUSTER_SECONDS" same_root
+node_stop n1
+node_kill n2
+node_start n2 # whose first look at all begins in a second
+rot() { # MARK
+	local at n=0
+	for at in $(grep -abo "$1" "$data/store/data.mdb" | cut -d: -f1); do
+		printf M | dd of="$data/store/data.mdb" bs=1 seek="$at" conv=notrunc status=none
+		n=$((n + 1))
+	done
+	[ "$n" -gt 0 ]
+}
+ok "its row rots" rot mark-of-mine
+# The first look may have been beyond it; the next one takes a minute or so.
+ok "it is found and dropped" wait_until 150 has_fault row 1 || faults row | diag
+is_mine_back() { at n2 ocf-sync verify --json | jq -e '.is_sound and .rows == 4'; }
+ok "and written again, though nobody else is there" \
+	wait_until "$CLUSTER_SECONDS" is_mine_back || at n2 ocf-sync verify | diag
+node_start n1 --peer.listen="$address"
+ok "who is back takes it" wait_until "$CLUSTER_SECONDS" same_root
+ok "under no new actor" eval "! grep -q 'as a new actor' '$TMP'/n?/log"
 cluster_done
