@@ -151,7 +151,7 @@ rig_wait_held(struct rig *rig, const struct row_key *key)
 		rc = store_get(rig->d.store, key, &held);
 		row_fini(&held);
 	}
-	CU_ASSERT(rc == 0);
+	CU_ASSERT_FATAL(rc == 0);
 }
 
 static void
