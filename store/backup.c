@@ -99,7 +99,8 @@ backup_put_rows(struct store *store, int fd)
 	int rc;
 
 	pthread_rwlock_rdlock(&store->map_lock);
-	rc = mdb_env_copyfd2(store->env, fd, MDB_CP_COMPACT);
+	rc = store->env != NULL ? mdb_env_copyfd2(store->env, fd, MDB_CP_COMPACT)
+				: MDB_PANIC;
 	pthread_rwlock_unlock(&store->map_lock);
 	return env_code(rc);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The LMDB environment: opening it with care, error codes, short read transactions, write
- * transactions that make room for themselves.
+ * transactions that make room for themselves, and one in place of one that LMDB gave up.
  *
  * The data file is always extended (as a hole) to the size of the map. A file shorter
  * than its last page is therefore a truncated one, which LMDB itself would meet as a
@@ -41,7 +41,7 @@ env_code(int rc)
 	case MDB_CURSOR_FULL:
 	case MDB_PAGE_FULL:
 		return -OCF_ECORRUPT;
-	case MDB_PANIC: /* after a commit whose last page could not be written */
+	case MDB_PANIC: /* see env_reopen() */
 		return -EIO;
 	case MDB_VERSION_MISMATCH:
 		return -OCF_EVERSION;
@@ -178,7 +178,8 @@ env_read_begin(struct store *store, MDB_txn **ret_txn)
 	int rc;
 
 	pthread_rwlock_rdlock(&store->map_lock);
-	rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn);
+	rc = store->env != NULL ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn)
+				: MDB_PANIC;
 	if (rc == MDB_READERS_FULL && env_drop_dead_readers(store))
 		rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn);
 	if (rc == 0 || rc == MDB_READERS_FULL)
@@ -246,6 +247,8 @@ env_make_room(struct store *store, size_t bytes)
 		MDB_stat st;
 		int rc;
 
+		if (store->env == NULL)
+			return -EIO;
 		mdb_env_info(store->env, &info);
 		mdb_env_stat(store->env, &st);
 		if (info.me_mapsize - (info.me_last_pgno + 1) * st.ms_psize >= bytes)
@@ -271,6 +274,50 @@ env_commit(struct store *store, MDB_txn *txn)
 	return rc;
 }
 
+/* LMDB gives an environment up, for reading too, when the last page of a commit could not be
+ * written: the one that says which state is the newest. On disk is the state before that
+ * commit or the one behind it, each of them whole, and what follows is done on top of
+ * whichever is found there. Our own lock on the store stays. While the files cannot be opened
+ * reads are refused, and the writer tries again. */
+static int
+env_reopen(struct store *store)
+{
+	struct root root;
+	int rc;
+
+	pthread_rwlock_wrlock(&store->map_lock);
+	if (store->env != NULL)
+		mdb_env_close(store->env);
+	store->env = NULL;
+	rc = env_open(store->config.dir, 0, &store->env, NULL);
+	if (rc == 0)
+		rc = store_load_again(store, &root);
+	if (rc != 0 && store->env != NULL) {
+		mdb_env_close(store->env);
+		store->env = NULL;
+	}
+	pthread_rwlock_unlock(&store->map_lock);
+	pthread_mutex_lock(&store->lock);
+	if (rc == 0)
+		store->root = root;
+	store->is_lost = rc != 0;
+	writer_nudge(store);
+	pthread_mutex_unlock(&store->lock);
+	return rc;
+}
+
+static int
+env_write_begin(struct store *store, MDB_txn **ret_txn)
+{
+	int rc = store->env != NULL ? mdb_txn_begin(store->env, NULL, 0, ret_txn)
+				    : MDB_PANIC;
+
+	if (rc != MDB_PANIC)
+		return env_code(rc);
+	rc = env_reopen(store);
+	return rc == 0 ? env_code(mdb_txn_begin(store->env, NULL, 0, ret_txn)) : rc;
+}
+
 int
 env_write(struct store *store, env_write_fn *fn, void *arg)
 {
@@ -278,15 +325,17 @@ env_write(struct store *store, env_write_fn *fn, void *arg)
 
 	for (;;) {
 		MDB_txn *txn;
-		int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+		int rc = env_write_begin(store, &txn);
 
 		if (rc != 0)
-			return env_code(rc);
+			return rc;
 		rc = fn(store, txn, arg);
 		if (rc == 0)
 			rc = env_commit(store, txn);
 		else
 			mdb_txn_abort(txn);
+		if (rc != 0 && rc != MDB_MAP_FULL && env_write_begin(store, &txn) == 0)
+			mdb_txn_abort(txn); /* or it was given up, and is opened again */
 		if (rc != MDB_MAP_FULL)
 			return env_code(rc);
 		if (!has_looked && env_drop_dead_readers(store)) {

@@ -11,7 +11,9 @@ noinst_LIBRARIES += %D%/libstore.a
 	%D%/private.h \
 	%D%/recent.c \
 	%D%/rows.c \
-	%D%/scrub.c \
+	%D%/scrub.c %D%/scrub-private.h \
+	%D%/scrub-bucket.c \
+	%D%/scrub-list.c \
 	%D%/store.c %D%/store.h \
 	%D%/verify.c \
 	%D%/writer.c

@@ -279,16 +279,16 @@ store_load(struct store *store, MDB_txn *txn, void *arg)
 	return rc;
 }
 
-/* Before there are threads. A commit keeps the databases open. */
+/* While nobody else uses the environment. A commit keeps the databases open. */
 static int
-store_load_read(struct store *store, env_write_fn *fn)
+store_load_read(struct store *store, env_write_fn *fn, void *arg)
 {
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
 
 	if (rc != 0)
 		return env_code(rc);
-	rc = fn(store, txn, NULL);
+	rc = fn(store, txn, arg);
 	if (rc == 0)
 		rc = mdb_txn_commit(txn);
 	else
@@ -297,13 +297,31 @@ store_load_read(struct store *store, env_write_fn *fn)
 }
 
 static int
+store_load_files(struct store *store, MDB_txn *txn, void *arg)
+{
+	int rc = mdb_dbi_open(txn, "meta", 0, &store->meta);
+
+	if (rc == 0)
+		rc = store_open_databases(store, txn, 0);
+	return rc == 0 ? store_get_root(store, txn, arg) : rc;
+}
+
+/* Actors and numbers stay as memory has them: of a commit that is there though it failed
+ * there may be more of both on disk, and none of those was given out. */
+int
+store_load_again(struct store *store, struct root *ret_root)
+{
+	return store_load_read(store, store_load_files, ret_root);
+}
+
+static int
 store_open_load(struct store *store, struct errmsg *err)
 {
 	const char *dir = store->config.dir;
-	int rc = store_load_read(store, store_load_format);
+	int rc = store_load_read(store, store_load_format, NULL);
 
 	if (rc == 0 && store->config.is_read_only)
-		rc = store_load_read(store, store_load);
+		rc = store_load_read(store, store_load, NULL);
 	else if (rc == 0 && store->format < STORE_FORMAT)
 		rc = store_migrate(store);
 	if (rc == 0 && !store->config.is_read_only)

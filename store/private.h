@@ -17,7 +17,7 @@
  *               actor, …) tells what it did; also held to resize the map
  *   lock        pending rows, waiters, and all fields below it
  *   map_lock    shared: a read transaction is open; exclusive: the map is being resized,
- *               which LMDB allows only without any
+ *               which LMDB allows only without any, or the environment opened anew
  *
  * Inside a transaction a result is LMDB's (its own codes or a positive errno) or ours (a
  * negative errno or OCF_E…): the ranges are apart. env_code() makes all of them ours. */
@@ -105,7 +105,7 @@ struct store {
 	struct store_constants constants;
 	struct table_key tk;
 	int lock_fd;
-	MDB_env *env;
+	MDB_env *env;	 /* NULL: it was given up, and cannot be opened again just now */
 	uint64_t format; /* of the files: an older one when only read */
 	MDB_dbi rows, owners, index, digests, removed, meta;
 	pthread_t writer;
@@ -120,6 +120,7 @@ struct store {
 	pthread_cond_t wake; /* of the writer, see writer_nudge() */
 	bool is_gathering;
 	bool is_stopping;
+	bool is_lost;		 /* env is NULL */
 	bool is_crowded;	 /* no slot for a reader; atomic */
 	int error;		 /* of the last commit */
 	struct pending *pending; /* hash by K, see pending_find() */
@@ -179,6 +180,10 @@ int store_put_actors(struct store *store, MDB_txn *txn, const uint64_t *actors, 
 int store_put_root(struct store *store, MDB_txn *txn, const struct root *root);
 int store_get_root(struct store *store, MDB_txn *txn, struct root *ret_root);
 int store_put_reserved(struct store *store, MDB_txn *txn, uint64_t reserved);
+
+/* open.c */
+/* The databases and the root of an environment that was opened in place of another. */
+int store_load_again(struct store *store, struct root *ret_root);
 
 /* migrate.c */
 /* Bring the files from store->format to STORE_FORMAT; before anybody else uses them. */
@@ -294,6 +299,11 @@ void pending_free_all(struct store *store);
 /* The highest change up to which everything is durable; with `lock` held, on the writer's
  * thread and nothing flying. */
 uint64_t pending_durable(struct store *store);
+
+/* scrub.c */
+/* A commit met damage, without knowing where. Look at all digest records, name and count what
+ * is wrong, make them anew. */
+int scrub_mend(struct store *store);
 
 /* writer.c */
 enum {

@@ -248,10 +248,11 @@ void
 store_stats(struct store *store, struct store_stats *ret_stats)
 {
 	struct store_stats stats = { .rows = 0 };
-	MDB_envinfo info;
+	MDB_envinfo info = { .me_mapsize = 0 };
 
 	pthread_rwlock_rdlock(&store->map_lock);
-	mdb_env_info(store->env, &info);
+	if (store->env != NULL)
+		mdb_env_info(store->env, &info);
 	pthread_rwlock_unlock(&store->map_lock);
 	pthread_mutex_lock(&store->lock);
 	stats.rows = store->root.digest.count;

@@ -14,10 +14,13 @@
  * second, reads go on, waiting store_sync calls are answered with the error, and after
  * STORE_PENDING_ROWS_MAX or STORE_PENDING_BYTES_MAX changes are refused with -EAGAIN. A
  * change from a peer may then be dropped (reconciliation brings it back), one of our own
- * must be reported to its client.
+ * must be reported to its client. Where the disk failed at the very end of a commit, LMDB
+ * lets nobody read either: the files are opened anew at once, or, should that fail too, every
+ * second, and until then reads are -EIO.
  *
  * A row on disk that does not decode, or does not hash to its place, is -OCF_ECORRUPT and
- * is named to `report`; it is never taken for an absent row. store_repair() drops it. */
+ * is named to `report`; it is never taken for an absent row. store_repair() drops it. What
+ * commits need of the digests is made anew from the rows when it is found damaged. */
 #ifndef OCF_STORE_STORE_H
 #define OCF_STORE_STORE_H
 

@@ -49,9 +49,21 @@ faults_meet(void)
 		return FAULTS_NONE;
 	if (mode == FAULTS_KILL)
 		kill(getpid(), SIGKILL);
+	if (mode == FAULTS_LATE && n > faults.after)
+		mode = FAULTS_ERROR;
 	if (mode == FAULTS_ERROR)
 		errno = faults.error;
 	return mode;
+}
+
+/* The result of what was done. */
+static ssize_t
+faults_done(enum faults_mode mode, ssize_t rc)
+{
+	if (mode != FAULTS_LATE)
+		return rc;
+	errno = faults.error;
+	return -1;
 }
 
 /* In place of the C library's, also for LMDB: the program's own symbols come first. */
@@ -67,7 +79,8 @@ faults_pwrite(int fd, const void *data, size_t len, off_t at)
 
 	if (mode == FAULTS_ERROR)
 		return -1;
-	return syscall(SYS_pwrite64, fd, data, mode == FAULTS_SHORT ? len / 2 : len, at);
+	return faults_done(mode, syscall(SYS_pwrite64, fd, data,
+					 mode == FAULTS_SHORT ? len / 2 : len, at));
 }
 
 ssize_t
@@ -82,13 +95,17 @@ faults_writev(int fd, const struct iovec *parts, int n)
 		half.iov_len /= 2;
 		return syscall(SYS_writev, fd, &half, 1);
 	}
-	return syscall(SYS_writev, fd, parts, n);
+	return faults_done(mode, syscall(SYS_writev, fd, parts, n));
 }
 
 int
 faults_fdatasync(int fd)
 {
-	return faults_meet() == FAULTS_ERROR ? -1 : (int)syscall(SYS_fdatasync, fd);
+	enum faults_mode mode = faults_meet();
+
+	if (mode == FAULTS_ERROR)
+		return -1;
+	return (int)faults_done(mode, syscall(SYS_fdatasync, fd));
 }
 
 int

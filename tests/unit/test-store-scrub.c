@@ -486,6 +486,28 @@ test_harm_before(void)
 	rig_close();
 }
 
+/* What a commit needs is damaged: it is not put off until the scrubber comes by. */
+static void
+test_harm_met(void)
+{
+	struct row_key key = test_key(2, 1);
+	struct store_stats stats;
+	bool is_changed;
+
+	rig_open("met");
+	CU_ASSERT(test_merge(rig->store, &key, 3, 1, 40) == 0);
+	damage(damage_digest_record);
+	CU_ASSERT(test_merge(rig->store, &rig->victim, 3, 3, 40) == 0);
+	CU_ASSERT(test_store_wait(rig->store) == 0);
+	CU_ASSERT(was_told("digest record is damaged; it was put right"));
+	CU_ASSERT(found(&stats) == 1 && stats.faults[STORE_FAULT_DIGEST] == 1);
+	CU_ASSERT(stats.repaired == 1 && rig->n_reports == 1);
+	CU_ASSERT(store_root(rig->store).count == ROWS + 1);
+	CU_ASSERT(test_store_differences(rig->store) == 0);
+	CU_ASSERT(pass(&is_changed) == 0 && !is_changed && found(&stats) == 1);
+	rig_close();
+}
+
 /* All kinds at once, in many places. */
 static void
 test_much_harm(void)
@@ -603,6 +625,8 @@ main(int argc, char **argv)
 		  test_each_harm },
 		{ "damage done while the store was closed is found as well",
 		  test_harm_before },
+		{ "damage that a commit meets is put right at once, and it goes on",
+		  test_harm_met },
 		{ "damage of all kinds at once is put right", test_much_harm },
 		{ "nothing is found beside writes that is not there",
 		  test_no_false_alarm },
