@@ -4,7 +4,7 @@ sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test
 check_PROGRAMS += $(sim_tests) %D%/test-sim-table
 TESTS += $(sim_tests)
 %C%_test_sim_mesh_SOURCES = %D%/test-sim-mesh.c \
-	%D%/mesh-sync.c %D%/mesh-sync.h %D%/mesh-table.c %D%/mesh-table.h \
+	%D%/mesh-check.c %D%/mesh-inside.h %D%/mesh-sync.c %D%/mesh-sync.h %D%/mesh-table.c %D%/mesh-table.h \
 	%D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
 %C%_test_sim_mesh_LDADD = $(TEST_LIBS) src/mesh/libmesh.a $(SYNC_LIBS)
 %C%_test_sim_dispatch_SOURCES = %D%/test-sim-dispatch.c \
