@@ -206,6 +206,33 @@ restore_on_store(void *arg, struct store *store, const struct store_blob *blobs,
 	return rc;
 }
 
+/* ---- when it fails ---- */
+
+/* The old store back; if that fails, too, it is still there under its other name. */
+static void
+restore_undo_store(const struct restoring *r)
+{
+	if (r->old_store != NULL && rename(r->old_store, r->store) != 0)
+		cli_say("the old store is in %s", r->old_store);
+}
+
+/* And its keys, or it would stand beside those of another node, which the backup has still. */
+static void
+restore_undo_keys(const struct restoring *r)
+{
+	char *keys = mem_printf("%s/keys", r->places.data);
+
+	for (int f = 0; r->old_keys != NULL && f < IDENTITY_FILES; f++) {
+		char *path = mem_printf("%s/%s", keys, identity_file_names[f]);
+
+		unlink(path);
+		free(path);
+	}
+	if (r->old_keys != NULL && rename(r->old_keys, keys) != 0)
+		cli_say("the old keys are in %s", r->old_keys);
+	free(keys);
+}
+
 /* ---- all of it ---- */
 
 static int
@@ -247,9 +274,8 @@ restore_make(struct restoring *r)
 					&err);
 	if (rc == 0)
 		return EXIT_SUCCESS;
-	/* The old one back; if that fails too, it is still there under its other name. */
-	if (r->old_store != NULL && rename(r->old_store, r->store) != 0)
-		cli_say("the old store is in %s", r->old_store);
+	restore_undo_store(r);
+	restore_undo_keys(r);
 	rmdir(r->places.data); /* if it was made for this: it is empty */
 	return cli_fail(restore_status(rc), "%s", err.text);
 }
