@@ -82,8 +82,9 @@ lint:
 format:
 	$(AM_V_at)cd $(top_srcdir) && find crdt store src tests -name '*.[ch]' -exec clang-format -i {} +
 
-# What takes too long for every change: the unit tests with other seeds at full length, then
-# under valgrind (not in sanitized builds, which valgrind cannot run).
+# What takes too long for every change: the unit tests with other seeds at full length, a
+# million histories of the table, then the unit tests under valgrind (not in sanitized
+# builds, which valgrind cannot run).
 SLOW_SEEDS = 1 2 3 4 5 6 7 8
 .PHONY: check-slow
 check-slow: all
@@ -94,6 +95,8 @@ check-slow: all
 		OCF_TEST_SEED=$$seed OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=3600 \
 			$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units" || exit 1; \
 	done; \
+	OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=43200 \
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS=tests/sim/test-sim-table || exit 1; \
 	OCF_TEST_VALGRIND=yes OCF_TEST_LEVEL=quick OCF_TEST_SECONDS=3600 \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units"
 

@@ -198,8 +198,10 @@ world_check_dots(struct table_world *w, const struct table_node *n)
 			bool is_same = false;
 
 			if (table_owner(b) != table_owner(a) ||
-			    world_survivor(w, table_owner(a)) == NULL)
-				continue;
+			    (table_owner(a) >= 0 &&
+			     (w->is_banned[table_owner(a)] ||
+			      world_survivor(w, table_owner(a)) == NULL)))
+				continue; /* nobody is there to put it right */
 			for (int i = 0; i < ra->len; i++)
 				for (int j = 0; j < rb->len; j++)
 					is_same |= ra->versions[i].dot.actor ==

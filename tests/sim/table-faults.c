@@ -132,7 +132,7 @@ step_disk_loss(struct table_world *w, struct table_node *n)
 	table_disk_init(&n->disk, &w->rules, &w->rng, dir);
 	if (w->params.broken == TABLE_ACTOR_REUSED && dir == NULL) {
 		n->disk.actors[0] = last.actor;
-		n->disk.reserved = 0;
+		n->disk.is_reused = true;
 	}
 	if (world_has(w, TABLE_LIVES) && world_chance(w, 30))
 		step_lives(w, n);

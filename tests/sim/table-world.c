@@ -303,7 +303,8 @@ world_next_message(const struct table_world *w)
 void
 world_deliver(struct table_world *w)
 {
-	for (int i; (i = world_next_message(w)) >= 0;) {
+	/* What is wrong already may write and send for ever. */
+	for (int i; w->why[0] == '\0' && (i = world_next_message(w)) >= 0;) {
 		struct table_message m = w->messages[i];
 		struct table_node *from = &w->nodes[m.from], *to = &w->nodes[m.to];
 

@@ -69,6 +69,7 @@ enum table_fault {
 	TABLE_WRITE_FAILS = 1 << 14, /* a full disk */
 	TABLE_LAZY = 1 << 15, /* own writes that a crash may take, before they leave */
 	TABLE_HOUR = 1 << 16, /* the horizon moves in the middle of a session */
+	TABLE_EVERYDAY = (1 << 7) - 1, /* those above TABLE_ROLLBACK */
 	TABLE_FAULTS = (1 << 17) - 1,
 };
 
