@@ -151,7 +151,7 @@ leases_bound(const struct leases *l, ms_t wall_ms)
 bool
 leases_believes(const struct leases *l, uint64_t theirs, ms_t wall_ms)
 {
-	return theirs <= leases_bound(l, wall_ms);
+	return theirs % LEASE_HORIZON_MS == 0 && theirs <= leases_bound(l, wall_ms);
 }
 
 bool

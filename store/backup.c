@@ -214,7 +214,7 @@ restore_check_head(const struct restore *r, struct errmsg *err)
 	if (memcmp(head, backup_magic, at) != 0)
 		return error_set(
 			err, -OCF_EMALFORMED,
-			"%s is not a backup of a node: `ocf backup FILE` makes one",
+			"%s is not a backup of a node: 'ocf backup FILE' makes one",
 			r->path);
 	if (memcmp(head + at, backup_version, sizeof(backup_version) - 1) != 0)
 		return error_set(
@@ -381,7 +381,7 @@ restore_map(struct restore *r, int fd, struct errmsg *err)
 	if (rc == -OCF_EMALFORMED)
 		return error_set(
 			err, rc,
-			"%s is not a backup of a node: `ocf backup FILE` makes one",
+			"%s is not a backup of a node: 'ocf backup FILE' makes one",
 			r->path);
 	return rc == 0 ? 0 : error_set(err, rc, "%s: %s", r->path, error_text(rc));
 }

@@ -24,11 +24,20 @@ enum {
 
 /* One process at a time; LMDB alone would let several in. */
 static int
-store_lock(const char *dir, int *ret_fd, struct errmsg *err)
+store_lock(const char *dir, bool is_read_only, int *ret_fd, struct errmsg *err)
 {
 	char *path = mem_printf("%s/open.lock", dir), pid[16] = "";
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), rc = 0;
 
+	/* What cannot be written can be saved all the same. Where there is no such file
+	 * nobody else can make it either. */
+	if (fd < 0 && errno == EROFS && is_read_only) {
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT) {
+			free(path);
+			return 0;
+		}
+	}
 	if (fd < 0) {
 		rc = error_set(err, -errno, "%s: %s", path, error_text(-errno));
 	} else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -54,6 +63,21 @@ store_lock(const char *dir, int *ret_fd, struct errmsg *err)
 	}
 	free(path);
 	return rc;
+}
+
+/* LMDB found a page that cannot be what it is, and ends the process on return: say what to
+ * do, for the sentence that it prints does not. */
+static void
+store_on_broken_page(MDB_env *env, const char *what)
+{
+	struct store *store = mdb_env_get_userctx(env);
+
+	store_report(
+		store, -OCF_ECORRUPT,
+		"the store in %s is damaged where it cannot be read around (%s), and "
+		"this process ends; restore a backup, or move the node's data folder "
+		"away and join again",
+		store->config.dir, what);
 }
 
 static struct store *
@@ -162,7 +186,7 @@ store_create(const char *dir, const struct store_constants *constants, struct er
 	if (rc != 0)
 		return rc;
 	store = store_new(&config);
-	rc = store_lock(dir, &store->lock_fd, err);
+	rc = store_lock(dir, false, &store->lock_fd, err);
 	if (rc == 0)
 		rc = env_open(dir, 0, &store->env, err);
 	if (rc == 0) {
@@ -386,11 +410,15 @@ store_open(const struct store_config *config, struct store **ret_store,
 	if (rc != 0)
 		return rc;
 	store = store_new(config);
-	rc = store_lock(config->dir, &store->lock_fd, err);
+	rc = store_lock(config->dir, config->is_read_only, &store->lock_fd, err);
 	if (rc == 0) /* LMDB's own lock is not needed: ours is exclusive */
 		rc = env_open(config->dir,
 			      config->is_read_only ? MDB_RDONLY | MDB_NOLOCK : 0,
 			      &store->env, err);
+	if (rc == 0)
+		rc = env_code(mdb_env_set_userctx(store->env, store));
+	if (rc == 0)
+		rc = env_code(mdb_env_set_assert(store->env, store_on_broken_page));
 	if (rc == 0)
 		rc = store_open_load(store, err);
 	if (rc == 0 && !config->is_read_only) {

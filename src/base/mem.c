@@ -31,6 +31,12 @@ mem_calloc(size_t n, size_t size)
 }
 
 void *
+mem_aligned(size_t align, size_t len)
+{
+	return mem_check(aligned_alloc(align, len), len);
+}
+
+void *
 mem_realloc(void *old, size_t n, size_t size)
 {
 	if (n == 0 || size == 0)

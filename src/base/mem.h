@@ -13,6 +13,9 @@
 void *mem_alloc(size_t len) __attribute__((malloc, returns_nonnull));
 /* `n` items of `size` bytes, zeroed; the product is checked. */
 void *mem_calloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
+/* `len` bytes, uninitialised, at a multiple of `align`, a power of two that `len` is a
+ * multiple of. */
+void *mem_aligned(size_t align, size_t len) __attribute__((malloc, returns_nonnull));
 /* As reallocarray(3). */
 void *mem_realloc(void *old, size_t n, size_t size) __attribute__((returns_nonnull));
 /* A copy of `len` bytes with a NUL after them. */

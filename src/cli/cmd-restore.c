@@ -206,6 +206,33 @@ restore_on_store(void *arg, struct store *store, const struct store_blob *blobs,
 	return rc;
 }
 
+/* ---- when it fails ---- */
+
+/* The old store back; if that fails, too, it is still there under its other name. */
+static void
+restore_undo_store(const struct restoring *r)
+{
+	if (r->old_store != NULL && rename(r->old_store, r->store) != 0)
+		cli_say("the old store is in %s", r->old_store);
+}
+
+/* And its keys, or it would stand beside those of another node, which the backup has still. */
+static void
+restore_undo_keys(const struct restoring *r)
+{
+	char *keys = mem_printf("%s/keys", r->places.data);
+
+	for (int f = 0; r->old_keys != NULL && f < IDENTITY_FILES; f++) {
+		char *path = mem_printf("%s/%s", keys, identity_file_names[f]);
+
+		unlink(path);
+		free(path);
+	}
+	if (r->old_keys != NULL && rename(r->old_keys, keys) != 0)
+		cli_say("the old keys are in %s", r->old_keys);
+	free(keys);
+}
+
 /* ---- all of it ---- */
 
 static int
@@ -247,9 +274,8 @@ restore_make(struct restoring *r)
 					&err);
 	if (rc == 0)
 		return EXIT_SUCCESS;
-	/* The old one back; if that fails too, it is still there under its other name. */
-	if (r->old_store != NULL && rename(r->old_store, r->store) != 0)
-		cli_say("the old store is in %s", r->old_store);
+	restore_undo_store(r);
+	restore_undo_keys(r);
 	rmdir(r->places.data); /* if it was made for this: it is empty */
 	return cli_fail(restore_status(rc), "%s", err.text);
 }
@@ -262,12 +288,13 @@ restore_print(const struct cli *cli, const struct restoring *r)
 
 	id_text(&r->identity->node_id, id);
 	if (!cli->is_json) {
-		printf("%s: node %s, %llu rows, a new actor\n", r->places.data, id,
-		       (unsigned long long)r->rows);
+		printf("%s: node %s, %llu row%s, a new actor\n", r->places.data, id,
+		       (unsigned long long)r->rows, r->rows == 1 ? "" : "s");
 		if (r->old_store != NULL)
 			printf("the old store is in %s\n", r->old_store);
 		if (r->old_keys != NULL)
 			printf("the old keys are in %s\n", r->old_keys);
+		printf("Next: start the node with 'ocfd', on this machine only.\n");
 		return;
 	}
 	json = json_pack("{s:s, s:s, s:I, s:s?, s:s?}", "data", r->places.data, "node",
@@ -283,6 +310,10 @@ restore_open(struct restoring *r)
 	struct stat st;
 
 	r->fd = open(r->file, O_RDONLY | O_CLOEXEC);
+	if (r->fd < 0 && strcmp(r->file, "-") == 0)
+		return cli_fail(EXIT_STATUS_USAGE,
+				"a backup is read from a file, not from "
+				"standard input");
 	if (r->fd < 0)
 		return cli_fail(errno == EACCES ? EXIT_STATUS_PERMISSION : EXIT_STATUS_IO,
 				"%s: %s", r->file, error_text(-errno));

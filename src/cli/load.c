@@ -91,9 +91,20 @@ load_put_aside(struct load_state *s, const struct load_line *line)
 		if (s->aside == NULL)
 			return -errno;
 	}
-	fprintf(s->aside, "%llu %zu\n", (unsigned long long)line->number, line->len);
-	fwrite(s->page.text.data + line->at, 1, line->len, s->aside);
-	return ferror(s->aside) ? -EIO : 0;
+	if (fprintf(s->aside, "%llu %zu\n", (unsigned long long)line->number, line->len) <
+		    0 ||
+	    fwrite(s->page.text.data + line->at, 1, line->len, s->aside) != line->len)
+		return -errno;
+	return 0;
+}
+
+static int
+load_aside_failed(int rc, struct errmsg *err)
+{
+	return error_set(err, rc,
+			 "rows cannot be put aside in $TMPDIR or /tmp: %s; name a folder "
+			 "with more room in TMPDIR",
+			 error_text(rc));
 }
 
 static int
@@ -129,10 +140,7 @@ load_flush(struct load_state *s, struct errmsg *err)
 	for (int i = 0; i < s->page.len && !l->is_stopped; i++) {
 		rc = load_take_result(s, &s->page.lines[i]);
 		if (rc != 0)
-			return error_set(err, rc,
-					 "rows cannot be put aside in $TMPDIR or /tmp: "
-					 "%s",
-					 error_text(rc));
+			return load_aside_failed(rc, err);
 		l->is_stopped = l->is_strict && l->refused > 0;
 	}
 	load_clear(&s->page);
@@ -246,6 +254,9 @@ load_again(struct load_state *s, struct buf *line, struct errmsg *err)
 	if (s->aside == NULL)
 		return 0;
 	s->is_again = true;
+	/* rewind() would write what is left, and forget that it could not. */
+	if (fflush(s->aside) != 0)
+		return load_aside_failed(-errno, err);
 	rewind(s->aside);
 	while (rc == 0 && !s->load->is_stopped &&
 	       fscanf(s->aside, "%llu %zu", &number, &len) == 2 &&

@@ -131,7 +131,7 @@ offline_open_store(struct offline *o, bool is_read_only, struct errmsg *err)
 				 "the store of this node is gone from %s/store; restore "
 				 "a backup, or move %s away and join again",
 				 data, data);
-	if (rc == -EACCES || rc == -EPERM || rc == -EROFS)
+	if (rc == -EACCES || rc == -EPERM)
 		return error_set(err, rc, "%s; the node's user can open it, or root",
 				 why.text);
 	if (rc == 0 &&

@@ -98,6 +98,13 @@ progress_put_rate(struct buf *line, int64_t done, int64_t total)
 				       left));
 }
 
+/* So that the bar stays as wide as it is while the number grows. */
+static int
+progress_digits(int64_t n)
+{
+	return snprintf(NULL, 0, "%lld", (long long)n);
+}
+
 void
 progress_show(const char *what, int64_t done, int64_t total)
 {
@@ -112,8 +119,9 @@ progress_show(const char *what, int64_t done, int64_t total)
 		progress_at_first = done;
 	}
 	if (is_known)
-		buf_printf(&numbers, " %3d %%  %lld of %lld rows",
-			   (int)(100 * done / total), (long long)done, (long long)total);
+		buf_printf(&numbers, " %3d %%  %*lld of %lld rows",
+			   (int)(100 * done / total), progress_digits(total),
+			   (long long)done, (long long)total);
 	else
 		buf_printf(&numbers, "  %lld rows", (long long)done);
 	progress_put_rate(&numbers, done, is_known ? total : 0);

@@ -130,7 +130,10 @@ daemon_open_store(struct daemon *d, struct errmsg *err)
 
 	free(dir);
 	if (rc == -EBUSY)
-		return error_set(err, rc, "another ocfd runs on %s", d->places->data);
+		return error_set(err, rc,
+				 "another ocfd runs on %s: stop it, or give this one a "
+				 "folder of its own with --data",
+				 d->places->data);
 	if (rc == -ENOENT) /* its keys are here */
 		return error_set(
 			err, rc,

@@ -83,7 +83,7 @@ uninstall-local: %D%/ocf.conf
 
 if HAVE_CUNIT
 daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-options tests/unit/test-daemon-outbox \
-	tests/unit/test-daemon-requests
+	tests/unit/test-daemon-requests tests/unit/test-daemon-rows
 check_PROGRAMS += $(daemon_tests)
 TESTS += $(daemon_tests)
 tests_unit_test_daemon_aside_SOURCES = tests/unit/test-daemon-aside.c
@@ -94,6 +94,9 @@ tests_unit_test_daemon_options_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(NET_LIBS) 
 tests_unit_test_daemon_requests_SOURCES = tests/unit/test-daemon-requests.c
 tests_unit_test_daemon_requests_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS) \
 	$(JANSSON_LIBS)
+tests_unit_test_daemon_rows_SOURCES = tests/unit/test-daemon-rows.c
+tests_unit_test_daemon_rows_LDADD = $(TEST_LIBS) %D%/libdaemon.a src/table/libtable.a store/libstore.a \
+	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS)
 tests_unit_test_daemon_outbox_SOURCES = tests/unit/test-daemon-outbox.c
 tests_unit_test_daemon_outbox_LDADD = $(TEST_LIBS) %D%/libdaemon.a src/mesh/libmesh.a \
 	$(CRDT_LIBS)

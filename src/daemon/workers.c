@@ -32,6 +32,7 @@ struct workers {
 	struct daemon *d;
 	struct worker *by_id, *by_number;
 	uint64_t last_number;
+	int free_from;	 /* lower numbers of rows are taken */
 	bool is_settled; /* who has not announced is not there */
 	bool is_closing;
 	struct log_limit warning_limit;
@@ -114,17 +115,31 @@ worker_row_name(int row, char name[ROW_NAME_BYTES_MAX + 1])
 }
 
 static int
-workers_free_row(const struct workers *ws)
+workers_free_row_from(const struct workers *ws, int row)
 {
 	uint32_t rows_per_node = store_constants(ws->d->store)->rows_per_node;
 	char name[ROW_NAME_BYTES_MAX + 1];
 
-	for (int row = 0; (uint32_t)row < rows_per_node; row++) {
+	for (; (uint32_t)row < rows_per_node; row++) {
 		worker_row_name(row, name);
 		if (!rows_has_claim(ws->d->rows, name))
 			return row;
 	}
 	return -1;
+}
+
+/* Thousands that announce themselves at once do not each try all the numbers below; one
+ * that became free otherwise than by worker_remove_row() is found when there are no more. */
+static int
+workers_free_row(struct workers *ws)
+{
+	int row = workers_free_row_from(ws, ws->free_from);
+
+	if (row < 0)
+		row = workers_free_row_from(ws, 0);
+	if (row >= 0)
+		ws->free_from = row;
+	return row;
 }
 
 /* Its number in the table: that of an earlier life, or the lowest free one; -1 when there
@@ -154,6 +169,8 @@ worker_remove_row(struct workers *ws, struct worker *w)
 		return;
 	worker_row_name(w->row, name);
 	rows_unclaim(ws->d->rows, name);
+	if (w->row < ws->free_from)
+		ws->free_from = w->row;
 	w->row = -1;
 }
 

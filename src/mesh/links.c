@@ -376,7 +376,8 @@ struct mesh_clock {
 	uint64_t horizon;
 };
 
-/* As leases_believes() at the one side will judge the horizon of the other. */
+/* As leases_believes() at the one side will judge the horizon of the other, if that is whole
+ * hours: one that is not ends no link, it is not taken. */
 static bool
 mesh_clock_believes(const struct mesh *m, struct mesh_clock one, struct mesh_clock other)
 {

@@ -87,8 +87,8 @@ enum { OFFERS_MAX = 4 }; /* none, equal, k=*, all */
 
 /* The offers that serve the selector; the same rule as query_match_serves(). */
 static int
-service_select(const struct service *s, const char *selector, int fallback,
-	       const struct offer *ret_offers[OFFERS_MAX])
+service_select(const struct catalog *c, const struct service *s, const char *selector,
+	       int fallback, const struct offer *ret_offers[OFFERS_MAX])
 {
 	char star[LIMIT_MATCH_BYTES_MAX + 2];
 	const char *texts[OFFERS_MAX - 1] = { selector };
@@ -111,9 +111,8 @@ service_select(const struct service *s, const char *selector, int fallback,
 	if (fallback >= 2)
 		texts[wanted++] = "all";
 	for (int i = 0; i < wanted; i++) {
-		const struct offer *o;
+		const struct offer *o = offers_find(&c->offers, s, texts[i]);
 
-		HASH_FIND_STR(s->offers, texts[i], o);
 		if (o != NULL)
 			ret_offers[len++] = o;
 	}
@@ -240,10 +239,12 @@ catalog_providers(const struct catalog *c, const char *service, const char *sele
 	if (pin != NULL && id_is_zero(pin))
 		pin = NULL;
 	HASH_FIND_STR(c->services, service, s);
-	if (s == NULL || !offer_is_visible(&s->any))
+	if (s == NULL)
 		return CATALOG_NO_SERVICE;
-	q.len = service_select(s, selector, fallback, q.offers);
-	question_prefetch(&q);
+	q.len = service_select(c, s, selector, fallback, q.offers);
+	question_prefetch(&q); /* comes while the next line looks elsewhere */
+	if (!offer_is_visible(&s->any))
+		return CATALOG_NO_SERVICE;
 	while (question_next(&q, &stake)) {
 		if (!node_is_visible(stake.node))
 			continue;

@@ -14,17 +14,16 @@
 
 #include <uthash.h>
 
-/* By default up to ten entries share a bucket; each is a cache miss on a query's path. */
-#undef HASH_BKT_CAPACITY_THRESH
-#define HASH_BKT_CAPACITY_THRESH 5U
-
 /* Items of one size that lie together. A look-up reads a little of each node and offer that
  * it finds: on the heap, among the workers, each would be on a page of its own, which the
  * processor has to look up first. */
 struct pool {
-	size_t size;  /* of an item; a multiple of a pointer's */
+	size_t size;  /* of an item */
 	void *free;   /* the first of those that are free; each points to the next */
-	void *chunks; /* each points to the next */
+	char *unused; /* so many of the last chunk were never taken */
+	size_t n_unused;
+	size_t chunk_bytes; /* of the next */
+	void *chunks;	    /* each points to the next */
 };
 
 struct worker {
@@ -59,24 +58,36 @@ struct stake {
 	int slots; /* of those that are ready */
 };
 
-/* What a look-up reads lies together: the end of `hh`, the stakes unless they are many, and
- * the match unless it is long. */
+/* What a look-up reads lies together: the stakes unless they are many, and the match unless
+ * it is long. */
 enum { OFFER_FEW = 8, OFFER_MATCH_BYTES = 32 };
 struct offer {
-	UT_hash_handle hh;
+	const struct service *service;
+	char *match; /* "" = none announced; `short_match`, or on the heap */
 	int len;
 	int cap;
 	struct stake *stakes; /* ascending node ids; `few`, or on the heap */
-	struct stake few[OFFER_FEW];
-	char *match; /* "" = none announced; `short_match`, or on the heap */
 	char short_match[OFFER_MATCH_BYTES];
+	struct stake few[OFFER_FEW];
+	struct offer *prev, *next; /* of the service */
+};
+
+/* All of them, by (service, match). */
+struct offers {
+	struct offer_slot {
+		uint64_t hash;
+		struct offer *offer; /* NULL: free */
+	} * slots;
+	size_t mask; /* their number less one: a power of two less one */
+	size_t len;
 };
 
 struct service {
 	char *name;
 	struct offer any;
 	struct offer *none;   /* of those below, the one for no match; or NULL */
-	struct offer *offers; /* by match */
+	struct offer *offers; /* list, in no order */
+	int offers_len;
 	UT_hash_handle hh;
 };
 
@@ -84,6 +95,7 @@ struct catalog {
 	uint64_t expired; /* leases at or before it are over */
 	struct node *nodes;
 	struct pool node_pool, offer_pool;
+	struct offers offers;
 	struct service *services;
 };
 
@@ -100,7 +112,26 @@ node_is_visible(const struct node *n)
 }
 /* And it is not dead or unreachable: it is in the counts that people see. */
 bool node_is_live(const struct node *n);
+
+/* catalog-offers.c */
+void pool_init(struct pool *pool, size_t size);
+void *pool_take(struct pool *pool); /* zeroed */
+void pool_give(struct pool *pool, void *item);
+void pool_fini(struct pool *pool); /* and all items */
+/* NULL when there is none. */
+struct offer *offers_find(const struct offers *all, const struct service *s,
+			  const char *match);
+void offers_add(struct offers *all, struct offer *o);
+void offers_remove(struct offers *all, const struct offer *o);
+void offers_fini(struct offers *all); /* empty */
+void offer_init(struct offer *o, struct service *s,
+		const char *match); /* zeroed before */
+void offer_fini(struct offer *o);
+/* Count a worker in (by = 1) or out (by = -1). */
+void offer_count(struct offer *o, const struct worker *w, int by);
 bool offer_is_live(const struct offer *o);
+
+/* catalog.c */
 
 struct node *catalog_get_node(const struct catalog *c, const struct id *id);
 /* All nodes that have a row, ascending by id; free(3) the array. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The catalog's state: rows and verdicts in, offers kept. Asking is in catalog-lookup.c,
+/* The catalog's state: rows and verdicts in, offers kept. How these lie in memory is in
+ * catalog-offers.c; asking is in catalog-lookup.c,
  * lists for people in catalog-json.c. */
 #include "config.h"
 
@@ -8,6 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "base/hex.h"
 #include "base/mem.h"
@@ -25,51 +27,6 @@ catalog_state_text(enum catalog_state state)
 
 	assert((size_t)state < sizeof(texts) / sizeof(texts[0]));
 	return texts[state];
-}
-
-/* ---- Pools ---- */
-
-enum { POOL_CHUNK_ITEMS = 64 };
-
-/* Zeroed. */
-static void *
-pool_take(struct pool *pool)
-{
-	void **item = pool->free;
-
-	if (item == NULL) {
-		char *chunk = mem_calloc(1 + POOL_CHUNK_ITEMS, pool->size);
-
-		*(void **)chunk = pool->chunks;
-		pool->chunks = chunk;
-		for (int i = POOL_CHUNK_ITEMS; i > 0; i--) {
-			item = (void **)(chunk + (size_t)i * pool->size);
-			*item = pool->free;
-			pool->free = item;
-		}
-	}
-	pool->free = *item;
-	*item = NULL;
-	return item;
-}
-
-static void
-pool_give(struct pool *pool, void *item)
-{
-	memset(item, 0, pool->size);
-	*(void **)item = pool->free;
-	pool->free = item;
-}
-
-static void
-pool_fini(struct pool *pool)
-{
-	while (pool->chunks != NULL) {
-		void *chunk = pool->chunks;
-
-		pool->chunks = *(void **)chunk;
-		free(chunk);
-	}
 }
 
 /* ---- Nodes ---- */
@@ -137,104 +94,18 @@ node_update(struct catalog *c, struct node *n)
 
 /* ---- Offers ---- */
 
-/* Where the node's stake is, or should be. */
-static int
-offer_position(const struct offer *o, const struct id *id)
-{
-	int low = 0, high = o->len;
-
-	while (low < high) {
-		int mid = low + (high - low) / 2;
-
-		if (id_compare(&o->stakes[mid].node->id, id) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-static void
-offer_init(struct offer *o)
-{
-	o->stakes = o->few;
-	o->cap = OFFER_FEW;
-}
-
-static void
-offer_fini(struct offer *o)
-{
-	if (o->stakes != o->few)
-		free(o->stakes);
-}
-
-static void
-offer_grow(struct offer *o)
-{
-	struct stake *old = o->stakes == o->few ? NULL : o->stakes;
-
-	o->cap *= 2;
-	o->stakes = mem_realloc(old, (size_t)o->cap, sizeof(*o->stakes));
-	if (old == NULL)
-		memcpy(o->stakes, o->few, sizeof(o->few));
-}
-
-/* Count a worker in (by = 1) or out (by = -1). */
-static void
-offer_count(struct offer *o, const struct worker *w, int by)
-{
-	int at = offer_position(o, &w->node->id);
-	struct stake *s;
-
-	if (at == o->len || o->stakes[at].node != w->node) {
-		assert(by > 0);
-		if (o->len == o->cap)
-			offer_grow(o);
-		memmove(&o->stakes[at + 1], &o->stakes[at],
-			(size_t)(o->len - at) * sizeof(*o->stakes));
-		o->stakes[at] = (struct stake){ .node = w->node };
-		o->len++;
-	}
-	s = &o->stakes[at];
-	if (w->row.is_draining) {
-		s->draining += by;
-	} else {
-		s->ready += by;
-		s->slots += by * w->row.slots;
-	}
-	assert(s->ready >= 0 && s->draining >= 0 && s->slots >= 0);
-	if (s->ready > 0 || s->draining > 0)
-		return;
-	o->len--;
-	memmove(&o->stakes[at], &o->stakes[at + 1],
-		(size_t)(o->len - at) * sizeof(*o->stakes));
-}
-
-bool
-offer_is_live(const struct offer *o)
-{
-	for (int i = 0; i < o->len; i++) {
-		if (node_is_live(o->stakes[i].node))
-			return true;
-	}
-	return false;
-}
-
 static void
 service_count(struct catalog *c, struct service *s, const char *match,
 	      const struct worker *w, int by)
 {
-	struct offer *o;
+	struct offer *o = offers_find(&c->offers, s, match);
 
-	HASH_FIND_STR(s->offers, match, o);
 	if (o == NULL) {
-		size_t size = strlen(match) + 1;
-
 		o = pool_take(&c->offer_pool);
-		offer_init(o);
-		o->match = size <= OFFER_MATCH_BYTES ? o->short_match : mem_alloc(size);
-		memcpy(o->match, match, size);
-		HASH_ADD_KEYPTR(hh, s->offers, o->match, strlen(o->match), o);
+		offer_init(o, s, match);
+		offers_add(&c->offers, o);
+		DL_APPEND(s->offers, o);
+		s->offers_len++;
 		if (match[0] == '\0')
 			s->none = o;
 	}
@@ -243,10 +114,10 @@ service_count(struct catalog *c, struct service *s, const char *match,
 		return;
 	if (o == s->none)
 		s->none = NULL;
-	HASH_DEL(s->offers, o);
+	offers_remove(&c->offers, o);
+	DL_DELETE(s->offers, o);
+	s->offers_len--;
 	offer_fini(o);
-	if (o->match != o->short_match)
-		free(o->match);
 	pool_give(&c->offer_pool, o);
 }
 
@@ -260,7 +131,7 @@ catalog_count_service(struct catalog *c, const struct table_service *ts,
 	if (s == NULL) {
 		s = mem_calloc(1, sizeof(*s));
 		s->name = mem_strdup(ts->name);
-		offer_init(&s->any);
+		offer_init(&s->any, s, "");
 		HASH_ADD_KEYPTR(hh, c->services, s->name, strlen(s->name), s);
 	}
 	offer_count(&s->any, w, by);
@@ -433,8 +304,8 @@ catalog_new(void)
 {
 	struct catalog *c = mem_calloc(1, sizeof(*c));
 
-	c->node_pool.size = sizeof(struct node);
-	c->offer_pool.size = sizeof(struct offer);
+	pool_init(&c->node_pool, sizeof(struct node));
+	pool_init(&c->offer_pool, sizeof(struct offer));
 	return c;
 }
 
@@ -454,6 +325,7 @@ catalog_free(struct catalog *c)
 	assert(c->services == NULL);
 	pool_fini(&c->node_pool);
 	pool_fini(&c->offer_pool);
+	offers_fini(&c->offers);
 	free(c);
 }
 
@@ -519,11 +391,11 @@ compare_offers(const void *a, const void *b)
 struct offer **
 service_sorted_offers(const struct service *s, int *ret_len)
 {
-	struct offer **offers = mem_calloc(HASH_COUNT(s->offers) + 1, sizeof(*offers));
-	struct offer *o, *next;
+	struct offer **offers = mem_calloc((size_t)s->offers_len + 1, sizeof(*offers));
+	struct offer *o;
 	int len = 0;
 
-	HASH_ITER (hh, s->offers, o, next)
+	DL_FOREACH (s->offers, o)
 		offers[len++] = o;
 	qsort(offers, (size_t)len, sizeof(*offers), compare_offers);
 	*ret_len = len;

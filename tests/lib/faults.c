@@ -11,6 +11,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+enum { META_BYTES = 2 * 4096 /* at the file's beginning */ };
+
 static struct {
 	enum faults_mode mode;
 	int after, error, seen;
@@ -77,6 +79,10 @@ faults_pwrite(int fd, const void *data, size_t len, off_t at)
 {
 	enum faults_mode mode = faults_meet();
 
+	if (mode == FAULTS_META && at < META_BYTES) {
+		errno = faults.error;
+		return -1;
+	}
 	if (mode == FAULTS_ERROR)
 		return -1;
 	return faults_done(mode, syscall(SYS_pwrite64, fd, data,

@@ -11,6 +11,7 @@ enum faults_mode {
 	FAULTS_KILL,  /* SIGKILL in place of it */
 	FAULTS_ERROR, /* it fails with the errno given, and so do all that follow */
 	FAULTS_LATE,  /* likewise, but the first is done before it fails */
+	FAULTS_META,  /* it fails if it is LMDB's last of a commit, as do all such */
 	FAULTS_SHORT, /* half of it is written, and so on; syncing works */
 };
 

@@ -6,7 +6,7 @@ check_PROGRAMS += $(sim_tests)
 TESTS += $(sim_tests)
 %C%_test_sim_mesh_SOURCES = %D%/test-sim-mesh.c \
 	%D%/mesh-sync.c %D%/mesh-sync.h %D%/mesh-table.c %D%/mesh-table.h \
-	%D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
+	%D%/mesh-node.c %D%/mesh-node.h %D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
 %C%_test_sim_mesh_LDADD = $(TEST_LIBS) src/mesh/libmesh.a $(SYNC_LIBS)
 %C%_test_sim_dispatch_SOURCES = %D%/test-sim-dispatch.c \
 	%D%/dispatch-world.c %D%/dispatch-world.h %D%/dispatch-clients.c \

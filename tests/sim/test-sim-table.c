@@ -196,7 +196,8 @@ test_all_faults(void)
 	check_counts(&counts);
 }
 
-/* $OCF_TEST_HISTORY = "seed nodes steps faults session_once store_once": that one, told step by step. */
+/* $OCF_TEST_HISTORY = "seed nodes steps faults session_once store_once": that one, told
+ * step by step. */
 static void
 test_one(void)
 {

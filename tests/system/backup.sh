@@ -103,12 +103,14 @@ cp keyless.backup bad.backup
 no_good "one without keys, where there are none" 'no-keys.*keys first'
 fails "a file that is not there" 74 'No such file' at n1 ocf-sync restore none.backup
 fails "a folder" 74 'is a folder' at n1 ocf-sync restore "$TMP"
+fails "standard input" 2 'from a file' at n1 ocf-sync restore -
 
 # ---- restored
 
 run at n1 ocf-sync restore one.backup
 like "the node is restored" "$status $out" "^0 $data: node $id, [0-9]+ rows, a new actor" ||
 	diag "$err"
+like "it says what comes next" "$out" "start the node with 'ocfd', on this machine only"
 run at n1 ocf-sync verify
 is "its store is sound" "$status" 0 || diag "$out$err"
 is "it has the same identity" "$(cmp "$data/keys/node.key" "$TMP/lost/keys/node.key" &&

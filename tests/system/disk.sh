@@ -57,4 +57,16 @@ ok "a node that starts on a full disk cannot say where it is" \
 	wait_until "$CLUSTER_SECONDS" cannot_say
 rm -f "$TMP"/n1/state/filler.*
 ok "with room again, it does" wait_until "$CLUSTER_SECONDS" node_is_ready n1
+
+# A disk that can be read only, as a kernel makes it of one with errors: what it holds can be
+# saved.
+node_stop n1
+root=$(at n1 ocf-sync root)
+mount -o remount,ro "$TMP/n1/state" || bail "cannot mount it again"
+is "on a disk that cannot be written the table can be read" "$(at n1 ocf-sync root)" "$root"
+run at n1 ocf-sync dump "$TMP/saved"
+is "and dumped" "$status $(tail -n 1 "$TMP/saved" | jq -r .root)" "0 $root" || diag "$err"
+run at n1 ocf-sync load "$TMP/saved"
+like "but not written, for what it is" "$status $err" '^7[47] .*Read-only file system'
+unlike "not for whose it is" "$err" 'user'
 cluster_done

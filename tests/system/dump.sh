@@ -58,6 +58,18 @@ like "also behind standard output" "$status $err" '^74 .*No space'
 
 # ---- into a running node
 
+# Half a sector of rows to be put aside, where no byte can be written.
+{
+	head -n 1 "$TMP/dump" | jq -c '.rows = 1'
+	rows_of "$TMP/dump" | grep '"kind":"worker"' | head -n 1 |
+		jq -c '.owner = "00000000000000000000000000000001"'
+	tail -n 1 "$TMP/dump" | jq -c '.rows = 1'
+} >"$TMP/orphan"
+run at n1 bash -c "{ trap '' XFSZ; ulimit -f 0; exec ocf-sync load '$TMP/orphan'; } 2>&1 | cat
+	exit \${PIPESTATUS[0]}"
+like "rows that cannot be put aside are not forgotten" "$status $out" \
+	'^74 .*cannot be put aside.*File too large.*TMPDIR'
+
 changes_nothing() { # SENTENCE
 	is "$1" "$(node_root n1)" "$root 4"
 }

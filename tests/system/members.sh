@@ -108,6 +108,15 @@ is "a member that was thrown out is refused" $? 1
 like "and told for how long" "$(text_of "${goodbye:2}")" 'may come back in [0-9]+ s'
 member_close
 
+# The horizon is whole hours: one of another time would have all nodes sweep again and again.
+member_open 0
+horizon=$(at n1 ocf status --json | jq -r .table.horizon)
+uneven=$(printf '%016x' $(($(date -d "$horizon" +%s%3N) + 1)))
+member_say "$SYNC" 80 "01${sid}02$(zeros 8)$uneven$(zeros 8)$(zeros 16)$(zeros 7)05"
+ok "an OPEN with a horizon of no whole hour is answered" member_read "$SYNC"
+member_close
+is "and the horizon stays" "$(at n1 ocf status --json | jq -r .table.horizon)" "$horizon"
+
 # ---- the node compares, the member answers
 
 # One that claims more rows than it shows is asked, since the node has fewer.

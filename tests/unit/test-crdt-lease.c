@@ -88,6 +88,7 @@ test_horizon(void)
 			      &has_changed));
 	CU_ASSERT(has_changed && leases_horizon(l) == h + MS_HOUR);
 	CU_ASSERT(!leases_hear(l, h + 3 * MS_HOUR, now + MS_HOUR, &has_changed));
+	CU_ASSERT(!leases_hear(l, h + MS_HOUR + 1, now + MS_HOUR, &has_changed));
 	CU_ASSERT(!has_changed && leases_horizon(l) == h + MS_HOUR);
 	CU_ASSERT(leases_hear(l, h - 10 * MS_HOUR, now + MS_HOUR, &has_changed));
 	CU_ASSERT(!has_changed && leases_horizon(l) == h + MS_HOUR);

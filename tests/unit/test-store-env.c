@@ -165,7 +165,7 @@ fail_write(enum faults_mode mode, int n)
 /* The last one fails, and the files cannot be opened again either, for want of a number: what
  * reads is refused and what writes is kept, until they can be. */
 static void
-fail_opening(int n)
+fail_opening(void)
 {
 	struct row_key key = test_key(1, 7);
 	struct store_stats stats;
@@ -178,7 +178,7 @@ fail_opening(int n)
 	getrlimit(RLIMIT_NOFILE, &old);
 	limit = (struct rlimit){ .rlim_cur = 0, .rlim_max = old.rlim_max };
 	faults_set_free(1LL << 40);
-	faults_set(FAULTS_ERROR, n, EIO);
+	faults_set(FAULTS_META, 0, EIO);
 	CU_ASSERT_FATAL(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 	CU_ASSERT(write_one(&rig, 1, 1) == -EIO);
 	CU_ASSERT(store_get(rig.store, &key, &row) == -EIO);
@@ -208,7 +208,7 @@ test_each_write(void)
 		n++;
 	tap_note("a commit of %d writes", n);
 	CU_ASSERT_FATAL(n >= 3);
-	fail_opening(n - 1);
+	fail_opening();
 }
 
 /* In a child: its address space is bounded, so the map cannot be doubled. */
@@ -429,6 +429,60 @@ test_growth(void)
 	rig_close(&rig);
 }
 
+/* Refused or right, never anything else. */
+static void *
+read_or_not(void *arg)
+{
+	struct rig *rig = arg;
+	const uint8_t from[STORE_K_BYTES] = { 0 };
+	struct store_digest children[16];
+	struct store_stats stats;
+	struct id owner = test_key(1, 0).owner;
+
+	while (!__atomic_load_n(&is_over, __ATOMIC_SEQ_CST)) {
+		int n = 0, rc = store_owner_each(rig->store, &owner, see, &n);
+
+		CU_ASSERT(rc == 0 ? n == ROWS : rc == -EIO);
+		rc = store_digests(rig->store, from, 0, 4, children);
+		CU_ASSERT(rc == 0 || rc == -EIO);
+		store_stats(rig->store, &stats);
+	}
+	return NULL;
+}
+
+/* The environment is given up and opened anew under readers on other threads. */
+static void
+test_anew_beside_readers(void)
+{
+	pthread_t threads[3];
+	struct rig rig;
+
+	rig_open(&rig, "anew");
+	is_over = false;
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_FATAL(pthread_create(&threads[i], NULL, read_or_not, &rig) ==
+				0);
+	faults_set_free(1LL << 40);
+	for (int i = 0; i < 3; i++) {
+		struct row_key key = test_key(6, i);
+		int rc;
+
+		faults_set(FAULTS_META, 0, EIO);
+		CU_ASSERT(test_merge(rig.store, &key, 3, 1, 100) == 0);
+		CU_ASSERT(test_store_wait(rig.store) == -EIO);
+		faults_set(FAULTS_NONE, 0, 0);
+		do
+			rc = test_store_wait(rig.store);
+		while (rc != 0);
+	}
+	faults_set_free(-1);
+	__atomic_store_n(&is_over, true, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	CU_ASSERT(rig.n_reports == 6 && store_root(rig.store).count == ROWS + 3);
+	rig_close(&rig);
+}
+
 /* A process that died with the store open leaves no lock behind; one that lives does. */
 static void
 test_dead_holder(void)
@@ -477,6 +531,8 @@ main(int argc, char **argv)
 		  test_readers_full },
 		{ "the pages of a reader that died are used again", test_stale_reader },
 		{ "the map grows under load and beside readers", test_growth },
+		{ "files that LMDB gave up are opened anew beside readers",
+		  test_anew_beside_readers },
 		{ "a second process is refused, and a dead one is in nobody's way",
 		  test_dead_holder },
 	};
