@@ -120,6 +120,8 @@ node_judge(struct table_node *n, int key, const struct history_set *expected)
 		stamp = node_highest(&w->history, key, expected);
 	else if (owner >= 0)
 		stamp = row_stamp(table_disk_row(&n->disk, table_key_of(owner, -1)));
+	if (owner >= 0 && w->horizons[owner] > horizon)
+		horizon = w->horizons[owner];
 	/* What its owner has replaced once is nowhere for sure: when the replacement is swept
 	 * it may come back from a copy that missed it, and whatever the owner writes next
 	 * may cover it or not; so may what it writes after a remove that its own clock, far
@@ -224,6 +226,8 @@ node_horizon(struct table_node *n, bool is_changed)
 		table_world_wrong(n->world, "machine %d takes the horizon %llu", n->index,
 				  (unsigned long long)h);
 	n->disk.horizon = h;
+	if (h > n->world->horizons[n->identity])
+		n->world->horizons[n->identity] = h;
 	world_tell(n->world, "machine %d: horizon %.0f", n->index,
 		   (double)h / MS_HOUR - 1000);
 	node_sweep_all(n);

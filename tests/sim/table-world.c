@@ -503,6 +503,7 @@ world_begin(struct table_world *w, const struct table_params *params)
 	if (params->steps == 0)
 		w->params.steps = steps;
 	memset(w->is_cut, 0, sizeof(w->is_cut));
+	memset(w->horizons, 0, sizeof(w->horizons));
 	memset(w->is_doubled, 0, sizeof(w->is_doubled));
 	w->values = 0;
 	w->is_quiet = false;

@@ -143,6 +143,9 @@ struct table_world {
 	/* Its numbering was put back or runs twice: it may stop as a clone, and its rows are
 	 * judged once quiet only. */
 	bool is_doubled[TABLE_IDENTITIES];
+	/* The highest horizon that a machine of this identity took, by whatever clock: it left
+	 * out of contexts what that ended. */
+	uint64_t horizons[TABLE_IDENTITIES];
 	bool is_banned[TABLE_IDENTITIES]; /* see table-check.c */
 	struct table_message *messages;
 	int messages_len, messages_cap;
