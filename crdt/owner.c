@@ -347,28 +347,23 @@ owner_had(const struct owner *o, uint64_t actor)
 	return false;
 }
 
-/* Did whoever wrote this see a version that we wrote in this life? */
-static bool
-owner_was_seen(const struct owner *o, const struct version *v)
-{
-	for (int i = o->first_actor; i < o->config.actors_len; i++) {
-		uint64_t first = i == o->first_actor ? o->first_seq : 1;
-
-		if (version_covers(v, (struct dot){ o->config.actors[i], first }))
-			return true;
-	}
-	return false;
-}
-
 /* A version by an actor that we never were, whose writer runs now: it has seen what we wrote
- * since we began, which no former life can have, whatever its clock said. The stamp is asked
- * as well, for the numbers of a store that was put back may be lower than those of its lost
- * life; and a clock that is further ahead than clocks may be is none that runs now. */
+ * since we began, which no former life can have, whatever its clock said. Where it saw an
+ * actor that we took since then that is certain. Of the actor that we began with, the numbers
+ * of a store that was put back may be lower than those of its lost life: there the stamp is
+ * asked as well, and a clock that is further ahead than clocks may be is none that runs now. */
 static bool
 owner_is_foreign(const struct owner *o, const struct version *v)
 {
-	return !owner_had(o, v->dot.actor) && v->stamp > (uint64_t)o->config.started_ms &&
-	       (int64_t)v->stamp <= o->wall + OWNER_AHEAD_MS && owner_was_seen(o, v);
+	struct dot first = { o->config.actors[o->first_actor], o->first_seq };
+
+	if (owner_had(o, v->dot.actor))
+		return false;
+	for (int i = o->first_actor + 1; i < o->config.actors_len; i++)
+		if (version_covers(v, (struct dot){ o->config.actors[i], 1 }))
+			return true;
+	return version_covers(v, first) && v->stamp > (uint64_t)o->config.started_ms &&
+	       (int64_t)v->stamp <= o->wall + OWNER_AHEAD_MS;
 }
 
 static void

@@ -19,8 +19,8 @@
  *   - It finds out that its numbering is not its own any more. A version of its present actor
  *     beyond what was handed out, or a dot of it with other bytes: an older copy of the store
  *     was put back, or runs elsewhere. It takes a new actor and writes its rows again.
- *   - A version by an actor that this store never had, stamped after this start (and not
- *     further ahead than a clock may be), whose context covers what was written since:
+ *   - A version by an actor that this store never had, whose context covers what was written
+ *     since this start (and stamped after it, unless that was under an actor taken since):
  *     another machine runs with this identity. CLONE: the node stops. Any other is taken for
  *     one of a former life, whose clock may have been ahead, and is covered by what is
  *     written next; a machine that runs answers that.

@@ -318,6 +318,21 @@ test_clone(void)
 	rig_fini(&rig);
 }
 
+/* Two whose clocks were far ahead when they started, and are right now. */
+static void
+test_clone_of_late(void)
+{
+	struct rig rig;
+
+	rig_init(&rig);
+	rig.now -= 400 * (ms_t)MS_HOUR;
+	rig_say(&rig, OWNER_EVENT_TICK);
+	CU_ASSERT(rig.renewals == 1 && rig_shows(&rig, 0, "a node"));
+	rig_hear_after(&rig, 0, &rig.rows[0], (struct dot){ 8, 501 }, rig.now, "another");
+	CU_ASSERT(rig.clones == 1);
+	rig_fini(&rig);
+}
+
 static void
 test_rollback(void)
 {
@@ -532,6 +547,7 @@ main(int argc, char **argv)
 		  test_former_life },
 		{ "another machine with this identity is told once, and all stops",
 		  test_clone },
+		{ "also where clocks have been set back since", test_clone_of_late },
 		{ "numbers beyond those handed out make a new actor", test_rollback },
 		{ "so does a number with other bytes", test_same_dot },
 		{ "the node row is refreshed every half of the retention", test_refresh },
