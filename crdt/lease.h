@@ -47,7 +47,8 @@ void leases_note(struct leases *l, const struct row_key *key, const struct row *
 bool leases_knows(const struct leases *l, const struct row_key *key);
 /* The lease, ms since 1970; 0 when the node row is not held. */
 uint64_t leases_of(const struct leases *l, const struct id *owner);
-/* Has the lease ended at `wall_ms`, swept or not? What look-ups ask; true when none. */
+/* Has the lease ended at `wall_ms`, swept or not? True when there is none. What a look-up in
+ * rows asks; the catalog (src/table), which keeps no rows, has the stamps and asks itself. */
 bool leases_is_over(const struct leases *l, const struct id *owner, ms_t wall_ms);
 
 uint64_t leases_horizon(const struct leases *l);

@@ -381,40 +381,54 @@ owner_clone(struct owner *o, const struct row_key *key, const struct row *row)
 	row_copy(row, &o->clone_row);
 }
 
+static const char owner_why_later[] =
+	"the table holds later writes of this node than its store: an older copy of it was "
+	"put back, or runs elsewhere too";
+static const char owner_why_same[] =
+	"the table holds another write of this node under the same number: an older copy of "
+	"its store was put back, or runs elsewhere too";
+
 static void
 owner_check_numbers(struct owner *o, const struct row *row)
 {
 	if (row_seen(row, owner_actor(o)) >= o->next_seq)
-		owner_renew(o,
-			    "the table holds later writes of this node than its store: "
-			    "an older copy of it was put back, or runs elsewhere too");
+		owner_renew(o, owner_why_later);
+}
+
+/* Is this a version that we never wrote, under a number of ours? What we wrote to a row in
+ * this life is held there, or covered by what is; unless the horizon ended that. */
+static bool
+owner_is_double(const struct owner *o, const struct row *held, const struct version *v)
+{
+	int present = o->config.actors_len - 1;
+	uint64_t first = present == o->first_actor ? o->first_seq : 1;
+
+	if (v->dot.actor != owner_actor(o))
+		return false;
+	for (int i = 0; held != NULL && i < held->len; i++) {
+		const struct version *mine = &held->versions[i];
+
+		if (mine->dot.actor == v->dot.actor && mine->dot.seq == v->dot.seq)
+			return memcmp(v->hash, mine->hash, ROW_HASH_BYTES) != 0;
+		if (version_covers(mine, v->dot))
+			return false;
+	}
+	return v->dot.seq >= first && v->stamp > o->horizon;
 }
 
 static void
 owner_heard(struct owner *o, const struct row_key *key, const struct row *row)
 {
-	uint64_t actor = owner_actor(o);
 	const struct own *r = own_find(o, key);
 
 	owner_check_numbers(o, row);
 	for (int i = 0; i < row->len; i++) {
-		const struct version *v = &row->versions[i];
-
-		if (owner_is_foreign(o, v)) {
+		if (owner_is_foreign(o, &row->versions[i])) {
 			owner_clone(o, key, row);
 			return;
 		}
-		for (int j = 0; r != NULL && j < r->held.len; j++) {
-			const struct version *mine = &r->held.versions[j];
-
-			if (v->dot.actor == actor && mine->dot.actor == actor &&
-			    v->dot.seq == mine->dot.seq &&
-			    memcmp(v->hash, mine->hash, ROW_HASH_BYTES) != 0)
-				owner_renew(o, "the table holds another write of this "
-					       "node under the same number: an older "
-					       "copy of its store was put back, or runs "
-					       "elsewhere too");
-		}
+		if (owner_is_double(o, r != NULL ? &r->held : NULL, &row->versions[i]))
+			owner_renew(o, owner_why_same);
 	}
 }
 
@@ -476,6 +490,18 @@ owner_held(struct owner *o, const struct row_key *key, const struct row *row)
 	struct own *r = own_get(o, key);
 
 	own_hold(r, row);
+	own_touch(o, r);
+}
+
+/* What it held is remembered, so that the next version covers it. */
+static void
+owner_lost(struct owner *o, const struct row_key *key)
+{
+	struct own *r = own_find(o, key);
+
+	if (r == NULL || (r->held.len == 0 && !r->is_claimed))
+		return;
+	r->is_forced = true;
 	own_touch(o, r);
 }
 
@@ -561,6 +587,9 @@ owner_event_row(struct owner *o, const struct owner_event *e)
 	case OWNER_EVENT_HELD:
 		owner_held(o, e->key, e->row);
 		break;
+	case OWNER_EVENT_LOST:
+		owner_lost(o, e->key);
+		break;
 	case OWNER_EVENT_CLAIM:
 		owner_claim(o, e->key, e->value);
 		break;
@@ -573,8 +602,11 @@ owner_event_row(struct owner *o, const struct owner_event *e)
 void
 owner_step(struct owner *o, const struct owner_event *e)
 {
+	uint64_t horizon = stamp_horizon(e->wall_ms, o->config.retention_ms);
+
 	o->wall = e->wall_ms;
-	o->horizon = e->horizon;
+	/* Of a clock that was set right just now the horizon may still be wrong. */
+	o->horizon = e->horizon < horizon ? e->horizon : horizon;
 	owner_retry(o);
 	switch (e->type) {
 	case OWNER_EVENT_TICK:
@@ -582,6 +614,7 @@ owner_step(struct owner *o, const struct owner_event *e)
 	case OWNER_EVENT_LOADED:
 	case OWNER_EVENT_HEARD:
 	case OWNER_EVENT_HELD:
+	case OWNER_EVENT_LOST:
 	case OWNER_EVENT_CLAIM:
 	case OWNER_EVENT_UNCLAIM:
 		owner_event_row(o, e);
@@ -689,6 +722,18 @@ owner_why_silent(const struct owner *o)
 		return "this machine's clock disagrees with those of most nodes it is "
 		       "linked to";
 	return o->is_renew_failed ? o->why : "";
+}
+
+int
+owner_keys(const struct owner *o, struct row_key *ret_keys, int max)
+{
+	const struct own *r;
+	int n = 0;
+
+	for (r = o->rows; r != NULL; r = r->hh.next, n++)
+		if (n < max)
+			ret_keys[n] = r->key;
+	return n;
 }
 
 uint64_t

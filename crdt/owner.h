@@ -4,7 +4,7 @@
  *
  * A sans-io core: owner_step(core, event) changes its state and queues actions, which the
  * driver takes out with owner_next() and performs; owner_due() says when it wants an
- * OWNER_EVENT_TICK. Drivers: src/daemon/rows.c over the store, tests/sim/table-world.c.
+ * OWNER_EVENT_TICK. Drivers: src/daemon/own.c over the store, tests/sim/table-node.c.
  *
  * What it does.
  *   - It holds what this node claims (row → value) beside what the table holds under its id,
@@ -67,6 +67,9 @@ enum owner_event_type {
 	OWNER_EVENT_HEARD,
 	/* `row` is now held under `key`; NULL or empty: nothing is (a sweep). */
 	OWNER_EVENT_HELD,
+	/* What was held under `key` rotted and is gone: it is written again, in place of what
+	 * others still have. */
+	OWNER_EVENT_LOST,
 	/* This node claims `key` (its node row or a worker row) with `value`. */
 	OWNER_EVENT_CLAIM,
 	/* It does not any more. */
@@ -125,11 +128,14 @@ void owner_step(struct owner *o, const struct owner_event *event);
 /* The next action; false when there is none. What it points to is valid until the next call
  * of owner_next() or owner_step(). */
 bool owner_next(struct owner *o, struct owner_action *ret_action);
-/* Wall clock; INT64_MAX: no tick is wanted. */
+/* Wall clock; INT64_MAX: no tick is wanted. That clock may be set back: a driver ticks once a
+ * minute or so whatever this says. */
 ms_t owner_due(const struct owner *o);
 
 /* Is the row claimed, or not yet known not to be? For who looks for a free number. */
 bool owner_has(const struct owner *o, const struct row_key *key);
+/* Up to `max` keys of rows that were held or claimed; how many there are. */
+int owner_keys(const struct owner *o, struct row_key *ret_keys, int max);
 /* Why nothing is written just now: "" or a sentence. */
 const char *owner_why_silent(const struct owner *o);
 uint64_t owner_renewals(const struct owner *o); /* in this life */

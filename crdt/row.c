@@ -13,6 +13,28 @@
 
 enum { ROW_BAN_NAME_BYTES = 32 }; /* a node id in hex */
 
+static const char *const row_kinds[] = {
+	[ROW_NODE] = "node",
+	[ROW_WORKER] = "worker",
+	[ROW_BAN] = "ban",
+	[ROW_FORGET] = "forget",
+};
+
+const char *
+row_kind_text(uint8_t kind)
+{
+	return kind >= ROW_NODE && kind <= ROW_FORGET ? row_kinds[kind] : "unknown";
+}
+
+int
+row_kind_find(const char *text)
+{
+	for (int kind = ROW_NODE; kind <= ROW_FORGET; kind++)
+		if (strcmp(text, row_kinds[kind]) == 0)
+			return kind;
+	return -OCF_EUNKNOWN;
+}
+
 /* A decimal number without leading zeros, below `limit`. */
 static bool
 row_name_is_number(const struct row_key *key, uint32_t limit)

@@ -86,6 +86,10 @@ struct row {
 /* SHA-256 is the caller's (OpenSSL's, through src/ident): this folder stays pure. */
 typedef void row_sha256_fn(const void *data, size_t len, uint8_t out[ROW_HASH_BYTES]);
 
+/* "node", "worker", "ban", "forget"; "unknown" for any other. */
+const char *row_kind_text(uint8_t kind);
+/* Its number, or -OCF_EUNKNOWN. */
+int row_kind_find(const char *text);
 /* -OCF_EMALFORMED for an unknown kind, a name too long, or one that the kind does not
  * allow (see enum row_kind; `rows_per_node` is the cluster constant). */
 int row_key_check(const struct row_key *key, uint32_t rows_per_node);
@@ -93,8 +97,8 @@ int row_key_make(const struct id *owner, enum row_kind kind, const char *name,
 		 struct row_key *ret_key);
 int row_key_compare(const struct row_key *a, const struct row_key *b);
 
-/* -OCF_EMALFORMED for a state that no owner makes: an empty one, and a node row with a removed version (one
- * that withdraws writes a value that says so, and its lease ends it). */
+/* -OCF_EMALFORMED for a state that no owner makes: an empty one, and a node row with a
+ * removed version (one that withdraws writes a value that says so, and its lease ends it). */
 int row_check(const struct row_key *key, const struct row *row);
 
 void row_fini(struct row *row); /* free the values; the row is ROW_INIT again */

@@ -38,6 +38,16 @@ backup_name_is_good(const char *name)
 			    "0123456789.-_") == len;
 }
 
+struct store_blob
+store_blob_of(const char *name, struct bytes content)
+{
+	struct store_blob blob = { .content = content };
+
+	assert(backup_name_is_good(name));
+	snprintf(blob.name, sizeof(blob.name), "%s", name);
+	return blob;
+}
+
 /* ---- making one ---- */
 
 struct backup {
@@ -89,7 +99,8 @@ backup_put_rows(struct store *store, int fd)
 	int rc;
 
 	pthread_rwlock_rdlock(&store->map_lock);
-	rc = mdb_env_copyfd2(store->env, fd, MDB_CP_COMPACT);
+	rc = store->env != NULL ? mdb_env_copyfd2(store->env, fd, MDB_CP_COMPACT)
+				: MDB_PANIC;
 	pthread_rwlock_unlock(&store->map_lock);
 	return env_code(rc);
 }
@@ -118,12 +129,10 @@ backup_write(void *arg, int fd)
 	return rc;
 }
 
-int
-store_backup(struct store *store, const char *path, const struct store_blob *blobs, int n,
-	     struct errmsg *err)
+/* Blobs are as they must be, and commits go on meanwhile. */
+static void
+backup_begin(struct store *store, const struct store_blob *blobs, int n)
 {
-	struct backup backup = { .store = store, .blobs = blobs, .n = n };
-
 	assert(n >= 0 && n <= STORE_BLOBS_MAX);
 	for (int i = 0; i < n; i++)
 		assert(backup_name_is_good(blobs[i].name) &&
@@ -133,7 +142,45 @@ store_backup(struct store *store, const char *path, const struct store_blob *blo
 		env_make_room(store, BACKUP_ROOM_BYTES); /* or commits wait: no harm */
 		pthread_mutex_unlock(&store->write_lock);
 	}
+}
+
+int
+store_backup(struct store *store, const char *path, const struct store_blob *blobs, int n,
+	     struct errmsg *err)
+{
+	struct backup backup = { .store = store, .blobs = blobs, .n = n };
+
+	backup_begin(store, blobs, n);
 	return file_write_with(path, 0600, backup_write, &backup, err);
+}
+
+int
+store_backup_to(struct store *store, int fd, const struct store_blob *blobs, int n,
+		struct errmsg *err)
+{
+	struct backup backup = { .store = store, .blobs = blobs, .n = n };
+	int rc;
+
+	backup_begin(store, blobs, n);
+	rc = backup_write(&backup, fd);
+	return rc == 0 ? 0
+		       : error_set(err, rc, "the store in %s cannot be copied: %s",
+				   store->config.dir, error_text(rc));
+}
+
+int
+store_backup_look(const char *path)
+{
+	char magic[sizeof(backup_magic) - 1];
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, magic, sizeof(magic), 0) != sizeof(magic) ||
+	    memcmp(magic, backup_magic, sizeof(magic)) != 0)
+		rc = -OCF_EMALFORMED;
+	close(fd);
+	return rc;
 }
 
 /* ---- a store of one ---- */
@@ -167,7 +214,7 @@ restore_check_head(const struct restore *r, struct errmsg *err)
 	if (memcmp(head, backup_magic, at) != 0)
 		return error_set(
 			err, -OCF_EMALFORMED,
-			"%s is not a backup of a node: `ocf backup FILE` makes one",
+			"%s is not a backup of a node: 'ocf backup FILE' makes one",
 			r->path);
 	if (memcmp(head + at, backup_version, sizeof(backup_version) - 1) != 0)
 		return error_set(
@@ -327,18 +374,14 @@ restore_check(struct restore *r, struct errmsg *err)
 }
 
 static int
-restore_map(struct restore *r, struct errmsg *err)
+restore_map(struct restore *r, int fd, struct errmsg *err)
 {
-	int fd = open(r->path, O_RDONLY | O_CLOEXEC), rc;
+	int rc = backup_map(fd, &r->map);
 
-	if (fd < 0)
-		return error_set(err, -errno, "%s: %s", r->path, error_text(-errno));
-	rc = backup_map(fd, &r->map);
-	close(fd);
 	if (rc == -OCF_EMALFORMED)
 		return error_set(
 			err, rc,
-			"%s is not a backup of a node: `ocf backup FILE` makes one",
+			"%s is not a backup of a node: 'ocf backup FILE' makes one",
 			r->path);
 	return rc == 0 ? 0 : error_set(err, rc, "%s: %s", r->path, error_text(rc));
 }
@@ -370,6 +413,19 @@ int
 store_restore(const char *path, const struct store_config *config, store_restore_fn *fn,
 	      void *arg, struct errmsg *err)
 {
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return error_set(err, -errno, "%s: %s", path, error_text(-errno));
+	rc = store_restore_from(fd, path, config, fn, arg, err);
+	close(fd);
+	return rc;
+}
+
+int
+store_restore_from(int fd, const char *path, const struct store_config *config,
+		   store_restore_fn *fn, void *arg, struct errmsg *err)
+{
 	struct restore *r = mem_calloc(1, sizeof(*r));
 	int rc = restore_check_place(config->dir, err);
 
@@ -379,7 +435,7 @@ store_restore(const char *path, const struct store_config *config, store_restore
 	r->arg = arg;
 	r->dir = mem_printf("%s.restoring", config->dir);
 	if (rc == 0)
-		rc = restore_map(r, err);
+		rc = restore_map(r, fd, err);
 	if (rc == 0)
 		rc = restore_check(r, err);
 	if (rc == 0)

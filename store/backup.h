@@ -30,12 +30,21 @@ struct store_blob {
 	struct bytes content;
 };
 
+/* `name` is good, as above. */
+struct store_blob store_blob_of(const char *name, struct bytes content);
+
 /* Write the store, as of the last commit (see store_sync), and the blobs to the file, mode
  * 0600, in place of what is there: wholly, or not at all. Any thread; blocks for as long as
  * the disk takes; rows are read and written meanwhile. The store may be open to read only.
  * `err` names the file. */
 int store_backup(struct store *store, const char *path, const struct store_blob *blobs,
 		 int n, struct errmsg *err);
+
+/* The same, into an empty file that is open to read and write. */
+int store_backup_to(struct store *store, int fd, const struct store_blob *blobs, int n,
+		    struct errmsg *err);
+/* -OCF_EMALFORMED unless the file begins as a backup does. */
+int store_backup_look(const char *path);
 
 /* What a backup holds, checked in full, before it is in place: take the blobs out, see that
  * it is the right cluster's, set what must not be as it was (store_meta_set). A negative
@@ -50,5 +59,8 @@ typedef int store_restore_fn(void *arg, struct store *store,
  * `fn` returned. */
 int store_restore(const char *path, const struct store_config *config,
 		  store_restore_fn *fn, void *arg, struct errmsg *err);
+/* The same, of a file that is open; `path` is its name for sentences. */
+int store_restore_from(int fd, const char *path, const struct store_config *config,
+		       store_restore_fn *fn, void *arg, struct errmsg *err);
 
 #endif

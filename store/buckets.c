@@ -77,7 +77,7 @@ buckets_read(struct store *store, MDB_txn *txn, uint32_t number,
 	return rc;
 }
 
-static int
+int
 buckets_write(struct store *store, MDB_txn *txn, uint32_t number,
 	      const struct store_digest slots[BUCKET_SLOTS])
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The LMDB environment: opening it with care, error codes, short read transactions, write
- * transactions that make room for themselves.
+ * transactions that make room for themselves, and one in place of one that LMDB gave up.
  *
  * The data file is always extended (as a hole) to the size of the map. A file shorter
  * than its last page is therefore a truncated one, which LMDB itself would meet as a
@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -20,6 +22,8 @@
 
 enum {
 	ENV_DATABASES_MAX = 8,
+	/* A write that fell short on a disk with less than this free met its end. */
+	ENV_FULL_BYTES = 256 * 1024,
 	ENV_MAP_BYTES_MIN = 16 * 1024 * 1024, /* doubled when full */
 };
 
@@ -31,13 +35,14 @@ env_code(int rc)
 		return -ENOENT;
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
-	case MDB_PANIC:
 	case MDB_INVALID:
 	case MDB_BAD_VALSIZE:
 	case MDB_INCOMPATIBLE:
 	case MDB_CURSOR_FULL:
 	case MDB_PAGE_FULL:
 		return -OCF_ECORRUPT;
+	case MDB_PANIC: /* see env_reopen() */
+		return -EIO;
 	case MDB_VERSION_MISMATCH:
 		return -OCF_EVERSION;
 	case MDB_MAP_FULL:
@@ -141,13 +146,44 @@ env_open(const char *dir, unsigned flags, MDB_env **ret_env, struct errmsg *err)
 	return rc;
 }
 
+/* The slots of readers that died with a transaction open are free again, and so are the
+ * pages that they kept. */
+static bool
+env_drop_dead_readers(struct store *store)
+{
+	int dead = 0;
+
+	return !store->config.is_read_only && mdb_reader_check(store->env, &dead) == 0 &&
+	       dead > 0;
+}
+
+/* Other programs may read the store by LMDB itself, and so may many threads of ours: told
+ * when it begins. */
+static void
+env_tell_crowded(struct store *store, bool is_crowded)
+{
+	if (__atomic_exchange_n(&store->is_crowded, is_crowded, __ATOMIC_RELAXED) ==
+		    is_crowded ||
+	    !is_crowded)
+		return;
+	store_report(store, -EAGAIN,
+		     "the store in %s has as many readers as it can have; close other "
+		     "programs that have it open",
+		     store->config.dir);
+}
+
 int
 env_read_begin(struct store *store, MDB_txn **ret_txn)
 {
 	int rc;
 
 	pthread_rwlock_rdlock(&store->map_lock);
-	rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn);
+	rc = store->env != NULL ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn)
+				: MDB_PANIC;
+	if (rc == MDB_READERS_FULL && env_drop_dead_readers(store))
+		rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn);
+	if (rc == 0 || rc == MDB_READERS_FULL)
+		env_tell_crowded(store, rc != 0);
 	if (rc != 0)
 		pthread_rwlock_unlock(&store->map_lock);
 	return env_code(rc);
@@ -158,6 +194,20 @@ env_read_end(struct store *store, MDB_txn *txn)
 {
 	mdb_txn_abort(txn);
 	pthread_rwlock_unlock(&store->map_lock);
+}
+
+/* Is there address space for so much more? mdb_env_set_mapsize() finds out when the old map
+ * is gone already. */
+static bool
+env_can_map(size_t more)
+{
+	void *p = mmap(NULL, more, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
+
+	if (p == MAP_FAILED)
+		return false;
+	munmap(p, more);
+	return true;
 }
 
 /* No transaction of this process is open: write_lock is ours and map_lock keeps readers
@@ -173,6 +223,8 @@ env_grow(struct store *store)
 	if (info.me_mapsize > SIZE_MAX / 4)
 		return -EFBIG;
 	size = info.me_mapsize * 2;
+	if (!env_can_map(size - info.me_mapsize))
+		return -ENOMEM;
 	rc = env_extend(store->env, size);
 	if (rc != 0)
 		return rc;
@@ -195,6 +247,8 @@ env_make_room(struct store *store, size_t bytes)
 		MDB_stat st;
 		int rc;
 
+		if (store->env == NULL)
+			return -EIO;
 		mdb_env_info(store->env, &info);
 		mdb_env_stat(store->env, &st);
 		if (info.me_mapsize - (info.me_last_pgno + 1) * st.ms_psize >= bytes)
@@ -205,22 +259,89 @@ env_make_room(struct store *store, size_t bytes)
 	}
 }
 
+/* LMDB knows a write that fell short as EIO alone, which is what a disk does that is
+ * becoming full. */
+static int
+env_commit(struct store *store, MDB_txn *txn)
+{
+	struct statvfs vfs;
+	int rc = mdb_txn_commit(txn), fd;
+
+	if (rc == EIO && mdb_env_get_fd(store->env, &fd) == 0 &&
+	    fstatvfs(fd, &vfs) == 0 &&
+	    (uint64_t)vfs.f_bavail * vfs.f_frsize < ENV_FULL_BYTES)
+		return ENOSPC;
+	return rc;
+}
+
+/* LMDB gives an environment up, for reading too, when the last page of a commit could not be
+ * written: the one that says which state is the newest. On disk is the state before that
+ * commit or the one behind it, each of them whole, and what follows is done on top of
+ * whichever is found there. Our own lock on the store stays. While the files cannot be opened
+ * reads are refused, and the writer tries again. */
+static int
+env_reopen(struct store *store)
+{
+	struct root root;
+	int rc;
+
+	pthread_rwlock_wrlock(&store->map_lock);
+	if (store->env != NULL)
+		mdb_env_close(store->env);
+	store->env = NULL;
+	rc = env_open(store->config.dir, 0, &store->env, NULL);
+	if (rc == 0)
+		rc = store_load_again(store, &root);
+	if (rc != 0 && store->env != NULL) {
+		mdb_env_close(store->env);
+		store->env = NULL;
+	}
+	pthread_rwlock_unlock(&store->map_lock);
+	pthread_mutex_lock(&store->lock);
+	if (rc == 0)
+		store->root = root;
+	store->is_lost = rc != 0;
+	writer_nudge(store);
+	pthread_mutex_unlock(&store->lock);
+	return rc;
+}
+
+static int
+env_write_begin(struct store *store, MDB_txn **ret_txn)
+{
+	int rc = store->env != NULL ? mdb_txn_begin(store->env, NULL, 0, ret_txn)
+				    : MDB_PANIC;
+
+	if (rc != MDB_PANIC)
+		return env_code(rc);
+	rc = env_reopen(store);
+	return rc == 0 ? env_code(mdb_txn_begin(store->env, NULL, 0, ret_txn)) : rc;
+}
+
 int
 env_write(struct store *store, env_write_fn *fn, void *arg)
 {
+	bool has_looked = false;
+
 	for (;;) {
 		MDB_txn *txn;
-		int rc = mdb_txn_begin(store->env, NULL, 0, &txn);
+		int rc = env_write_begin(store, &txn);
 
 		if (rc != 0)
-			return env_code(rc);
+			return rc;
 		rc = fn(store, txn, arg);
 		if (rc == 0)
-			rc = mdb_txn_commit(txn);
+			rc = env_commit(store, txn);
 		else
 			mdb_txn_abort(txn);
+		if (rc != 0 && rc != MDB_MAP_FULL && env_write_begin(store, &txn) == 0)
+			mdb_txn_abort(txn); /* or it was given up, and is opened again */
 		if (rc != MDB_MAP_FULL)
 			return env_code(rc);
+		if (!has_looked && env_drop_dead_readers(store)) {
+			has_looked = true; /* there may be room enough now */
+			continue;
+		}
 		rc = env_grow(store);
 		if (rc != 0)
 			return rc;

@@ -24,11 +24,20 @@ enum {
 
 /* One process at a time; LMDB alone would let several in. */
 static int
-store_lock(const char *dir, int *ret_fd, struct errmsg *err)
+store_lock(const char *dir, bool is_read_only, int *ret_fd, struct errmsg *err)
 {
 	char *path = mem_printf("%s/open.lock", dir), pid[16] = "";
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), rc = 0;
 
+	/* What cannot be written can be saved all the same. Where there is no such file
+	 * nobody else can make it either. */
+	if (fd < 0 && errno == EROFS && is_read_only) {
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT) {
+			free(path);
+			return 0;
+		}
+	}
 	if (fd < 0) {
 		rc = error_set(err, -errno, "%s: %s", path, error_text(-errno));
 	} else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -56,6 +65,21 @@ store_lock(const char *dir, int *ret_fd, struct errmsg *err)
 	return rc;
 }
 
+/* LMDB found a page that cannot be what it is, and ends the process on return: say what to
+ * do, for the sentence that it prints does not. */
+static void
+store_on_broken_page(MDB_env *env, const char *what)
+{
+	struct store *store = mdb_env_get_userctx(env);
+
+	store_report(
+		store, -OCF_ECORRUPT,
+		"the store in %s is damaged where it cannot be read around (%s), and "
+		"this process ends; restore a backup, or move the node's data folder "
+		"away and join again",
+		store->config.dir, what);
+}
+
 static struct store *
 store_new(const struct store_config *config)
 {
@@ -65,6 +89,7 @@ store_new(const struct store_config *config)
 	store->config = *config;
 	store->config.dir = mem_strdup(config->dir);
 	store->lock_fd = -1;
+	pthread_mutex_init(&store->scrub_lock, NULL);
 	pthread_mutex_init(&store->write_lock, NULL);
 	pthread_mutex_init(&store->lock, NULL);
 	pthread_rwlock_init(&store->map_lock, NULL);
@@ -87,6 +112,9 @@ store_free(struct store *store)
 	pthread_rwlock_destroy(&store->map_lock);
 	pthread_mutex_destroy(&store->lock);
 	pthread_mutex_destroy(&store->write_lock);
+	pthread_mutex_destroy(&store->scrub_lock);
+	buf_fini(&store->scrub.key);
+	buf_fini(&store->scrub.value);
 	free(store->recents.items);
 	buf_fini(&store->held);
 	buf_fini(&store->encoded);
@@ -158,7 +186,7 @@ store_create(const char *dir, const struct store_constants *constants, struct er
 	if (rc != 0)
 		return rc;
 	store = store_new(&config);
-	rc = store_lock(dir, &store->lock_fd, err);
+	rc = store_lock(dir, false, &store->lock_fd, err);
 	if (rc == 0)
 		rc = env_open(dir, 0, &store->env, err);
 	if (rc == 0) {
@@ -275,16 +303,16 @@ store_load(struct store *store, MDB_txn *txn, void *arg)
 	return rc;
 }
 
-/* Before there are threads. A commit keeps the databases open. */
+/* While nobody else uses the environment. A commit keeps the databases open. */
 static int
-store_load_read(struct store *store, env_write_fn *fn)
+store_load_read(struct store *store, env_write_fn *fn, void *arg)
 {
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
 
 	if (rc != 0)
 		return env_code(rc);
-	rc = fn(store, txn, NULL);
+	rc = fn(store, txn, arg);
 	if (rc == 0)
 		rc = mdb_txn_commit(txn);
 	else
@@ -293,13 +321,31 @@ store_load_read(struct store *store, env_write_fn *fn)
 }
 
 static int
+store_load_files(struct store *store, MDB_txn *txn, void *arg)
+{
+	int rc = mdb_dbi_open(txn, "meta", 0, &store->meta);
+
+	if (rc == 0)
+		rc = store_open_databases(store, txn, 0);
+	return rc == 0 ? store_get_root(store, txn, arg) : rc;
+}
+
+/* Actors and numbers stay as memory has them: of a commit that is there though it failed
+ * there may be more of both on disk, and none of those was given out. */
+int
+store_load_again(struct store *store, struct root *ret_root)
+{
+	return store_load_read(store, store_load_files, ret_root);
+}
+
+static int
 store_open_load(struct store *store, struct errmsg *err)
 {
 	const char *dir = store->config.dir;
-	int rc = store_load_read(store, store_load_format);
+	int rc = store_load_read(store, store_load_format, NULL);
 
 	if (rc == 0 && store->config.is_read_only)
-		rc = store_load_read(store, store_load);
+		rc = store_load_read(store, store_load, NULL);
 	else if (rc == 0 && store->format < STORE_FORMAT)
 		rc = store_migrate(store);
 	if (rc == 0 && !store->config.is_read_only)
@@ -364,11 +410,15 @@ store_open(const struct store_config *config, struct store **ret_store,
 	if (rc != 0)
 		return rc;
 	store = store_new(config);
-	rc = store_lock(config->dir, &store->lock_fd, err);
+	rc = store_lock(config->dir, config->is_read_only, &store->lock_fd, err);
 	if (rc == 0) /* LMDB's own lock is not needed: ours is exclusive */
 		rc = env_open(config->dir,
 			      config->is_read_only ? MDB_RDONLY | MDB_NOLOCK : 0,
 			      &store->env, err);
+	if (rc == 0)
+		rc = env_code(mdb_env_set_userctx(store->env, store));
+	if (rc == 0)
+		rc = env_code(mdb_env_set_assert(store->env, store_on_broken_page));
 	if (rc == 0)
 		rc = store_open_load(store, err);
 	if (rc == 0 && !config->is_read_only) {

@@ -280,6 +280,7 @@ store_merge_k(struct store *store, const uint8_t k[STORE_K_BYTES],
 	*ret_changed = false;
 	if (rc == -ENOENT) {
 		ret_merged->len = 0;
+		rc = 0;
 	} else if (rc != 0) {
 		return rc;
 	} else if (bytes_equal(encoded, buf_bytes(&store->held))) {

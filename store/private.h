@@ -12,11 +12,12 @@
  *                                        "u:" + name for store_meta_set
  *
  * Locks, in the order in which they may be taken:
+ *   scrub_lock  a step of the scrubber, all of it
  *   write_lock  a write transaction, from before its begin to after the memory (root,
  *               actor, …) tells what it did; also held to resize the map
  *   lock        pending rows, waiters, and all fields below it
  *   map_lock    shared: a read transaction is open; exclusive: the map is being resized,
- *               which LMDB allows only without any
+ *               which LMDB allows only without any, or the environment opened anew
  *
  * Inside a transaction a result is LMDB's (its own codes or a positive errno) or ours (a
  * negative errno or OCF_E…): the ranges are apart. env_code() makes all of them ours. */
@@ -73,6 +74,15 @@ struct waiter {
 	struct waiter *prev, *next;
 };
 
+/* Where the scrubber is, and what it has done. */
+enum scrub_phase { SCRUB_ROWS, SCRUB_OWNERS, SCRUB_INDEX, SCRUB_REMOVED, SCRUB_ROOT };
+struct scrub_at {
+	enum scrub_phase phase;
+	uint64_t prefix;       /* of K: the bucket that is next */
+	struct buf key, value; /* of a list: the entry that is next; empty: the first */
+	uint64_t buckets, repaired, faults[STORE_FAULTS]; /* under `lock` */
+};
+
 struct root {
 	struct store_digest digest;
 	int bits;
@@ -95,19 +105,23 @@ struct store {
 	struct store_constants constants;
 	struct table_key tk;
 	int lock_fd;
-	MDB_env *env;
+	MDB_env *env;	 /* NULL: it was given up, and cannot be opened again just now */
 	uint64_t format; /* of the files: an older one when only read */
 	MDB_dbi rows, owners, index, digests, removed, meta;
 	pthread_t writer;
 	struct buf held,
 		encoded; /* of store_merge() and store_replace(), on their thread */
 
+	struct scrub_at scrub;
+	pthread_mutex_t scrub_lock;
 	pthread_mutex_t write_lock;
 	pthread_rwlock_t map_lock;
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* of the writer, see writer_nudge() */
 	bool is_gathering;
 	bool is_stopping;
+	bool is_lost;		 /* env is NULL */
+	bool is_crowded;	 /* no slot for a reader; atomic */
 	int error;		 /* of the last commit */
 	struct pending *pending; /* hash by K, see pending_find() */
 	struct pending *dirty;	 /* list, ascending by `since` */
@@ -166,6 +180,10 @@ int store_put_actors(struct store *store, MDB_txn *txn, const uint64_t *actors, 
 int store_put_root(struct store *store, MDB_txn *txn, const struct root *root);
 int store_get_root(struct store *store, MDB_txn *txn, struct root *ret_root);
 int store_put_reserved(struct store *store, MDB_txn *txn, uint64_t reserved);
+
+/* open.c */
+/* The databases and the root of an environment that was opened in place of another. */
+int store_load_again(struct store *store, struct root *ret_root);
 
 /* migrate.c */
 /* Bring the files from store->format to STORE_FORMAT; before anybody else uses them. */
@@ -242,6 +260,8 @@ int bucket_run_end(struct bucket_run *run, int rc);
 /* Slots for 2^bits buckets summed up from the rows; free(3) them. */
 int buckets_sum(struct store *store, MDB_txn *txn, int bits,
 		struct store_digest **ret_slots, struct store_digest *ret_root);
+int buckets_write(struct store *store, MDB_txn *txn, uint32_t number,
+		  const struct store_digest slots[BUCKET_SLOTS]);
 /* Write the digests anew with root->bits bits. */
 int buckets_rebuild(struct store *store, MDB_txn *txn, struct root *root);
 /* Rebuild with more or fewer buckets when there are too few or too many for the rows. */
@@ -279,6 +299,11 @@ void pending_free_all(struct store *store);
 /* The highest change up to which everything is durable; with `lock` held, on the writer's
  * thread and nothing flying. */
 uint64_t pending_durable(struct store *store);
+
+/* scrub.c */
+/* A commit met damage, without knowing where. Look at all digest records, name and count what
+ * is wrong, make them anew. */
+int scrub_mend(struct store *store);
 
 /* writer.c */
 enum {

@@ -248,10 +248,11 @@ void
 store_stats(struct store *store, struct store_stats *ret_stats)
 {
 	struct store_stats stats = { .rows = 0 };
-	MDB_envinfo info;
+	MDB_envinfo info = { .me_mapsize = 0 };
 
 	pthread_rwlock_rdlock(&store->map_lock);
-	mdb_env_info(store->env, &info);
+	if (store->env != NULL)
+		mdb_env_info(store->env, &info);
 	pthread_rwlock_unlock(&store->map_lock);
 	pthread_mutex_lock(&store->lock);
 	stats.rows = store->root.digest.count;
@@ -263,6 +264,9 @@ store_stats(struct store *store, struct store_stats *ret_stats)
 	stats.map_bytes = info.me_mapsize;
 	stats.bucket_bits = store->root.bits;
 	stats.error = store->error;
+	stats.scrubbed = store->scrub.buckets;
+	stats.repaired = store->scrub.repaired;
+	memcpy(stats.faults, store->scrub.faults, sizeof(stats.faults));
 	pthread_mutex_unlock(&store->lock);
 	*ret_stats = stats;
 }

@@ -14,10 +14,13 @@
  * second, reads go on, waiting store_sync calls are answered with the error, and after
  * STORE_PENDING_ROWS_MAX or STORE_PENDING_BYTES_MAX changes are refused with -EAGAIN. A
  * change from a peer may then be dropped (reconciliation brings it back), one of our own
- * must be reported to its client.
+ * must be reported to its client. Where the disk failed at the very end of a commit, LMDB
+ * lets nobody read either: the files are opened anew at once, or, should that fail too, every
+ * second, and until then reads are -EIO.
  *
  * A row on disk that does not decode, or does not hash to its place, is -OCF_ECORRUPT and
- * is named to `report`; it is never taken for an absent row. store_repair() drops it. */
+ * is named to `report`; it is never taken for an absent row. store_repair() drops it. What
+ * commits need of the digests is made anew from the rows when it is found damaged. */
 #ifndef OCF_STORE_STORE_H
 #define OCF_STORE_STORE_H
 
@@ -77,6 +80,10 @@ struct store_config {
 	 * allowed. */
 	void (*report)(void *arg, int rc, const char *text);
 	void *report_arg;
+	/* Asked by store_scrub() when a digest does not fit its rows: is this row what its
+	 * owner signed? One that is not is dropped. May read the store. NULL: it is. */
+	bool (*is_genuine)(void *arg, const struct row_key *key, const struct row *row);
+	void *is_genuine_arg;
 	/* For looking only: nothing is written but the process's number in the file that
 	 * locks the store, no thread is started, and no call that changes something may be
 	 * made. */
@@ -180,6 +187,18 @@ struct store_digest store_root_before(struct store *store, uint64_t stamp);
 int store_digests(struct store *store, const uint8_t prefix[STORE_K_BYTES], int depth,
 		  int bits, struct store_digest *ret_children);
 
+/* What a scrub finds. */
+enum store_fault {
+	STORE_FAULT_ROW, /* does not decode, or is not where it belongs, or not genuine */
+	STORE_FAULT_OWNER, /* an entry that is missing or too many, in each of the lists */
+	STORE_FAULT_INDEX,
+	STORE_FAULT_REMOVED,
+	STORE_FAULT_DIGEST,
+	STORE_FAULT_ROOT,
+	STORE_FAULTS,
+};
+const char *store_fault_text(enum store_fault fault); /* "row", "owner", … */
+
 struct store_stats {
 	uint64_t rows; /* as of the last commit */
 	uint64_t pending_rows;
@@ -189,7 +208,11 @@ struct store_stats {
 	uint64_t damaged;   /* rows found damaged since the start */
 	uint64_t map_bytes; /* the file's size on paper; it is sparse */
 	int bucket_bits;
-	int error; /* of the last commit; 0 when it went well */
+	int error;	   /* of the last commit; 0 when it went well */
+	uint64_t scrubbed; /* buckets, since the start */
+	uint64_t faults
+		[STORE_FAULTS]; /* found by scrubbing; other than 0: the disk fails */
+	uint64_t repaired;	/* of those */
 };
 void store_stats(struct store *store, struct store_stats *ret_stats);
 
@@ -199,6 +222,13 @@ void store_stats(struct store *store, struct store_stats *ret_stats);
  * 0, -OCF_ECORRUPT when there were differences, or an error. */
 int store_verify(struct store *store, void (*fn)(void *arg, const char *text), void *arg,
 		 uint64_t *ret_differences);
+/* The next step of looking at the whole store, a bucket of rows or a few entries of a list:
+ * compare it with what the rows make, as of the last commit; name what is wrong to `report`,
+ * count it, put it right. Some milliseconds, from any thread; but the root that is wrong is
+ * summed up anew, a third of a second for a million rows. *ret_changed: another root than
+ * before, or a damaged row was dropped, which others may have. *ret_end: that was the last
+ * step of a pass; an error ends none. Not of a store that is read only. */
+int store_scrub(struct store *store, bool *ret_changed, bool *ret_end);
 /* Drop damaged rows (named to fn) and rebuild digests, counts and indexes from the
  * others. Waits for the disk. */
 int store_repair(struct store *store, void (*fn)(void *arg, const char *text), void *arg,

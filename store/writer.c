@@ -144,6 +144,12 @@ writer_commit(struct store *store, struct batch *b)
 	qsort(b->records, (size_t)b->n_rows, sizeof(b->records[0]), batch_by_k);
 	pthread_mutex_lock(&store->write_lock);
 	rc = env_write(store, batch_write, b);
+	if (rc == -OCF_ECORRUPT) {
+		pthread_mutex_unlock(&store->write_lock);
+		scrub_mend(store); /* tells; whether it helped is seen now */
+		pthread_mutex_lock(&store->write_lock);
+		rc = env_write(store, batch_write, b);
+	}
 	pthread_mutex_lock(&store->lock);
 	if (rc == 0)
 		batch_done(store, b);
@@ -190,7 +196,7 @@ writer_answer(struct store *store, int rc)
 static bool
 writer_has_work(const struct store *store)
 {
-	return store->dirty != NULL || store->metas != NULL ||
+	return store->dirty != NULL || store->metas != NULL || store->is_lost ||
 	       store->reserve != store->reserved;
 }
 

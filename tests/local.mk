@@ -20,6 +20,7 @@ dist_check_SCRIPTS += \
 	%D%/lint/layers.sh \
 	%D%/lint/manuals.sh \
 	%D%/lint/style.sh \
+	%D%/system/backup.sh \
 	%D%/system/by-hand.sh \
 	%D%/system/bus.sh \
 	%D%/system/clocks.sh \
@@ -33,9 +34,12 @@ dist_check_SCRIPTS += \
 	%D%/system/death-worker.sh \
 	%D%/system/disk.sh \
 	%D%/system/drain.sh \
+	%D%/system/dump.sh \
+	%D%/system/examples.sh \
 	%D%/system/http.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
+	%D%/system/join.sh \
 	%D%/system/legacy.sh \
 	%D%/system/isolation.sh \
 	%D%/system/many.sh \
@@ -44,6 +48,7 @@ dist_check_SCRIPTS += \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
 	%D%/system/rollback.sh \
+	%D%/system/scrub.sh \
 	%D%/system/service.sh \
 	%D%/system/strangers.sh \
 	%D%/system/streams.sh \
@@ -77,8 +82,9 @@ lint:
 format:
 	$(AM_V_at)cd $(top_srcdir) && find crdt store src tests -name '*.[ch]' -exec clang-format -i {} +
 
-# What takes too long for every change: the unit tests with other seeds at full length, then
-# under valgrind (not in sanitized builds, which valgrind cannot run).
+# What takes too long for every change: the unit tests with other seeds at full length, a
+# million histories of the table, then the unit tests under valgrind (not in sanitized
+# builds, which valgrind cannot run).
 SLOW_SEEDS = 1 2 3 4 5 6 7 8
 .PHONY: check-slow
 check-slow: all
@@ -89,6 +95,8 @@ check-slow: all
 		OCF_TEST_SEED=$$seed OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=3600 \
 			$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units" || exit 1; \
 	done; \
+	OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=43200 \
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS=tests/sim/test-sim-table || exit 1; \
 	OCF_TEST_VALGRIND=yes OCF_TEST_LEVEL=quick OCF_TEST_SECONDS=3600 \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units"
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 
 static int
 file_read_all(int fd, size_t max, struct buf *out)
@@ -100,13 +101,62 @@ file_sync_folder(const char *path)
 	return rc;
 }
 
+/* A new file without a name in the folder of `path`; not every file system has them. */
+static int
+file_open_beside(const char *path)
+{
+	char *copy = mem_strdup(path);
+	int fd = -1;
+
+	if (access("/proc/self/fd", X_OK) == 0) /* which gives them one */
+		fd = open(dirname(copy), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	free(copy);
+	return fd;
+}
+
+int
+file_open_unnamed(const char *folder)
+{
+	char *temp = mem_printf("%s/XXXXXX", folder);
+	int fd = file_open_beside(temp), rc;
+
+	if (fd < 0) {
+		fd = mkostemp(temp, O_CLOEXEC);
+		if (fd >= 0)
+			unlink(temp);
+	}
+	rc = fd >= 0 ? fd : -errno;
+	free(temp);
+	return rc;
+}
+
+/* Give a file without a name the name that `temp` (it ends in XXXXXX) leads to. */
+static int
+file_link(int fd, char *temp)
+{
+	char *from = mem_printf("/proc/self/fd/%d", fd), *end = temp + strlen(temp) - 6;
+	int rc = -EEXIST;
+
+	for (int i = 0; i < 100 && rc == -EEXIST; i++) {
+		snprintf(end, 7, "%06x", (unsigned)(rng_seed_from_os() & 0xffffff));
+		rc = linkat(AT_FDCWD, from, AT_FDCWD, temp, AT_SYMLINK_FOLLOW) == 0
+			     ? 0
+			     : -errno;
+	}
+	free(from);
+	return rc;
+}
+
 int
 file_write_with(const char *path, mode_t mode, int (*fn)(void *arg, int fd), void *arg,
 		struct errmsg *err)
 {
 	char *temp = mem_printf("%s.XXXXXX", path);
-	int fd = mkostemp(temp, O_CLOEXEC), rc;
+	int fd = file_open_beside(path), rc;
+	bool is_unnamed = fd >= 0;
 
+	if (!is_unnamed)
+		fd = mkostemp(temp, O_CLOEXEC);
 	if (fd < 0) {
 		rc = -errno;
 		goto out;
@@ -114,12 +164,16 @@ file_write_with(const char *path, mode_t mode, int (*fn)(void *arg, int fd), voi
 	rc = fchmod(fd, mode) == 0 ? fn(arg, fd) : -errno;
 	if (rc == 0 && fsync(fd) != 0)
 		rc = -errno;
+	if (rc == 0 && is_unnamed) {
+		rc = file_link(fd, temp);
+		is_unnamed = rc != 0;
+	}
 	close(fd);
 	if (rc == 0 && rename(temp, path) != 0)
 		rc = -errno;
 	if (rc == 0)
 		rc = file_sync_folder(path);
-	else
+	else if (!is_unnamed)
 		unlink(temp);
 out:
 	free(temp);

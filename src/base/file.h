@@ -15,9 +15,13 @@ int file_read(const char *path, size_t max, struct buf *out, struct errmsg *err)
 int file_read_secret(const char *path, size_t max, struct buf *out, struct errmsg *err);
 /* Replace the file: written beside it with `mode`, synced, renamed, the folder synced. */
 int file_write(const char *path, struct bytes content, mode_t mode, struct errmsg *err);
-/* As file_write; fn(arg, fd) writes the content, and returns 0 or a negative code. */
+/* As file_write; fn(arg, fd) writes the content, and returns 0 or a negative code. Where the
+ * file system knows files without names, a program that is killed leaves nothing behind. */
 int file_write_with(const char *path, mode_t mode, int (*fn)(void *arg, int fd),
 		    void *arg, struct errmsg *err);
+/* A file without a name in `folder`, open to read and write, that is gone when it is closed;
+ * or a negative code. */
+int file_open_unnamed(const char *folder);
 /* Write all of it. */
 int file_put(int fd, struct bytes content);
 /* The entry of `path` in its folder is on the disk. */

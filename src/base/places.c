@@ -56,7 +56,7 @@ places_base(uid_t uid, const char *name, const char *fallback, char **ret_path,
 	    struct errmsg *err)
 {
 	const char *value = places_variable(name);
-	char *home;
+	char *home = NULL;
 	int rc;
 
 	if (value != NULL) {

@@ -28,7 +28,7 @@ struct client {
 	bool is_paused;	 /* waiting for body_fd */
 	int input_error; /* reading body_fd failed; errno */
 	double started_ms;
-	int output_error; /* writing to standard output failed */
+	int output_error; /* the sink failed; errno */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -127,12 +127,12 @@ client_on_write(char *data, size_t size, size_t n, void *arg)
 	size_t len = size * n, max = CLIENT_BODY_BYTES_MAX;
 
 	c->reply->received += (int64_t)len;
-	if (c->request->to_stdout && c->reply->status >= 200 && c->reply->status < 300) {
-		if (fwrite(data, 1, len, stdout) != len || fflush(stdout) != 0) {
-			c->output_error = errno;
-			return 0;
-		}
-		return len;
+	if (c->request->sink != NULL && c->reply->status >= 200 &&
+	    c->reply->status < 300) {
+		if (c->request->sink(c->request->sink_arg, bytes_of(data, len)))
+			return len;
+		c->output_error = errno;
+		return 0;
 	}
 	if (c->reply->status >= 300)
 		max = CLIENT_ERROR_BYTES_MAX;
@@ -299,7 +299,7 @@ client_finish(struct client *c, CURLcode code)
 		return cli_fail(EXIT_STATUS_IO, "reading what is to be sent: %s",
 				error_text(-c->input_error));
 	if (c->output_error != 0)
-		return cli_fail(EXIT_STATUS_IO, "standard output: %s",
+		return cli_fail(EXIT_STATUS_IO, "%s: %s", c->request->sink_name,
 				error_text(-c->output_error));
 	if (code == CURLE_OK && reply->status >= 200 && reply->status < 300)
 		return EXIT_SUCCESS;

@@ -18,6 +18,7 @@ enum {
 	CLIENT_CONNECT_MS = 5 *
 			    MS_SECOND,	/* a loopback answers at once, a far host soon */
 	CLIENT_ASK_MS = 30 * MS_SECOND, /* for what the daemon knows by heart */
+	CLIENT_WORK_MS = 6 * MS_HOUR, /* for all rows of a large table, to a slow disk */
 	/* What a list may weigh: a million workers of a kilobyte. */
 	CLIENT_BODY_BYTES_MAX = 1024 * 1024 * 1024,
 	CLIENT_ERROR_BYTES_MAX = 64 * 1024,
@@ -35,12 +36,16 @@ struct client_request {
 	int64_t body_len;  /* of body_fd; -1: not known */
 	ms_t timeout_ms;   /* for all of it */
 	bool is_admin;	   /* only the socket will do */
-	bool to_stdout;	   /* a good reply's body is written there as it comes */
+	/* A good reply's body is given to it as it comes, unless NULL: false, and errno, when
+	 * it cannot be taken. `sink_name` says where it goes. */
+	bool (*sink)(void *arg, struct bytes data);
+	void *sink_arg;
+	const char *sink_name;
 };
 
 struct client_reply {
 	int status;	  /* 0: none came */
-	struct buf body;  /* unless it went to standard output */
+	struct buf body;  /* unless it went to the sink */
 	int64_t received; /* bytes of the body */
 	int64_t sent;
 	char *node;   /* X-Computing-Node, or NULL; so for the others */

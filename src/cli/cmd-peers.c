@@ -7,6 +7,15 @@
 #include "cli/command.h"
 #include "cli/output.h"
 
+/* Of a link. One whose ends' clocks are too far apart is up, and still brings nothing. */
+static void
+peers_put_state(const json_t *link, struct buf *out)
+{
+	output_plain(output_member(link, "state"), out);
+	if (json_is_true(output_member(link, "rowless")))
+		buf_put_text(out, ", no rows");
+}
+
 int
 cmd_peers(struct cli *cli, int argc, char **argv)
 {
@@ -15,7 +24,7 @@ cmd_peers(struct cli *cli, int argc, char **argv)
 		{ "ID", "node", output_short_id, false, false },
 		{ "ADDRESS", "address", output_plain, false, false },
 		{ "DIRECTION", "direction", output_plain, false, false },
-		{ "STATE", "state", output_plain, false, false },
+		{ "STATE", "", peers_put_state, false, false },
 		{ "RTT", "rtt_ms", output_ms, true, false },
 		{ "SENT", "sent_bytes", output_bytes, true, false },
 		{ "RECEIVED", "received_bytes", output_bytes, true, false },

@@ -221,6 +221,13 @@ query_say_who(const struct cli *cli, const struct client_reply *reply)
 	buf_fini(&who);
 }
 
+static bool
+query_print(void *arg, struct bytes data)
+{
+	(void)arg;
+	return fwrite(data.data, 1, data.len, stdout) == data.len && fflush(stdout) == 0;
+}
+
 int
 cmd_query(struct cli *cli, int argc, char **argv)
 {
@@ -238,7 +245,8 @@ cmd_query(struct cli *cli, int argc, char **argv)
 	request.method = a.method;
 	request.path = buf_text(&path);
 	request.timeout_ms = a.timeout_ms + QUERY_GRACE_MS;
-	request.to_stdout = true;
+	request.sink = query_print;
+	request.sink_name = "standard output";
 	status = query_open_body(&a, &request);
 	if (status == EXIT_SUCCESS)
 		status = query_add_headers(cli, &a, &request);

@@ -27,7 +27,8 @@ cmd_root(struct cli *cli, int argc, char **argv)
 		;
 	cli_arguments(cli, argc, argv, 0, 0);
 	if (offline_is_due(cli))
-		status = offline_run(cli, OFFLINE_ROOT, root_on_state, NULL, &json);
+		status = offline_run(cli, &(struct offline_task){ .op = OFFLINE_ROOT },
+				     root_on_state, NULL, &json);
 	else
 		status = client_post_json(cli, "/v1/admin/sync",
 					  json_pack("{s:s}", "op", "root"), &json, NULL);

@@ -48,6 +48,14 @@ status_print(const json_t *s)
 		{ " repair| repairs", NULL, NULL },
 		{ NULL, NULL, NULL },
 	};
+	static const struct output_part joining[] = {
+		{ "", "sync.joining.rows", output_plain },
+		{ " of ", "sync.joining.of", output_plain },
+		{ " row read, | rows read, ", "sync.joining.rows_s", output_plain },
+		{ "/s, ", "sync.joining.remaining_s", output_seconds },
+		{ " left", NULL, NULL },
+		{ NULL, NULL, NULL },
+	};
 	static const struct output_part queue[] = {
 		{ "", "queue.queued", output_plain },
 		{ " waiting, ", "queue.running", output_plain },
@@ -63,6 +71,8 @@ status_print(const json_t *s)
 	output_line(s, "bus", bus);
 	if (json_is_number(output_member(s, "sync.last_ok_s")))
 		output_line(s, "sync", sync);
+	if (json_is_object(output_member(s, "sync.joining")))
+		output_line(s, "joining", joining);
 	output_line(s, "queries", queue);
 }
 

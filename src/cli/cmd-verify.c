@@ -117,7 +117,7 @@ verify_online(const struct cli *cli, bool is_repair, json_t **ret_state)
 	int http = 0;
 	int status = follow(cli, "/v1/admin/verify",
 			    json_pack("{s:s, s:b}", "op", "start", "repair", is_repair),
-			    verify_on_state, NULL, &state, &http);
+			    false, verify_on_state, NULL, &state, &http);
 
 	progress_clear();
 	if (status != EXIT_SUCCESS)
@@ -141,16 +141,17 @@ cmd_verify(struct cli *cli, int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	bool is_repair = false, is_offline;
+	struct offline_task task = { .to = NULL };
 	json_t *state = NULL;
 	int status;
 
 	while (cli_option(cli, argc, argv, "", options) != -1)
 		is_repair = true;
 	cli_arguments(cli, argc, argv, 0, 0);
+	task.op = is_repair ? OFFLINE_REPAIR : OFFLINE_VERIFY;
 	is_offline = offline_is_due(cli);
 	if (is_offline)
-		status = offline_run(cli, is_repair ? OFFLINE_REPAIR : OFFLINE_VERIFY,
-				     verify_on_state, NULL, &state);
+		status = offline_run(cli, &task, verify_on_state, NULL, &state);
 	else
 		status = verify_online(cli, is_repair, &state);
 	progress_clear();

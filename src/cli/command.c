@@ -102,7 +102,7 @@ command_help(const struct command *c)
 	if (strcmp(c->name, "query") != 0)
 		printf("      --data DIR         the data folder%s\n",
 		       c->flags & COMMAND_ASKS ? ", and the socket in it" : "");
-	printf("      --help             print this and exit\n\nManual: %s(1).\n",
+	printf("  -h, --help             print this and exit\n\nManual: %s(1).\n",
 	       program.name);
 }
 
@@ -199,6 +199,7 @@ cli_option(struct cli *cli, int argc, char **argv, const char *shorts,
 	static const struct command *current;
 	static char name[64];
 	struct option all[OPTIONS_MAX];
+	char with_help[32]; /* `shorts`, and -h behind each command */
 	int c;
 
 	if (current != cli->command) {
@@ -208,10 +209,12 @@ cli_option(struct cli *cli, int argc, char **argv, const char *shorts,
 	cli_name(cli, name);
 	argv[0] = name;
 	cli_merge_options(cli, own, all);
-	while ((c = getopt_long(argc, argv, shorts, all, NULL)) != -1) {
+	snprintf(with_help, sizeof(with_help), "%s%s", shorts,
+		 cli->command != NULL ? "h" : "");
+	while ((c = getopt_long(argc, argv, with_help, all, NULL)) != -1) {
 		if (cli_take_common(cli, c))
 			continue;
-		if (c == CLI_OPTION_HELP && cli->command != NULL) {
+		if (cli->command != NULL && (c == CLI_OPTION_HELP || c == 'h')) {
 			command_help(cli->command);
 			exit(EXIT_SUCCESS);
 		}

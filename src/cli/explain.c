@@ -230,6 +230,8 @@ explain_status(int status)
 	case 503:
 	case 504:
 		return EXIT_STATUS_TRY_LATER;
+	case 507: /* a full disk */
+		return EXIT_STATUS_IO;
 	default:
 		return EXIT_FAILURE;
 	}

@@ -3,12 +3,14 @@
 
 #include "cli/follow.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "cli/client.h"
+#include "cli/progress.h"
 
 /* Most are done at once; those that are not need no haste. */
 enum { FOLLOW_FIRST_MS = 10, FOLLOW_MS = 100 };
@@ -44,9 +46,56 @@ follow_status(int status, int http, bool is_begun)
 	return status;
 }
 
-int
-follow(const struct cli *cli, const char *path, json_t *start, follow_fn *fn, void *arg,
-       json_t **ret_state, int *ret_http)
+/* ---- signals ---- */
+
+static const int follow_signals[] = { SIGINT, SIGTERM, SIGHUP };
+enum { FOLLOW_SIGNALS = sizeof(follow_signals) / sizeof(follow_signals[0]) };
+
+static volatile sig_atomic_t follow_signal; /* that came */
+
+static void
+follow_on_signal(int number)
+{
+	follow_signal = number;
+}
+
+/* Those that are ignored, as under nohup, stay so. */
+static void
+follow_catch(struct sigaction before[FOLLOW_SIGNALS])
+{
+	struct sigaction action = { .sa_handler = follow_on_signal };
+
+	for (int i = 0; i < FOLLOW_SIGNALS; i++) {
+		sigaction(follow_signals[i], NULL, &before[i]);
+		if (before[i].sa_handler != SIG_IGN)
+			sigaction(follow_signals[i], &action, NULL);
+	}
+}
+
+static void
+follow_release(const struct sigaction before[FOLLOW_SIGNALS])
+{
+	for (int i = 0; i < FOLLOW_SIGNALS; i++)
+		sigaction(follow_signals[i], &before[i], NULL);
+}
+
+static void
+follow_cancel(const struct cli *cli, const char *path, json_t *number)
+{
+	json_t *ask = json_pack("{s:s, s:O}", "op", "cancel", "request", number);
+	json_t *reply = NULL;
+	int http;
+
+	progress_clear();
+	client_post_json(cli, path, ask, &reply, &http);
+	json_decref(reply);
+}
+
+/* ---- following ---- */
+
+static int
+follow_to_the_end(const struct cli *cli, const char *path, json_t *start, follow_fn *fn,
+		  void *arg, json_t **ret_state, int *ret_http)
 {
 	json_t *begun = NULL, *state = NULL, *number;
 	int status = client_post_json(cli, path, start, &begun, ret_http);
@@ -58,7 +107,7 @@ follow(const struct cli *cli, const char *path, json_t *start, follow_fn *fn, vo
 	if (!json_is_integer(number))
 		status = cli_fail(EXIT_FAILURE,
 				  "the reply names no request: is it an ocfd?");
-	while (status == EXIT_SUCCESS) {
+	while (status == EXIT_SUCCESS && follow_signal == 0) {
 		json_t *ask = json_pack("{s:s, s:O}", "op", "state", "request", number);
 
 		json_decref(state);
@@ -71,10 +120,30 @@ follow(const struct cli *cli, const char *path, json_t *start, follow_fn *fn, vo
 		follow_wait(wait);
 		wait = wait * 2 < FOLLOW_MS ? wait * 2 : FOLLOW_MS;
 	}
+	if (follow_signal != 0 && status == EXIT_SUCCESS)
+		follow_cancel(cli, path, number);
 	json_decref(begun);
 	if (status == EXIT_SUCCESS)
 		*ret_state = state;
 	else
 		json_decref(state);
 	return follow_status(status, *ret_http, true);
+}
+
+int
+follow(const struct cli *cli, const char *path, json_t *start,
+       bool is_cancelled_by_signal, follow_fn *fn, void *arg, json_t **ret_state,
+       int *ret_http)
+{
+	struct sigaction before[FOLLOW_SIGNALS];
+	int status;
+
+	if (is_cancelled_by_signal)
+		follow_catch(before);
+	status = follow_to_the_end(cli, path, start, fn, arg, ret_state, ret_http);
+	if (is_cancelled_by_signal)
+		follow_release(before);
+	if (follow_signal != 0)
+		raise(follow_signal);
+	return status;
 }

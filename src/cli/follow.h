@@ -5,6 +5,7 @@
 #define OCF_CLI_FOLLOW_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "cli/command.h"
 
@@ -12,10 +13,13 @@
 typedef void follow_fn(void *arg, const json_t *state);
 
 /* POST `start` (taken over) to `path`, then ask until the state is "done" or "failed", which
- * `ret_state` is then. Returns an exit status; what went wrong before the end was said.
- * `ret_http`: the HTTP status of the last reply, 0 when there was none. */
-int follow(const struct cli *cli, const char *path, json_t *start, follow_fn *fn,
-	   void *arg, json_t **ret_state, int *ret_http);
+ * `ret_state` is then. With `is_cancelled_by_signal` SIGINT, SIGTERM and SIGHUP tell the
+ * daemon that nobody waits any more (`op` "cancel"), and then end this program as ever.
+ * Returns an exit status; what went wrong before the end was said. `ret_http`: the HTTP
+ * status of the last reply, 0 when there was none. */
+int follow(const struct cli *cli, const char *path, json_t *start,
+	   bool is_cancelled_by_signal, follow_fn *fn, void *arg, json_t **ret_state,
+	   int *ret_http);
 /* Does it have this state? */
 bool follow_is(const json_t *state, const char *name);
 

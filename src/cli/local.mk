@@ -4,30 +4,35 @@ noinst_LIBRARIES += %D%/libcli.a
 	%D%/client.c %D%/client.h \
 	%D%/command.c %D%/command.h \
 	%D%/explain.c %D%/explain.h \
+	%D%/follow.c %D%/follow.h \
 	%D%/format.c %D%/format.h \
 	%D%/founding.c %D%/founding.h \
 	%D%/linked.c %D%/linked.h \
+	%D%/load.c %D%/load.h \
 	%D%/names.c %D%/names.h \
 	%D%/nearest.c %D%/nearest.h \
+	%D%/offline.c %D%/offline.h \
+	%D%/offline-rows.c \
+	%D%/offline-store.c %D%/offline-store.h \
 	%D%/output.c %D%/output.h \
-	%D%/program.c
+	%D%/program.c \
+	%D%/progress.c %D%/progress.h \
+	%D%/savefile.c %D%/savefile.h
 CLI_LIBS = %D%/libcli.a src/table/libtable.a store/libstore.a crdt/libcrdt.a \
 	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(SMARTCOLS_LIBS) $(CURL_LIBS)
 
 bin_PROGRAMS += %D%/ocf
 %C%_ocf_SOURCES = \
-	%D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-join.c %D%/cmd-nodes.c %D%/cmd-peers.c \
+	%D%/cmd-backup.c %D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-join.c \
+	%D%/cmd-nodes.c %D%/cmd-peers.c \
 	%D%/cmd-query.c %D%/cmd-services.c %D%/cmd-status.c %D%/cmd-workers.c \
 	%D%/main.c
 %C%_ocf_LDADD = $(CLI_LIBS)
 
 bin_PROGRAMS += %D%/ocf-sync
 %C%_ocf_sync_SOURCES = \
-	%D%/cmd-compare.c %D%/cmd-root.c %D%/cmd-run.c %D%/cmd-verify.c \
-	%D%/follow.c %D%/follow.h \
-	%D%/offline.c %D%/offline.h \
-	%D%/offline-store.c %D%/offline-store.h \
-	%D%/progress.c %D%/progress.h \
+	%D%/cmd-compare.c %D%/cmd-dump.c %D%/cmd-load.c %D%/cmd-restore.c %D%/cmd-root.c \
+	%D%/cmd-run.c %D%/cmd-verify.c \
 	%D%/reconcile.c %D%/reconcile.h \
 	%D%/sync-main.c
 %C%_ocf_sync_LDADD = $(CLI_LIBS)
@@ -54,3 +59,10 @@ TESTS += tests/unit/test-cli-words
 tests_unit_test_cli_words_SOURCES = tests/unit/test-cli-words.c
 tests_unit_test_cli_words_LDADD = $(TEST_LIBS) %D%/libcli.a $(BASE_LIBS) $(JANSSON_LIBS)
 endif
+
+# The table for tests/bench/bench-tools.sh.
+EXTRA_PROGRAMS += tests/bench/bench-tools
+tests_bench_bench_tools_SOURCES = tests/bench/bench-tools.c
+tests_bench_bench_tools_LDADD = src/table/libtable.a store/libstore.a $(IDENT_LIBS) \
+	$(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS)
+EXTRA_DIST += tests/bench/bench-tools.sh

@@ -49,6 +49,11 @@ static const struct command main_commands[] = {
 	  COMMAND_ASKS, cmd_query },
 	{ "peers", "", "this node's links to other nodes", "",
 	  COMMAND_ASKS | COMMAND_LISTS, cmd_peers },
+	{ "backup", "FILE [--no-keys] [--force]",
+	  "copy the node's store and keys to a file, while it runs",
+	  "      --no-keys          leave the keys out\n"
+	  "      --force            in place of a file that is no backup, too\n",
+	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_backup },
 	{ NULL, NULL, NULL, NULL, 0, NULL },
 };
 

@@ -18,23 +18,9 @@
 
 enum { OFFLINE_TOLD_MS = 100 }; /* between two states */
 
-struct offline {
-	const struct places *places;
-	FILE *out;
-	struct identity *identity;
-	struct checker *checker;
-	struct store *store;
-	struct audit audit;
-	uint64_t total, differences, dropped;
-	ms_t started, told_at;
-	json_t *messages; /* NULL: they were told before */
-	struct row_key *bad;
-	size_t bad_len, bad_cap;
-};
-
 /* ---- words ---- */
 
-static void
+void
 offline_write(struct offline *o, json_t *json)
 {
 	char *text = json_dumps(json, JSON_COMPACT);
@@ -67,12 +53,22 @@ offline_on_bad(void *arg, const struct row_key *key, const char *text)
 	offline_tell(o, text);
 }
 
-static int
+int
 offline_get(void *arg, const struct row_key *key, struct row *ret_row)
 {
 	struct offline *o = arg;
 
 	return store_get(o->store, key, ret_row);
+}
+
+void
+offline_show(struct offline *o, uint64_t rows, uint64_t total)
+{
+	if (clock_mono_ms() - o->told_at < OFFLINE_TOLD_MS)
+		return;
+	o->told_at = clock_mono_ms();
+	offline_write(o, json_pack("{s:s, s:I, s:I}", "state", "running", "rows",
+				   (json_int_t)rows, "total", (json_int_t)total));
 }
 
 static bool
@@ -82,20 +78,17 @@ offline_on_row(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *
 	struct offline *o = arg;
 
 	audit_row(&o->audit, k, key, row);
-	if (clock_mono_ms() - o->told_at >= OFFLINE_TOLD_MS) {
-		o->told_at = clock_mono_ms();
-		offline_write(o, json_pack("{s:s, s:I, s:I}", "state", "running", "rows",
-					   (json_int_t)o->audit.rows, "total",
-					   (json_int_t)o->total));
-	}
+	offline_show(o, o->audit.rows, o->total);
 	return true;
 }
 
 /* ---- opening ---- */
 
 static int
-offline_status(int rc)
+offline_status(const struct offline *o, int rc)
 {
+	if (o->is_input_wrong)
+		return EXIT_FAILURE;
 	switch (-rc) {
 	case EACCES:
 	case EPERM:
@@ -138,7 +131,7 @@ offline_open_store(struct offline *o, bool is_read_only, struct errmsg *err)
 				 "the store of this node is gone from %s/store; restore "
 				 "a backup, or move %s away and join again",
 				 data, data);
-	if (rc == -EACCES || rc == -EPERM || rc == -EROFS)
+	if (rc == -EACCES || rc == -EPERM)
 		return error_set(err, rc, "%s; the node's user can open it, or root",
 				 why.text);
 	if (rc == 0 &&
@@ -151,12 +144,22 @@ offline_open_store(struct offline *o, bool is_read_only, struct errmsg *err)
 	return rc;
 }
 
+int
+offline_reopen(struct offline *o, bool is_read_only, struct errmsg *err)
+{
+	store_close(o->store);
+	o->store = NULL;
+	return offline_open_store(o, is_read_only, err);
+}
+
 static int
 offline_open(struct offline *o, struct errmsg *err)
 {
 	const char *data = o->places->data;
-	int rc;
+	int rc = places_become_owner(data, err);
 
+	if (rc != 0)
+		return rc;
 	if (!identity_exists(data))
 		return error_set(err, -ENOENT,
 				 "there is no node in %s: make one with 'ocf init' or "
@@ -170,8 +173,8 @@ offline_open(struct offline *o, struct errmsg *err)
 
 /* ---- looking ---- */
 
-static json_t *
-offline_root(struct offline *o)
+json_t *
+offline_root_json(const struct offline *o)
 {
 	struct store_digest root = store_root(o->store);
 	char text[33];
@@ -228,7 +231,7 @@ offline_on_durable(void *arg, int rc)
 	sem_post(&wait->done);
 }
 
-static int
+int
 offline_wait_durable(struct store *store)
 {
 	struct offline_wait wait = { .rc = 0 };
@@ -266,9 +269,7 @@ offline_repair(struct offline *o, struct errmsg *err)
 	uint64_t dropped = 0;
 	int rc, closed;
 
-	store_close(o->store);
-	o->store = NULL;
-	rc = offline_open_store(o, false, err);
+	rc = offline_reopen(o, false, err);
 	if (rc != 0)
 		return rc;
 	rc = offline_drop_bad(o);
@@ -319,28 +320,47 @@ offline_verify(struct offline *o, bool is_repair, json_t **ret_json, struct errm
 	return rc;
 }
 
+static int
+offline_do(struct offline *o, json_t **ret_json, struct errmsg *err)
+{
+	switch (o->task->op) {
+	case OFFLINE_ROOT:
+		*ret_json = offline_root_json(o);
+		return 0;
+	case OFFLINE_DUMP:
+		return offline_dump(o, ret_json, err);
+	case OFFLINE_LOAD:
+		return offline_load(o, ret_json, err);
+	case OFFLINE_BACKUP:
+		return offline_backup(o, ret_json, err);
+	default:
+		return offline_verify(o, o->task->op == OFFLINE_REPAIR, ret_json, err);
+	}
+}
+
 void
-offline_store_run(const struct places *places, enum offline_op op, FILE *out)
+offline_store_run(const struct places *places, const struct offline_task *task, FILE *out)
 {
 	struct offline o = { .places = places,
+			     .task = task,
 			     .out = out,
 			     .started = clock_mono_ms(),
 			     .messages = json_array() };
 	struct errmsg err = { "" };
 	json_t *json = NULL;
-	int rc = offline_open(&o, &err);
+	int rc = offline_open(&o, &err), closed;
 
 	o.told_at = o.started;
-	if (rc == 0 && op == OFFLINE_ROOT)
-		json = offline_root(&o);
-	else if (rc == 0)
-		rc = offline_verify(&o, op == OFFLINE_REPAIR, &json, &err);
-	store_close(o.store);
+	if (rc == 0)
+		rc = offline_do(&o, &json, &err);
+	closed = store_close(o.store);
+	if (rc == 0)
+		rc = closed;
 	if (rc != 0) {
 		json_decref(json);
 		json = json_pack("{s:s, s:i}", "error",
 				 err.text[0] != '\0' ? err.text : error_text(rc),
-				 "status", offline_status(rc));
+				 "status", offline_status(&o, rc));
 	}
 	offline_write(&o, json);
 	checker_free(o.checker);

@@ -18,7 +18,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/explain.h"
-#include "cli/founding.h"
 #include "cli/offline-store.h"
 
 /* ---- is it due? ---- */
@@ -74,6 +73,17 @@ offline_is_due(struct cli *cli)
 	return is_due;
 }
 
+bool
+offline_node_runs(const struct places *places)
+{
+	char *found = offline_read_run(places->data);
+	bool runs = !offline_is_nobody(places->socket) ||
+		    (found != NULL && !offline_is_nobody(found));
+
+	free(found);
+	return runs;
+}
+
 char *
 offline_store_path(const struct cli *cli)
 {
@@ -125,6 +135,9 @@ offline_died(const struct places *places, int how, int words)
 {
 	char text[200], end[64];
 
+	/* Who read the dump wants no more of it. */
+	if (WIFSIGNALED(how) && WTERMSIG(how) == SIGPIPE)
+		raise(SIGPIPE);
 	offline_last_words(words, text);
 	if (WIFSIGNALED(how))
 		snprintf(end, sizeof(end), "signal %d", WTERMSIG(how));
@@ -161,7 +174,8 @@ offline_finish(const struct places *places, json_t *last, int how, int words,
 }
 
 _Noreturn static void
-offline_child(const struct places *places, enum offline_op op, int out, int words)
+offline_child(const struct places *places, const struct offline_task *task, int out,
+	      int words)
 {
 	FILE *to = fdopen(out, "w");
 
@@ -169,13 +183,13 @@ offline_child(const struct places *places, enum offline_op op, int out, int word
 	/* LMDB's assertions go there, and become a part of one sentence. */
 	if (to == NULL || dup2(words, STDERR_FILENO) < 0)
 		_exit(EXIT_FAILURE);
-	offline_store_run(places, op, to);
+	offline_store_run(places, task, to);
 	_exit(fflush(to) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 static int
-offline_start(const struct places *places, enum offline_op op, follow_fn *fn, void *arg,
-	      json_t **ret_json)
+offline_start(const struct places *places, const struct offline_task *task, follow_fn *fn,
+	      void *arg, json_t **ret_json)
 {
 	int pipe_fds[2] = { -1, -1 }, how = 0, words, status;
 	json_t *last = NULL;
@@ -188,7 +202,7 @@ offline_start(const struct places *places, enum offline_op op, follow_fn *fn, vo
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		offline_child(places, op, pipe_fds[1], words);
+		offline_child(places, task, pipe_fds[1], words);
 	close(pipe_fds[1]);
 	if (pid < 0)
 		return cli_fail(EXIT_FAILURE, "a process: %s", error_text(-errno));
@@ -205,16 +219,18 @@ offline_start(const struct places *places, enum offline_op op, follow_fn *fn, vo
 }
 
 int
-offline_run(const struct cli *cli, enum offline_op op, follow_fn *fn, void *arg,
-	    json_t **ret_json)
+offline_run(const struct cli *cli, const struct offline_task *task, follow_fn *fn,
+	    void *arg, json_t **ret_json)
 {
 	struct places places;
 	struct stat st;
-	int status = founding_places(cli, &places);
+	struct errmsg err = { "" };
+	int status;
 
-	if (status != EXIT_SUCCESS)
-		return status;
-	if (stat(places.data, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
+	cli_places(cli, &places);
+	if (places_check_data(places.data, &err) != 0)
+		status = cli_fail(EXIT_STATUS_CONFIG, "%s", err.text);
+	else if (stat(places.data, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
 		status = cli_fail(EXIT_STATUS_CONFIG,
 				  "there is no node in %s: make one with 'ocf init' or "
 				  "'ocf join TOKEN', or name its folder with --data",
@@ -228,7 +244,7 @@ offline_run(const struct cli *cli, enum offline_op op, follow_fn *fn, void *arg,
 				  "node",
 				  places.data);
 	else
-		status = offline_start(&places, op, fn, arg, ret_json);
+		status = offline_start(&places, task, fn, arg, ret_json);
 	places_fini(&places);
 	return status;
 }

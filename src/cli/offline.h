@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "cli/command.h"
 #include "cli/follow.h"
@@ -25,14 +26,33 @@ enum offline_op {
 	/* Likewise, and then everything that is wrong is put right: bad rows are dropped,
 	 * digests and indexes made anew. */
 	OFFLINE_REPAIR,
+	/* The table as lines of JSON, to `to`. {"rows","root"} */
+	OFFLINE_DUMP,
+	/* Lines of such, from `load->in`: {"read","new","unchanged","ended","refused","aside",
+	 * "is_whole"}; states on the way are {"state":"running","rows","total"} and, of a line
+	 * that was not taken, {"state":"running","line","why"}. */
+	OFFLINE_LOAD,
+	/* The store as one file, to `to`, which is empty and open to read, too. {"bytes"} */
+	OFFLINE_BACKUP,
+};
+
+struct load;
+
+struct offline_task {
+	enum offline_op op;
+	FILE *to;
+	bool has_keys;	   /* of a backup */
+	struct load *load; /* `name`, `in` and `is_strict` are the caller's */
 };
 
 /* May the store be opened, because no daemon uses it? When one answers at another socket
  * than expected, but on this data folder, `cli->socket` is set to it. */
 bool offline_is_due(struct cli *cli);
+/* Does a daemon answer for this data folder, at its own socket or at another? */
+bool offline_node_runs(const struct places *places);
 /* Returns an exit status; a failure was said. `fn` is called as it goes on. */
-int offline_run(const struct cli *cli, enum offline_op op, follow_fn *fn, void *arg,
-		json_t **ret_json);
+int offline_run(const struct cli *cli, const struct offline_task *task, follow_fn *fn,
+		void *arg, json_t **ret_json);
 /* Where the store is; free(3) it. */
 char *offline_store_path(const struct cli *cli);
 

@@ -17,6 +17,8 @@ output_member(const json_t *object, const char *path)
 	const char *dot = strchr(path, '.');
 	char name[64];
 
+	if (path[0] == '\0')
+		return object;
 	if (dot == NULL)
 		return json_object_get(object, path);
 	snprintf(name, sizeof(name), "%.*s", (int)(dot - path), path);

@@ -12,7 +12,7 @@
 
 struct column {
 	const char *heading;
-	const char *member; /* of each element; may be "a.b" */
+	const char *member; /* of each element; may be "a.b", or "": all of it */
 	/* Append the cell's text; `value` is the member's, NULL without one. */
 	void (*format)(const json_t *value, struct buf *out);
 	bool is_number;	 /* aligned to the right */
@@ -54,7 +54,7 @@ void output_json(const json_t *json);
 /* Make what a worker or a node wrote fit to be printed: control characters become '?'. */
 void output_make_safe(struct buf *text);
 
-/* The member "a.b" of an object; NULL when there is none. */
+/* The member "a.b" of an object, itself for ""; NULL when there is none. */
 const json_t *output_member(const json_t *object, const char *path);
 
 #endif

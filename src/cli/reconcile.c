@@ -41,19 +41,28 @@ reconcile_count(const json_t *state, const char *member)
 	return (int64_t)json_integer_value(json_object_get(state, member));
 }
 
-/* A row that differs goes both ways. */
+/* A comparison moves nothing: it tells what it found so far. */
 static void
 reconcile_on_state(void *arg, const json_t *state)
 {
 	char *node = reconcile_node(state);
+	const char *op = arg;
 
-	(void)arg;
-	progress_show(node,
-		      reconcile_count(state, "rows_sent") +
-			      reconcile_count(state, "rows_received"),
-		      reconcile_count(state, "only_here") +
-			      reconcile_count(state, "only_there") +
-			      2 * reconcile_count(state, "differing"));
+	if (strcmp(op, "compare") == 0) {
+		char *found = mem_printf("%s: found different so far", node);
+
+		progress_show(found,
+			      reconcile_count(state, "only_here") +
+				      reconcile_count(state, "only_there") +
+				      reconcile_count(state, "differing"),
+			      0);
+		free(found);
+	} else {
+		progress_show(node,
+			      reconcile_count(state, "rows_sent") +
+				      reconcile_count(state, "rows_received"),
+			      reconcile_count(state, "rows_expected"));
+	}
 	free(node);
 }
 
@@ -72,8 +81,8 @@ reconcile(const struct cli *cli, const char *op, const char *with, json_t **ret_
 				"them",
 				with);
 	}
-	status = follow(cli, reconcile_path, start, reconcile_on_state, NULL, &state,
-			&http);
+	status = follow(cli, reconcile_path, start, true, reconcile_on_state,
+			(void *)(uintptr_t)op, &state, &http);
 	progress_clear();
 	/* Not 1, which says that tables differ. */
 	if (status == EXIT_FAILURE && http == RECONCILE_HTTP_CONFLICT)

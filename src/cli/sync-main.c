@@ -19,6 +19,16 @@ static const struct command sync_commands[] = {
 	{ "verify", "[--repair]", "re-sum every digest, check every index and signature",
 	  "      --repair           drop bad rows, make digests and indexes anew\n",
 	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_verify },
+	{ "dump", "[FILE]", "write the whole table as lines of JSON",
+	  "  -                      to standard output, as without FILE\n",
+	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_dump },
+	{ "load", "FILE | - [--strict]", "merge the rows of a dump into the table",
+	  "      --strict           stop at the first line that is refused\n"
+	  "  -                      read the dump from standard input\n",
+	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_load },
+	{ "restore", "FILE [--force]", "make the node's data folder of a backup",
+	  "      --force            move the store or keys that are there aside\n",
+	  COMMAND_LOCAL | COMMAND_JSON, cmd_restore },
 	{ "root", "", "print the digest of the whole table", "",
 	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_root },
 	{ NULL, NULL, NULL, NULL, 0, NULL },
@@ -26,7 +36,8 @@ static const struct command sync_commands[] = {
 
 const struct program program = {
 	.name = "ocf-sync",
-	.purpose = "Compare and reconcile a node's table, and verify its store.",
+	.purpose =
+		"Compare and reconcile a node's table; verify, dump, load and restore it.",
 	.options = "      --socket PATH      the daemon's socket (or $OCF_SOCKET)\n"
 		   "      --data DIR         the data folder, and the socket in it\n"
 		   "      --json             print the result as JSON\n"

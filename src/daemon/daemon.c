@@ -123,12 +123,17 @@ daemon_open_store(struct daemon *d, struct errmsg *err)
 		.trim = daemon_trim,
 		.trim_arg = d,
 		.report = daemon_on_store_report,
+		.is_genuine = scrub_is_genuine,
+		.is_genuine_arg = d,
 	};
 	int rc = store_open(&config, &d->store, err);
 
 	free(dir);
 	if (rc == -EBUSY)
-		return error_set(err, rc, "another ocfd runs on %s", d->places->data);
+		return error_set(err, rc,
+				 "another ocfd runs on %s: stop it, or give this one a "
+				 "folder of its own with --data",
+				 d->places->data);
 	if (rc == -ENOENT) /* its keys are here */
 		return error_set(
 			err, rc,
@@ -222,6 +227,9 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		.read = views_read,
 		.ready = views_ready,
 		.admin = admin_run,
+		.work_open = works_start,
+		.work_more = works_more,
+		.work_cancel = works_cancel,
 		.connections = views_connections,
 		.connections_cancel = views_connections_cancel,
 	};
@@ -300,6 +308,8 @@ daemon_open(struct daemon *d, struct errmsg *err)
 		return rc;
 	views_add_metrics(d);
 	d->audits = audits_open(d);
+	d->works = works_open(d);
+	d->scrub = scrub_open(d);
 	rc = daemon_open_http(d, err);
 	if (rc != 0)
 		return rc;
@@ -325,6 +335,8 @@ daemon_close(struct daemon *d)
 		free(path);
 	}
 	api_free(d->api);
+	works_close(d->works);
+	scrub_close(d->scrub);
 	audits_close(d->audits);
 	workers_close(d->workers);
 	links_close(d->links);

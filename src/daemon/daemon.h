@@ -17,10 +17,13 @@
  *	invite.c   invitations and joining nodes
  *	admin.c    who answers which admin request
  *	audit.c    re-sums and re-checks the whole store when asked
+ *	work.c     requests that take a while: dump.c, load.c, backup.c
+ *	scrub.c    looks at it all the time, a bit at a time
  *
  * Each part is one struct that its file alone looks into; `struct daemon` holds them all.
- * Everything runs on the loop's thread but the work that verify.c, repair.c and audit.c put
- * on lanes (net/lane.h), and the store's writer, which hands over through loop_post(). */
+ * Everything runs on the loop's thread but the work that verify.c, repair.c, audit.c and
+ * scrub.c put on lanes (net/lane.h), and the store's writer, which hands over through
+ * loop_post(). */
 #ifndef OCF_DAEMON_DAEMON_H
 #define OCF_DAEMON_DAEMON_H
 
@@ -48,7 +51,9 @@ struct links;
 struct queries;
 struct repair;
 struct rows;
+struct scrub;
 struct workers;
+struct works;
 
 enum { DAEMON_ADDRESSES_MAX = 8 };
 
@@ -71,6 +76,8 @@ struct daemon {
 	struct api *api;
 	struct invite_book *invites;
 	struct audits *audits;
+	struct works *works;
+	struct scrub *scrub;
 	struct rng rng;
 
 	char *name; /* of this node */
@@ -130,6 +137,8 @@ void self_announce(struct daemon *d);
 /* Addresses to dial beside those in the table: configured, and those given at the join
  * (in the store as "seeds", a JSON array). Texts are the caller's to free. */
 int self_seeds(struct daemon *d, char *ret_seeds[], int max);
+/* One more of the latter, from the next start on; the oldest may give way. */
+void self_keep_seed(struct daemon *d, const char *address);
 
 /* ---- rows.c ---- */
 
@@ -145,6 +154,18 @@ int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded,
  * put aside, refused or dropped; not at all when the node stops before. */
 void rows_settle(struct rows *rows, void (*fn)(void *arg, uint64_t number), void *arg,
 		 uint64_t number);
+/* A row whose signatures were checked elsewhere is merged as one from a link is, and noted in
+ * `changed`, which goes to rows_import_end() behind the last. */
+enum rows_import_end {
+	ROWS_IMPORT_UNCHANGED,
+	ROWS_IMPORT_NEW,
+	ROWS_IMPORT_ENDED, /* its lease had: nothing is held */
+};
+/* -OCF_EUNKNOWN: its owner's node row is not held. */
+int rows_import(struct rows *rows, const struct row_key *key, const struct row *row,
+		struct buf *changed, enum rows_import_end *ret_end);
+/* Hand them on, and make them durable. */
+void rows_import_end(struct rows *rows, struct bytes changed);
 /* What a link that opens is to be told at once: rows that the root in our HELLO does not
  * count yet, though they were merged and handed on before. */
 void rows_greet(struct rows *rows, uint64_t link);
@@ -168,6 +189,9 @@ void rows_unclaim(struct rows *rows, const char *name);
 void rows_claims_settled(struct rows *rows);
 /* Is the worker row claimed, or may it be yet? Its number is not free then. */
 bool rows_has_claim(const struct rows *rows, const char *name);
+/* The store lost rows that had rotted: those of this node are written again. What is shown of
+ * others is as it was read before, until they bring it back. */
+void rows_look_again(struct rows *rows);
 /* This machine's clock disagrees with those of most links, or not any more. */
 void rows_clock_agrees(struct rows *rows, bool is_ok);
 /* Why nothing is written under this node's id just now: "" or a sentence. */
@@ -295,6 +319,24 @@ struct audits *audits_open(struct daemon *d);
 void audits_close(struct audits *audits); /* NULL is allowed */
 int audits_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
 		 struct errmsg *err);
+
+/* ---- work.c, and with it dump.c, load.c and backup.c ---- */
+
+struct works *works_open(struct daemon *d);
+/* Those under way are dropped; after api_free(), before rows_close(). NULL is allowed. */
+void works_close(struct works *works);
+/* The api_host's: `daemon` is the daemon. */
+int works_start(void *daemon, const char *name, const struct query_headers *params,
+		struct bytes body, struct api_work *api, void **ret_token,
+		struct errmsg *err);
+void works_more(void *token);
+void works_cancel(void *token);
+/* ---- scrub.c ---- */
+
+struct scrub *scrub_open(struct daemon *d); /* after links_open() */
+void scrub_close(struct scrub *scrub);	    /* NULL is allowed */
+/* store_config.is_genuine; `arg` is the daemon. */
+bool scrub_is_genuine(void *arg, const struct row_key *key, const struct row *row);
 
 /* ---- admin.c ---- */
 

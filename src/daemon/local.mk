@@ -5,10 +5,13 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/admin.c \
 	%D%/aside.c %D%/aside.h \
 	%D%/audit.c \
+	%D%/backup.c \
 	%D%/daemon.c %D%/daemon.h \
 	%D%/drain.c \
+	%D%/dump.c \
 	%D%/invite.c \
 	%D%/links.c \
+	%D%/load.c \
 	%D%/options.c %D%/options.h \
 	%D%/outbox.c %D%/outbox.h \
 	%D%/own.c \
@@ -17,10 +20,12 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/replica.c %D%/replica.h \
 	%D%/requests.c %D%/requests.h \
 	%D%/rows.c %D%/rows.h \
+	%D%/scrub.c \
 	%D%/self.c \
 	%D%/sweep.c \
 	%D%/verify.c %D%/verify.h \
 	%D%/views.c \
+	%D%/work.c %D%/work.h \
 	%D%/workers.c
 
 sbin_PROGRAMS += %D%/ocfd
@@ -77,7 +82,8 @@ uninstall-local: %D%/ocf.conf
 	fi
 
 if HAVE_CUNIT
-daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-options tests/unit/test-daemon-outbox
+daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-options tests/unit/test-daemon-outbox \
+	tests/unit/test-daemon-requests tests/unit/test-daemon-rows
 check_PROGRAMS += $(daemon_tests)
 TESTS += $(daemon_tests)
 tests_unit_test_daemon_aside_SOURCES = tests/unit/test-daemon-aside.c
@@ -85,6 +91,12 @@ tests_unit_test_daemon_aside_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS)
 tests_unit_test_daemon_options_SOURCES = tests/unit/test-daemon-options.c
 tests_unit_test_daemon_options_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(NET_LIBS) \
 	$(INIH_LIBS) $(BASE_LIBS)
+tests_unit_test_daemon_requests_SOURCES = tests/unit/test-daemon-requests.c
+tests_unit_test_daemon_requests_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS) \
+	$(JANSSON_LIBS)
+tests_unit_test_daemon_rows_SOURCES = tests/unit/test-daemon-rows.c
+tests_unit_test_daemon_rows_LDADD = $(TEST_LIBS) %D%/libdaemon.a src/table/libtable.a store/libstore.a \
+	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS)
 tests_unit_test_daemon_outbox_SOURCES = tests/unit/test-daemon-outbox.c
 tests_unit_test_daemon_outbox_LDADD = $(TEST_LIBS) %D%/libdaemon.a src/mesh/libmesh.a \
 	$(CRDT_LIBS)

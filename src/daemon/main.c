@@ -32,8 +32,8 @@ main_usage(void)
 	       "  --config FILE    read FILE and the *.conf files of FILE.d\n"
 	       "  --data DIR       keep the node's data and its socket in DIR\n"
 	       "  --check-config   say whether the configuration is valid, and exit\n"
-	       "  --help           print this and exit\n"
-	       "  --version        print the version and exit\n\n"
+	       "  -h, --help       print this and exit\n"
+	       "  -V, --version    print the version and exit\n\n"
 	       "Options of the configuration file may be given here or as variables\n"
 	       "(OCF_HTTP_LISTEN for http.listen):\n\n");
 	config_print_options();
@@ -73,6 +73,12 @@ main_value(const char *name, int argc, char **argv, int *i)
 	return argv[++*i];
 }
 
+static bool
+main_is(const char *argument, const char *brief, const char *name)
+{
+	return strcmp(argument, brief) == 0 || strcmp(argument, name) == 0;
+}
+
 static struct arguments
 main_parse(int argc, char **argv)
 {
@@ -81,10 +87,10 @@ main_parse(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		const char *value;
 
-		if (strcmp(argv[i], "--help") == 0) {
+		if (main_is(argv[i], "-h", "--help")) {
 			main_usage();
 			exit(EXIT_SUCCESS);
-		} else if (strcmp(argv[i], "--version") == 0) {
+		} else if (main_is(argv[i], "-V", "--version")) {
 			main_version();
 			exit(EXIT_SUCCESS);
 		} else if (strcmp(argv[i], "--check-config") == 0) {

@@ -23,6 +23,7 @@ struct own {
 	struct loop_timer *timer;
 	bool is_acting;
 	bool is_clock_wrong;
+	int removed; /* rows */
 	struct log_limit failed_limit;
 };
 
@@ -95,6 +96,7 @@ own_write(struct own *own, const struct owner_action *a)
 			  "%s",
 			  key.kind == ROW_NODE ? "of itself" : "of worker ", key.name,
 			  error_text(done.rc));
+	own->removed += done.rc == 0 && a->value == NULL;
 	own_step(own, &done);
 	row_fini(&merged);
 }
@@ -245,6 +247,25 @@ own_held(struct own *own, const struct row_key *key, const struct row *row)
 }
 
 void
+rows_look_again(struct rows *rows)
+{
+	struct own *own = rows->own;
+	int len = owner_keys(own->core, NULL, 0);
+	struct row_key *keys = mem_calloc((size_t)len, sizeof(keys[0]));
+
+	owner_keys(own->core, keys, len);
+	for (int i = 0; i < len; i++) {
+		struct row held = ROW_INIT;
+
+		if (store_get(rows->d->store, &keys[i], &held) == -ENOENT)
+			own_tell(own, OWNER_EVENT_LOST, &keys[i], NULL);
+		row_fini(&held);
+	}
+	free(keys);
+	own_act(own);
+}
+
+void
 rows_claim(struct rows *rows, enum row_kind kind, const char *name, struct bytes value)
 {
 	struct owner_event event = { .type = OWNER_EVENT_CLAIM, .value = value };
@@ -274,9 +295,15 @@ void
 rows_claims_settled(struct rows *rows)
 {
 	struct owner_event event = { .type = OWNER_EVENT_SETTLED };
+	struct own *own = rows->own;
 
-	own_step(rows->own, &event);
-	own_act(rows->own);
+	own->removed = 0;
+	own_step(own, &event);
+	own_act(own);
+	if (own->removed > 0)
+		log_info("workers", "removed the rows of %d worker%s that %s gone",
+			 own->removed, own->removed == 1 ? "" : "s",
+			 own->removed == 1 ? "is" : "are");
 }
 
 bool

@@ -311,7 +311,10 @@ repair_find_node(struct repair *repair, const char *with, struct id *ret_node,
 		*ret_link = links_any(d->links, ret_node);
 		if (*ret_link != 0)
 			return 200;
-		error_set(err, -ENOTCONN, "this node is linked with no other node now");
+		error_set(
+			err, -ENOTCONN,
+			"this node has no link that carries rows now; 'ocf peers' shows "
+			"its links");
 		return 409;
 	}
 	rc = catalog_find_node(d->catalog, with, ret_node);

@@ -9,7 +9,9 @@
 #include "crdt/digest.h"
 
 enum {
-	REPLICA_READ_ROWS_MAX = 512, /* in one transaction of the store */
+	/* In one transaction of the store: a list is short, and each row read is decoded. */
+	REPLICA_READ_ROWS = 4,
+	REPLICA_READ_ROWS_MAX = 512,
 	REPLICA_READ_BYTES_MAX = 256 * 1024,
 };
 
@@ -81,9 +83,8 @@ replica_rows(void *arg, const uint8_t from[SYNC_K_BYTES], sync_row_fn *fn, void 
 	int rc = 0;
 
 	memcpy(at, from, sizeof(at));
-	/* A list is short, so begin with few. */
-	for (int max = 2 * SYNC_LIST_ROWS_MAX; has_more && !reading.is_enough && rc == 0;
-	     max = REPLICA_READ_ROWS_MAX) {
+	for (int max = REPLICA_READ_ROWS; has_more && !reading.is_enough && rc == 0;
+	     max = max * 4 < REPLICA_READ_ROWS_MAX ? max * 4 : REPLICA_READ_ROWS_MAX) {
 		uint8_t next[STORE_K_BYTES];
 
 		rc = store_page(reading.store, at, max, REPLICA_READ_BYTES_MAX,

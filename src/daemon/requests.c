@@ -116,12 +116,6 @@ requests_sort_in(struct requests *rs, struct request *r)
 static json_t *
 request_named_json(const struct sync_named *named)
 {
-	static const char *const kinds[] = {
-		[ROW_NODE] = "node",
-		[ROW_WORKER] = "worker",
-		[ROW_BAN] = "ban",
-		[ROW_FORGET] = "forget",
-	};
 	struct reader r = reader_of(named->key);
 	char owner[ID_TEXT_SIZE];
 	struct row_key key;
@@ -134,8 +128,8 @@ request_named_json(const struct sync_named *named)
 			return NULL;
 	return json_pack("{s:s, s:s, s:s, s:s}", "where",
 			 named->is_here ? named->is_there ? "both" : "here" : "there",
-			 "kind", kinds[key.kind], "owner", id_text(&key.owner, owner),
-			 "name", key.name);
+			 "kind", row_kind_text(key.kind), "owner",
+			 id_text(&key.owner, owner), "name", key.name);
 }
 
 void

@@ -258,26 +258,61 @@ rows_refuse(struct rows *rows, uint64_t link, const struct row_key *key)
 }
 
 /* Merge one verified row; note it in `changed` if there was anything new. */
-static void
-rows_merge(struct rows *rows, struct verify_item *item, struct buf *changed)
+static int
+rows_merge(struct rows *rows, const struct row_key *key, const struct row *row,
+	   struct buf *changed, struct row *ret_merged, bool *ret_has_changed)
+{
+	int rc;
+
+	own_heard(rows->own, key, row);
+	rc = store_merge(rows->d->store, key, row, ret_has_changed, ret_merged);
+	if (rc == 0 && *ret_has_changed) {
+		if (ret_merged->len > 0)
+			rows_note(changed, key, ret_merged);
+		rows_changed(rows, key, ret_merged);
+		own_held(rows->own, key, ret_merged);
+		if (key->kind == ROW_NODE)
+			rows_take_from_aside(rows, &key->owner);
+	}
+	return rc;
+}
+
+int
+rows_import(struct rows *rows, const struct row_key *key, const struct row *row,
+	    struct buf *changed, enum rows_import_end *ret_end)
 {
 	struct row merged = ROW_INIT;
 	bool has_changed = false;
-	int rc;
+	int rc = -OCF_EUNKNOWN;
 
-	own_heard(rows->own, &item->key, &item->row);
-	rc = store_merge(rows->d->store, &item->key, &item->row, &has_changed, &merged);
-	if (rc == 0 && has_changed) {
-		if (merged.len > 0)
-			rows_note(changed, &item->key, &merged);
-		rows_changed(rows, &item->key, &merged);
-		own_held(rows->own, &item->key, &merged);
-		if (item->key.kind == ROW_NODE)
-			rows_take_from_aside(rows, &item->key.owner);
-	} else if (rc != 0 && log_limit_pass(&rows->failed_limit, "table")) {
+	if (leases_knows(rows->leases, key))
+		rc = rows_merge(rows, key, row, changed, &merged, &has_changed);
+	if (merged.len == 0)
+		*ret_end = ROWS_IMPORT_ENDED;
+	else
+		*ret_end = has_changed ? ROWS_IMPORT_NEW : ROWS_IMPORT_UNCHANGED;
+	row_fini(&merged);
+	return rc;
+}
+
+void
+rows_import_end(struct rows *rows, struct bytes changed)
+{
+	rows_hand_on(rows, 0, changed);
+	own_act(rows->own);
+	rows_sync(rows);
+}
+
+static void
+rows_merge_item(struct rows *rows, struct verify_item *item, struct buf *changed)
+{
+	struct row merged = ROW_INIT;
+	bool has_changed = false;
+	int rc = rows_merge(rows, &item->key, &item->row, changed, &merged, &has_changed);
+
+	if (rc != 0 && log_limit_pass(&rows->failed_limit, "table"))
 		log_warn("table", "a row could not be merged and is left for later: %s",
 			 error_text(rc));
-	}
 	row_fini(&merged);
 }
 
@@ -361,7 +396,7 @@ rows_on_verified(void *arg, struct verify_job *job)
 		    (item->rc == 0 && !leases_knows(rows->leases, &item->key)))
 			rows_put_aside(rows, job->link, item, &wanted);
 		else if (item->rc == 0)
-			rows_merge(rows, item, &changed);
+			rows_merge_item(rows, item, &changed);
 		else
 			rows_refuse(rows, job->link, &item->key);
 	}

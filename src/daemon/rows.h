@@ -6,6 +6,7 @@
  *	own.c    rows of our own: drives crdt/owner.h
  *	sweep.c  what the horizon ends: drives crdt/lease.h
  *	aside.c  rows that wait for their owner's node row
+ *	load.c   rows of a dump
  *
  * All changes of the store pass through here, on the loop's thread. */
 #ifndef OCF_DAEMON_ROWS_H

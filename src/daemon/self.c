@@ -20,6 +20,8 @@
 #include "net/stream.h"
 #include "table/rows.h"
 
+enum { SELF_SEEDS_MAX = 32 }; /* in the store */
+
 /* ---- name and starts ---- */
 
 static char *
@@ -157,13 +159,49 @@ self_find_addresses(struct daemon *d, struct errmsg *err)
 	return 0;
 }
 
-int
-self_seeds(struct daemon *d, char *ret_seeds[], int max)
+static json_t *
+self_stored_seeds(struct daemon *d)
 {
 	char *text = self_meta(d, "seeds");
 	json_t *list = text != NULL ? json_loads(text, JSON_REJECT_DUPLICATES, NULL)
 				    : NULL;
-	json_t *item;
+
+	free(text);
+	if (json_is_array(list))
+		return list;
+	json_decref(list);
+	return json_array();
+}
+
+void
+self_keep_seed(struct daemon *d, const char *address)
+{
+	json_t *list = self_stored_seeds(d), *item;
+	bool is_there = false;
+	char *text;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		is_there |= json_is_string(item) &&
+			    strcmp(json_string_value(item), address) == 0;
+	}
+	if (!is_there) {
+		json_array_append_new(list, json_string(address));
+		while (json_array_size(list) > SELF_SEEDS_MAX)
+			json_array_remove(list, 0);
+		text = json_dumps(list, JSON_COMPACT);
+		if (store_meta_set(d->store, "seeds", bytes_text(text)) != 0)
+			log_warn("node", "the address %s could not be kept", address);
+		free(text);
+	}
+	json_decref(list);
+}
+
+int
+self_seeds(struct daemon *d, char *ret_seeds[], int max)
+{
+	json_t *list = self_stored_seeds(d), *item;
 	size_t i;
 	int n = 0;
 
@@ -175,7 +213,6 @@ self_seeds(struct daemon *d, char *ret_seeds[], int max)
 			ret_seeds[n++] = mem_strdup(json_string_value(item));
 	}
 	json_decref(list);
-	free(text);
 	return n;
 }
 

@@ -51,6 +51,7 @@ struct sweep {
 	struct rows *rows;
 	enum sweep_state state;
 	bool is_again;	/* H grew while a sweep was under way */
+	uint64_t kept;	/* H as the store was told it last */
 	uint64_t began; /* H at the start */
 	/* Those of which the store held rows at the start and no node row, which was damaged
 	 * or dropped by hand. A peer has it, or all that they own is swept in an hour or two. */
@@ -91,6 +92,21 @@ sweep_take_others(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_ke
 	return key->kind == ROW_NODE || sweep_take(arg, k, key, row);
 }
 
+/* Where a node was is to be remembered beyond its row: after a long absence of all, nobody
+ * might know of anybody else. */
+static void
+sweep_keep_addresses(struct sweep *s, const struct id *owner)
+{
+	struct daemon *d = s->rows->d;
+	struct catalog_node node;
+
+	if (!catalog_node(d->catalog, owner, &node) ||
+	    catalog_is_barred(d->catalog, owner))
+		return;
+	for (int i = 0; i < node.row->addresses_len; i++)
+		self_keep_seed(d, node.row->addresses[i]);
+}
+
 /* Replace a row by what the horizon leaves of it. 1: another state is held now. */
 static int
 sweep_row(struct sweep *s, const struct row_key *key)
@@ -100,6 +116,8 @@ sweep_row(struct sweep *s, const struct row_key *key)
 	int rc = store_get(rows->d->store, key, &row);
 
 	if (rc == 0 && leases_sweep(rows->leases, key, &row)) {
+		if (key->kind == ROW_NODE)
+			sweep_keep_addresses(s, &key->owner);
 		rc = store_replace(rows->d->store, key, &row);
 		if (rc == 0) {
 			rows_changed(rows, key, &row);
@@ -260,14 +278,31 @@ sweep_on_durable(void *arg, int rc)
 	loop_timer_set(s->slice, rc == 0 ? 0 : SWEEP_RETRY_MS);
 }
 
+/* Before anything is swept by it. */
+static int
+sweep_keep(struct sweep *s)
+{
+	uint64_t horizon = leases_horizon(s->rows->leases);
+	char text[24];
+	int rc = 0;
+
+	if (horizon == s->kept)
+		return 0;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)horizon);
+	rc = store_meta_set(s->rows->d->store, SWEEP_META, bytes_text(text));
+	if (rc == 0)
+		s->kept = horizon;
+	return rc;
+}
+
 static void
 sweep_run(struct sweep *s)
 {
-	int rc = 0;
+	int rc = sweep_keep(s);
 
-	if (s->state == SWEEP_OWNERS)
+	if (rc == 0 && s->state == SWEEP_OWNERS)
 		rc = sweep_owners(s);
-	else if (s->state == SWEEP_REMOVED)
+	else if (rc == 0 && s->state == SWEEP_REMOVED)
 		rc = sweep_removed(s);
 	own_act(s->rows->own);
 	rows_sync(s->rows);
@@ -288,18 +323,10 @@ sweep_on_slice(void *arg)
 
 /* ---- the horizon ---- */
 
-/* H is another: keep it, tell it, sweep. */
+/* H is another: tell it, sweep. */
 static void
 sweep_start(struct sweep *s)
 {
-	uint64_t horizon = leases_horizon(s->rows->leases);
-	char text[24];
-	int rc;
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)horizon);
-	rc = store_meta_set(s->rows->d->store, SWEEP_META, bytes_text(text));
-	if (rc != 0)
-		log_warn("table", "the horizon could not be kept: %s", error_text(rc));
 	links_root_changed(s->rows->d->links);
 	if (s->state != SWEEP_IDLE) {
 		s->is_again = true;
@@ -408,7 +435,8 @@ sweep_begin(struct sweep *s)
 	ms_t wall = clock_wall_ms();
 
 	sweep_find_orphans(s);
-	leases_tick(s->rows->leases, sweep_stored(s), wall);
+	s->kept = sweep_stored(s);
+	leases_tick(s->rows->leases, s->kept, wall);
 	s->began = leases_horizon(s->rows->leases);
 	catalog_expire(d->catalog, wall - store_constants(d->store)->retention_ms);
 	loop_timer_set(s->tick, SWEEP_TICK_MS);

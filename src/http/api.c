@@ -18,7 +18,6 @@
 #include "net/stream.h"
 
 static void view_run(const struct api_call *call);
-static void admin_run(const struct api_call *call);
 static void health_run(const struct api_call *call);
 static void ready_run(const struct api_call *call);
 static void metrics_run(const struct api_call *call);
@@ -41,9 +40,12 @@ static const struct route routes[] = {
 	{ "GET", "/readyz", ready_run, 0, false, true, false },
 	{ "GET", "/metrics", metrics_run, 0, false, false, false },
 	{ "GET", "/openapi.yaml", openapi_run, 0, false, false, false },
-	{ "POST", "/v1/admin/invite", admin_run, 0, true, false, false },
-	{ "POST", "/v1/admin/sync", admin_run, 0, true, false, false },
-	{ "POST", "/v1/admin/verify", admin_run, 0, true, false, false },
+	{ "POST", "/v1/admin/invite", route_admin_run, 0, true, false, false },
+	{ "POST", "/v1/admin/sync", route_admin_run, 0, true, false, false },
+	{ "POST", "/v1/admin/verify", route_admin_run, 0, true, false, false },
+	{ "POST", "/v1/admin/backup", route_work_run, 0, true, false, false },
+	{ "POST", "/v1/admin/dump", route_work_run, 0, true, false, false },
+	{ "POST", "/v1/admin/load", route_work_run, 0, true, false, false },
 };
 
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
@@ -217,91 +219,6 @@ static void
 openapi_run(const struct api_call *call)
 {
 	api_send(call, 200, "application/yaml", NULL, bytes_text(openapi_yaml));
-}
-
-/* An admin request waits for its body. */
-struct admin {
-	struct api_call call;
-	struct buf body;
-};
-
-static void
-admin_free(struct admin *a)
-{
-	buf_fini(&a->body);
-	free(a);
-}
-
-static void
-admin_answer(struct admin *a)
-{
-	const struct api_host *host = &a->call.api->config.host;
-	const char *name = strrchr(a->call.route->path, '/') + 1;
-	json_t *body, *reply = NULL;
-	struct errmsg err = { "" };
-	json_error_t why;
-	int status;
-
-	body = a->body.len == 0 ? json_object()
-				: json_loadb((const char *)a->body.data, a->body.len,
-					     JSON_REJECT_DUPLICATES, &why);
-	if (!json_is_object(body)) {
-		error_set(&err, 0, "the body is not a JSON object%s%s",
-			  body == NULL ? ": " : "", body == NULL ? why.text : "");
-		status = 400;
-	} else {
-		status = host->admin(host->arg, name, body, &reply, &err);
-	}
-	json_decref(body);
-	if (status == 200)
-		api_send_json(&a->call, 200, reply);
-	else
-		api_refuse(&a->call, status, err.text);
-	admin_free(a);
-}
-
-static void
-admin_on_body(void *arg, struct bytes data, bool is_last)
-{
-	struct admin *a = arg;
-
-	if (a->body.len + data.len > API_ADMIN_BODY_BYTES_MAX) {
-		api_refuse(&a->call, 413, "the body is larger than 64 KiB");
-		admin_free(a);
-		return;
-	}
-	buf_put_bytes(&a->body, data);
-	if (is_last)
-		admin_answer(a);
-}
-
-static void
-admin_on_drain(void *arg)
-{
-	(void)arg;
-}
-
-static void
-admin_on_abort(void *arg)
-{
-	struct admin *a = arg;
-
-	api_count(&a->call, 499);
-	admin_free(a);
-}
-
-static void
-admin_run(const struct api_call *call)
-{
-	static const struct http_handler handler = {
-		.on_body = admin_on_body,
-		.on_drain = admin_on_drain,
-		.on_abort = admin_on_abort,
-	};
-	struct admin *a = mem_calloc(1, sizeof(*a));
-
-	a->call = *call;
-	http_exchange_set_handler(call->x, &handler, a);
 }
 
 /* 405 tells what would have been right; OPTIONS is answered with it, too. */

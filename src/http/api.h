@@ -41,6 +41,7 @@
 
 struct api;
 struct api_query;
+struct api_work;
 struct metrics;
 struct tls;
 
@@ -48,6 +49,8 @@ enum {
 	API_TIMEOUT_DEFAULT_MS = 600 * MS_SECOND, /* of a query without Ocf-Timeout */
 	API_TIMEOUT_MAX_MS = 24 * MS_HOUR,
 	API_ADMIN_BODY_BYTES_MAX = 64 * 1024,
+	/* Of a work: lines of a dump, of which one may have a MiB. */
+	API_WORK_BODY_BYTES_MAX = 2 * 1024 * 1024,
 	/* A query of the 2023 original: what one message to its workers may hold. */
 	API_INFERENCE_BODY_BYTES_MAX = 512 * 1024,
 	/* Its answer, which is gathered and becomes one JSON text: the largest whole reply
@@ -73,6 +76,15 @@ struct api_host {
 	 * 200 with a new reference, or another status with the reason. */
 	int (*admin)(void *arg, const char *name, const json_t *body, json_t **ret_reply,
 		     struct errmsg *err);
+	/* POST /v1/admin/NAME of those that take a while, or whose reply is large: see
+	 * api_work_begin(). `params` as of read(), `body` whole; both are borrowed. Returns
+	 * 0 with the daemon's token and answers later, or a status with the reason. */
+	int (*work_open)(void *arg, const char *name, const struct query_headers *params,
+			 struct bytes body, struct api_work *w, void **ret_token,
+			 struct errmsg *err);
+	/* The client took what it was given: more is welcome. */
+	void (*work_more)(void *token);
+	void (*work_cancel)(void *token); /* the client left; forget it */
 	/* Is this node able to serve? */
 	bool (*ready)(void *arg, struct errmsg *why);
 	/* The connections of this node's bus, as JSON, are given to `fn` once, later; empty
@@ -130,6 +142,15 @@ void api_reply_end(struct api_query *q);
 void api_reply_error(struct api_query *q, const struct query_error *error);
 /* `parts` more parts of the request body may come. */
 void api_reply_want(struct api_query *q, int parts);
+
+/* The reply of a work: begin, data, end; or fail, which cuts the connection once it has begun,
+ * so that the client sees that the reply is not whole. After end, fail and work_cancel
+ * neither side uses the other's pointer again. Not from inside work_open. */
+void api_work_begin(struct api_work *w, const char *content_type);
+/* False: enough waits, go on at work_more. */
+bool api_work_data(struct api_work *w, struct bytes data);
+void api_work_end(struct api_work *w);
+void api_work_fail(struct api_work *w, int status, const char *why);
 
 /* The table of routes, for the test that compares it with openapi.yaml: method
  * ("ANY", "GET", "POST"), path pattern, and whether it is on the socket only. False

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += %D%/libhttp.a
 %C%_libhttp_a_SOURCES = \
 	%D%/access.c %D%/access.h \
+	%D%/admin.c \
 	%D%/api.c %D%/api.h \
 	%D%/exchange.c %D%/exchange.h \
 	%D%/legacy.c %D%/legacy.h \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What api.c, legacy.c and service.c share; nobody else's. */
+/* What api.c, admin.c, legacy.c and service.c share; nobody else's. */
 #ifndef OCF_HTTP_ROUTES_H
 #define OCF_HTTP_ROUTES_H
 
@@ -53,5 +53,9 @@ void api_refuse(const struct api_call *call, int status, const char *detail);
 /* ANY /v1/service/{service}/{path}; of a legacy route the body names the service, and the
  * reply is gathered. */
 void service_run(const struct api_call *call);
+
+/* POST /v1/admin/NAME: answered at once, or by a work of the host's. */
+void route_admin_run(const struct api_call *call);
+void route_work_run(const struct api_call *call);
 
 #endif

@@ -5,23 +5,6 @@
 
 #include <stdio.h>
 
-const char *
-audit_kind_text(uint8_t kind)
-{
-	switch (kind) {
-	case ROW_NODE:
-		return "node";
-	case ROW_WORKER:
-		return "worker";
-	case ROW_BAN:
-		return "ban";
-	case ROW_FORGET:
-		return "forget";
-	default:
-		return "unknown";
-	}
-}
-
 /* A name may be anything but in rows that are good. */
 static const char *
 audit_name_text(const struct row_key *key)
@@ -39,12 +22,12 @@ audit_row_text(const struct row_key *key, char out[AUDIT_TEXT_SIZE])
 		snprintf(out, AUDIT_TEXT_SIZE, "the node row of %s", owner);
 	else
 		snprintf(out, AUDIT_TEXT_SIZE, "%s row %s of %s",
-			 audit_kind_text(key->kind), audit_name_text(key), owner);
+			 row_kind_text(key->kind), audit_name_text(key), owner);
 }
 
 /* The owner's key was not met yet: it is in its node row. */
 static int
-audit_find_owner(struct audit *a, const struct id *owner)
+audit_find_owner(const struct audit *a, const struct id *owner)
 {
 	struct row row = ROW_INIT;
 	struct row_key key;
@@ -58,8 +41,8 @@ audit_find_owner(struct audit *a, const struct id *owner)
 	return rc;
 }
 
-static int
-audit_check(struct audit *a, const struct row_key *key, const struct row *row)
+int
+audit_check(const struct audit *a, const struct row_key *key, const struct row *row)
 {
 	int rc = row_key_check(key, a->rows_per_node);
 
@@ -70,6 +53,20 @@ audit_check(struct audit *a, const struct row_key *key, const struct row *row)
 	return rc;
 }
 
+void
+audit_why(const struct row_key *key, int rc, struct errmsg *err)
+{
+	char name[AUDIT_TEXT_SIZE];
+	const char *why = "is not signed by its owner";
+
+	if (rc == -OCF_EMALFORMED)
+		why = "is none that this cluster may have";
+	else if (rc == -OCF_EUNKNOWN)
+		why = "cannot be checked: its owner has no good node row here";
+	audit_row_text(key, name);
+	error_set(err, rc, "%s %s", name, why);
+}
+
 bool
 audit_row(void *audit, const uint8_t *k, const struct row_key *key, const struct row *row)
 {
@@ -78,17 +75,11 @@ audit_row(void *audit, const uint8_t *k, const struct row_key *key, const struct
 
 	(void)k;
 	if (rc != 0) {
-		char name[AUDIT_TEXT_SIZE], text[2 * AUDIT_TEXT_SIZE];
-		const char *why = "is not signed by its owner";
+		struct errmsg err = { "" };
 
-		if (rc == -OCF_EMALFORMED)
-			why = "is none that this cluster may have";
-		else if (rc == -OCF_EUNKNOWN)
-			why = "cannot be checked: its owner has no good node row here";
-		audit_row_text(key, name);
-		snprintf(text, sizeof(text), "%s %s", name, why);
+		audit_why(key, rc, &err);
 		a->bad_len++;
-		a->bad(a->arg, key, text);
+		a->bad(a->arg, key, err.text);
 	}
 	a->rows++;
 	return !a->is_cancelled;

@@ -29,11 +29,14 @@ struct audit {
 	atomic_ullong bad_len;
 };
 
+/* checker_check(), and if the owner was not met yet, its node row is looked for by `get`
+ * first. Also -OCF_EMALFORMED: the key is none of this cluster's. */
+int audit_check(const struct audit *a, const struct row_key *key, const struct row *row);
+/* "worker row 3 of ab12… is not signed by its owner": what audit_check() found, in words. */
+void audit_why(const struct row_key *key, int rc, struct errmsg *err);
 /* Of the type store_row_fn (store/store.h), without its header. */
 bool audit_row(void *audit, const uint8_t *k, const struct row_key *key,
 	       const struct row *row);
-/* "worker", or "unknown". */
-const char *audit_kind_text(uint8_t kind);
 /* "worker row 3 of ab12…" */
 void audit_row_text(const struct row_key *key, char out[AUDIT_TEXT_SIZE]);
 

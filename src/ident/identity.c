@@ -15,8 +15,12 @@
 
 enum { IDENTITY_CERT_FILE_BYTES_MAX = 2 * CERT_DER_BYTES_MAX };
 
-static const char *const identity_files[] = { "node.crt", "node.key", "ca.crt",
-					      "ca.key" };
+const char *const identity_file_names[IDENTITY_FILES] = {
+	[IDENTITY_NODE_CERT] = "node.crt",
+	[IDENTITY_NODE_KEY] = "node.key",
+	[IDENTITY_CA_CERT] = "ca.crt",
+	[IDENTITY_CA_KEY] = "ca.key",
+};
 
 static char *
 identity_path(const char *data_dir, const char *name)
@@ -39,8 +43,8 @@ identity_file_exists(const char *data_dir, const char *name)
 bool
 identity_exists(const char *data_dir)
 {
-	for (size_t i = 0; i < sizeof(identity_files) / sizeof(identity_files[0]); i++) {
-		if (identity_file_exists(data_dir, identity_files[i]))
+	for (int i = 0; i < IDENTITY_FILES; i++) {
+		if (identity_file_exists(data_dir, identity_file_names[i]))
 			return true;
 	}
 	return false;
@@ -250,4 +254,77 @@ identity_load(const char *data_dir, struct identity **ret_identity, struct errms
 	}
 	*ret_identity = identity;
 	return 0;
+}
+
+/* ---- as contents ---- */
+
+void
+identity_to_files(const struct identity *identity, bool has_keys,
+		  struct identity_files *ret_files)
+{
+	*ret_files = (struct identity_files){ .file = { BUF_INIT } };
+	cert_to_pem(buf_bytes(&identity->node_cert),
+		    &ret_files->file[IDENTITY_NODE_CERT]);
+	cert_to_pem(buf_bytes(&identity->ca_cert), &ret_files->file[IDENTITY_CA_CERT]);
+	if (has_keys)
+		key_to_pem(identity->node_key, &ret_files->file[IDENTITY_NODE_KEY]);
+	if (has_keys && identity->ca_key != NULL)
+		key_to_pem(identity->ca_key, &ret_files->file[IDENTITY_CA_KEY]);
+}
+
+int
+identity_from_files(const struct identity_files *files, struct identity **ret_identity,
+		    struct errmsg *err)
+{
+	struct identity *identity = mem_calloc(1, sizeof(*identity));
+	int rc = key_from_pem(buf_bytes(&files->file[IDENTITY_NODE_KEY]),
+			      &identity->node_key, err);
+
+	if (rc == 0)
+		rc = cert_from_pem(buf_bytes(&files->file[IDENTITY_NODE_CERT]),
+				   &identity->node_cert, err);
+	if (rc == 0)
+		rc = cert_from_pem(buf_bytes(&files->file[IDENTITY_CA_CERT]),
+				   &identity->ca_cert, err);
+	if (rc == 0 && files->file[IDENTITY_CA_KEY].len > 0)
+		rc = key_from_pem(buf_bytes(&files->file[IDENTITY_CA_KEY]),
+				  &identity->ca_key, err);
+	if (rc == 0)
+		rc = identity_check(identity, err);
+	if (rc != 0) {
+		identity_free(identity);
+		return rc;
+	}
+	*ret_identity = identity;
+	return 0;
+}
+
+int
+identity_files_node(const struct identity_files *files, struct id *ret_node,
+		    struct errmsg *err)
+{
+	uint8_t public_key[KEY_PUBLIC_BYTES];
+	struct buf node = BUF_INIT, ca = BUF_INIT;
+	int rc = cert_from_pem(buf_bytes(&files->file[IDENTITY_NODE_CERT]), &node, err);
+
+	if (rc == 0)
+		rc = cert_from_pem(buf_bytes(&files->file[IDENTITY_CA_CERT]), &ca, err);
+	if (rc == 0)
+		rc = cert_check(buf_bytes(&node), buf_bytes(&ca), CERT_AT_ANY_TIME,
+				ret_node, public_key, err);
+	buf_fini(&node);
+	buf_fini(&ca);
+	return rc;
+}
+
+void
+identity_files_fini(struct identity_files *files)
+{
+	for (int i = 0; i < IDENTITY_FILES; i++) {
+		struct buf *content = &files->file[i];
+
+		if (content->len > 0)
+			ident_wipe(content->data, content->len);
+		buf_fini(content);
+	}
 }

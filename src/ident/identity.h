@@ -42,6 +42,29 @@ int identity_new_joined(const struct key *node_key, struct bytes node_cert,
 /* Write the files; -EEXIST when there is one already. */
 int identity_save(const struct identity *identity, const char *data_dir,
 		  struct errmsg *err);
-void identity_free(struct identity *identity); /* NULL is allowed */
+
+enum identity_file {
+	IDENTITY_NODE_CERT,
+	IDENTITY_NODE_KEY,
+	IDENTITY_CA_CERT,
+	IDENTITY_CA_KEY,
+	IDENTITY_FILES,
+};
+extern const char *const identity_file_names[IDENTITY_FILES];
+
+/* The files' contents, PEM: for a backup. Without `has_keys` the two keys are left empty. */
+struct identity_files {
+	struct buf file[IDENTITY_FILES]; /* empty: not there */
+};
+void identity_to_files(const struct identity *identity, bool has_keys,
+		       struct identity_files *ret_files);
+/* As identity_load(), of contents. */
+int identity_from_files(const struct identity_files *files,
+			struct identity **ret_identity, struct errmsg *err);
+/* Whose certificate it is. */
+int identity_files_node(const struct identity_files *files, struct id *ret_node,
+			struct errmsg *err);
+void identity_files_fini(struct identity_files *files); /* wipes them */
+void identity_free(struct identity *identity);		/* NULL is allowed */
 
 #endif

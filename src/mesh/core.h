@@ -72,7 +72,8 @@ struct mesh_link {
 	struct wire_reader reader;
 	struct buf rows, sync_rows; /* the beginning of a continued row */
 	struct u128 told_root;	    /* in our HELLO, as the next */
-	uint64_t told_rows;
+	uint64_t told_rows, told_horizon;
+	ms_t told_wall;
 	uint64_t life;
 	int protocol;
 	uint64_t received_bytes;

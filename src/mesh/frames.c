@@ -20,8 +20,6 @@ mesh_send_ping(struct mesh *m, struct mesh_link *l, enum wire_type type, uint64_
 void
 mesh_ping(struct mesh *m, struct mesh_link *l)
 {
-	l->rtt_due = m->now + MESH_RTT_MS;
-	mesh_want(m, l->rtt_due);
 	mesh_send_ping(m, l, WIRE_PING, (uint64_t)m->now);
 }
 

@@ -251,6 +251,8 @@ mesh_link_send_hello(struct mesh *m, struct mesh_link *l)
 	memcpy(h.address, m->config.address, sizeof(h.address));
 	l->told_root = h.root;
 	l->told_rows = h.rows;
+	l->told_horizon = h.horizon;
+	l->told_wall = h.wall_ms;
 	wire_put_hello(&b, &h);
 	mesh_send(m, l, WIRE_CLASS_HELLO, buf_bytes(&b));
 	buf_fini(&b);
@@ -368,16 +370,34 @@ mesh_hello_is_fit(struct mesh *m, struct mesh_link *l, const struct wire_hello *
 	return true;
 }
 
-/* Why a link between these clocks may not carry rows; "": it may. */
-static const char *
-mesh_rowless_why(const struct mesh *m, ms_t skew, uint64_t horizon)
+/* A clock and a horizon, of one moment. */
+struct mesh_clock {
+	ms_t wall;
+	uint64_t horizon;
+};
+
+/* As leases_believes() at the one side will judge the horizon of the other. */
+static bool
+mesh_clock_believes(const struct mesh *m, struct mesh_clock one, struct mesh_clock other)
 {
-	ms_t bound = m->wall - m->config.retention_ms + LEASE_AHEAD_MS;
+	ms_t bound = one.wall - m->config.retention_ms + LEASE_AHEAD_MS;
+
+	return other.horizon <= (uint64_t)(bound > 0 ? bound : 0);
+}
+
+/* Why a link between these clocks may not carry rows; "": it may. Of what the two HELLOs
+ * told, both ends think the same. */
+static const char *
+mesh_rowless_why(const struct mesh *m, struct mesh_clock theirs, struct mesh_clock ours)
+{
+	ms_t skew = theirs.wall - ours.wall;
 
 	if (skew > MESH_CLOCK_SKEW_MS || skew < -MESH_CLOCK_SKEW_MS)
 		return "its clock and this one are more than 5 min apart";
-	if (horizon > (uint64_t)(bound > 0 ? bound : 0))
+	if (!mesh_clock_believes(m, ours, theirs))
 		return "it has forgotten more than this node's clock allows";
+	if (!mesh_clock_believes(m, theirs, ours))
+		return "this node has forgotten more than its clock allows";
 	return "";
 }
 _Static_assert(MESH_CLOCK_SKEW_MS == 5 * MS_MINUTE, "as the sentence says");
@@ -385,10 +405,10 @@ _Static_assert(MESH_CLOCK_SKEW_MS == 5 * MS_MINUTE, "as the sentence says");
 bool
 mesh_link_clock(struct mesh *m, struct mesh_link *l, ms_t wall, uint64_t horizon)
 {
-	const char *why;
+	struct mesh_clock theirs = { wall, horizon }, ours = { m->wall, m->horizon };
+	const char *why = mesh_rowless_why(m, theirs, ours);
 
 	l->skew = wall - m->wall;
-	why = mesh_rowless_why(m, l->skew, horizon);
 	if (l->is_rowless == (why[0] != '\0'))
 		return true;
 	mesh_link_close(m, l, WIRE_GOODBYE_CLOCK, "it is greeted anew: %s",
@@ -433,8 +453,9 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	l->life = h.life;
 	l->protocol = h.protocol_max < WIRE_PROTOCOL_MAX ? h.protocol_max
 							 : WIRE_PROTOCOL_MAX;
-	l->skew = h.wall_ms - m->wall;
-	why = mesh_rowless_why(m, l->skew, h.horizon);
+	l->skew = h.wall_ms - l->told_wall;
+	why = mesh_rowless_why(m, (struct mesh_clock){ h.wall_ms, h.horizon },
+			       (struct mesh_clock){ l->told_wall, l->told_horizon });
 	l->is_rowless = why[0] != '\0';
 	l->reader.payload_max = WIRE_PAYLOAD_BYTES_MAX;
 	memcpy(n->hello_address, h.address, sizeof(h.address));
@@ -447,7 +468,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	n->life = h.life;
 	l->state = MESH_LINK_UP;
 	l->since = m->now;
-	l->rtt_due = m->now;
+	l->rtt_due = m->now + MESH_RTT_MS;
 	item = mesh_act(m, MESH_ACTION_LINK_UP, l->id);
 	item->action.node = n->id;
 	item->action.is_rowless = l->is_rowless;
@@ -481,6 +502,7 @@ static bool
 mesh_link_tick_up(struct mesh *m, struct mesh_link *l)
 {
 	ms_t silence = m->now - l->heard;
+	bool is_rtt_due = l->rtt_due <= m->now;
 
 	if (silence >= MESH_SILENT_MS) {
 		mesh_link_close(m, l, WIRE_GOODBYE_SILENT,
@@ -492,9 +514,12 @@ mesh_link_tick_up(struct mesh *m, struct mesh_link *l)
 				wire_goodbye_text(WIRE_GOODBYE_DUPLICATE));
 		return true;
 	}
-	if (l->rtt_due <= m->now)
+	/* Silence is broken by PINGs alone, however often: the clock is told all the same. */
+	if (is_rtt_due) {
 		mesh_tell_clock(m, l);
-	if ((silence >= MESH_PING_MS && !l->is_pinged) || l->rtt_due <= m->now) {
+		l->rtt_due = m->now + MESH_RTT_MS;
+	}
+	if ((silence >= MESH_PING_MS && !l->is_pinged) || is_rtt_due) {
 		mesh_ping(m, l);
 		l->is_pinged = true;
 	}

@@ -12,9 +12,9 @@
  * one); checks HELLO; floods every changed row to all links but the one it came from; sends one
  * heartbeat a second, round-robin, and tells what others' say of their tables, so that
  * sync/sync.h can compare them; holds a liveness verdict of every node. A link between two
- * clocks that are too far apart, or to a node that has forgotten more than our clock allows,
- * carries no rows; both are looked at again from time to time, and when the answer is another
- * the link is greeted anew.
+ * clocks that are too far apart, or of which one end has forgotten more than the other's clock
+ * allows, carries no rows: both ends judge so by the same two HELLOs. Clocks and horizons are
+ * told again from time to time, and when the answer is another the link is greeted anew.
  *
  * A link goes: MESH_ACTION_DIAL or mesh_link_new() for an accepted stream; then
  * MESH_EVENT_LINK_OPEN when TLS is up; MESH_ACTION_LINK_UP after both HELLOs. It ends by

@@ -228,7 +228,8 @@ wire_read_hello(struct bytes payload, struct wire_hello *ret_h)
 	h.held_incarnation = reader_u64(&r);
 	address = reader_bytes8(&r);
 	if (r.failed || !is_magic || h.protocol_min > h.protocol_max ||
-	    h.held_status > WIRE_STATUS_DEAD || address.len > WIRE_ADDRESS_BYTES_MAX)
+	    h.held_status > WIRE_STATUS_DEAD || h.wall_ms < 0 ||
+	    h.wall_ms > WIRE_WALL_MAX || address.len > WIRE_ADDRESS_BYTES_MAX)
 		return -OCF_EMALFORMED;
 	for (size_t i = 0; i < address.len; i++) {
 		if (address.data[i] <= 0x20 || address.data[i] > 0x7e)
@@ -283,9 +284,14 @@ wire_put_clock(struct buf *out, ms_t wall_ms, uint64_t horizon)
 int
 wire_read_clock(struct bytes payload, ms_t *ret_wall_ms, uint64_t *ret_horizon)
 {
+	uint64_t wall;
+
 	if (payload.len != 16)
 		return -OCF_EMALFORMED;
-	*ret_wall_ms = (ms_t)get_be64(payload.data);
+	wall = get_be64(payload.data);
+	if (wall > (uint64_t)WIRE_WALL_MAX)
+		return -OCF_EMALFORMED;
+	*ret_wall_ms = (ms_t)wall;
 	*ret_horizon = get_be64(payload.data + 8);
 	return 0;
 }

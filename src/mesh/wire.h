@@ -70,6 +70,9 @@ enum {
 	WIRE_WANT_MAX = 64,	      /* owners */
 };
 
+/* ms; what a clock may say, with room to reckon: the year 10,000 is before it. */
+#define WIRE_WALL_MAX ((ms_t)1 << 48)
+
 enum wire_type {
 	WIRE_HELLO = 1,
 	WIRE_HEARTBEAT = 2,

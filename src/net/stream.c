@@ -532,9 +532,10 @@ stream_update(struct stream *s)
 void
 stream_set_options(int fd)
 {
-	int on = 1;
+	int on = 1, unsent = STREAM_UNSENT_BYTES;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 

@@ -45,6 +45,9 @@ enum {
 	 * consumed. Room for a whole frame and its successor's header. */
 	STREAM_INPUT_BYTES_MAX = 128 * 1024,
 	STREAM_OUTPUT_LOW_BYTES = 64 * 1024,
+	/* About so much the kernel holds that is not on the wire yet. By itself it would take
+	 * megabytes, and what is urgent would wait behind them. */
+	STREAM_UNSENT_BYTES = 128 * 1024,
 	STREAM_DIAL_MS_MAX = 10 * MS_SECOND, /* the name, and again the last address */
 	/* An address that does not answer, when the name has another one. */
 	STREAM_DIAL_NEXT_MS = 1500,

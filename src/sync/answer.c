@@ -17,43 +17,70 @@ answer_send(struct sync *s, const struct sync_link *l, struct sync_frame *f, uin
 	sync_send(s, l->id, f);
 }
 
-void
-answer_close(struct sync_link *l)
+/* Places. There are few, and a node that wants one again and again shall not have it all the
+ * time while others are told BUSY. */
+
+static struct sync_turn *
+answer_turn_find(struct sync *s, const struct id *node)
 {
+	for (int i = 0; i < SYNC_TURNS; i++)
+		if (id_equal(&s->turns[i].node, node))
+			return &s->turns[i];
+	return NULL;
+}
+
+static void
+answer_turn_begin(struct sync *s, struct sync_link *l)
+{
+	struct sync_turn *turn = answer_turn_find(s, &l->node);
+
+	for (int i = 0; turn == NULL && i < SYNC_TURNS; i++)
+		if (s->turns[i].until < INT64_MAX)
+			turn = &s->turns[i];
+	for (int i = 0; i < SYNC_TURNS; i++)
+		if (!id_equal(&turn->node, &l->node) && s->turns[i].until < turn->until)
+			turn = &s->turns[i];
+	*turn = (struct sync_turn){ l->node, s->now, INT64_MAX };
+	l->is_refused = false;
+}
+
+/* How many others were refused during the link's last turn, and will be back? */
+static int
+answer_waiting(struct sync *s, const struct sync_link *l)
+{
+	const struct sync_turn *turn = answer_turn_find(s, &l->node);
+	const struct sync_link *o;
+	int n = 0;
+
+	for (o = s->links; turn != NULL && o != NULL; o = o->hh.next)
+		n += o != l && o->is_refused && !o->is_rejected &&
+		     o->refused_at > turn->from && o->refused_at < turn->until &&
+		     s->now - o->refused_at < SYNC_BUSY_WAIT_MS;
+	return n;
+}
+
+static bool
+answer_is_room(struct sync *s, const struct sync_link *l)
+{
+	const struct sync_link *o;
+	int n = answer_waiting(s, l);
+
+	for (o = s->links; o != NULL; o = o->hh.next)
+		n += o->inbound.is_open;
+	return n < SYNC_INBOUND_MAX;
+}
+
+void
+answer_close(struct sync *s, struct sync_link *l)
+{
+	struct sync_turn *turn = answer_turn_find(s, &l->node);
+
 	if (!l->inbound.is_open)
 		return;
 	l->inbound.is_open = false;
 	sync_sids_add(l->sids, &l->sids_len, l->inbound.sid);
-}
-
-void
-answer_tick(struct sync *s)
-{
-	struct sync_link *l;
-
-	for (l = s->links; l != NULL; l = l->hh.next) {
-		ms_t until = l->inbound.heard + SYNC_INBOUND_IDLE_MS;
-
-		if (!l->inbound.is_open || l->under_way > 0)
-			continue;
-		if (s->now >= until)
-			answer_close(l);
-		else
-			sync_wake(s, until);
-	}
-}
-
-/* Admission. */
-
-static bool
-answer_is_room(const struct sync *s)
-{
-	const struct sync_link *l;
-	int n = 0;
-
-	for (l = s->links; l != NULL; l = l->hh.next)
-		n += l->inbound.is_open;
-	return n < SYNC_INBOUND_MAX;
+	if (turn != NULL)
+		turn->until = s->now;
 }
 
 static void
@@ -69,6 +96,38 @@ answer_busy(struct sync *s, const struct sync_link *l, uint32_t sid)
 	s->stats.busy++;
 	answer_send(s, l, &f, sid);
 }
+
+static bool
+answer_turn_is_over(struct sync *s, const struct sync_link *l)
+{
+	const struct sync_turn *turn = answer_turn_find(s, &l->node);
+
+	return turn != NULL && s->now - turn->from >= SYNC_TURN_MS &&
+	       answer_waiting(s, l) > 0;
+}
+
+void
+answer_tick(struct sync *s)
+{
+	struct sync_link *l;
+
+	for (l = s->links; l != NULL; l = l->hh.next) {
+		ms_t until = l->inbound.heard + SYNC_INBOUND_IDLE_MS;
+
+		if (!l->inbound.is_open)
+			continue;
+		if (answer_turn_is_over(s, l)) {
+			answer_close(s, l);
+			answer_busy(s, l, l->inbound.sid);
+		} else if (l->under_way == 0 && s->now >= until) {
+			answer_close(s, l);
+		} else if (l->under_way == 0) {
+			sync_wake(s, until);
+		}
+	}
+}
+
+/* Admission. */
 
 /* A token bucket: each OPEN moves a moment SYNC_OPENS_EVERY_MS ahead, and that may be as
  * far ahead of now as the burst. */
@@ -88,14 +147,17 @@ answer_admit(struct sync *s, struct sync_link *l, uint32_t sid)
 {
 	if (l->inbound.is_open && l->inbound.sid == sid)
 		return true;
-	answer_close(l); /* the peer has given that one up */
-	if (!answer_is_room(s)) {
+	answer_close(s, l); /* the peer has given that one up */
+	if (!answer_is_room(s, l)) {
 		/* A late ASK of it is none of a session unheard of. */
 		sync_sids_add(l->sids, &l->sids_len, sid);
+		l->is_refused = true;
+		l->refused_at = s->now;
 		answer_busy(s, l, sid);
 		return false;
 	}
 	l->inbound = (struct sync_inbound){ .is_open = true, .sid = sid };
+	answer_turn_begin(s, l);
 	return true;
 }
 
@@ -132,7 +194,7 @@ answer_apart(struct sync *s, struct sync_link *l, uint32_t sid, uint64_t theirs)
 	struct sync_frame f = { .type = SYNC_APART, .horizon = s->horizon };
 
 	if (s->horizon < theirs) /* and so the end */
-		answer_close(l);
+		answer_close(s, l);
 	answer_send(s, l, &f, sid);
 }
 
@@ -255,7 +317,7 @@ answer_frame(struct sync *s, struct sync_link *l, const struct sync_frame *f, si
 {
 	if (f->type == SYNC_END) {
 		if (l->inbound.is_open && l->inbound.sid == f->sid)
-			answer_close(l);
+			answer_close(s, l);
 	} else if (l->under_way >= SYNC_WINDOW) {
 		sync_reject(s, l, "more than %d ASKs at a time", SYNC_WINDOW);
 	} else if (f->type == SYNC_OPEN) {
@@ -277,7 +339,7 @@ answer_opened(struct sync *s, struct sync_link *l, const struct sync_wait *wait,
 	if (made->is_same) {
 		l->differs = 0;
 		s->stats.last_ok = s->now;
-		answer_close(l);
+		answer_close(s, l);
 		answer_send(s, l, &f, wait->sid);
 		return;
 	}
@@ -316,7 +378,7 @@ answer_read_done(struct sync *s, const struct sync_wait *wait, struct sync_made 
 	if (made->why[0] != '\0') {
 		sync_reject(s, l, "%s", made->why);
 	} else if (made->rc < 0) { /* our table cannot be read just now */
-		answer_close(l);
+		answer_close(s, l);
 		answer_busy(s, l, wait->sid);
 	} else if (wait->type == SYNC_WAIT_OPEN) {
 		answer_opened(s, l, wait, made);

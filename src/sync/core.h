@@ -32,6 +32,11 @@ enum {
 	SYNC_BUSY_MS = MS_SECOND, /* after BUSY: doubled each time up to */
 	SYNC_BUSY_MS_MAX = MS_MINUTE,
 	SYNC_BUSY_TRIES = 6, /* for a person: half a minute */
+	/* Who was told BUSY comes again within so long. Till then its place is not for the one
+	 * that had it meanwhile, who has it for no longer than a turn. */
+	SYNC_BUSY_WAIT_MS = 3 * SYNC_BUSY_MS_MAX / 2,
+	SYNC_TURN_MS = 5 * MS_MINUTE,
+	SYNC_TURNS = 4 * SYNC_INBOUND_MAX, /* remembered */
 };
 
 /* What was asked of the driver. */
@@ -75,6 +80,12 @@ struct sync_inbound {
 	uint64_t asks_max, bytes_max;
 };
 
+/* When a node last had one of our places, over whichever link. */
+struct sync_turn {
+	struct id node;
+	ms_t from, until; /* INT64_MAX: it has it now */
+};
+
 enum sync_want {
 	SYNC_WANT_NOTHING,
 	SYNC_WANT_SETTLED, /* a session that compares settled roots */
@@ -89,6 +100,8 @@ struct sync_link {
 	uint64_t rows_received;
 
 	struct sync_inbound inbound;
+	bool is_refused; /* for lack of a place, and had none since */
+	ms_t refused_at;
 	int under_way;	  /* OPENs and ASKs of theirs that we have not answered */
 	ms_t opens_until; /* the token bucket, as a moment: full at or before now */
 	uint32_t sids[SYNC_SIDS];     /* theirs, ended */
@@ -223,6 +236,7 @@ struct sync {
 	struct sync_wait *waits;
 	struct sync_session *session;
 	struct sync_join join;
+	struct sync_turn turns[SYNC_TURNS];
 	struct sync_request requests[SYNC_REQUESTS_MAX];
 	int requests_len;
 	ms_t random_at;
@@ -314,6 +328,6 @@ void answer_read_done(struct sync *s, const struct sync_wait *wait,
 /* False: the wait is over. */
 bool answer_swept(struct sync *s, struct sync_wait *wait);
 void answer_tick(struct sync *s);
-void answer_close(struct sync_link *l);
+void answer_close(struct sync *s, struct sync_link *l);
 
 #endif

@@ -88,7 +88,8 @@ schedule_request(struct sync *s, const struct sync_event *e)
 	struct sync_link *l = sync_link_find(s, e->link);
 
 	if (l == NULL || l->is_rejected)
-		schedule_refuse(s, &r, l, -ECONNRESET, "there is no link to that node");
+		schedule_refuse(s, &r, l, -ECONNRESET,
+				"there is no link to that node that carries rows");
 	else if (s->requests_len == SYNC_REQUESTS_MAX)
 		schedule_refuse(s, &r, l, -EBUSY,
 				"too many sessions that were asked for are waiting here");

@@ -318,7 +318,7 @@ sync_reject(struct sync *s, struct sync_link *l, const char *fmt, ...)
 	vsnprintf(item->why, sizeof(item->why), fmt, ap);
 	va_end(ap);
 	item->action.why = item->why;
-	answer_close(l);
+	answer_close(s, l);
 	if (s->session != NULL && s->session->link == l->id)
 		session_end(s, -OCF_EMALFORMED, NULL, "%s", item->why);
 	schedule_link_down(s, l);
@@ -347,6 +347,7 @@ sync_link_down(struct sync *s, struct sync_link *l)
 {
 	if (s->session != NULL && s->session->link == l->id)
 		session_end(s, -ECONNRESET, NULL, "the link ended");
+	answer_close(s, l);
 	schedule_link_down(s, l);
 	HASH_DEL(s->links, l);
 	free(l);

@@ -8,12 +8,13 @@
  * a node holds at most SYNC_LIST_ROWS_MAX rows and is listed. Who receives a list sends the
  * rows that the other lacks or holds in another state, and asks for those it lacks itself.
  * Rows travel as whole states (crdt/row.h), so that a session may be cut at any moment and
- * needs no clean-up. It ends by comparing whole roots again.
+ * needs no clean-up. It ends by comparing roots again.
  *
  * Digests on the wire are 3 bytes, salted anew for every session: what collides once, and it
- * does for one difference in 16 million, does not the next time. The initiator drives: it sends ASKs, at most SYNC_WINDOW of them at a
- * time, and the responder makes each ANSWER from the ASK and its table alone, keeping
- * nothing in between but a count of sessions and of bytes, to bound them.
+ * does for one difference in 16 million, does not the next time. The initiator drives: it
+ * sends ASKs, at most SYNC_WINDOW of them at a time, and the responder makes each ANSWER from
+ * the ASK and its table alone, keeping nothing in between but a count of sessions and of
+ * bytes, to bound them.
  *
  * Tables are compared at one horizon (crdt/lease.h): OPEN carries the initiator's, and who
  * has the lower one sweeps before anything is compared; who does not believe the other's

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What it costs to find how two tables differ, and to make them equal: bench-reconcile FOLDER
- * [ROWS…] (10000 100000 1000000). Two stores of LMDB, the session that ocfd drives over
- * src/daemon/replica.c, and rows with the codec's bytes. One JSON line for each number of rows
- * and of differences, half of which are on each side, spread at random:
+ * [ROWS…] ($OCF_BENCH_ROWS, or 10000 100000 1000000). Two stores of LMDB, the session that
+ * ocfd drives over src/daemon/replica.c, and rows with the codec's bytes. One JSON line for
+ * each number of rows and of differences, half of which are on each side, spread at random:
  *
  *   discovery_bytes   frames both ways with their headers, rows excluded; row_bytes: those
  *   legs              messages one after the other
@@ -386,11 +386,16 @@ main(int argc, char **argv)
 	static const uint64_t differ[] = { 0, 1, 10, 100, 1000, 10000 };
 	uint64_t sizes[16] = { 10000, 100000, 1000000 };
 	int sizes_len = 3;
+	const char *rows = getenv("OCF_BENCH_ROWS");
 	struct world w;
 
 	if (argc < 2) {
 		fprintf(stderr, "usage: bench-reconcile FOLDER [ROWS…]\n");
 		return EXIT_STATUS_USAGE;
+	}
+	if (rows != NULL && strtoull(rows, NULL, 10) > 0) {
+		sizes[0] = strtoull(rows, NULL, 10);
+		sizes_len = 1;
 	}
 	for (int i = 2; i < argc && i < 18; i++) {
 		sizes[i - 2] = strtoull(argv[i], NULL, 0);

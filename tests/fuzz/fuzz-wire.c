@@ -43,6 +43,29 @@ fuzz_query(const struct wire_frame *f)
 	wire_query_fini(&q);
 }
 
+/* What can be read is written as it was. */
+static void
+fuzz_control(struct bytes payload)
+{
+	struct buf clock = BUF_INIT, want = BUF_INIT;
+	struct bytes owners;
+	uint64_t horizon;
+	ms_t wall;
+
+	if (wire_read_clock(payload, &wall, &horizon) == 0) {
+		wire_put_clock(&clock, wall, horizon);
+		buf_drop(&clock, WIRE_HEADER_BYTES);
+		assert(bytes_equal(buf_bytes(&clock), payload));
+	}
+	if (wire_read_want(payload, &owners) == 0) {
+		wire_put_want(&want, owners);
+		buf_drop(&want, WIRE_HEADER_BYTES);
+		assert(bytes_equal(buf_bytes(&want), payload));
+	}
+	buf_fini(&clock);
+	buf_fini(&want);
+}
+
 static void
 fuzz_frames(struct bytes input)
 {
@@ -61,6 +84,7 @@ fuzz_frames(struct bytes input)
 			assert(memchr(hello.address, 0, sizeof(hello.address)) != NULL);
 		if (wire_read_goodbye(f.payload, &reason, text) == 0)
 			assert(strlen(text) <= WIRE_GOODBYE_BYTES_MAX);
+		fuzz_control(f.payload);
 	}
 	wire_reader_fini(&r);
 }

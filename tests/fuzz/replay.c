@@ -34,6 +34,9 @@ enum {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 void __sanitizer_set_death_callback(void (*fn)(void));
 
+/* A target whose inputs take long has this: there are so many times fewer variants. */
+int fuzz_cost(void) __attribute__((weak));
+
 static char replay_now[512]; /* what runs, for the last words */
 
 static void
@@ -158,6 +161,8 @@ replay_folder(const char *folder, int *ret_files, int *ret_variants)
 	int n = scandir(folder, &entries, replay_is_file, alphasort);
 	bool is_good = n > 0 && n <= REPLAY_FILES_MAX;
 
+	if (fuzz_cost != NULL)
+		variants /= fuzz_cost();
 	printf("# seed %" PRIu64 "\n", seed);
 	if (!is_good)
 		printf("# no corpus in %s\n", folder);

@@ -57,6 +57,12 @@ history_next(const struct history_set *set, int from)
 	return -1;
 }
 
+bool
+history_has_later(const struct history_set *set, int event)
+{
+	return history_next(set, event + 1) >= 0;
+}
+
 static void
 history_join(struct history_set *into, const struct history_set *other)
 {

@@ -65,6 +65,8 @@ void history_merge(const struct history *h, int row, struct history_set *mine,
 uint64_t history_covered_at(const struct history *h, int row, int event);
 
 bool history_has(const struct history_set *set, int event);
+/* Is there one that was written later than this one? */
+bool history_has_later(const struct history_set *set, int event);
 void history_add(struct history_set *set, int event);
 bool history_is_same(const struct history_set *a, const struct history_set *b);
 

@@ -36,7 +36,7 @@ die(const char *what, const char *why)
 static void
 must(int rc, const char *what)
 {
-	if (rc != 0)
+	if (rc < 0)
 		die(what, error_text(rc));
 }
 
@@ -59,21 +59,19 @@ open_store(const char *data)
 static struct row_key
 find_key(char **words)
 {
-	static const char *const kinds[] = { "", "node", "worker", "ban", "forget" };
 	struct row_key key;
 	struct id owner;
+	int kind;
 
-	for (int kind = ROW_NODE; kind <= ROW_FORGET; kind++) {
-		if (words[0] == NULL || words[1] == NULL ||
-		    strcmp(words[0], kinds[kind]) != 0)
-			continue;
-		must(id_parse(words[1], &owner), words[1]);
-		must(row_key_make(&owner, (enum row_kind)kind,
-				  words[2] != NULL ? words[2] : "", &key),
-		     "the key");
-		return key;
-	}
-	die("arguments", "which row?");
+	if (words[0] == NULL || words[1] == NULL)
+		die("arguments", "which row?");
+	kind = row_kind_find(words[0]);
+	must(kind, words[0]);
+	must(id_parse(words[1], &owner), words[1]);
+	must(row_key_make(&owner, (enum row_kind)kind, words[2] != NULL ? words[2] : "",
+			  &key),
+	     "the key");
+	return key;
 }
 
 static bool
@@ -85,7 +83,7 @@ list_row(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
 	(void)arg;
 	(void)k;
 	(void)row;
-	printf("%s %s %s\n", audit_kind_text(key->kind), id_text(&key->owner, owner),
+	printf("%s %s %s\n", row_kind_text(key->kind), id_text(&key->owner, owner),
 	       key->name);
 	return true;
 }

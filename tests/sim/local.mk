@@ -1,11 +1,12 @@
 # Whole clusters in one process, in virtual time.
 if HAVE_CUNIT
-sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test-sim-sync
-check_PROGRAMS += $(sim_tests) %D%/test-sim-table
+sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test-sim-sync \
+	%D%/test-sim-table %D%/test-sim-wrong
+check_PROGRAMS += $(sim_tests)
 TESTS += $(sim_tests)
 %C%_test_sim_mesh_SOURCES = %D%/test-sim-mesh.c \
 	%D%/mesh-sync.c %D%/mesh-sync.h %D%/mesh-table.c %D%/mesh-table.h \
-	%D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
+	%D%/mesh-node.c %D%/mesh-node.h %D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
 %C%_test_sim_mesh_LDADD = $(TEST_LIBS) src/mesh/libmesh.a $(SYNC_LIBS)
 %C%_test_sim_dispatch_SOURCES = %D%/test-sim-dispatch.c \
 	%D%/dispatch-world.c %D%/dispatch-world.h %D%/dispatch-clients.c \
@@ -21,10 +22,14 @@ TESTS += $(sim_tests)
 	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h \
 	tests/lib/model.c tests/lib/model.h tests/lib/rows.c tests/lib/rows.h
 %C%_test_sim_sync_LDADD = $(TEST_LIBS) src/sync/libsync.a $(STORE_LIBS) $(OPENSSL_LIBS)
-%C%_test_sim_table_SOURCES = %D%/test-sim-table.c \
+table_world = \
 	%D%/table-check.c %D%/table-disk.c %D%/table-disk.h %D%/table-faults.c %D%/table-node.c \
 	%D%/table-session.c %D%/table-world.c %D%/table-world.h \
 	tests/lib/history.c tests/lib/history.h tests/lib/rows.c tests/lib/rows.h \
 	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h
+%C%_test_sim_table_SOURCES = %D%/test-sim-table.c $(table_world)
 %C%_test_sim_table_LDADD = $(TEST_LIBS) src/sync/libsync.a $(STORE_LIBS) $(OPENSSL_LIBS)
+%C%_test_sim_wrong_SOURCES = %D%/test-sim-wrong.c \
+	tests/lib/global-context.c tests/lib/global-context.h $(table_world)
+%C%_test_sim_wrong_LDADD = $(TEST_LIBS) src/sync/libsync.a $(STORE_LIBS) $(OPENSSL_LIBS)
 endif

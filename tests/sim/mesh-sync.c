@@ -95,6 +95,7 @@ mesh_sync_do(struct mesh_sync *s, const struct sync_action *a)
 		break;
 	case SYNC_ACTION_DONE:
 		CU_ASSERT((a->result->rc == 0) == (a->result->why[0] == '\0'));
+		s->timeouts += a->result->rc == -ETIMEDOUT;
 		break;
 	}
 	buf_fini(&frames);
@@ -176,6 +177,8 @@ mesh_sync_hear(struct mesh_sync *s, const struct mesh_action *a)
 
 	switch (a->type) {
 	case MESH_ACTION_LINK_UP:
+		if (a->is_rowless)
+			return;
 		e.type = SYNC_EVENT_LINK_UP;
 		e.theirs = (struct sync_digest){ a->root, a->rows_len };
 		e.ours = (struct sync_digest){ a->our_root, a->our_rows_len };

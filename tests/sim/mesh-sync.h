@@ -24,6 +24,7 @@ struct mesh_sync {
 	uint32_t life;
 	ms_t tick_at;
 	bool is_pumping;
+	uint64_t timeouts; /* sessions that ended so */
 };
 
 void mesh_sync_start(struct mesh_sync *s, const struct id *self);

@@ -39,6 +39,12 @@ void world_split(struct world *w, int left, bool is_cut);
 void world_add_row(struct world *w, int node);
 /* A disk loses the latest row, if the next one cannot be merged without it; else false. */
 bool world_lose_latest(struct world *w, int node);
+/* Its horizon is for so long beyond what any clock allows. */
+void world_advance_horizon(struct world *w, int node, ms_t span);
+/* Does the link of `a` to `b` carry no rows, as `a` has it? */
+bool world_is_rowless(const struct world *w, int a, int b);
+/* Comparisons that nobody answered, of all nodes since the beginning. */
+uint64_t world_timeouts(const struct world *w);
 /* What `node` was told last of `other`, and when. */
 enum mesh_state world_seen(const struct world *w, int node, int other, ms_t *ret_since);
 /* How often any node was told anything of another since it was calm. */

@@ -13,16 +13,51 @@ enum {
 	PART_MS = 29 * MS_HOUR,	 /* so that all hours of the day are checked */
 };
 
-/* Does it take part? A banned or forgotten one goes on by itself. */
+/* Whom do those keep out whom nobody keeps out? What a banned machine holds against others
+ * may long be taken back. */
+static void
+world_judge_bans(struct table_world *w)
+{
+	enum { UNKNOWN, IN, OUT } is[TABLE_IDENTITIES] = { UNKNOWN };
+
+	for (int round = 0; round < TABLE_IDENTITIES; round++)
+		for (int about = 0; about < w->identities; about++) {
+			bool is_in = true, is_out = false;
+
+			for (int i = 0; i < w->nodes_len; i++) {
+				const struct table_node *n = &w->nodes[i];
+
+				if (!n->is_up || n->identity == about ||
+				    !node_bans(n, about))
+					continue;
+				is_in &= is[n->identity] == OUT;
+				is_out |= is[n->identity] == IN;
+			}
+			if (is[about] == UNKNOWN && (is_in || is_out))
+				is[about] = is_in ? IN : OUT;
+		}
+	for (int about = 0; about < w->identities; about++)
+		w->is_banned[about] = is[about] != IN;
+}
+
+/* Does it take part? A banned or forgotten one goes on by itself; so do two that run under
+ * one identity, which have no link with each other, when nobody else is there. */
 static bool
 world_counts_in(const struct table_world *w, const struct table_node *n)
 {
-	if (!n->is_up)
+	bool is_alone = true, is_double = false;
+
+	if (!n->is_up || w->is_banned[n->identity])
 		return false;
-	for (int i = 0; i < w->nodes_len; i++)
-		if (w->nodes[i].is_up && node_bans(&w->nodes[i], n->identity))
-			return false;
-	return true;
+	for (int i = 0; i < w->nodes_len; i++) {
+		const struct table_node *o = &w->nodes[i];
+
+		if (!o->is_up || o == n)
+			continue;
+		is_double |= o->identity == n->identity;
+		is_alone &= o->identity == n->identity || w->is_banned[o->identity];
+	}
+	return !is_double || !is_alone;
 }
 
 static void
@@ -41,6 +76,8 @@ world_quiet(struct table_world *w, ms_t span)
 
 	w->is_quiet = true;
 	memset(w->is_cut, 0, sizeof(w->is_cut));
+	for (int i = 0; i < w->messages_len; i++)
+		w->messages[i].at = w->now;
 	for (int i = 0; i < w->nodes_len; i++)
 		w->nodes[i].skew = (ms_t)world_below(w, 2 * SKEW_MS) - SKEW_MS;
 	/* Whoever is set up again takes a while to start. */
@@ -75,20 +112,11 @@ world_survivor(struct table_world *w, int identity)
 	return survivor;
 }
 
-static bool
-world_is_banned(const struct table_world *w, int identity)
-{
-	for (int i = 0; i < w->nodes_len; i++)
-		if (w->nodes[i].is_up && node_bans(&w->nodes[i], identity))
-			return true;
-	return false;
-}
-
 static void
 world_check_view(struct table_world *w, const struct table_node *n, int identity,
 		 const struct table_node *survivor)
 {
-	bool is_banned = world_is_banned(w, identity);
+	bool is_banned = w->is_banned[identity];
 
 	for (int name = 0; name < TABLE_NAMES; name++) {
 		int shown = node_shows(n, identity, name);
@@ -170,8 +198,10 @@ world_check_dots(struct table_world *w, const struct table_node *n)
 			bool is_same = false;
 
 			if (table_owner(b) != table_owner(a) ||
-			    world_survivor(w, table_owner(a)) == NULL)
-				continue;
+			    (table_owner(a) >= 0 &&
+			     (w->is_banned[table_owner(a)] ||
+			      world_survivor(w, table_owner(a)) == NULL)))
+				continue; /* nobody is there to put it right */
 			for (int i = 0; i < ra->len; i++)
 				for (int j = 0; j < rb->len; j++)
 					is_same |= ra->versions[i].dot.actor ==
@@ -190,6 +220,7 @@ world_check(struct table_world *w, bool are_dead_over)
 {
 	struct table_node *survivors[TABLE_IDENTITIES];
 
+	world_judge_bans(w);
 	for (int i = 0; i < w->identities; i++)
 		survivors[i] = world_survivor(w, i);
 	for (int i = 0; i < w->nodes_len; i++) {
@@ -199,8 +230,7 @@ world_check(struct table_world *w, bool are_dead_over)
 			continue;
 		for (int k = 0; k < w->identities; k++) {
 			world_check_view(w, n, k, survivors[k]);
-			if (are_dead_over &&
-			    (survivors[k] == NULL || world_is_banned(w, k)))
+			if (are_dead_over && (survivors[k] == NULL || w->is_banned[k]))
 				world_check_over(w, n, k);
 		}
 		world_check_dots(w, n);

@@ -213,6 +213,15 @@ table_disk_sweep(struct table_disk *d, int key)
 
 /* ---- life ---- */
 
+/* Store folders come and go with histories; only this test's own ones. */
+static void
+disk_shell(char *command)
+{
+	if (system(command) != 0)
+		abort();
+	free(command);
+}
+
 static void
 disk_forget_undo(struct table_disk *d)
 {
@@ -284,6 +293,8 @@ table_disk_fini(struct table_disk *d)
 	}
 	disk_forget_undo(d);
 	free(d->undo);
+	if (d->dir != NULL)
+		disk_shell(mem_printf("rm -rf '%s'", d->dir));
 	free(d->dir);
 	d->undo = NULL;
 	d->dir = NULL;
@@ -333,16 +344,6 @@ table_disk_crash(struct table_disk *d)
 	d->horizon = d->committed_horizon;
 }
 
-static void
-disk_copy_files(const char *from, const char *to)
-{
-	char *command = mem_printf("cp -r '%s' '%s'", from, to);
-
-	if (system(command) != 0)
-		abort();
-	free(command);
-}
-
 void
 table_disk_copy(struct table_disk *from, struct table_disk *ret_d, char *dir)
 {
@@ -356,7 +357,7 @@ table_disk_copy(struct table_disk *from, struct table_disk *ret_d, char *dir)
 	ret_d->reserved = from->reserved;
 	ret_d->dir = dir;
 	if (dir != NULL)
-		disk_copy_files(from->dir, dir);
+		disk_shell(mem_printf("cp -r '%s' '%s'", from->dir, dir));
 	for (int i = 0; i < TABLE_KEYS; i++) {
 		row_copy(&from->cells[i].row, &ret_d->cells[i].row);
 		ret_d->cells[i].digest = from->cells[i].digest;

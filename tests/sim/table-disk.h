@@ -62,6 +62,7 @@ struct table_disk {
 	uint64_t actors[TABLE_ACTORS_MAX];
 	int actors_len;
 	uint64_t next_seq, reserved;
+	bool is_reused;		 /* TABLE_ACTOR_REUSED: counts from 1 at the next start */
 	struct table_undo *undo; /* what a crash brings back */
 	int undo_len, undo_cap;
 	char *dir; /* a real store; NULL: memory */

@@ -132,7 +132,7 @@ step_disk_loss(struct table_world *w, struct table_node *n)
 	table_disk_init(&n->disk, &w->rules, &w->rng, dir);
 	if (w->params.broken == TABLE_ACTOR_REUSED && dir == NULL) {
 		n->disk.actors[0] = last.actor;
-		n->disk.reserved = 0;
+		n->disk.is_reused = true;
 	}
 	if (world_has(w, TABLE_LIVES) && world_chance(w, 30))
 		step_lives(w, n);
@@ -282,13 +282,16 @@ step_twin(struct table_world *w, struct table_node *n)
 static void
 step_decree(struct table_world *w, struct table_node *n)
 {
-	int about = (int)world_below(w, (uint64_t)w->identities);
+	/* The first half are the admins, and ban none of themselves: who was banned by whom
+	 * would be anybody's guess. */
+	int admins = (w->identities + 1) / 2;
+	int about = admins + (int)world_below(w, (uint64_t)(w->identities - admins));
 	int key = TABLE_BANS + about;
 	int banned = 0;
 
 	/* The number of a row that others may write too is not judged by what is under its
 	 * own id: whose store was put back does not decree. */
-	if (w->is_doubled[n->identity] || about == n->identity)
+	if (w->is_doubled[n->identity] || n->identity >= admins)
 		return;
 	for (int i = 0; i < w->nodes_len; i++)
 		if (w->nodes[i].identity == about && !w->nodes[i].is_gone)

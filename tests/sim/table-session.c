@@ -115,6 +115,12 @@ side_step(struct side *s, struct sync_event *e)
 {
 	struct sync_action a;
 
+	/* It stopped as a clone in the middle. */
+	if (!s->node->is_up) {
+		s->session->is_cut = true;
+		sync_made_free(e->made);
+		return;
+	}
 	e->wall_ms = (uint64_t)node_wall(s->node);
 	e->horizon = leases_horizon(s->node->leases);
 	sync_step(s->sync, s->session->now, e);

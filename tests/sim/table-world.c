@@ -255,7 +255,7 @@ world_post(struct table_world *w, struct table_node *from, struct table_node *to
 	struct table_message *m;
 	ms_t delay = 0;
 
-	if (world_has(w, TABLE_DELAY) && world_chance(w, 40))
+	if (world_has(w, TABLE_DELAY) && !w->is_quiet && world_chance(w, 40))
 		delay = (ms_t)world_below(w, world_chance(w, 10) ? 40 * (ms_t)MS_HOUR
 								 : MS_HOUR);
 	if (w->messages_len == w->messages_cap) {
@@ -303,7 +303,8 @@ world_next_message(const struct table_world *w)
 void
 world_deliver(struct table_world *w)
 {
-	for (int i; (i = world_next_message(w)) >= 0;) {
+	/* What is wrong already may write and send for ever. */
+	for (int i; w->why[0] == '\0' && (i = world_next_message(w)) >= 0;) {
 		struct table_message m = w->messages[i];
 		struct table_node *from = &w->nodes[m.from], *to = &w->nodes[m.to];
 

@@ -69,6 +69,7 @@ enum table_fault {
 	TABLE_WRITE_FAILS = 1 << 14, /* a full disk */
 	TABLE_LAZY = 1 << 15, /* own writes that a crash may take, before they leave */
 	TABLE_HOUR = 1 << 16, /* the horizon moves in the middle of a session */
+	TABLE_EVERYDAY = (1 << 7) - 1, /* those above TABLE_ROLLBACK */
 	TABLE_FAULTS = (1 << 17) - 1,
 };
 
@@ -142,6 +143,7 @@ struct table_world {
 	/* Its numbering was put back or runs twice: it may stop as a clone, and its rows are
 	 * judged once quiet only. */
 	bool is_doubled[TABLE_IDENTITIES];
+	bool is_banned[TABLE_IDENTITIES]; /* see table-check.c */
 	struct table_message *messages;
 	int messages_len, messages_cap;
 	struct history history;

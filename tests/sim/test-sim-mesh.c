@@ -202,6 +202,35 @@ test_wants(void)
 	}
 }
 
+/* One that has forgotten more than any clock allows is linked with all without rows, and its
+ * end of each link knows: nothing is sent for nobody, and no comparison waits in vain. When
+ * the clocks have caught up rows are everywhere again. */
+static void
+test_horizons(void)
+{
+	for (int i = 0; i < rounds() / 4; i++) {
+		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
+		struct world *w = world_calm(tap_seed() * 7000 + (uint64_t)i, nodes);
+		int ahead = world_below(w, nodes);
+		uint64_t timeouts = world_timeouts(w);
+
+		world_advance_horizon(w, ahead, 10 * MS_MINUTE);
+		world_go_on(w, MS_MINUTE);
+		for (int k = 0; k < nodes; k++)
+			CU_ASSERT(k == ahead || (world_is_rowless(w, k, ahead) &&
+						 world_is_rowless(w, ahead, k)));
+		for (int k = 0; k < nodes; k++)
+			world_add_row(w, k);
+		world_go_on(w, 8 * MS_MINUTE);
+		CU_ASSERT(world_timeouts(w) == timeouts);
+		world_go_on(w, 5 * MS_MINUTE);
+		for (int k = 0; k < nodes; k++)
+			CU_ASSERT(!world_is_rowless(w, k, ahead));
+		world_check(w);
+		world_free(w);
+	}
+}
+
 static const struct tap_test tests[] = {
 	{ "2 to 8 nodes link to each other once and share all rows", test_calm },
 	{ "after resets, partitions, crashes and restarts all is whole again",
@@ -215,6 +244,8 @@ static const struct tap_test tests[] = {
 	{ "halves hide each other within 10 s; a minute after they can, all are linked again",
 	  test_halves },
 	{ "a row that needs one which is lost here brings that one, too", test_wants },
+	{ "a horizon beyond the clocks ends rows at both ends of each link, until it is not",
+	  test_horizons },
 	{ "a seed gives the same history twice", test_repeatable },
 };
 

@@ -11,6 +11,7 @@ DAYS_8=691200000 # the retention is 7
 declare -A PEER=()
 
 status_of() { at "$1" ocf status --json | jq -r "$2"; } # NODE FILTER
+knows() { at "$1" ocf nodes --all --json | jq -r '[.[].name] | sort | join(" ")'; } # NODE
 starts() { # NODE [OFFSET]: with its clock so far ahead, where it was before
 	OCF_TEST_CLOCK_MS=${2:-0} node_start "$1" --peer.listen="${PEER[$1]}"
 }
@@ -31,7 +32,14 @@ like "also to people" "$out" "clock disagrees"
 like "and in its log" "$(cat "$TMP/n3/log")" "error table: .*clock disagrees.*nothing is written"
 is "the others do not" "$(status_of n1 .node.silent)" null
 rowless() { at "$1" ocf peers --json | jq -r '[.[] | select(.state == "up" and .rowless)] | length'; }
-is "its links carry no rows" "$(rowless n3)" 3
+none_carries() { [ "$(rowless n3)" = 3 ]; }
+ok "its links carry no rows" wait_until "$CLUSTER_SECONDS" none_carries
+run at n3 ocf peers
+like "which people see" "$out" "n1 .* up, no rows "
+run at n3 ocf-sync compare
+like "and nothing is compared over them" "$status $err" "^75 .*no link that carries rows.*ocf peers"
+run at n3 ocf-sync run --with n1
+like "nor made equal" "$status $err" "^75 .*no link to that node that carries rows"
 is "theirs to it do not, those between them do" "$(rowless n1)" 1
 before=$(status_of n3 .table.root)
 at_background n3 "$TMP/worker-wrong.log" ocf-worker --id wrong --service wrong -- cat
@@ -61,9 +69,15 @@ node_kill n4
 node_kill n3
 node_stop n2
 node_stop n1
+# It starts more than once before it meets anybody, and is then where nobody looks for it.
 starts n1 "$DAYS_8"
+alone() { [ "$(knows n1)" = n1 ]; }
+ok "a node that comes back alone knows no other" wait_until "$CLUSTER_SECONDS" alone
+node_stop n1
+OCF_TEST_CLOCK_MS=$DAYS_8 node_start n1
+PEER[n1]=$(node_field n1 peer)
 starts n2 "$DAYS_8"
-knows() { at "$1" ocf nodes --all --json | jq -r '[.[].name] | sort | join(" ")'; }
+ok "but it remembers where they were" wait_until 60 sees_nodes n1 2
 only_two() { [ "$(knows n1)" = "n1 n2" ] && [ "$(knows n2)" = "n1 n2" ]; }
 ok "rows of nodes that were away for longer than the retention are forgotten by all" \
 	wait_until 60 only_two || diag "n1: $(knows n1); n2: $(knows n2)"

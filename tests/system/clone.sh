@@ -36,9 +36,6 @@ like "its last line says why" "$last" "another machine runs with this node's ide
 like "and names the other's address" "$last" "it is at $(peer_of "$stays")"
 like "and its own" "$last" "this one at $(peer_of "$gone")"
 
-sleep_a_moment() { sleep 3; }
-
-ok "the other goes on" kill -0 "${NODE_PID[$stays]}"
 worker_start "$stays" second --service rev -- rev
 for node in n1 n3; do
 	ok "$node is told of its worker" wait_until "$CLUSTER_SECONDS" sees_worker "$node" second
@@ -50,4 +47,5 @@ ok "the three tables are one" wait_until 60 tables_are_equal n1 n3 "$stays"
 at "$stays" curl -s "$(node_url "$stays")/metrics" >"$TMP/metrics"
 renewals=$(grep -c '^ocf_actor_renewals_total [1-9]' "$TMP/metrics")
 is "and it numbers its rows anew" "$renewals" 1 || grep renewals "$TMP/metrics" | diag
+ok "and it goes on" kill -0 "${NODE_PID[$stays]}"
 cluster_done

@@ -59,6 +59,11 @@ run at n1 ocfd --frobnicate
 is "an unknown argument is wrong usage" "$status" 2
 run at n1 ocfd --version
 like "--version" "$out" '^ocfd \(ocf\) [0-9]'
+version=$out
+run at n1 ocfd -V
+is "-V is the same" "$out" "$version"
+run at n1 ocfd -h
+is "-h is --help" "$status $out" "0 $(ocfd --help)"
 
 wrong_listen() { refused "$@" --peer.listen=127.0.0.1:0 --bus.listen=127.0.0.1:0; }
 wrong_listen "HTTP for everybody without tokens" 78 'http\.token_file|http\.public' --http.listen=0.0.0.0:0
@@ -108,7 +113,7 @@ is "--url before a command that asks no daemon: exit 2" "$status" 2
 node_start n1
 run at n1 ocf init
 is "ocf init on a node that is made is refused" "$status" 1
-refused "a second ocfd on the same data folder" 1 "another ocfd|in use|already" "${CLUSTER_LISTEN[@]}"
+refused "a second ocfd on the same data folder" 1 "another ocfd runs on .*--data" "${CLUSTER_LISTEN[@]}"
 ok "the first one goes on" at n1 ocf status
 
 # A port that somebody has.

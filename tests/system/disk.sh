@@ -28,10 +28,17 @@ WORKER_PID[after]=$!
 complained() { grep -qiE 'no space|disk is full' "$TMP/n1/log"; }
 ok "the node says that it cannot write" wait_until "$CLUSTER_SECONDS" complained ||
 	tail -n 20 "$TMP/n1/log" | diag
+is "for what it is" "$(grep -ciE 'input/output' "$TMP/n1/log")" 0
 ok "it goes on" at n1 ocf status
 ok "it knows the worker of before" sees_worker n1 before
 run at n1 ocf query wc --data 'a b c'
 is "and has it answer" "$status ${out//[[:space:]]/}" "0 3" || diag "$err"
+
+run at n1 ocf backup "$TMP/n1/state/copy"
+like "a backup says that there is no room" "$status $err" '^74 .*(No space|full)'
+run at n1 ocf backup "$TMP/copy"
+is "also one to another disk, for the node makes it beside its store" "$status" 74 || diag "$out$err"
+is "nothing is left of either" "$(ls "$TMP"/n1/state/copy* "$TMP"/copy* 2>/dev/null)" ""
 
 rm -f "$TMP"/n1/state/filler.*
 ok "with room again, the other worker's row is written" \
@@ -50,4 +57,16 @@ ok "a node that starts on a full disk cannot say where it is" \
 	wait_until "$CLUSTER_SECONDS" cannot_say
 rm -f "$TMP"/n1/state/filler.*
 ok "with room again, it does" wait_until "$CLUSTER_SECONDS" node_is_ready n1
+
+# A disk that can be read only, as a kernel makes it of one with errors: what it holds can be
+# saved.
+node_stop n1
+root=$(at n1 ocf-sync root)
+mount -o remount,ro "$TMP/n1/state" || bail "cannot mount it again"
+is "on a disk that cannot be written the table can be read" "$(at n1 ocf-sync root)" "$root"
+run at n1 ocf-sync dump "$TMP/saved"
+is "and dumped" "$status $(tail -n 1 "$TMP/saved" | jq -r .root)" "0 $root" || diag "$err"
+run at n1 ocf-sync load "$TMP/saved"
+like "but not written, for what it is" "$status $err" '^7[47] .*Read-only file system'
+unlike "not for whose it is" "$err" 'user'
 cluster_done

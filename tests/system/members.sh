@@ -71,7 +71,8 @@ ends_with() { # NAME REASON
 # ---- frames
 
 sid=0badcafe
-open=01${sid}02$(zeros 8)$(zeros 8)$(zeros 16)$(zeros 7)05 # WHOLE, of 5 rows
+# WHOLE, of 5 rows
+open=01${sid}02$(zeros 8)$(zeros 8)$(zeros 8)$(zeros 16)$(zeros 7)05
 
 member_open 0
 member_say "$SYNC" 80 "${open:0:60}"
@@ -114,13 +115,13 @@ member_open 100
 ok "the node begins a session" member_read "$SYNC"
 like "with an OPEN" "$payload" '^01'
 sid=${payload:2:8}
-digests=$(seq 256 | awk '{ printf "%08x", $1 }')
+digests=$(seq 256 | awk '{ printf "%06x", $1 }')
 member_say "$SYNC" 80 "03${sid}$(zeros 7)6410$digests" # 100 rows, all differs
 ok "it asks on" member_read "$SYNC"
 like "with an ASK" "$payload" "^05$sid"
 seq=${payload:10:4}
 # CHILDREN of a node that was not asked about, at depth 60.
-member_say "$SYNC" 80 "06${sid}${seq}000100000000$(printf '2f%s' "$(zeros 8)$(zeros 64)")"
+member_say "$SYNC" 80 "06${sid}${seq}000100000000$(printf '2f%s' "$(zeros 8)$(zeros 48)")"
 ends_with "an answer to another question" '.'
 
 # Never satisfied: each answer says that it was all answered, and claims rows that never came.

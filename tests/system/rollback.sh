@@ -57,4 +57,12 @@ for node in n1 n2; do
 done
 ok "and does not come back with the copy" wait_until 60 workers_are new ||
 	diag "n1: $(ids n1); n2: $(ids n2)"
+
+# ---- a node that comes back without its workers, which nobody else can remove
+
+node_kill n2
+worker_kill new
+node_start n2
+ok "its row of a worker that does not return is removed" wait_until 60 workers_are ""
+like "and the log says so" "$(cat "$TMP/n2/log")" "removed the rows of 1 worker that is gone"
 cluster_done

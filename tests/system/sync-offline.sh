@@ -89,8 +89,8 @@ rm -rf "$data/keys"
 refuses "a store without keys" 78 'no node in'
 rm -rf "$data/store"
 refuses "keys without a store" 78 'store of this node is gone.*restore a backup'
-"$surgeon" "$data" format 2
-refuses "a store of a newer version" 78 'format 2, made by a newer version.*install the newer'
+"$surgeon" "$data" format 99
+refuses "a store of a newer version" 78 'format 99, made by a newer version.*install the newer'
 
 node_init other
 rm -rf "$data/store"

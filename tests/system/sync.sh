@@ -115,14 +115,32 @@ is "with every node" "$status" 0 || diag "$out$err"
 run at n1 ocf-sync verify
 is "and the store is sound" "$status" 0 || diag "$out$err"
 
-# ---- the node dies meanwhile: no answer, and not the one that tables differ
+# ---- who asked goes away: what was asked for ends with it
 
 sync_sent() { curl -s "$(node_url n1)/metrics" | grep '^ocf_peer_sent_bytes_total{class="sync"}'; }
+is_compared() { [ "$(sync_sent)" != "$sent" ]; }
+sync_failed() { curl -s "$(node_url n1)/metrics" | grep '^ocf_sync_sessions_total{result="failed"}'; }
+has_failed() { [ "$(sync_failed)" != "$failed" ]; }
+sent=$(sync_sent)
+failed=$(sync_failed)
+kill -STOP "${NODE_PID[n2]}"
+at_background n1 "$TMP/gone.log" ocf-sync run --with n2
+gone=$!
+ok "a reconciliation with a node that does not answer begins" wait_until "$CLUSTER_SECONDS" is_compared
+kill -TERM "$gone"
+status=0
+wait "$gone" || status=$?
+is "a signal ends who waits for it, without a word" "$status $(cat "$TMP/gone.log")" "143 "
+ok "and the session" wait_until 5 has_failed
+kill -CONT "${NODE_PID[n2]}"
+ok "the next one is not held up" wait_until "$CLUSTER_SECONDS" compares
+
+# ---- the node dies meanwhile: no answer, and not the one that tables differ
+
 sent=$(sync_sent)
 kill -STOP "${NODE_PID[n2]}"
 at n1 ocf-sync compare --with n2 2>"$TMP/cut.err" &
 cut=$!
-is_compared() { [ "$(sync_sent)" != "$sent" ]; }
 ok "a comparison with a node that does not answer begins" wait_until "$CLUSTER_SECONDS" is_compared
 node_kill n1
 kill -CONT "${NODE_PID[n2]}"

@@ -201,6 +201,84 @@ host_connections_cancel(void *arg, void *fn_arg)
 	b->was_cancelled = true;
 }
 
+/* "backup" fails before its reply begins, "load" in the middle of it; "dump" goes to its end. */
+static void
+work_on_timer(void *arg)
+{
+	static const uint8_t piece[WORK_PIECE];
+	struct bench *b = arg;
+	bool is_welcome = true;
+
+	if (b->work_left == WORK_PIECES)
+		api_work_begin(b->work, "application/x-test");
+	while (is_welcome && b->work_left > 0) {
+		b->work_left--;
+		is_welcome = api_work_data(b->work, bytes_of(piece, sizeof(piece)));
+	}
+	b->work_waits += !is_welcome;
+	if (is_welcome) {
+		api_work_end(b->work);
+		b->work = NULL;
+	}
+}
+
+static void
+work_on_failure(void *arg)
+{
+	struct bench *b = arg;
+
+	if (b->work_left > 0) {
+		api_work_begin(b->work, "application/x-test");
+		api_work_data(b->work, bytes_text("half of "));
+	}
+	api_work_fail(b->work, 507, "the disk is full");
+	b->work = NULL;
+}
+
+static int
+host_work_open(void *arg, const char *name, const struct query_headers *params,
+	       struct bytes body, struct api_work *w, void **ret_token,
+	       struct errmsg *err)
+{
+	struct bench *b = arg;
+	bool is_dump = strcmp(name, "dump") == 0;
+
+	if (bytes_equal_text(body, "no")) {
+		error_set(err, 0, "not now");
+		return 429;
+	}
+	loop_timer_free(b->work_timer);
+	b->work_timer = loop_timer_new(b->loop, is_dump ? work_on_timer : work_on_failure,
+				       b);
+	loop_timer_set(b->work_timer, 0);
+	b->work = w;
+	b->work_left = strcmp(name, "backup") == 0 ? 0 : WORK_PIECES;
+	b->work_waits = 0;
+	b->work_is_strict = query_headers_get(params, "strict") != NULL;
+	buf_clear(&b->work_body);
+	buf_put_bytes(&b->work_body, body);
+	*ret_token = b;
+	return 0;
+}
+
+static void
+host_work_more(void *token)
+{
+	struct bench *b = token;
+
+	loop_timer_set(b->work_timer, 0);
+}
+
+static void
+host_work_cancel(void *token)
+{
+	struct bench *b = token;
+
+	loop_timer_clear(b->work_timer);
+	b->work = NULL;
+	b->was_cancelled = true;
+}
+
 static bool
 host_ready(void *arg, struct errmsg *why)
 {
@@ -226,6 +304,9 @@ bench_open(struct bench *b, struct access_config access)
 		.host = { .arg = b,
 			  .read = host_read,
 			  .admin = host_admin,
+			  .work_open = host_work_open,
+			  .work_more = host_work_more,
+			  .work_cancel = host_work_cancel,
 			  .ready = host_ready,
 			  .connections = host_connections,
 			  .connections_cancel = host_connections_cancel,
@@ -260,6 +341,8 @@ bench_close(struct bench *b)
 	raw_close(&b->raw);
 	raw_close(&b->socket);
 	api_free(b->api);
+	loop_timer_free(b->work_timer);
+	buf_fini(&b->work_body);
 	metrics_free(b->metrics);
 	loop_free(b->loop);
 	query_head_fini(&b->head);

@@ -23,6 +23,7 @@
 #define GET(path) "GET " path " HTTP/1.1\r\n" H "\r\n"
 #define QUERY(path, headers) "GET /v1/service/" path " HTTP/1.1\r\n" H headers "\r\n"
 
+enum { WORK_PIECES = 100, WORK_PIECE = 128 * 1024 };
 enum { REPLY_PARTS = 200, BENCH_TIMEOUT_MS = 45 * MS_SECOND };
 
 /* A query that the daemon has. */
@@ -48,6 +49,13 @@ struct bench {
 	struct buf body;
 	int under_way; /* reply parts not reported as taken */
 	int under_way_max;
+	/* A work: what it was asked, and its pieces, which go out on a timer. */
+	struct api_work *work;
+	struct loop_timer *work_timer;
+	struct buf work_body;
+	bool work_is_strict;
+	int work_left;	/* pieces */
+	int work_waits; /* how often it was told to wait */
 	/* Who waits for the bus's connections; NULL: nobody. */
 	void (*connections_fn)(void *fn_arg, struct bytes json);
 	void *connections_arg;

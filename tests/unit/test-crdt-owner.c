@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "crdt/stamp.h"
 #include "lib/rows.h"
 #include "lib/sha256.h"
 #include "lib/tap.h"
@@ -356,6 +357,12 @@ test_same_dot(void)
 	rig_hear(&rig, 1, dot, start, "not one");
 	CU_ASSERT(rig.renewals == 1 && rig_shows(&rig, 1, "one"));
 	CU_ASSERT(rig.rows[1].versions[0].dot.actor == rig.actors[1]);
+	/* The number that one row has, given to another. */
+	dot = rig.rows[1].versions[0].dot;
+	rig_claim(&rig, 2, "two");
+	rig_hear(&rig, 3, dot, start, "three");
+	CU_ASSERT(rig.renewals == 2 && rig_shows(&rig, 3, NULL));
+	CU_ASSERT(rig.rows[1].versions[0].dot.actor == rig.actors[2]);
 	rig_fini(&rig);
 }
 
@@ -459,11 +466,58 @@ test_contexts(void)
 		rig.now += MS_SECOND;
 	}
 	CU_ASSERT(rig.renewals == ACTORS - 5 && most == ROW_CONTEXT_MAX);
-	rig.now += retention;
-	rig.horizon = (uint64_t)(rig.now - retention);
+	/* A horizon that our clock does not know of yet decides nothing. */
+	rig.horizon = (uint64_t)rig.now;
+	rig_claim(&rig, 0, "a node");
+	rig_claim(&rig, 0, "the node");
+	CU_ASSERT(rig.rows[0].versions[0].context_len == ROW_CONTEXT_MAX);
+	rig_claim(&rig, 0, "a node");
+	rig.now += retention + MS_HOUR;
+	rig.horizon = stamp_horizon(rig.now, retention);
 	rig_say(&rig, OWNER_EVENT_TICK);
 	CU_ASSERT(rig_shows(&rig, 0, "a node"));
 	CU_ASSERT(rig.rows[0].versions[0].context_len == 1);
+	rig_fini(&rig);
+}
+
+/* The store lost what it held: it is written again, and what others still have of it is
+ * covered, and no sign of another life. */
+static void
+test_lost(void)
+{
+	struct row_key keys[ROWS];
+	struct row before[3];
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_claim(&rig, 1, "a worker");
+	rig_claim(&rig, 2, "another one");
+	rig_claim(&rig, 2, NULL);
+	CU_ASSERT(owner_keys(rig.owner, NULL, 0) == 3);
+	CU_ASSERT(owner_keys(rig.owner, keys, ROWS) == 3);
+	for (int i = 0; i < 3; i++) {
+		row_copy(rig_row(&rig, &keys[i]), &before[i]);
+		row_fini(rig_row(&rig, &keys[i]));
+		rig_step(&rig, &(struct owner_event){ .type = OWNER_EVENT_LOST,
+						      .key = &keys[i] });
+	}
+	CU_ASSERT(rig_shows(&rig, 0, "a node") && rig_shows(&rig, 1, "a worker"));
+	CU_ASSERT(rig.rows[2].len == 1 && row_visible(&rig.rows[2]) == NULL);
+	for (int i = 0; i < 3; i++) {
+		struct row *row = rig_row(&rig, &keys[i]);
+
+		CU_ASSERT(version_covers(&row->versions[0], before[i].versions[0].dot));
+		rig_step(&rig, &(struct owner_event){ .type = OWNER_EVENT_HEARD,
+						      .key = &keys[i],
+						      .row = &before[i] });
+		row_fini(&before[i]);
+	}
+	CU_ASSERT(rig.renewals == 0 && rig.clones == 0);
+	/* Of one that is neither claimed nor was held nothing is written. */
+	rig.writes = 0;
+	rig_step(&rig,
+		 &(struct owner_event){ .type = OWNER_EVENT_LOST, .key = &rig.keys[3] });
+	CU_ASSERT(rig.writes == 0);
 	rig_fini(&rig);
 }
 
@@ -484,6 +538,7 @@ main(int argc, char **argv)
 		{ "what fails is tried again", test_failures },
 		{ "a clock that is wrong, and one that was", test_clocks },
 		{ "contexts stay short", test_contexts },
+		{ "what the store lost is written again", test_lost },
 	};
 
 	return TAP_MAIN(argc, argv, tests);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "daemon/aside.h"
@@ -111,10 +112,50 @@ test_asking(void)
 	aside_free(a);
 }
 
+/* A variable made of a row that is there, as rows.c makes it. */
+static __attribute__((noinline)) bool
+put_copy(struct aside *a, const struct row_key *key, const struct row *from)
+{
+	struct aside_row row = { .link = 1, .key = *key, .row = *from, .bytes = 10 };
+
+	return aside_put(a, &row, 0);
+}
+
+/* gcc 12 with -ftrivial-auto-var-init=zero clears parts of such a variable. */
+static void
+test_whole(void)
+{
+	struct aside *a = aside_new();
+	struct id id = owner_id(1);
+	struct row row = { .len = ROW_VERSIONS_MAX };
+	struct aside_row back;
+	struct row_key key;
+
+	for (int i = 0; i < row.len; i++) {
+		struct version *v = &row.versions[i];
+
+		v->dot = (struct dot){ UINT64_MAX, UINT64_MAX };
+		v->stamp = ROW_STAMP_MAX;
+		v->context_len = ROW_CONTEXT_MAX;
+		for (int j = 0; j < ROW_CONTEXT_MAX; j++)
+			v->context[j] = (struct dot){ UINT64_MAX, UINT64_MAX };
+		v->is_removed = true;
+		memset(v->signature, 0xff, sizeof(v->signature));
+		memset(v->hash, 0xff, sizeof(v->hash));
+	}
+	CU_ASSERT_EQUAL_FATAL(row_key_make(&id, ROW_WORKER, "7", &key), 0);
+	put_copy(a, &key, &row);
+	CU_ASSERT_FATAL(aside_take(a, &id, &back));
+	CU_ASSERT(row_equal(&back.row, &row));
+	CU_ASSERT_EQUAL(row_key_compare(&back.key, &key), 0);
+	aside_free(a);
+}
+
 static const struct tap_test tests[] = {
 	{ "rows of an owner come back in the order in which they came", test_order },
 	{ "when there is no room the oldest give way, first those of the same link",
 	  test_bounds },
+	{ "a row that was put aside comes back whole", test_whole },
 	{ "a node row is asked for once a link, and again after a while", test_asking },
 };
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
 #include "daemon/outbox.h"
 #include "lib/tap.h"
 
@@ -83,6 +84,49 @@ test_queries_and_comparisons_share_by_halves(void)
 	outbox_fini(&box);
 }
 
+/* Something else always waits: of whatever goes over the link no more than half is bulk, and
+ * one frame. */
+static void
+test_bulk_has_at_most_half(void)
+{
+	static const enum wire_class others[] = { WIRE_CLASS_CONTROL, WIRE_CLASS_ROWS,
+						  WIRE_CLASS_ANNOUNCE, WIRE_CLASS_QUERY };
+	struct rng rng;
+
+	rng_init(&rng, tap_seed());
+	for (int round = 0; round < 40; round++) {
+		enum wire_class other = others[round % 4];
+		size_t most = 8 + rng_below(&rng, LONG_FRAME);
+		size_t bulk = 0, rest = 0, waits = 0, waiting = 0;
+		struct outbox box = { 0 };
+
+		for (int i = 0; i < 300; i++) {
+			struct bytes frame;
+
+			while (waits < 2) {
+				size_t len = 4 + rng_below(&rng, most);
+
+				put(&box, other, len, 1);
+				waits++;
+				waiting += len + WIRE_HEADER_BYTES;
+			}
+			put(&box, WIRE_CLASS_SYNC, 4 + rng_below(&rng, 48 * 1024), 2);
+			CU_ASSERT_FATAL(outbox_take(&box, &frame));
+			if (get_be32(frame.data + WIRE_HEADER_BYTES) == 2) {
+				bulk += frame.len;
+			} else {
+				rest += frame.len;
+				waits--;
+			}
+			CU_ASSERT(bulk <= rest + LONG_FRAME);
+		}
+		CU_ASSERT(rest > 0 && waiting >= rest);
+		/* What is more urgent than queries goes alone. */
+		CU_ASSERT(other == WIRE_CLASS_QUERY ? bulk > 0 : bulk == 0);
+		outbox_fini(&box);
+	}
+}
+
 static void
 test_a_queue_over_its_cap_is_told(void)
 {
@@ -125,6 +169,8 @@ static const struct tap_test tests[] = {
 	  test_the_most_urgent_goes_first },
 	{ "queries and comparisons share by halves",
 	  test_queries_and_comparisons_share_by_halves },
+	{ "bulk has at most half of a link that others want, whatever their sizes",
+	  test_bulk_has_at_most_half },
 	{ "a queue over its cap is told, others have room",
 	  test_a_queue_over_its_cap_is_told },
 	{ "a crowd leaves in order, and no memory behind",

@@ -284,6 +284,65 @@ test_cancel(void)
 }
 
 /* Every route stands in openapi.yaml with its method, and every path there is a route. */
+#define WORK(path, body)                                                                 \
+	"POST /v1/admin/" path " HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\n" body
+
+static void
+test_works(void)
+{
+	struct bench b;
+	char *large;
+
+	bench_open(&b, (struct access_config){ 0 });
+	bench_ask(&b, &b.raw, WORK("dump", "{}"), 403);
+	bench_ask(&b, &b.socket, WORK("dump?strict", "{}"), 200);
+	CU_ASSERT_TRUE(b.reply.is_whole);
+	CU_ASSERT_EQUAL(b.reply.body.len, (size_t)WORK_PIECES * WORK_PIECE);
+	CU_ASSERT_STRING_EQUAL(raw_header(&b.reply, "content-type"),
+			       "application/x-test");
+	CU_ASSERT_STRING_EQUAL(buf_text(&b.work_body), "{}");
+	CU_ASSERT_TRUE(b.work_is_strict);
+	/* No more than a piece waits for a client. */
+	CU_ASSERT_TRUE(b.work_waits > WORK_PIECES / 4);
+	bench_ask(&b, &b.socket, WORK("dump", "no"), 429);
+	bench_ask(&b, &b.socket, WORK("backup", "{}"), 507);
+	CU_ASSERT_PTR_NOT_NULL(strstr(buf_text(&b.reply.body), "the disk is full"));
+	bench_ask(&b, &b.socket, WORK("load", "{}"), 200);
+	CU_ASSERT_FALSE(b.reply.is_whole);
+	bench_ask(&b, &b.socket, WORK("load?a=%00", "{}"), 400);
+	large = mem_printf("POST /v1/admin/load HTTP/1.1\r\n" H
+			   "Content-Length: %d\r\n\r\n%*s",
+			   API_WORK_BODY_BYTES_MAX + 1, API_WORK_BODY_BYTES_MAX + 1, "");
+	bench_ask(&b, &b.socket, large, 413);
+	free(large);
+	bench_close(&b);
+}
+
+static void
+test_work_is_cancelled(void)
+{
+	struct bench b;
+
+	bench_open(&b, (struct access_config){ 0 });
+	b.socket.is_deaf = true;
+	raw_send(&b.socket, WORK("dump", "{}"));
+	while (b.work_waits == 0)
+		raw_turn(&b.socket);
+	raw_close(&b.socket);
+	CU_ASSERT(raw_until(&b.raw, &b.was_cancelled));
+	CU_ASSERT_TRUE(b.work_left > 0);
+	raw_open(&b.socket, b.loop, b.path);
+	/* And one that is not over when the interface goes. */
+	b.was_cancelled = false;
+	b.socket.is_deaf = true;
+	b.work_waits = 0;
+	raw_send(&b.socket, WORK("dump", "{}"));
+	while (b.work_waits == 0)
+		raw_turn(&b.socket);
+	bench_close(&b);
+	CU_ASSERT_TRUE(b.was_cancelled);
+}
+
 static void
 test_openapi(void)
 {
@@ -373,6 +432,9 @@ main(int argc, char **argv)
 		{ "a failed query says why, and what there is", test_query_errors },
 		{ "bodies flow within their windows", test_windows },
 		{ "a client that leaves cancels its query", test_cancel },
+		{ "a work's reply comes in pieces, as the client takes them",
+		  test_works },
+		{ "a client that leaves cancels its work", test_work_is_cancelled },
 		{ "openapi.yaml and the table of routes say the same", test_openapi },
 		{ "metrics are written as Prometheus reads them", test_metrics },
 	};

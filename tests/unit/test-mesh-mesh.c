@@ -531,6 +531,37 @@ test_horizon(void)
 	script_end(&s);
 }
 
+/* And that of ours, which the other side does not believe: both ends judge by the same two
+ * HELLOs, or the one would send rows and comparisons that the other throws away. */
+static void
+test_own_horizon(void)
+{
+	const uint64_t bound = WALL - MS_DAY + 10 * MS_MINUTE;
+	struct wire_hello h;
+	struct script s;
+
+	script_start(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_ROOT,
+					     .horizon = bound - MS_MINUTE });
+	script_accept(&s);
+	/* What we say of it later is not what our HELLO said. */
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_ROOT,
+					     .horizon = bound + MS_MINUTE });
+	h = script_hello(&s);
+	h.wall_ms = WALL - MS_MINUTE;
+	script_greet(&s, &h);
+	CU_ASSERT(strchr(s.kinds, 'U') != NULL && !s.is_rowless);
+	script_clock(&s, WALL + MS_MINUTE, 0);
+	CU_ASSERT(s.kinds[0] == '\0');
+	script_clock(&s, WALL, 0);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_CLOCK);
+	script_accept(&s);
+	h.wall_ms = WALL;
+	script_greet(&s, &h);
+	CU_ASSERT(s.is_rowless && strstr(s.why, "this node has forgotten") != NULL);
+	script_end(&s);
+}
+
 static void
 script_more(struct script *s, uint8_t node, ms_t skew)
 {
@@ -838,6 +869,8 @@ static const struct tap_test tests[] = {
 	{ "a clock that is set changes that", test_clock_set },
 	{ "nor does a link to a table that has forgotten what our clock remembers",
 	  test_horizon },
+	{ "a horizon of ours that the other clock does not allow ends rows at both ends",
+	  test_own_horizon },
 	{ "a clock that differs from those of most links, and of two, is the wrong one",
 	  test_clock_disagrees },
 	{ "node rows are asked for, not too often", test_wants },

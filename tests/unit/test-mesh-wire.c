@@ -133,6 +133,13 @@ test_clock_and_want(void)
 	CU_ASSERT(wall == 1700000000000 && horizon == 99);
 	CU_ASSERT(wire_read_clock(bytes_of(owners, 15), &wall, &horizon) < 0);
 	CU_ASSERT(wire_read_clock(bytes_of(owners, 17), &wall, &horizon) < 0);
+	/* A clock that nobody could reckon with. */
+	buf_clear(&b);
+	wire_put_clock(&b, -1, 99);
+	CU_ASSERT(wire_read_clock(frame_of(&b).payload, &wall, &horizon) < 0);
+	buf_clear(&b);
+	wire_put_clock(&b, WIRE_WALL_MAX + 1, 99);
+	CU_ASSERT(wire_read_clock(frame_of(&b).payload, &wall, &horizon) < 0);
 	buf_clear(&b);
 	wire_put_want(&b, bytes_of(owners, WIRE_WANT_MAX * ID_BYTES));
 	CU_ASSERT(wire_read_want(frame_of(&b).payload, &back) == 0);

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -192,6 +193,76 @@ test_garbage(void)
 	CU_ASSERT(use_in_child(dir) == 0);
 	buf_fini(&content);
 	buf_fini(&garbage);
+	free(dir);
+}
+
+static bool
+walk_row(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+	 const struct row *row)
+{
+	(void)arg, (void)k, (void)key, (void)row;
+	return true;
+}
+
+static void
+note_report(void *arg, int rc, const char *text)
+{
+	if (rc == -OCF_ECORRUPT && strstr(text, "this process ends; restore a backup"))
+		*(int *)arg = 1;
+}
+
+/* 1: damage found, 2: none; or it ends by LMDB's hand, and *told says whether with a word. */
+static int
+walk_in_child(const char *dir, int *told)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct store_config config = { .dir = dir,
+					       .sha256 = test_sha256,
+					       .report = note_report,
+					       .report_arg = told };
+		struct store *store;
+
+		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+		if (store_open(&config, &store, NULL) != 0)
+			_exit(1);
+		_exit(store_each(store, walk_row, NULL) == 0 ? 2 : 1);
+	}
+	CU_ASSERT(waitpid(pid, &status, 0) == pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* LMDB ends a process that meets some pages; whoever has to mend that is told how. */
+static void
+test_broken_pages(void)
+{
+	static const uint8_t zeros[4096];
+	struct buf content = BUF_INIT;
+	char *dir = make("pages", &content);
+	int *told = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int aborted = 0;
+
+	CU_ASSERT_FATAL(told != MAP_FAILED);
+	for (size_t at = 2 * 4096; at < content.len; at += 4096) {
+		uint8_t page[4096];
+		int end;
+
+		memcpy(page, content.data + at, 4096);
+		memcpy(content.data + at, zeros, 4096);
+		put_back(dir, buf_bytes(&content));
+		memcpy(content.data + at, page, 4096);
+		*told = 0;
+		end = walk_in_child(dir, told);
+		CU_ASSERT(end > 0 || end == -SIGABRT);
+		CU_ASSERT(*told == (end == -SIGABRT));
+		aborted += end == -SIGABRT;
+	}
+	CU_ASSERT(aborted > 0);
+	munmap(told, sizeof(int));
+	buf_fini(&content);
 	free(dir);
 }
 
@@ -385,6 +456,8 @@ main(int argc, char **argv)
 		{ "a data file cut anywhere is refused", test_truncated },
 		{ "rotten rows are found and do no harm", test_rotten_rows },
 		{ "garbage in place of the data file is refused", test_garbage },
+		{ "a page on which LMDB gives up is told with what to do",
+		  test_broken_pages },
 		{ "a store of a newer format is refused", test_newer_format },
 		{ "a full disk leaves a store that reads, is bounded, and recovers",
 		  test_full },

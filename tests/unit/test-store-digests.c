@@ -255,7 +255,7 @@ static void
 test_bits_agree(void)
 {
 	char *dirs[2] = { test_folder("fits"), test_folder("any") };
-	int max = tap_is_quick() ? 4000 : 16000, n = 0, grown = 0, shrunk = 0;
+	int max = tap_is_quick() ? 6000 : 16000, n = 0, grown = 0, shrunk = 0;
 	struct store *fits, *any;
 	struct rng rng;
 
@@ -265,7 +265,7 @@ test_bits_agree(void)
 	fits = test_store_open(dirs[0]);
 	any = test_store_open(dirs[1]);
 	for (int step = 0; step < 12; step++) {
-		static const int tenths[] = { 0, 10, 1, 7, 0, 4, 10, 2 };
+		static const int tenths[] = { 0, 10, 1, 7, 0, 4, 10, 1 };
 		int next = step < 8 ? tenths[step] * max / 10
 				    : (int)rng_below(&rng, (uint64_t)max);
 		int bits = BUCKET_BITS_MIN + (int)rng_below(&rng, 10);

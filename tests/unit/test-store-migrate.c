@@ -6,6 +6,7 @@
 #include "lib/tap.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "lib/faults.h"
 #include "lib/rows.h"
 #include "lib/sha256.h"
 #include "store/store.h"
@@ -155,6 +157,20 @@ check_removed(struct store *store)
 }
 
 static void
+rmdir_store(const char *dir)
+{
+	static const char *const names[] = { "data.mdb", "lock.mdb", "open.lock" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *path = mem_printf("%s/%s", dir, names[i]);
+
+		unlink(path);
+		free(path);
+	}
+	rmdir(dir);
+}
+
+static void
 test_from_1(void)
 {
 	char *dir = old_store("from-1");
@@ -207,6 +223,51 @@ test_read_only(void)
 	free(dir);
 }
 
+/* Killed at each write that the migration makes, one after the other: what is left is
+ * wholly of the old format or of the new one, and is brought forward the next time. */
+static void
+test_killed(void)
+{
+	char *dir = old_store("killed");
+	bool is_through = false;
+	int n;
+
+	for (n = 0; !is_through && n < 200; n++) {
+		struct store_config config = { .sha256 = test_sha256,
+					       .is_read_only = true };
+		char fresh[32];
+		struct store *store;
+		int status = -1;
+		pid_t pid;
+
+		rmdir_store(dir);
+		free(dir);
+		dir = old_store("killed");
+		config.dir = dir;
+		pid = fork();
+		if (pid == 0) {
+			faults_set(FAULTS_KILL, n, 0);
+			_exit(store_close(test_store_open(dir)) == 0 ? 0 : 1);
+		}
+		CU_ASSERT_FATAL(waitpid(pid, &status, 0) == pid);
+		is_through = WIFEXITED(status);
+		CU_ASSERT(is_through ? WEXITSTATUS(status) == 0
+				     : WTERMSIG(status) == SIGKILL);
+		CU_ASSERT_FATAL(store_open(&config, &store, NULL) == 0);
+		CU_ASSERT(test_store_differences(store) == 0);
+		CU_ASSERT(store_root(store).count == OWNERS * (WORKERS + 1));
+		store_close(store);
+		store = test_store_open(dir);
+		snprintf(fresh, sizeof(fresh), "fresh-%d", n);
+		check_filled(store, fresh);
+		check_removed(store);
+		store_close(store);
+	}
+	tap_note("killed at each of %d writes", n - 1);
+	CU_ASSERT(is_through && n > 4);
+	free(dir);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -215,6 +276,8 @@ main(int argc, char **argv)
 		  test_from_1 },
 		{ "a store of an older format can be looked at as it is",
 		  test_read_only },
+		{ "a migration killed at any moment leaves the old store or the new one",
+		  test_killed },
 	};
 
 	/* LMDB's files have the sizes and the byte order of the machine. */

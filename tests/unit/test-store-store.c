@@ -525,6 +525,36 @@ test_read_only(void)
 	free(dir);
 }
 
+static void
+trim_all(void *arg, const struct row_key *key, struct row *row)
+{
+	(void)arg, (void)key;
+	row_fini(row);
+}
+
+/* What the horizon ended before it came is no row, and no error either. */
+static void
+test_trimmed(void)
+{
+	char *dir = test_folder("trimmed");
+	struct store_config config = { .dir = dir, .sha256 = test_sha256 };
+	struct row_key key = test_key(1, 4);
+	struct row row, merged, got;
+	struct store *store;
+	bool is_changed = true;
+
+	test_store_create(dir);
+	config.trim = trim_all;
+	CU_ASSERT_FATAL(store_open(&config, &store, NULL) == 0);
+	test_row(9, 1, 0, 100, 1, &row);
+	CU_ASSERT_FATAL(store_merge(store, &key, &row, &is_changed, &merged) == 0);
+	CU_ASSERT(!is_changed && merged.len == 0);
+	CU_ASSERT(store_get(store, &key, &got) == -ENOENT);
+	row_fini(&row);
+	store_close(store);
+	free(dir);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -535,6 +565,8 @@ main(int argc, char **argv)
 		  test_one_process },
 		{ "rows merge, are read back at once, and survive a restart",
 		  test_merge_and_restart },
+		{ "a row of which nothing may be held is taken for what it is: nothing",
+		  test_trimmed },
 		{ "closing commits what is pending", test_close_drains },
 		{ "sequence numbers only rise, over blocks, lives and actors",
 		  test_numbers },

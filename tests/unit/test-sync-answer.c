@@ -148,6 +148,68 @@ test_busy(void)
 	rig_fini(&r);
 }
 
+/* A node that opens one session behind the other gives way to who was refused meanwhile,
+ * also over another link; and nobody keeps a place for ever that others wait for. */
+static void
+test_turns(void)
+{
+	struct sync_frame f = open_of(9), ask = { .type = SYNC_ASK, .sid = 9 };
+	struct rig r;
+
+	rig_init(&r, 200, 0);
+	for (uint64_t link = 1; link <= 3; link++)
+		rig_up(&r, link, 200);
+	rig_hear(&r, 1, &f);
+	rig_hear(&r, 2, &f);
+	rig_pass(&r, MS_SECOND);
+	rig_hear(&r, 3, &f);
+	CU_ASSERT(rig_last(&r).type == SYNC_BUSY);
+	rig_pass(&r, MS_SECOND);
+	f.sid++;
+	rig_hear(&r, 1, &f);
+	CU_ASSERT(rig_last(&r).type == SYNC_BUSY);
+	rig_down(&r, 1);
+	rig_up(&r, 1, 200);
+	f.sid++;
+	rig_hear(&r, 1, &f);
+	CU_ASSERT(rig_last(&r).type == SYNC_BUSY);
+	rig_hear(&r, 3, &f);
+	CU_ASSERT(rig_last(&r).type == SYNC_DIFFER);
+	/* Who is refused and does not come back is not waited for long. */
+	rig_pass(&r, MS_SECOND);
+	f.sid++;
+	rig_hear(&r, 1, &f);
+	CU_ASSERT(rig_last(&r).type == SYNC_BUSY);
+	rig_pass(&r, SYNC_BUSY_WAIT_MS);
+	rig_hear(&r, 3, &f);
+	CU_ASSERT(rig_last(&r).type == SYNC_DIFFER);
+	rig_fini(&r);
+
+	rig_init(&r, 200, 0);
+	for (uint64_t link = 1; link <= 3; link++)
+		rig_up(&r, link, 200);
+	f = open_of(9);
+	rig_hear(&r, 1, &f);
+	rig_hear(&r, 2, &f);
+	for (int i = 0; i < SYNC_TURN_MS / MS_SECOND - 1; i++) {
+		rig_pass(&r, MS_SECOND);
+		rig_hear(&r, 1, &ask);
+		CU_ASSERT(rig_last(&r).type == SYNC_ANSWER);
+		rig_hear(&r, 2, &ask);
+		CU_ASSERT(rig_last(&r).type == SYNC_ANSWER);
+		rig_forget(&r);
+	}
+	f.sid++;
+	rig_hear(&r, 3, &f);
+	CU_ASSERT(rig_last(&r).type == SYNC_BUSY);
+	rig_pass(&r, MS_SECOND);
+	rig_hear(&r, 1, &ask);
+	CU_ASSERT(rig_last(&r).type == SYNC_BUSY && rig_last(&r).sid == 9);
+	rig_hear(&r, 3, &f);
+	CU_ASSERT(rig_last(&r).type == SYNC_DIFFER && r.rejected[0] == '\0');
+	rig_fini(&r);
+}
+
 static void
 test_flood(void)
 {
@@ -288,6 +350,7 @@ static const struct tap_test tests[] = {
 	  test_horizon },
 	{ "a sweep may take long, and longer than the link", test_sweep_and_the_link },
 	{ "a third session is sent elsewhere until one ends or falls silent", test_busy },
+	{ "who wants session after session gives way to who waits", test_turns },
 	{ "sessions may be opened twice a second, and not faster", test_flood },
 	{ "ASKs belong to a session, eight at a time, and not for ever", test_asks },
 	{ "what may not be asked is refused, and nothing is answered", test_ask_entries },

@@ -50,8 +50,8 @@ struct world {
 	struct item *first, **last;
 	struct sync_result result;
 	bool is_done;
-	int legs,
-		legs_before_rows; /* messages so far, pipelined ones once; when the first row is sent */
+	int legs;	      /* messages so far, pipelined ones once; */
+	int legs_before_rows; /* when the first row was sent */
 };
 
 /* ---- the table ---- */
