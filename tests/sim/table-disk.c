@@ -138,11 +138,14 @@ static void
 disk_set(struct table_disk *d, int key, struct row *row)
 {
 	struct table_cell *c = &d->cells[key];
+	uint64_t weight = 2 * (uint64_t)key + 1;
 
+	d->root -= c->digest * weight;
 	row_fini(&c->row);
 	row_copy(row, &c->row);
 	row_fini(row);
 	cell_weigh(c);
+	d->root += c->digest * weight;
 }
 
 static bool
@@ -260,6 +263,7 @@ disk_open_store(struct table_disk *d)
 		row_fini(&d->cells[i].row);
 		d->cells[i].digest = 0;
 	}
+	d->root = 0;
 	if (store_each(d->store, disk_mirror_row, d) != 0)
 		abort();
 	d->actors_len = store_actors(d->store, d->actors, TABLE_ACTORS_MAX);
@@ -291,6 +295,7 @@ table_disk_fini(struct table_disk *d)
 		row_fini(&d->cells[i].row);
 		d->cells[i].digest = 0;
 	}
+	d->root = 0;
 	disk_forget_undo(d);
 	free(d->undo);
 	if (d->dir != NULL)
@@ -350,6 +355,7 @@ table_disk_copy(struct table_disk *from, struct table_disk *ret_d, char *dir)
 	table_disk_commit(from);
 	memset(ret_d, 0, sizeof(*ret_d));
 	ret_d->rules = from->rules;
+	ret_d->root = from->root;
 	ret_d->horizon = ret_d->committed_horizon = from->horizon;
 	memcpy(ret_d->actors, from->actors, sizeof(from->actors));
 	ret_d->actors_len = from->actors_len;

@@ -58,6 +58,7 @@ struct table_disk {
 	const struct table_rules *rules;
 	const struct leases *leases; /* the machine's; NULL: it is off */
 	struct table_cell cells[TABLE_KEYS];
+	uint64_t root; /* of the cells' digests: equal tables, equal roots */
 	uint64_t horizon, committed_horizon;
 	uint64_t actors[TABLE_ACTORS_MAX];
 	int actors_len;

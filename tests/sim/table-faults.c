@@ -247,34 +247,48 @@ step_clone(struct table_world *w, struct table_node *n)
 	/* Started at the next steps. */
 }
 
-/* An older life of the disk wrote something else under the same number. */
+/* An older life of somebody's disk wrote something else under the same number, and it turns
+ * up now; perhaps when its owner is gone and cannot put it right any more. */
 static void
 step_twin(struct table_world *w, struct table_node *n)
 {
-	int key = table_key_of(n->identity, (int)world_below(w, TABLE_KEYS_EACH) - 1);
-	const struct row *row = table_disk_row(&n->disk, key);
-	struct history_set saw = { { 0 } };
-	struct row twin;
+	int owner = (int)world_below(w, (uint64_t)w->identities);
+	const struct row *row;
+	int key;
+	struct table_node *to = world_any(w);
 	struct bytes value = bytes_text("2");
-	struct row seen = ROW_INIT;
+	struct history_set saw = { { 0 } };
+	struct row nothing = ROW_INIT, twin;
 	const struct version *v;
-	int rc;
 
-	if (row->len == 0)
+	for (int i = 0; i < w->nodes_len; i++)
+		if (w->nodes[i].is_gone)
+			owner = w->nodes[i].identity;
+	key = table_key_of(owner, (int)world_below(w, TABLE_KEYS_EACH) - 1);
+	row = table_disk_row(&n->disk, key);
+	if (row->len == 0 || !to->is_up || to->identity == owner || node_bans(to, owner))
 		return;
-	world_double(w, n->identity);
+	world_double(w, owner);
 	v = &row->versions[world_below(w, row->len)];
-	/* The same context, as one version that holds it. */
-	seen.len = 0;
-	rc = node_make_version(w, key, &seen, v->dot, v->stamp, &value, &saw, &twin);
-	if (rc == 0) {
-		struct table_node *to = world_any(w);
+	if (node_make_version(w, key, &nothing, v->dot, v->stamp, &value, &saw, &twin) !=
+	    0)
+		return;
+	node_absorb(to, key, &twin);
+	row_fini(&twin);
+}
 
-		if (to->is_up && to->identity != n->identity &&
-		    !node_bans(to, n->identity))
-			node_absorb(to, key, &twin);
-		row_fini(&twin);
-	}
+void
+world_last_step(struct table_world *w)
+{
+	struct table_node *n = world_any(w);
+
+	if (!world_has(w, TABLE_TWIN) || !world_has(w, TABLE_GONE) || !n->is_up ||
+	    !world_chance(w, 30))
+		return;
+	step_gone(w, n);
+	for (int i = 0; n->is_gone && i < 4; i++)
+		step_twin(w, world_any(w));
+	world_deliver(w);
 }
 
 /* ---- what the cluster's CA says ---- */
@@ -318,7 +332,7 @@ struct step_kind {
 static const struct step_kind step_kinds[] = {
 	{ 24, 0, "claim", step_claim },
 	{ 12, 0, "unclaim", step_unclaim },
-	{ 26, 0, "sync", step_sync },
+	{ 24, 0, "sync", step_sync },
 	{ 4, TABLE_BAN, "decree", step_decree },
 	{ 6, TABLE_CRASH, "crash", step_crash },
 	{ 4, TABLE_DISK_LOSS, "disk_loss", step_disk_loss },
@@ -330,7 +344,7 @@ static const struct step_kind step_kinds[] = {
 	{ 1, TABLE_ROLLBACK_RUN, "rollback_run", step_rollback_run },
 	{ 1, TABLE_RESTORE, "restore", step_restore },
 	{ 1, TABLE_CLONE, "clone", step_clone },
-	{ 1, TABLE_TWIN, "twin", step_twin },
+	{ 3, TABLE_TWIN, "twin", step_twin },
 };
 
 static void

@@ -160,9 +160,12 @@ node_events(struct table_node *n, int key)
 static void
 node_sweep(struct table_node *n, int key)
 {
-	struct history_set before = node_events(n, key);
 	struct owner_event e = { .type = OWNER_EVENT_HELD, .key = table_key(key) };
+	struct history_set before;
 
+	if (n->disk.cells[key].digest == 0)
+		return;
+	before = node_events(n, key);
 	if (!table_disk_sweep(&n->disk, key))
 		return;
 	n->world->counts->sweeps++;
@@ -382,8 +385,12 @@ node_make_version(struct table_world *w, int key, const struct row *seen, struct
 	version_seal(&v, signature, test_sha256);
 	if (!w->params.is_lax && history_write(&w->history, key, &v, saw) < 0)
 		w->history.rows[key].is_loose = true;
-	if (v.context_len == ROW_CONTEXT_MAX)
+	/* Some actor may have been left out, whose versions come back until they are covered
+	 * again. */
+	if (v.context_len == ROW_CONTEXT_MAX) {
 		w->counts->actors_over++;
+		w->history.rows[key].is_loose = true;
+	}
 	row_of_version(&v, ret_row);
 	return 0;
 }

@@ -43,6 +43,8 @@ static void
 side_read(struct side *s)
 {
 	rowset_fini(&s->rows);
+	if (s->node->has_uncommitted)
+		node_commit(s->node);
 	for (int key = 0; key < TABLE_KEYS; key++)
 		if (table_disk_row(&s->node->disk, key)->len > 0)
 			rowset_merge(&s->rows, table_key(key),

@@ -361,6 +361,8 @@ world_sync(struct table_world *w, struct table_node *a, struct table_node *b, in
 	if (b->has_uncommitted)
 		node_commit(b);
 	w->counts->sessions++;
+	if (a->disk.root == b->disk.root)
+		return;
 	if (w->params.session_once > 0 && w->params.broken == TABLE_RIGHT &&
 	    world_below(w, (uint64_t)w->params.session_once) == 0) {
 		world_session(w, a, b, percent == 100 ? 100000 : (int)world_below(w, 12));
@@ -523,6 +525,8 @@ table_world_run(struct table_world *w, const struct table_params *params,
 	world_begin(w, params);
 	for (int i = 0; i < w->params.steps && w->why[0] == '\0'; i++)
 		world_step(w);
+	if (w->why[0] == '\0')
+		world_last_step(w);
 	counts->steps += (uint64_t)w->params.steps;
 	counts->histories++;
 	if (w->why[0] == '\0')

@@ -169,7 +169,7 @@ test_everyday(void)
 {
 	struct table_counts counts = { 0 };
 
-	histories(amount(10000, 500000),
+	histories(amount(15000, 500000),
 		  (struct table_params){ .faults = TABLE_EVERYDAY }, &counts);
 }
 
@@ -190,8 +190,8 @@ test_all_faults(void)
 {
 	struct table_counts counts = { 0 };
 
-	histories(amount(10000, 500000),
-		  (struct table_params){ .faults = TABLE_FAULTS, .session_once = 20 },
+	histories(amount(15000, 500000),
+		  (struct table_params){ .faults = TABLE_FAULTS, .session_once = 4 },
 		  &counts);
 	check_counts(&counts);
 }

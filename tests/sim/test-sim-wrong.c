@@ -36,9 +36,10 @@ static const struct wrong wrongs[] = {
 	  50 },
 	{ TABLE_NO_AUTHORITY, "no owner authority", TABLE_EVERYDAY, 50, 100 },
 	{ TABLE_NO_REFRESH, "no refresh", TABLE_EVERYDAY, 50, 50 },
-	{ TABLE_HORIZON_TRUSTED, "a wrong clock's horizon taken", TABLE_EVERYDAY, 600,
-	  600 },
-	{ TABLE_SAME_DOT_MINE, "same dot keeps mine", TABLE_FAULTS, 4000, 4000 },
+	{ TABLE_HORIZON_TRUSTED, "a wrong clock's horizon taken", TABLE_EVERYDAY, 2000,
+	  2000 },
+	{ TABLE_SAME_DOT_MINE, "same dot keeps mine", TABLE_EVERYDAY | TABLE_TWIN, 2000,
+	  2000 },
 	{ TABLE_NO_CONTEXT_SENT, "a state sent without its context", TABLE_EVERYDAY, 50,
 	  50 },
 };
