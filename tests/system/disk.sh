@@ -62,7 +62,7 @@ ok "with room again, it does" wait_until "$CLUSTER_SECONDS" node_is_ready n1
 # saved.
 node_stop n1
 root=$(at n1 ocf-sync root)
-mount -o remount,ro "$TMP/n1/state" || bail "cannot mount it again"
+mount -o remount,bind,ro "$TMP/n1/state" || bail "cannot mount it again"
 is "on a disk that cannot be written the table can be read" "$(at n1 ocf-sync root)" "$root"
 run at n1 ocf-sync dump "$TMP/saved"
 is "and dumped" "$status $(tail -n 1 "$TMP/saved" | jq -r .root)" "0 $root" || diag "$err"
