@@ -196,14 +196,15 @@ rows_share_dot(const struct row *a, const struct row *b, uint64_t horizon)
 
 			if (va->dot.actor == vb->dot.actor &&
 			    va->dot.seq == vb->dot.seq && va->stamp > horizon &&
-			    vb->stamp > horizon)
+			    vb->stamp > horizon && !(va->is_removed && vb->is_removed))
 				return true;
 		}
 	return false;
 }
 
 /* No dot has two contents, not in two rows either (in one there is no room for it). Its owner
- * puts that right, if there is one; of what it wrote before the horizon it cannot tell. */
+ * puts that right, if there is one; of what it wrote before the horizon it cannot tell, and
+ * two removes it lets be. */
 static void
 world_check_dots(struct table_world *w, const struct table_node *n)
 {
