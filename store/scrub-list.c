@@ -25,7 +25,7 @@ static int
 scrub_entry_removed(struct scrub *s, struct bytes key, struct bytes value, bool *ret_good)
 {
 	uint8_t entry[REMOVED_KEY_BYTES];
-	struct bytes record, k;
+	struct bytes record = BYTES_NONE, k = BYTES_NONE;
 	int rc = MDB_NOTFOUND;
 
 	(void)value;

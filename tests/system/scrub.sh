@@ -58,10 +58,10 @@ node_kill n2
 node_start n2 # whose first look at all begins in a second
 rot() { # MARK
 	local at n=0
-	for at in $(grep -abo "$1" "$data/store/data.mdb" | cut -d: -f1); do
+	while read -r at; do
 		printf M | dd of="$data/store/data.mdb" bs=1 seek="$at" conv=notrunc status=none
 		n=$((n + 1))
-	done
+	done < <(grep -abo "$1" "$data/store/data.mdb" | cut -d: -f1)
 	[ "$n" -gt 0 ]
 }
 ok "its row rots" rot mark-of-mine
