@@ -265,7 +265,7 @@ test_node_answers_inboxes(void)
 	struct fixture f;
 	struct fixture_worker w;
 	struct bus_sub *hello, *inbox;
-	struct bus_msg *msg = NULL;
+	struct bus_msg *msg = NULL, *answer = NULL;
 	bool was_answered = false;
 
 	bus_fixture_open(&f, "inboxes", NULL);
@@ -280,11 +280,16 @@ test_node_answers_inboxes(void)
 		bus_conn_publish(w.conn, BUS_SUBJECT_NODE, "_INBOX.a.b", NULL,
 				 BYTES_NONE);
 		bus_fixture_turn(&f, 20);
-		was_answered = bus_sub_next(inbox, &msg) == BUS_NEXT_MSG;
+		was_answered = bus_sub_next(inbox, &answer) == BUS_NEXT_MSG;
 	}
 	CU_ASSERT_FATAL(was_answered);
-	bus_msg_free(msg);
-	CU_ASSERT_EQUAL(bus_sub_next(hello, &msg), BUS_NEXT_NONE);
+	/* What the node itself says there when it starts is no answer. */
+	CU_ASSERT(bus_msg_data(answer).len > 0);
+	while (bus_sub_next(hello, &msg) == BUS_NEXT_MSG) {
+		CU_ASSERT_FALSE(bytes_equal(bus_msg_data(msg), bus_msg_data(answer)));
+		bus_msg_free(msg);
+	}
+	bus_msg_free(answer);
 	bus_sub_free(hello);
 	bus_sub_free(inbox);
 	bus_fixture_close_both(&f, &w);
