@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A transaction's rows: each row, its digest, its owner's list and its index entries. A
- * page of LMDB costs the same however much of it changes, so that what lies together is
- * changed together: rows and digests in the order of K, owners in the order of keys, index
- * entries in the order of theirs, each through one cursor, which finds most of its places
- * on the page where it stands. */
+/* A transaction's rows: each row, its digest, and where it is listed. A page of LMDB costs
+ * the same however much of it changes, so that what lies together is changed together: rows
+ * and digests in the order of K, owners in the order of keys, each through one cursor, which
+ * finds most of its places on the page where it stands. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -12,113 +11,13 @@
 #include "base/mem.h"
 #include "store/private.h"
 
-/* An index entry that is to be, or not to be any more. */
-struct entry {
-	size_t at, len; /* its key, in apply.keys */
-	const uint8_t *k;
-	bool is_added;
-};
-
 struct apply {
 	struct store *store;
 	MDB_txn *txn;
 	struct bucket_run run;
 	const struct record **owned; /* in their owner's list now, or not any more */
 	int n_owned;
-	struct entry *entries;
-	int n_entries, entries_cap;
-	struct buf keys;	       /* of the index */
-	struct buf old_keys, new_keys; /* of one row */
 };
-
-/* ---- index entries ---- */
-
-static void
-apply_index_note(struct apply *a, const uint8_t *k, struct bytes keys, bool is_added)
-{
-	struct reader r = reader_of(keys);
-
-	while (r.len > 0) {
-		struct bytes key = reader_bytes16(&r);
-
-		if (a->n_entries == a->entries_cap) {
-			a->entries_cap = a->entries_cap > 0 ? 2 * a->entries_cap : 64;
-			a->entries = mem_realloc(a->entries, (size_t)a->entries_cap,
-						 sizeof(a->entries[0]));
-		}
-		a->entries[a->n_entries++] = (struct entry){ a->keys.len, key.len, k,
-							     is_added };
-		buf_put_bytes(&a->keys, key);
-	}
-}
-
-/* The index keys of the row's old and new record, where they differ. An old record that is
- * damaged had keys that nobody can tell any more; store_repair() finds them. */
-static void
-apply_index(struct apply *a, const struct record *record, struct bytes old)
-{
-	struct bytes key = bytes_of(record->data, record->key_len);
-
-	if (a->store->config.index == NULL)
-		return;
-	buf_clear(&a->old_keys);
-	buf_clear(&a->new_keys);
-	if (old.data != NULL && rows_record_keys(a->store, key, old, &a->old_keys) != 0)
-		rows_report_damage(a->store, record->k);
-	if (record->len > record->key_len)
-		rows_record_keys(a->store, key, bytes_of(record->data, record->len),
-				 &a->new_keys);
-	if (bytes_equal(buf_bytes(&a->old_keys), buf_bytes(&a->new_keys)))
-		return;
-	apply_index_note(a, record->k, buf_bytes(&a->old_keys), false);
-	apply_index_note(a, record->k, buf_bytes(&a->new_keys), true);
-}
-
-/* By index key, then K; of one entry the removal first. `arg` is where the keys are. */
-static int
-apply_entry_compare(const void *x, const void *y, void *arg)
-{
-	const struct entry *a = x, *b = y;
-	const uint8_t *keys = arg;
-	int c = bytes_compare(bytes_of(keys + a->at, a->len),
-			      bytes_of(keys + b->at, b->len));
-
-	if (c == 0)
-		c = memcmp(a->k, b->k, STORE_K_BYTES);
-	return c != 0 ? c : (int)a->is_added - (int)b->is_added;
-}
-
-static int
-apply_entries(struct apply *a)
-{
-	MDB_cursor *cursor;
-	int rc;
-
-	if (a->n_entries == 0)
-		return 0;
-	qsort_r(a->entries, (size_t)a->n_entries, sizeof(a->entries[0]),
-		apply_entry_compare, a->keys.data);
-	rc = mdb_cursor_open(a->txn, a->store->index, &cursor);
-	if (rc != 0)
-		return rc;
-	for (int i = 0; i < a->n_entries && rc == 0; i++) {
-		const struct entry *e = &a->entries[i];
-		MDB_val key = { e->len, a->keys.data + e->at };
-		MDB_val value = { STORE_K_BYTES, (void *)e->k };
-
-		if (e->is_added) {
-			rc = mdb_cursor_put(cursor, &key, &value, MDB_NODUPDATA);
-			rc = rc == MDB_KEYEXIST ? 0 : rc;
-		} else {
-			rc = mdb_cursor_get(cursor, &key, &value, MDB_GET_BOTH);
-			if (rc == 0)
-				rc = mdb_cursor_del(cursor, 0);
-			rc = rc == MDB_NOTFOUND ? 0 : rc;
-		}
-	}
-	mdb_cursor_close(cursor);
-	return rc;
-}
 
 /* ---- owners ---- */
 
@@ -204,7 +103,6 @@ apply_beside(struct apply *a, const struct record *record, struct bytes old,
 					     bytes_of(record->data, record->len));
 	if (change.had != change.has)
 		a->owned[a->n_owned++] = record;
-	apply_index(a, record, old);
 	rc = apply_removed(a, record, old);
 	if (rc == 0)
 		rc = bucket_run_change(&a->run, record->k, &change);
@@ -272,12 +170,6 @@ rows_apply(struct store *store, MDB_txn *txn, const struct record **records, int
 	rc = bucket_run_end(&a.run, rc);
 	if (rc == 0)
 		rc = apply_owners(&a);
-	if (rc == 0)
-		rc = apply_entries(&a);
 	free(a.owned);
-	free(a.entries);
-	buf_fini(&a.keys);
-	buf_fini(&a.old_keys);
-	buf_fini(&a.new_keys);
 	return rc;
 }

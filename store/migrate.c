@@ -11,18 +11,28 @@ struct migration {
 	env_write_fn *fn;
 };
 
-/* To format 2: the rows with removed versions by their age, so that a sweep need not look
- * at all of them. What a damaged row says of itself does not matter: it is found by
- * whoever reads it. */
+/* An index by what values mean, which nothing ever read. */
 static int
-migrate_removed(struct store *store, MDB_txn *txn, void *arg)
+migrate_index(MDB_txn *txn)
+{
+	MDB_dbi index;
+	int rc = mdb_dbi_open(txn, "index", 0, &index);
+
+	if (rc == 0)
+		rc = mdb_drop(txn, index, 1);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* The rows with removed versions by their age, so that a sweep need not look at all of
+ * them. What a damaged row says of itself does not matter: it is found by whoever reads it. */
+static int
+migrate_removed(struct store *store, MDB_txn *txn)
 {
 	MDB_val key, value;
 	MDB_cursor *cursor;
 	MDB_dbi rows;
 	int rc = mdb_dbi_open(txn, "rows", 0, &rows);
 
-	(void)arg;
 	if (rc == MDB_NOTFOUND)
 		return -OCF_ECORRUPT;
 	if (rc == 0)
@@ -46,9 +56,18 @@ migrate_removed(struct store *store, MDB_txn *txn, void *arg)
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+static int
+migrate_to_2(struct store *store, MDB_txn *txn, void *arg)
+{
+	int rc = migrate_removed(store, txn);
+
+	(void)arg;
+	return rc == 0 ? migrate_index(txn) : rc;
+}
+
 /* From format i + 1 to i + 2. */
 static const struct migration migrations[] = {
-	{ "its removed rows are listed by age", migrate_removed },
+	{ "its removed rows are listed by age", migrate_to_2 },
 };
 _Static_assert(sizeof(migrations) / sizeof(migrations[0]) == STORE_FORMAT - 1,
 	       "a step for every older format");

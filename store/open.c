@@ -114,7 +114,6 @@ store_free(struct store *store)
 	pthread_mutex_destroy(&store->write_lock);
 	pthread_mutex_destroy(&store->scrub_lock);
 	buf_fini(&store->scrub.key);
-	buf_fini(&store->scrub.value);
 	free(store->recents.items);
 	buf_fini(&store->held);
 	buf_fini(&store->encoded);
@@ -130,9 +129,6 @@ store_open_databases(struct store *store, MDB_txn *txn, unsigned flags)
 
 	if (rc == 0)
 		rc = mdb_dbi_open(txn, "owners", flags, &store->owners);
-	if (rc == 0)
-		rc = mdb_dbi_open(txn, "index", flags | MDB_DUPSORT | MDB_DUPFIXED,
-				  &store->index);
 	if (rc == 0)
 		rc = mdb_dbi_open(txn, "digests", flags, &store->digests);
 	if (rc == 0 && store->format >= STORE_FORMAT_REMOVED)

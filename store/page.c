@@ -310,61 +310,6 @@ store_owner_each(struct store *store, const struct id *owner, store_row_fn *fn, 
 	return store_each_of(store, owner, fn, arg);
 }
 
-/* One page of an index key's rows, from the K in `from` on. */
-static int
-index_page(struct scan *s, MDB_txn *txn, struct bytes index_key)
-{
-	MDB_val key = env_val(index_key), value = env_val(buf_bytes(&s->from));
-	MDB_cursor *cursor;
-	int rc = mdb_cursor_open(txn, s->store->index, &cursor);
-
-	if (rc != 0)
-		return rc;
-	rc = mdb_cursor_get(cursor, &key, &value, MDB_GET_BOTH_RANGE);
-	while (rc == 0) {
-		struct bytes k = env_bytes(value), record = BYTES_NONE;
-
-		if (k.len == STORE_K_BYTES) {
-			rc = env_get(txn, s->store->rows, k, &record);
-			if (rc != 0 && rc != MDB_NOTFOUND)
-				break;
-			if (!scan_add(s, k.data, k, record)) {
-				rc = MDB_NOTFOUND;
-				break;
-			}
-		}
-		rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT_DUP);
-	}
-	mdb_cursor_close(cursor);
-	return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-int
-store_index_each(struct store *store, struct bytes index_key, store_row_fn *fn, void *arg)
-{
-	struct scan s;
-	int rc;
-
-	if (index_key.len < 1 || index_key.len > STORE_INDEX_KEY_BYTES_MAX)
-		return -EINVAL;
-	scan_init(&s, store, PAGE_ROWS, PAGE_BYTES);
-	memset(buf_extend(&s.from, STORE_K_BYTES), 0, STORE_K_BYTES);
-	do {
-		MDB_txn *txn;
-
-		s.n = 0;
-		s.has_more = false;
-		buf_clear(&s.data);
-		rc = env_read_begin(store, &txn);
-		if (rc != 0)
-			break;
-		rc = env_code(index_page(&s, txn, index_key));
-		env_read_end(store, txn);
-	} while (rc == 0 && scan_give(&s, fn, arg) < 0 && s.has_more);
-	scan_fini(&s);
-	return rc;
-}
-
 /* The rows that `removed` names, from the entry in `from` on, up to a stamp. What an entry
  * says is believed only if the row says so too. */
 static int

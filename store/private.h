@@ -4,7 +4,6 @@
  * Databases of the environment (integers big-endian):
  *   rows     K 16                      → encoded key | encoded row (crdt/codec.h)
  *   owners   encoded key               → K: the rows of an owner lie together
- *   index    index key                 → K, several: what the index function gave
  *   digests  record u32                → 64 × (sum 16 | count u32), see buckets.c
  *   removed  stamp u64 | K             → nothing: the worker rows with a removed version,
  *                                        by the stamp of its oldest one
@@ -35,7 +34,7 @@ enum {
 	ROOT_BYTES = 25,	  /* sum 16 | count u64 | bucket bits u8 */
 	ACTOR_BLOCK = 65536,	  /* sequence numbers reserved at a time */
 	DAMAGED_MAX = 256,	  /* damaged rows that are named */
-	STORE_FORMAT_REMOVED = 2, /* the first with the database `removed` */
+	STORE_FORMAT_REMOVED = 2, /* the first with the list `removed` */
 };
 
 /* What is written for one row: its key, and its state or, to delete it, nothing. */
@@ -75,11 +74,14 @@ struct waiter {
 };
 
 /* Where the scrubber is, and what it has done. */
-enum scrub_phase { SCRUB_ROWS, SCRUB_OWNERS, SCRUB_INDEX, SCRUB_REMOVED, SCRUB_ROOT };
+enum scrub_phase { SCRUB_ROWS, SCRUB_OWNERS, SCRUB_REMOVED, SCRUB_ROOT };
 struct scrub_at {
 	enum scrub_phase phase;
-	uint64_t prefix;       /* of K: the bucket that is next */
-	struct buf key, value; /* of a list: the entry that is next; empty: the first */
+	uint64_t prefix; /* of K: the bucket that is next */
+	struct buf key;	 /* of a list: the entry that is next; empty: the first */
+	/* Digests were made anew from the rows: what rotted in a row until then does not show
+	 * in them any more. To the end of so many passes each row is asked about. */
+	int doubts;
 	uint64_t buckets, repaired, faults[STORE_FAULTS]; /* under `lock` */
 };
 
@@ -107,7 +109,7 @@ struct store {
 	int lock_fd;
 	MDB_env *env;	 /* NULL: it was given up, and cannot be opened again just now */
 	uint64_t format; /* of the files: an older one when only read */
-	MDB_dbi rows, owners, index, digests, removed, meta;
+	MDB_dbi rows, owners, digests, removed, meta;
 	pthread_t writer;
 	struct buf held,
 		encoded; /* of store_merge() and store_replace(), on their thread */
@@ -205,21 +207,13 @@ int rows_decode_row(struct store *store, struct bytes key, struct bytes record,
 		    struct row *ret_row);
 /* The length of the encoded key at the front of a record; 0 when it is too short. */
 size_t rows_key_len(struct bytes record);
-/* The keys that the index function gives, each as u16 length | bytes. */
-void rows_index_keys(struct store *store, const struct row_key *key,
-		     const struct row *row, struct buf *out);
-/* The same of a record of this key; -OCF_ECORRUPT when it is damaged. */
-int rows_record_keys(struct store *store, struct bytes key, struct bytes record,
-		     struct buf *out);
 /* Where a row stands in `removed`; false when it does not. */
 enum { REMOVED_KEY_BYTES = 8 + STORE_K_BYTES };
 bool rows_removed_key(const uint8_t k[STORE_K_BYTES], struct bytes record,
 		      uint8_t ret_key[REMOVED_KEY_BYTES]);
-int rows_index_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
-		      struct bytes old_keys, struct bytes new_keys);
 
 /* apply.c */
-/* Make the records, which ascend by K, their rows' states: rows, digests, owners, index.
+/* Make the records, which ascend by K, their rows' states: rows, digests, lists.
  * `root` follows; *ret_moved has for each record by how much. */
 int rows_apply(struct store *store, MDB_txn *txn, const struct record **records, int n,
 	       struct root *root, struct store_digest *ret_moved);

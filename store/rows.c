@@ -115,67 +115,6 @@ rows_report_damage(struct store *store, const uint8_t k[STORE_K_BYTES])
 			hex_encode(k, STORE_K_BYTES, text));
 }
 
-static void
-rows_index_keys_put(void *put_arg, struct bytes index_key)
-{
-	struct buf *out = put_arg;
-
-	assert(index_key.len >= 1 && index_key.len <= STORE_INDEX_KEY_BYTES_MAX);
-	buf_put_bytes16(out, index_key);
-}
-
-void
-rows_index_keys(struct store *store, const struct row_key *key, const struct row *row,
-		struct buf *out)
-{
-	if (store->config.index != NULL && row->len > 0)
-		store->config.index(store->config.index_arg, key, row,
-				    rows_index_keys_put, out);
-}
-
-int
-rows_index_change(struct store *store, MDB_txn *txn, const uint8_t k[STORE_K_BYTES],
-		  struct bytes old_keys, struct bytes new_keys)
-{
-	struct reader old = reader_of(old_keys), new = reader_of(new_keys);
-	MDB_val key, value = { STORE_K_BYTES, (void *)k };
-	int rc;
-
-	if (bytes_equal(old_keys, new_keys))
-		return 0;
-	while (old.len > 0) {
-		key = env_val(reader_bytes16(&old));
-		rc = mdb_del(txn, store->index, &key, &value);
-		if (rc != 0 && rc != MDB_NOTFOUND)
-			return rc;
-	}
-	while (new.len > 0) {
-		key = env_val(reader_bytes16(&new));
-		rc = mdb_put(txn, store->index, &key, &value, MDB_NODUPDATA);
-		if (rc != 0 && rc != MDB_KEYEXIST)
-			return rc;
-	}
-	return 0;
-}
-
-int
-rows_record_keys(struct store *store, struct bytes key, struct bytes record,
-		 struct buf *out)
-{
-	struct reader r = reader_of(key);
-	struct row_key decoded;
-	struct row row;
-	int rc = rows_decode_row(store, key, record, &row);
-
-	if (rc != 0)
-		return rc;
-	rc = codec_read_key(&r, &decoded) == 0 ? 0 : -OCF_ECORRUPT;
-	if (rc == 0)
-		rows_index_keys(store, &decoded, &row, out);
-	row_fini(&row);
-	return rc;
-}
-
 bool
 rows_removed_key(const uint8_t k[STORE_K_BYTES], struct bytes record,
 		 uint8_t ret_key[REMOVED_KEY_BYTES])

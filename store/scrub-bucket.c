@@ -88,37 +88,6 @@ scrub_row_removed(struct scrub *s, const struct scrub_item *item, const char *na
 	return s->is_repair ? env_put(s->txn, s->store->removed, key, BYTES_NONE) : 0;
 }
 
-static int
-scrub_row_index(struct scrub *s, const struct scrub_item *item, const char *name,
-		const struct row_key *key, const struct row *row)
-{
-	MDB_val value = env_val(scrub_key(s, item));
-	struct buf keys = BUF_INIT;
-	struct reader r;
-	MDB_cursor *cursor;
-	int rc = mdb_cursor_open(s->txn, s->store->index, &cursor);
-
-	if (rc != 0)
-		return rc;
-	rows_index_keys(s->store, key, row, &keys);
-	r = reader_of(buf_bytes(&keys));
-	while (rc == 0 && r.len > 0) {
-		MDB_val index_key = env_val(reader_bytes16(&r)), at = index_key,
-			is = value;
-
-		rc = mdb_cursor_get(cursor, &at, &is, MDB_GET_BOTH);
-		if (rc != MDB_NOTFOUND)
-			continue;
-		scrub_fault(s, STORE_FAULT_INDEX, "row %s is missing in the index", name);
-		rc = s->is_repair
-			     ? mdb_put(s->txn, s->store->index, &index_key, &value, 0)
-			     : 0;
-	}
-	mdb_cursor_close(cursor);
-	buf_fini(&keys);
-	return rc;
-}
-
 /* A damaged row goes: the other nodes have it. What else names it is found as an entry of
  * no row. */
 static int
@@ -145,16 +114,12 @@ scrub_row(struct scrub *s, struct scrub_item *item)
 	if (k.len != STORE_K_BYTES ||
 	    rows_decode(s->store, k.data, scrub_value(s, item), &key, &row) != 0)
 		return scrub_row_damaged(s, item, name, "is damaged");
-	if (scrub_is_forged(s, item)) {
-		row_fini(&row);
+	row_fini(&row);
+	if (scrub_is_forged(s, item))
 		return scrub_row_damaged(s, item, name, "is not what its owner signed");
-	}
 	rc = scrub_row_owner(s, item, name);
 	if (rc == 0)
 		rc = scrub_row_removed(s, item, name);
-	if (rc == 0)
-		rc = scrub_row_index(s, item, name, &key, &row);
-	row_fini(&row);
 	return rc;
 }
 
@@ -234,9 +199,13 @@ void
 scrub_bucket_ask(struct scrub *s)
 {
 	const struct store_config *config = &s->store->config;
+	bool is_doubtful;
 
-	if (config->is_genuine == NULL || s->faults[STORE_FAULT_DIGEST] == 0 ||
-	    s->phase != SCRUB_ROWS)
+	pthread_mutex_lock(&s->store->lock);
+	is_doubtful = s->store->scrub.doubts > 0;
+	pthread_mutex_unlock(&s->store->lock);
+	if (config->is_genuine == NULL ||
+	    (s->faults[STORE_FAULT_DIGEST] == 0 && !is_doubtful))
 		return;
 	s->forged = mem_calloc((size_t)s->n, sizeof(s->forged[0]));
 	for (int i = 0; i < s->n; i++) {

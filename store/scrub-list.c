@@ -38,31 +38,6 @@ scrub_entry_removed(struct scrub *s, struct bytes key, struct bytes value, bool 
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int
-scrub_entry_index(struct scrub *s, struct bytes key, struct bytes value, bool *ret_good)
-{
-	struct buf keys = BUF_INIT;
-	struct row_key row_key;
-	struct reader r;
-	struct bytes record;
-	struct row row;
-	int rc = value.len == STORE_K_BYTES
-			 ? env_get(s->txn, s->store->rows, value, &record)
-			 : MDB_NOTFOUND;
-
-	*ret_good = false;
-	if (rc != 0)
-		return rc == MDB_NOTFOUND ? 0 : rc;
-	if (rows_decode(s->store, value.data, record, &row_key, &row) != 0)
-		return 0;
-	rows_index_keys(s->store, &row_key, &row, &keys);
-	row_fini(&row);
-	for (r = reader_of(buf_bytes(&keys)); r.len > 0;)
-		*ret_good |= bytes_equal(reader_bytes16(&r), key);
-	buf_fini(&keys);
-	return 0;
-}
-
 static const struct scrub_list {
 	enum store_fault fault;
 	const char *name;
@@ -70,7 +45,6 @@ static const struct scrub_list {
 		       bool *ret_good);
 } scrub_lists[] = {
 	[SCRUB_OWNERS] = { STORE_FAULT_OWNER, "owners' list", scrub_entry_owner },
-	[SCRUB_INDEX] = { STORE_FAULT_INDEX, "index", scrub_entry_index },
 	[SCRUB_REMOVED] = { STORE_FAULT_REMOVED, "list of removed versions",
 			    scrub_entry_removed },
 };
@@ -78,41 +52,7 @@ static const struct scrub_list {
 static MDB_dbi
 scrub_list_dbi(const struct scrub *s)
 {
-	switch (s->phase) {
-	case SCRUB_OWNERS:
-		return s->store->owners;
-	case SCRUB_INDEX:
-		return s->store->index;
-	default:
-		return s->store->removed;
-	}
-}
-
-/* The first entry at or behind the one where the last look ended. */
-static int
-scrub_list_seek(struct scrub *s, MDB_cursor *cursor, MDB_val *key, MDB_val *value)
-{
-	struct bytes from_key = buf_bytes(&s->store->scrub.key);
-	struct bytes from_value = buf_bytes(&s->store->scrub.value);
-	int rc;
-
-	if (from_key.len == 0)
-		return mdb_cursor_get(cursor, key, value, MDB_FIRST);
-	*key = env_val(from_key);
-	*value = env_val(from_value);
-	if (s->phase == SCRUB_INDEX) { /* keys with many rows */
-		rc = mdb_cursor_get(cursor, key, value, MDB_GET_BOTH_RANGE);
-		if (rc == 0) /* it gives no key */
-			rc = mdb_cursor_get(cursor, key, value, MDB_GET_CURRENT);
-		if (rc != MDB_NOTFOUND)
-			return rc;
-		*key = env_val(from_key);
-		rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
-		return rc == 0 && bytes_equal(env_bytes(*key), from_key)
-			       ? mdb_cursor_get(cursor, key, value, MDB_NEXT_NODUP)
-			       : rc;
-	}
-	return mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
+	return s->phase == SCRUB_OWNERS ? s->store->owners : s->store->removed;
 }
 
 int
@@ -120,12 +60,14 @@ scrub_list_look(struct scrub *s)
 {
 	const struct scrub_list *list = &scrub_lists[s->phase];
 	MDB_cursor *cursor;
-	MDB_val key, value;
+	struct buf *from = &s->store->scrub.key;
+	MDB_val key = env_val(buf_bytes(from)), value;
 	int rc = mdb_cursor_open(s->txn, scrub_list_dbi(s), &cursor);
 
 	if (rc != 0)
 		return rc;
-	rc = scrub_list_seek(s, cursor, &key, &value);
+	rc = mdb_cursor_get(cursor, &key, &value,
+			    from->len == 0 ? MDB_FIRST : MDB_SET_RANGE);
 	for (int n = 0; rc == 0 && n < SCRUB_ENTRIES; n++) {
 		bool is_good;
 
@@ -138,10 +80,8 @@ scrub_list_look(struct scrub *s)
 			rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
 	}
 	if (rc == 0) {
-		buf_clear(&s->store->scrub.key);
-		buf_put_bytes(&s->store->scrub.key, env_bytes(key));
-		buf_clear(&s->store->scrub.value);
-		buf_put_bytes(&s->store->scrub.value, env_bytes(value));
+		buf_clear(from);
+		buf_put_bytes(from, env_bytes(key));
 	}
 	mdb_cursor_close(cursor);
 	return rc;
@@ -151,20 +91,17 @@ int
 scrub_list_repair(struct scrub *s)
 {
 	const struct scrub_list *list = &scrub_lists[s->phase];
-	MDB_dbi dbi = scrub_list_dbi(s);
 	MDB_cursor *cursor;
-	int rc = mdb_cursor_open(s->txn, dbi, &cursor);
+	int rc = mdb_cursor_open(s->txn, scrub_list_dbi(s), &cursor);
 
 	if (rc != 0)
 		return rc;
 	for (int i = 0; i < s->n && rc == 0; i++) {
 		struct bytes bytes = scrub_key(s, &s->items[i]);
-		MDB_val key = env_val(bytes),
-			value = env_val(scrub_value(s, &s->items[i]));
+		MDB_val key = env_val(bytes), value;
 		bool is_good = true;
 
-		rc = mdb_cursor_get(cursor, &key, &value,
-				    dbi == s->store->index ? MDB_GET_BOTH : MDB_SET_KEY);
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_KEY);
 		if (rc == 0)
 			rc = list->is_good(s, bytes, env_bytes(value), &is_good);
 		if (rc == 0 && !is_good) {

@@ -39,6 +39,7 @@ struct scrub {
 		char text[SCRUB_TEXT_SIZE];
 	} told[SCRUB_TOLD_MAX];
 	bool is_changed; /* the root, or a row */
+	bool is_rebuilt; /* all digests were made anew */
 };
 
 /* scrub.c */
@@ -60,7 +61,8 @@ int scrub_rebuild(struct scrub *s);
 /* The bucket at which the pass stands: its rows, what they are listed under, its digest. */
 int scrub_bucket(struct scrub *s);
 /* Between looking and putting right, with no transaction open, for a signature takes time:
- * which rows of a bucket whose digest does not fit did their owners not sign so? */
+ * which rows of a bucket whose digest does not fit did their owners not sign so? Of any bucket
+ * while digests are not to be trusted (scrub_at.doubts). */
 void scrub_bucket_ask(struct scrub *s);
 
 /* scrub-list.c */

@@ -2,7 +2,7 @@
 /* The scrubber: the whole store looked at, a little at a time, and put right from its rows.
  *
  * A pass goes through the rows, a bucket at a time: each row decodes, stands where its key
- * hashes to, and is found by its owner, its index keys and its removed versions; their
+ * hashes to, and is listed among its owner's and, where it should be, the removed; their
  * digests sum up to the bucket's. Then through those lists, an entry at a time: each has a
  * row that makes it. And at last the root is the sum of all buckets.
  *
@@ -21,15 +21,19 @@
 #include "base/mem.h"
 #include "store/scrub-private.h"
 
-enum { SCRUB_ITEMS_MIN = 256 };
+enum {
+	SCRUB_ITEMS_MIN = 256,
+	SCRUB_DOUBTS =
+		2, /* the present pass, which may be beyond some rows, and a whole one */
+};
 
 const char *
 store_fault_text(enum store_fault fault)
 {
 	static const char *const texts[STORE_FAULTS] = {
-		[STORE_FAULT_ROW] = "row",	 [STORE_FAULT_OWNER] = "owner",
-		[STORE_FAULT_INDEX] = "index",	 [STORE_FAULT_REMOVED] = "removed",
-		[STORE_FAULT_DIGEST] = "digest", [STORE_FAULT_ROOT] = "root",
+		[STORE_FAULT_ROW] = "row",	   [STORE_FAULT_OWNER] = "owner",
+		[STORE_FAULT_REMOVED] = "removed", [STORE_FAULT_DIGEST] = "digest",
+		[STORE_FAULT_ROOT] = "root",
 	};
 
 	return texts[fault];
@@ -126,6 +130,7 @@ scrub_rebuild(struct scrub *s)
 	struct store_digest before = s->root.digest;
 	int rc = buckets_rebuild(s->store, s->txn, &s->root);
 
+	s->is_rebuilt = true;
 	s->is_changed |= !scrub_equal(before, s->root.digest);
 	return rc;
 }
@@ -252,6 +257,8 @@ scrub_repair(struct scrub *s)
 		store->scrub.faults[i] += s->faults[i];
 	if (rc == 0)
 		store->scrub.repaired += scrub_found(s);
+	if (s->is_rebuilt)
+		store->scrub.doubts = SCRUB_DOUBTS;
 	pthread_mutex_unlock(&store->lock);
 	pthread_mutex_unlock(&store->write_lock);
 	scrub_tell(s, rc);
@@ -287,11 +294,15 @@ scrub_advance(struct scrub *s, bool is_end)
 	if (!is_end && at->phase != SCRUB_ROOT)
 		return false;
 	buf_clear(&at->key);
-	buf_clear(&at->value);
-	at->phase = at->phase == SCRUB_ROOT ? SCRUB_ROWS : at->phase + 1;
-	if (at->phase == SCRUB_INDEX && s->store->config.index == NULL)
+	if (at->phase != SCRUB_ROOT) {
 		at->phase++;
-	return at->phase == SCRUB_ROWS;
+		return false;
+	}
+	at->phase = SCRUB_ROWS;
+	pthread_mutex_lock(&s->store->lock);
+	at->doubts -= at->doubts > 0;
+	pthread_mutex_unlock(&s->store->lock);
+	return true;
 }
 
 int
@@ -305,10 +316,10 @@ store_scrub(struct store *store, bool *ret_changed, bool *ret_end)
 	pthread_mutex_lock(&store->scrub_lock);
 	s.phase = store->scrub.phase;
 	rc = scrub_look(&s, &is_end);
-	if (rc == 0 && scrub_found(&s) > 0) {
+	if (rc == 0 && s.phase == SCRUB_ROWS)
 		scrub_bucket_ask(&s);
+	if (rc == 0 && (scrub_found(&s) > 0 || s.n_forged > 0))
 		rc = scrub_repair(&s);
-	}
 	*ret_changed = rc == 0 && s.is_changed;
 	*ret_end = scrub_advance(&s, is_end || rc != 0);
 	pthread_mutex_unlock(&store->scrub_lock);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the table lives: rows by the hash of their key, the secondary indexes, the flat
- * Merkle digests and the root, in one LMDB environment, changed in one transaction, so
- * that they never disagree.
+/* Where the table lives: rows by the hash of their key, the lists of each owner's rows and of
+ * removed ones, the flat Merkle digests and the root, in one LMDB environment, changed in
+ * one transaction, so that they never disagree. Values are opaque: what is looked for by
+ * what rows mean is looked up in memory (src/table/catalog.h).
  *
  * Threads. One thread (the daemon's loop) makes all changes: store_merge, store_replace,
  * store_next_dot, store_actor_renew, store_meta_set, store_sync. Changes land in memory
@@ -42,7 +43,6 @@ enum {
 	 * cluster; as bytes, what a small machine can spare. */
 	STORE_PENDING_ROWS_MAX = 65536,
 	STORE_PENDING_BYTES_MAX = 64 * 1024 * 1024,
-	STORE_INDEX_KEY_BYTES_MAX = 500, /* LMDB takes 511 */
 	STORE_META_NAME_BYTES_MAX = 64,
 	STORE_META_VALUE_BYTES_MAX = 64 * 1024, /* seeds, incarnation, horizon: small */
 	STORE_PAGE_ROWS_MAX = 4096,
@@ -58,18 +58,9 @@ struct store_constants {
 	uint32_t rows_per_node; /* worker rows' names are numbers below it */
 };
 
-/* Called for each row that changes: put every key under which the row is to be found,
- * 1…STORE_INDEX_KEY_BYTES_MAX bytes each, twice the same is allowed. Must depend on its
- * arguments alone. Called on the writer thread. */
-typedef void store_index_put(void *put_arg, struct bytes index_key);
-typedef void store_index_fn(void *arg, const struct row_key *key, const struct row *row,
-			    store_index_put *put, void *put_arg);
-
 struct store_config {
 	const char *dir; /* of its own, made by store_create */
 	row_sha256_fn *sha256;
-	store_index_fn *index; /* or NULL: no index is kept */
-	void *index_arg;
 	/* Called by store_merge() with what a merge made, to drop from it what may not be held
 	 * (crdt/lease.h: what the horizon ended); empty: the row is not held at all. On the
 	 * caller's thread; must not call the store. NULL is allowed: all is kept. */
@@ -164,9 +155,6 @@ int store_owner_each(struct store *store, const struct id *owner, store_row_fn *
  * oldest first, as of the last commit. *ret_more: there may be others. */
 int store_removed_each(struct store *store, uint64_t stamp, int max_rows,
 		       store_row_fn *fn, void *arg, bool *ret_more);
-/* All rows under an index key, as of the last commit. */
-int store_index_each(struct store *store, struct bytes index_key, store_row_fn *fn,
-		     void *arg);
 
 /* The sum of item digests (mod 2^128) and the number of rows under a prefix of K. */
 struct store_digest {
@@ -191,7 +179,6 @@ int store_digests(struct store *store, const uint8_t prefix[STORE_K_BYTES], int 
 enum store_fault {
 	STORE_FAULT_ROW, /* does not decode, or is not where it belongs, or not genuine */
 	STORE_FAULT_OWNER, /* an entry that is missing or too many, in each of the lists */
-	STORE_FAULT_INDEX,
 	STORE_FAULT_REMOVED,
 	STORE_FAULT_DIGEST,
 	STORE_FAULT_ROOT,
@@ -216,7 +203,7 @@ struct store_stats {
 };
 void store_stats(struct store *store, struct store_stats *ret_stats);
 
-/* Recompute every digest, count and index entry from the rows and compare, as of the last
+/* Recompute every digest, count and entry of a list from the rows and compare, as of the last
  * commit. `fn(arg, sentence)` is called for each difference (the first thousand) and must
  * not call the store. Takes about five seconds for a million rows; from any thread. Returns
  * 0, -OCF_ECORRUPT when there were differences, or an error. */
@@ -229,7 +216,7 @@ int store_verify(struct store *store, void (*fn)(void *arg, const char *text), v
  * before, or a damaged row was dropped, which others may have. *ret_end: that was the last
  * step of a pass; an error ends none. Not of a store that is read only. */
 int store_scrub(struct store *store, bool *ret_changed, bool *ret_end);
-/* Drop damaged rows (named to fn) and rebuild digests, counts and indexes from the
+/* Drop damaged rows (named to fn) and rebuild digests, counts and lists from the
  * others. Waits for the disk. */
 int store_repair(struct store *store, void (*fn)(void *arg, const char *text), void *arg,
 		 uint64_t *ret_dropped);

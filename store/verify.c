@@ -21,7 +21,7 @@ struct verify {
 	void (*fn)(void *arg, const char *text);
 	void *arg;
 	uint64_t differences;
-	uint64_t owners, index, removed; /* entries that there should be */
+	uint64_t owners, removed; /* entries that there should be */
 };
 
 static void verify_tell(struct verify *v, const char *fmt, ...)
@@ -39,39 +39,6 @@ verify_tell(struct verify *v, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	v->fn(v->arg, text);
-}
-
-static int
-verify_index_keys(struct verify *v, const uint8_t k[STORE_K_BYTES], const char *name,
-		  struct bytes keys)
-{
-	struct reader r = reader_of(keys);
-	struct buf seen = BUF_INIT;
-	MDB_cursor *cursor;
-	int rc = mdb_cursor_open(v->txn, v->store->index, &cursor);
-
-	while (rc == 0 && r.len > 0) {
-		struct bytes index_key = reader_bytes16(&r);
-		struct reader before = reader_of(buf_bytes(&seen));
-		MDB_val key = env_val(index_key), value = { STORE_K_BYTES, (void *)k };
-		bool is_again = false;
-
-		while (before.len > 0)
-			is_again |= bytes_equal(reader_bytes16(&before), index_key);
-		if (is_again)
-			continue;
-		buf_put_bytes16(&seen, index_key);
-		v->index++;
-		rc = mdb_cursor_get(cursor, &key, &value, MDB_GET_BOTH);
-		if (rc == MDB_NOTFOUND) {
-			verify_tell(v, "row %s is missing in the index", name);
-			rc = 0;
-		}
-	}
-	if (cursor != NULL)
-		mdb_cursor_close(cursor);
-	buf_fini(&seen);
-	return rc;
 }
 
 /* An older format, which may be read, has none. */
@@ -111,13 +78,6 @@ verify_counts(struct verify *v)
 	if (rc == 0 && st.ms_entries != v->owners)
 		verify_tell(v, "the owners' list has %zu rows, the table has %" PRIu64,
 			    st.ms_entries, v->owners);
-	if (rc == 0 && v->store->config.index != NULL) {
-		rc = mdb_stat(v->txn, v->store->index, &st);
-		if (rc == 0 && st.ms_entries != v->index)
-			verify_tell(v,
-				    "the index has %zu entries, the rows make %" PRIu64,
-				    st.ms_entries, v->index);
-	}
 	if (rc == 0 && verify_has_removed(v)) {
 		rc = mdb_stat(v->txn, v->store->removed, &st);
 		if (rc == 0 && st.ms_entries != v->removed)
@@ -134,7 +94,6 @@ verify_row(struct verify *v, struct bytes k, struct bytes record)
 {
 	struct bytes owned = BYTES_NONE;
 	char name[2 * STORE_K_BYTES + 1];
-	struct buf keys = BUF_INIT;
 	struct row_key key;
 	struct row row;
 	int rc;
@@ -157,10 +116,6 @@ verify_row(struct verify *v, struct bytes k, struct bytes record)
 	}
 	if (rc == 0)
 		rc = verify_removed(v, k.data, name, record);
-	rows_index_keys(v->store, &key, &row, &keys);
-	if (rc == 0 && keys.len > 0)
-		rc = verify_index_keys(v, k.data, name, buf_bytes(&keys));
-	buf_fini(&keys);
 	row_fini(&row);
 	return rc;
 }
@@ -263,7 +218,7 @@ struct repair {
 	struct root root;
 };
 
-/* One row's owner and index entries; a damaged one is named and not kept. */
+/* Where one row is listed; a damaged one is named and not kept. */
 static int
 repair_row(struct repair *repair, struct bytes k, struct bytes record, bool *ret_keep)
 {
@@ -271,7 +226,6 @@ repair_row(struct repair *repair, struct bytes k, struct bytes record, bool *ret
 	char name[2 * STORE_K_BYTES + 1] = "under a key of a wrong size";
 	uint8_t own_k[STORE_K_BYTES]; /* k points into a page, which a write may move */
 	uint8_t removed[REMOVED_KEY_BYTES];
-	struct buf keys = BUF_INIT;
 	struct row_key key;
 	struct row row;
 	bool is_removed;
@@ -293,11 +247,6 @@ repair_row(struct repair *repair, struct bytes k, struct bytes record, bool *ret
 	if (rc == 0 && is_removed)
 		rc = env_put(v->txn, v->store->removed,
 			     bytes_of(removed, sizeof(removed)), BYTES_NONE);
-	rows_index_keys(v->store, &key, &row, &keys);
-	if (rc == 0)
-		rc = rows_index_change(v->store, v->txn, own_k, BYTES_NONE,
-				       buf_bytes(&keys));
-	buf_fini(&keys);
 	row_fini(&row);
 	return rc;
 }
@@ -312,8 +261,6 @@ repair_write(struct store *store, MDB_txn *txn, void *arg)
 
 	repair->v.txn = txn;
 	repair->v.differences = 0;
-	if (rc == 0)
-		rc = mdb_drop(txn, store->index, 0);
 	if (rc == 0)
 		rc = mdb_drop(txn, store->removed, 0);
 	if (rc == 0)

@@ -26,7 +26,6 @@
 #include "cli/output.h"
 #include "ident/identity.h"
 #include "store/backup.h"
-#include "table/keys.h"
 
 struct restoring {
 	const char *file;
@@ -257,9 +256,7 @@ restore_status(int rc)
 static int
 restore_make(struct restoring *r)
 {
-	struct store_config config = { .dir = r->store,
-				       .sha256 = ident_sha256,
-				       .index = table_index };
+	struct store_config config = { .dir = r->store, .sha256 = ident_sha256 };
 	struct errmsg err = { "" };
 	int rc = file_make_dirs(r->places.data, 0750, &err);
 

@@ -77,13 +77,13 @@ verify_print(const json_t *state, const char *where, bool is_repair)
 		{ " row in | rows in ", "elapsed_ms", output_elapsed },
 		{ NULL, NULL, NULL },
 	};
-	static const struct output_part index[] = {
+	static const struct output_part sums[] = {
 		{ "", "differences", output_plain },
 		{ " difference| differences", NULL, NULL },
 		{ NULL, NULL, NULL },
 	};
-	static const struct output_part index_good[] = {
-		{ "every digest, count and index entry is right", NULL, NULL },
+	static const struct output_part sums_good[] = {
+		{ "every digest, count and list is right", NULL, NULL },
 		{ NULL, NULL, NULL },
 	};
 	static const struct output_part signed_[] = {
@@ -101,7 +101,7 @@ verify_print(const json_t *state, const char *where, bool is_repair)
 
 	printf("store   %s\n", where);
 	output_line(state, "table", rows);
-	output_line(state, "sums", differences == 0 ? index_good : index);
+	output_line(state, "sums", differences == 0 ? sums_good : sums);
 	output_line(state, "signed", bad == 0 ? signed_good : signed_);
 	if (differences + bad > 0) {
 		verify_print_messages(state);

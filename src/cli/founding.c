@@ -15,7 +15,6 @@
 #include "base/utf8.h"
 #include "ident/sha256.h"
 #include "store/store.h"
-#include "table/keys.h"
 
 void
 founding_name(const struct cli *cli, const char *given, char ret_name[FOUNDING_NAME_SIZE])
@@ -104,9 +103,7 @@ founding_remove(const struct places *places, const char *name)
 static int
 founding_fill_store(const char *dir, const struct founding *f, struct errmsg *err)
 {
-	struct store_config config = { .dir = dir,
-				       .sha256 = ident_sha256,
-				       .index = table_index };
+	struct store_config config = { .dir = dir, .sha256 = ident_sha256 };
 	struct store *store;
 	int rc = store_open(&config, &store, err), closed;
 

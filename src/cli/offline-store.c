@@ -13,7 +13,6 @@
 #include "base/mem.h"
 #include "ident/audit.h"
 #include "store/store.h"
-#include "table/keys.h"
 #include "table/rows.h"
 
 enum { OFFLINE_TOLD_MS = 100 }; /* between two states */
@@ -114,7 +113,6 @@ offline_open_store(struct offline *o, bool is_read_only, struct errmsg *err)
 	struct store_config config = {
 		.dir = dir,
 		.sha256 = ident_sha256,
-		.index = table_index,
 		.is_read_only = is_read_only,
 	};
 	int rc = store_open(&config, &o->store, err);

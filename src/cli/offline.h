@@ -24,7 +24,7 @@ enum offline_op {
 	 * "signatures_bad","dropped","messages","elapsed_ms","is_sound"} */
 	OFFLINE_VERIFY,
 	/* Likewise, and then everything that is wrong is put right: bad rows are dropped,
-	 * digests and indexes made anew. */
+	 * digests and lists made anew. */
 	OFFLINE_REPAIR,
 	/* The table as lines of JSON, to `to`. {"rows","root"} */
 	OFFLINE_DUMP,

@@ -16,8 +16,8 @@ static const struct command sync_commands[] = {
 	  "  -w, --with NODE        the other node; one that this one is linked with\n"
 	  "  -a, --all              with every linked node, one after the other\n",
 	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_JSON, cmd_run },
-	{ "verify", "[--repair]", "re-sum every digest, check every index and signature",
-	  "      --repair           drop bad rows, make digests and indexes anew\n",
+	{ "verify", "[--repair]", "re-sum every digest, check every list and signature",
+	  "      --repair           drop bad rows, make digests and lists anew\n",
 	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_verify },
 	{ "dump", "[FILE]", "write the whole table as lines of JSON",
 	  "  -                      to standard output, as without FILE\n",

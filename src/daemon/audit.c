@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POST /v1/admin/verify: every digest, count, index entry and signature of the store, on a
+/* POST /v1/admin/verify: every digest, count, list and signature of the store, on a
  * lane of its own, beside a node that goes on. One at a time; who asks while one runs is
  * given that one's number.
  *

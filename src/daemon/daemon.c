@@ -18,7 +18,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/stream.h"
-#include "table/keys.h"
 
 enum {
 	DAEMON_SOCKET_MODE = 0660,
@@ -119,7 +118,6 @@ daemon_open_store(struct daemon *d, struct errmsg *err)
 	struct store_config config = {
 		.dir = dir,
 		.sha256 = ident_sha256,
-		.index = table_index,
 		.trim = daemon_trim,
 		.trim_arg = d,
 		.report = daemon_on_store_report,

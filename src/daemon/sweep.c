@@ -6,7 +6,7 @@
  * was left over.
  *
  * The loop is never held for long: a slice takes at most SWEEP_ROWS rows. Removed versions
- * are found by an index as of the last commit, hence in rounds: commit, look, replace, until
+ * are found by a list as of the last commit, hence in rounds: commit, look, replace, until
  * a round finds nothing. What is merged meanwhile is trimmed by the same H. */
 #include "config.h"
 

@@ -4,7 +4,6 @@ noinst_LIBRARIES += %D%/libtable.a
 	%D%/catalog.c %D%/catalog.h %D%/catalog-private.h \
 	%D%/catalog-json.c %D%/catalog-lookup.c %D%/catalog-offers.c \
 	%D%/dump.c %D%/dump.h \
-	%D%/keys.c %D%/keys.h \
 	%D%/rows.c %D%/rows.h %D%/rows-decode.c %D%/rows-encode.c
 if HAVE_CUNIT
 table_tests = tests/unit/test-table-rows tests/unit/test-table-catalog \

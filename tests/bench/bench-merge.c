@@ -2,8 +2,7 @@
 /* Rows merged from a session, which brings them in the order of K: rows a second in memory
  * (decoded, merged into the state held, trimmed by the horizon), and into the store until
  * they are durable: rows that it did not hold, the same ones again, and newer states of
- * rows that it holds; "indexed" are rows that it did not hold with an index by what their
- * JSON says. "cpu_us" is the time of all processors a row. Signatures are checked
+ * rows that it holds. "cpu_us" is the time of all processors a row. Signatures are checked
  * elsewhere, on threads of their own. The baseline is LMDB alone: one mdb_put a row of the
  * same bytes, in the same order, 1,024 a transaction. */
 #include "config.h"
@@ -17,7 +16,6 @@
 #include "crdt/codec.h"
 #include "crdt/lease.h"
 #include "ident/sha256.h"
-#include "table/keys.h"
 
 enum { ROWS = 200000, MEMORY_ROWS = 100000, PER_COMMIT = 1024 };
 
@@ -101,8 +99,7 @@ bench_lmdb(const char *dir, const struct bench_stream *s)
 struct figures {
 	double memory[BENCH_RUNS];
 	double fresh[BENCH_RUNS], again[BENCH_RUNS], newer[BENCH_RUNS];
-	double indexed[BENCH_RUNS];
-	double fresh_cpu[BENCH_RUNS], indexed_cpu[BENCH_RUNS], cpu;
+	double fresh_cpu[BENCH_RUNS], cpu;
 	double lmdb[BENCH_RUNS];
 };
 
@@ -110,9 +107,7 @@ static void
 bench_run(const char *folder, uint64_t n, int run, struct figures *f)
 {
 	static struct bench_stream first, second;
-	char names[3][3] = { { 'r', (char)('0' + run) },
-			     { 'i', (char)('0' + run) },
-			     { 'l', (char)('0' + run) } };
+	char names[2][3] = { { 'r', (char)('0' + run) }, { 'l', (char)('0' + run) } };
 	char *dir = bench_folder(folder, names[0]);
 	struct store *store = bench_store_make(dir);
 
@@ -126,15 +121,8 @@ bench_run(const char *folder, uint64_t n, int run, struct figures *f)
 	f->newer[run] = bench_store(store, &second, &f->cpu);
 	bench_must(store_close(store), "closing");
 	free(dir);
-	dir = bench_folder(folder, names[2]);
-	f->lmdb[run] = bench_lmdb(dir, &first);
-	free(dir);
 	dir = bench_folder(folder, names[1]);
-	bench_index = table_index;
-	store = bench_store_make(dir);
-	f->indexed[run] = bench_store(store, &first, &f->indexed_cpu[run]);
-	bench_must(store_close(store), "closing");
-	bench_index = NULL;
+	f->lmdb[run] = bench_lmdb(dir, &first);
 	free(dir);
 	if (run == BENCH_RUNS - 1) {
 		bench_stream_fini(&first);
@@ -152,12 +140,10 @@ main(int argc, char **argv)
 		bench_run(argc > 1 ? argv[1] : NULL, n, i, &f);
 	printf("{\"bench\":\"merge\",\"rows\":%" PRIu64 ",\"memory_per_s\":%.0f,"
 	       "\"store_per_s\":%.0f,\"cpu_us\":%.2f,\"again_per_s\":%.0f,"
-	       "\"newer_per_s\":%.0f,\"indexed_per_s\":%.0f,\"indexed_cpu_us\":%.2f,"
-	       "\"lmdb_per_s\":%.0f",
+	       "\"newer_per_s\":%.0f,\"lmdb_per_s\":%.0f",
 	       n, bench_median(f.memory, BENCH_RUNS), bench_median(f.fresh, BENCH_RUNS),
 	       bench_median(f.fresh_cpu, BENCH_RUNS), bench_median(f.again, BENCH_RUNS),
-	       bench_median(f.newer, BENCH_RUNS), bench_median(f.indexed, BENCH_RUNS),
-	       bench_median(f.indexed_cpu, BENCH_RUNS), bench_median(f.lmdb, BENCH_RUNS));
+	       bench_median(f.newer, BENCH_RUNS), bench_median(f.lmdb, BENCH_RUNS));
 	printf(",\"ratio\":%.3f}\n", f.fresh[BENCH_RUNS / 2] / f.lmdb[BENCH_RUNS / 2]);
 	return 0;
 }

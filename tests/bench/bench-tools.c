@@ -12,7 +12,6 @@
 #include "crdt/codec.h"
 #include "ident/identity.h"
 #include "store/store.h"
-#include "table/keys.h"
 #include "table/rows.h"
 
 enum { ROWS_A_NODE = 10000 };
@@ -126,7 +125,7 @@ put_worker(struct table *t, int number)
 int
 main(int argc, char **argv)
 {
-	struct store_config config = { .sha256 = ident_sha256, .index = table_index };
+	struct store_config config = { .sha256 = ident_sha256 };
 	struct table t = { .seq = 0 };
 	struct errmsg err = { "" };
 	char *dir;

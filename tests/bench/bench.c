@@ -20,8 +20,6 @@
 enum { BENCH_ROWS_PER_NODE = 16384 };
 #define BENCH_STAMP UINT64_C(1790000000000)
 
-store_index_fn *bench_index;
-
 double
 bench_now(void)
 {
@@ -251,9 +249,7 @@ bench_stream_fini(struct bench_stream *s)
 struct store *
 bench_store_open(const char *dir)
 {
-	struct store_config config = { .dir = dir,
-				       .sha256 = ident_sha256,
-				       .index = bench_index };
+	struct store_config config = { .dir = dir, .sha256 = ident_sha256 };
 	struct errmsg err = { "" };
 	struct store *store;
 

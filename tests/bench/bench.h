@@ -55,8 +55,6 @@ void bench_stream_make(struct store *store, uint64_t n, uint64_t seq,
 		       struct bench_stream *ret_stream);
 void bench_stream_fini(struct bench_stream *s);
 
-/* What the next store is opened with; NULL: no index is kept. */
-extern store_index_fn *bench_index;
 struct store *bench_store_open(const char *dir);
 struct store *bench_store_make(const char *dir); /* and open it */
 /* Until all changes are durable. */

@@ -24,7 +24,6 @@
 #include "ident/audit.h"
 #include "ident/sha256.h"
 #include "store/private.h"
-#include "table/keys.h"
 
 _Noreturn static void
 die(const char *what, const char *why)
@@ -44,9 +43,7 @@ static struct store *
 open_store(const char *data)
 {
 	char *dir = mem_printf("%s/store", data);
-	struct store_config config = { .dir = dir,
-				       .sha256 = ident_sha256,
-				       .index = table_index };
+	struct store_config config = { .dir = dir, .sha256 = ident_sha256 };
 	struct errmsg err = { "" };
 	struct store *store;
 

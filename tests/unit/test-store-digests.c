@@ -427,7 +427,7 @@ test_readers(void)
 }
 
 /* What is spoilt, behind the store's back. */
-enum spoil { SPOIL_BUCKET, SPOIL_ROOT, SPOIL_OWNER, SPOIL_INDEX, SPOIL_ROW, SPOIL_N };
+enum spoil { SPOIL_BUCKET, SPOIL_ROOT, SPOIL_OWNER, SPOIL_REMOVED, SPOIL_ROW, SPOIL_N };
 
 static int
 spoil_write(struct store *store, MDB_txn *txn, void *arg)
@@ -456,9 +456,9 @@ spoil_write(struct store *store, MDB_txn *txn, void *arg)
 			       bytes_of(copy, v.len));
 	}
 	rc = mdb_cursor_open(txn,
-			     what == SPOIL_OWNER   ? store->owners
-			     : what == SPOIL_INDEX ? store->index
-						   : store->rows,
+			     what == SPOIL_OWNER     ? store->owners
+			     : what == SPOIL_REMOVED ? store->removed
+						     : store->rows,
 			     &cursor);
 	if (rc != 0)
 		return rc;
@@ -473,16 +473,6 @@ spoil_write(struct store *store, MDB_txn *txn, void *arg)
 	}
 	mdb_cursor_close(cursor);
 	return rc;
-}
-
-static void
-index_all(void *arg, const struct row_key *key, const struct row *row,
-	  store_index_put *put, void *put_arg)
-{
-	(void)arg;
-	(void)key;
-	(void)row;
-	put(put_arg, bytes_text("row"));
 }
 
 static void
@@ -514,7 +504,6 @@ test_spoilt(void)
 		int reports = 0, rows = 0;
 		struct store_config config = { .dir = dir,
 					       .sha256 = test_sha256,
-					       .index = index_all,
 					       .report = note_damage,
 					       .report_arg = &reports };
 		struct store *store;

@@ -6,6 +6,7 @@
 #include "lib/tap.h"
 
 #include <fcntl.h>
+#include <lmdb.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -71,6 +72,30 @@ old_store(const char *name)
 	free(source);
 	free(path);
 	return dir;
+}
+
+/* Is there an index in the store, as the programs of format 1 kept it? With `is_filled` it
+ * gets an entry first. */
+static bool
+has_index(const char *dir, bool is_filled)
+{
+	MDB_val key = { 3, (void *)"svc" },
+		value = { STORE_K_BYTES, (void *)"a row of service" };
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	int rc;
+
+	CU_ASSERT_FATAL(mdb_env_create(&env) == 0 && mdb_env_set_maxdbs(env, 8) == 0);
+	CU_ASSERT_FATAL(mdb_env_open(env, dir, 0, 0600) == 0);
+	CU_ASSERT_FATAL(mdb_txn_begin(env, NULL, 0, &txn) == 0);
+	rc = mdb_dbi_open(txn, "index", 0, &dbi);
+	CU_ASSERT(rc == 0 || rc == MDB_NOTFOUND);
+	if (is_filled)
+		CU_ASSERT(rc == 0 && mdb_put(txn, dbi, &key, &value, 0) == 0);
+	CU_ASSERT(mdb_txn_commit(txn) == 0);
+	mdb_env_close(env);
+	return rc == 0;
 }
 
 struct told {
@@ -183,6 +208,7 @@ test_from_1(void)
 	struct store *store;
 	uint64_t seq;
 
+	CU_ASSERT(has_index(dir, true));
 	CU_ASSERT_FATAL(store_open(&config, &store, &err) == 0);
 	CU_ASSERT(told.n == 1 && strstr(told.text, "format 2") != NULL);
 	check_filled(store, "fresh");
@@ -190,6 +216,7 @@ test_from_1(void)
 	seq = store_next_seq(store);
 	CU_ASSERT(test_merge(store, &key, 1, 1, -1) == 0);
 	CU_ASSERT(store_close(store) == 0);
+	CU_ASSERT(!has_index(dir, false));
 	CU_ASSERT_FATAL(store_open(&config, &store, &err) == 0);
 	CU_ASSERT(told.n == 1); /* once for all */
 	CU_ASSERT(store_root(store).count == OWNERS * (WORKERS + 1) + 1);

@@ -334,67 +334,6 @@ test_owners(void)
 	free(dir);
 }
 
-/* By the first byte of the value, and all by "all". */
-static void
-index_rows(void *arg, const struct row_key *key, const struct row *row,
-	   store_index_put *put, void *put_arg)
-{
-	const struct version *v = row_visible(row);
-
-	(void)arg;
-	(void)key;
-	if (v == NULL)
-		return;
-	put(put_arg, bytes_text("all"));
-	put(put_arg, bytes_text("all"));
-	if (v->value.len > 0)
-		put(put_arg, bytes_of(v->value.data, 1));
-}
-
-static void
-test_index(void)
-{
-	char *dir = test_folder("index");
-	struct store_config config = { .dir = dir,
-				       .sha256 = test_sha256,
-				       .index = index_rows };
-	struct seen all = { .is_ordered = true };
-	struct store *store;
-	int n = 0;
-
-	test_store_create(dir);
-	CU_ASSERT_FATAL(store_open(&config, &store, NULL) == 0);
-	for (int i = 0; i < 1000; i++) {
-		struct row_key key = test_key(1, i);
-
-		CU_ASSERT_FATAL(test_merge(store, &key, 5, (uint64_t)i + 1, 3) == 0);
-	}
-	CU_ASSERT(test_store_wait(store) == 0);
-	CU_ASSERT(store_index_each(store, bytes_text("all"), see, &all) == 0);
-	CU_ASSERT(all.n == 1000 && all.is_ordered);
-	for (int c = 0; c < 256; c++) {
-		struct seen seen = { .is_ordered = true };
-		uint8_t byte = (uint8_t)c;
-
-		CU_ASSERT(store_index_each(store, bytes_of(&byte, 1), see, &seen) == 0);
-		n += seen.n;
-	}
-	CU_ASSERT(n == 1000 && test_store_differences(store) == 0);
-	for (int i = 0; i < 1000; i++) { /* removed or changed: other keys */
-		struct row_key key = test_key(1, i);
-
-		CU_ASSERT_FATAL(test_merge(store, &key, 5, 2000 + (uint64_t)i,
-					   i % 2 ? 4 : -1) == 0);
-	}
-	CU_ASSERT(test_store_wait(store) == 0);
-	all.n = 0;
-	CU_ASSERT(store_index_each(store, bytes_text("all"), see, &all) == 0);
-	CU_ASSERT(all.n == 500 && test_store_differences(store) == 0);
-	CU_ASSERT(store_index_each(store, BYTES_NONE, see, &all) == -EINVAL);
-	store_close(store);
-	free(dir);
-}
-
 struct swept {
 	int n, stop_after;
 	uint64_t last;
@@ -575,7 +514,6 @@ main(int argc, char **argv)
 		  test_pages },
 		{ "a store opened to be read changes in nothing", test_read_only },
 		{ "an owner's rows are found", test_owners },
-		{ "the index follows the rows", test_index },
 		{ "rows with removed versions are found by age", test_removed },
 	};
 

@@ -9,7 +9,6 @@
 #include "base/mem.h"
 #include "lib/tap.h"
 #include "table/base64.h"
-#include "table/keys.h"
 #include "table/rows.h"
 
 #define HEAD "{\"cert\":\"AAEC\",\"name\":\"n\",\"version\":\"1\""
@@ -323,41 +322,6 @@ test_base64_round_trips(void)
 	}
 }
 
-static void
-collect_key(void *arg, struct bytes key)
-{
-	buf_put_bytes8(arg, key);
-}
-
-static void
-test_index_keys_name_services_and_the_worker(void)
-{
-	const char
-		*text = "{\"id\":\"w\",\"services\":[{\"name\":\"a\"},{\"name\":\"b\"}]}";
-	struct buf keys = BUF_INIT, want = BUF_INIT, part = BUF_INIT;
-	struct id owner = { { 1, 2, 3 } };
-	struct row row = { .len = 1 };
-	struct row_key key;
-
-	row.versions[0].value = bytes_text(text);
-	CU_ASSERT_EQUAL_FATAL(row_key_make(&owner, ROW_WORKER, "0", &key), 0);
-	table_index(NULL, &key, &row, collect_key, &keys);
-	buf_put_bytes8(&want, bytes_of("svc\0a", 5));
-	buf_put_bytes8(&want, bytes_of("svc\0b", 5));
-	table_key_worker(&part, &owner, "w");
-	buf_put_bytes8(&want, buf_bytes(&part));
-	CU_ASSERT(bytes_equal(buf_bytes(&keys), buf_bytes(&want)));
-	buf_clear(&keys);
-	row.versions[0].is_removed = true;
-	table_index(NULL, &key, &row, collect_key, &keys);
-	row.versions[0] = (struct version){ .value = bytes_text("nonsense") };
-	table_index(NULL, &key, &row, collect_key, &keys);
-	CU_ASSERT_EQUAL(keys.len, 0);
-	buf_fini(&keys);
-	buf_fini(&want);
-	buf_fini(&part);
-}
-
 static const struct tap_test tests[] = {
 	{ "a node row has one encoding and is read back", test_node_row_is_canonical },
 	{ "a node that drains says so in its row", test_draining_node },
@@ -372,8 +336,6 @@ static const struct tap_test tests[] = {
 	{ "a value with changed or missing bytes does no harm",
 	  test_changed_bytes_do_no_harm },
 	{ "base64 round-trips", test_base64_round_trips },
-	{ "index keys name the services and the worker of a visible row",
-	  test_index_keys_name_services_and_the_worker },
 };
 
 int
