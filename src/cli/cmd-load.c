@@ -206,8 +206,9 @@ loading_print(const json_t *json)
 	};
 	static const struct output_part aside[] = {
 		{ "", "aside", output_plain },
-		{ ", whose owner's node row is neither here nor in the dump|, whose "
-		  "owners' node rows are neither here nor in the dump",
+		{ ", whose owner's node row is neither here nor in the dump, or has no "
+		  "lease any more|, whose owners' node rows are neither here nor in the "
+		  "dump, or have no lease any more",
 		  NULL, NULL },
 		{ NULL, NULL, NULL },
 	};

@@ -33,7 +33,9 @@ status_print(const json_t *s)
 		{ "", "table.rows", output_plain },
 		{ " row: | rows: ", "table.workers", output_plain },
 		{ " worker, | workers, ", "table.services", output_plain },
-		{ " service (root | services (root ", "table.root", output_plain },
+		{ " service | services ", NULL, NULL },
+		{ "(", "table.stored", output_plain },
+		{ " stored, root ", "table.root", output_plain },
 		{ ")", NULL, NULL },
 		{ NULL, NULL, NULL },
 	};

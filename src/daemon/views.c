@@ -37,10 +37,13 @@ views_table_json(struct daemon *d, const struct catalog_counts *counts)
 
 	put_be64(bytes, root.sum.hi);
 	put_be64(bytes + 8, root.sum.lo);
-	return json_pack("{s:I, s:i, s:i, s:s, s:s}", "rows", (json_int_t)root.count,
-			 "workers", counts->workers, "services", counts->services, "root",
-			 hex_encode(bytes, sizeof(bytes), text), "horizon",
-			 clock_text((ms_t)rows_horizon(d->rows), horizon));
+	/* The root is of all that are stored, among them rows that are removed, and those of
+	 * nodes that are dead. */
+	return json_pack("{s:i, s:I, s:i, s:i, s:s, s:s}", "rows",
+			 counts->nodes + counts->workers, "stored",
+			 (json_int_t)root.count, "workers", counts->workers, "services",
+			 counts->services, "root", hex_encode(bytes, sizeof(bytes), text),
+			 "horizon", clock_text((ms_t)rows_horizon(d->rows), horizon));
 }
 
 static const char *

@@ -150,7 +150,7 @@ sees_no_worker() { # NODE ID
 	at "$1" ocf workers --json | jq -e --arg id "$2" 'all(.[]; .id != $id)'
 }
 node_root() { # NODE
-	at "$1" ocf status --json | jq -r '.table.root + " " + (.table.rows | tostring)'
+	at "$1" ocf status --json | jq -r '.table.root + " " + (.table.stored | tostring)'
 }
 tables_are_equal() { # NODE…
 	local node first

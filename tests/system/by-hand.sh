@@ -49,5 +49,5 @@ done 3<"$TMP/lines"
 like "the last line is the query" "$last" 'ocf query wc --file README.md'
 is "its answer is right" "$(tr -d '[:space:]' <"$TMP/line.$i")" "$(wc -w <README.md)"
 like "ocf nodes lists both" "$(ocf nodes)" 'alpha.*beta|beta.*alpha'
-like "one worker is not called several" "$(ocf status)" ' rows: 1 worker, 1 service \(root '
+like "one worker is not called several" "$(ocf status)" ' 3 rows: 1 worker, 1 service \([0-9]+ stored, root '
 cluster_done

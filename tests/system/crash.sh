@@ -8,7 +8,7 @@
 cluster_start 2
 worker_start n2 keeper --service wc -- wc -w
 ok "n1 is told of n2's worker" wait_until "$CLUSTER_SECONDS" sees_worker n1 keeper
-rows=$(at n1 ocf status --json | jq -c '[.table.rows, .cluster.id, .node.id]')
+rows=$(at n1 ocf status --json | jq -c '[.table.stored, .cluster.id, .node.id]')
 
 nats_servers() { cluster_leftovers | grep -c 'nats-server'; }
 is "each node has a nats-server of its own" "$(nats_servers)" 2
@@ -18,7 +18,7 @@ ok "a killed node's nats-server dies with it" wait_until 10 one_is_left ||
 	diag "$(cluster_leftovers)"
 node_start n1
 is "restarted, the node has its table, cluster and identity" \
-	"$(at n1 ocf status --json | jq -c '[.table.rows, .cluster.id, .node.id]')" "$rows"
+	"$(at n1 ocf status --json | jq -c '[.table.stored, .cluster.id, .node.id]')" "$rows"
 ok "the nodes find each other again" wait_until "$CLUSTER_SECONDS" sees_nodes n1 2
 ok "both ways" wait_until "$CLUSTER_SECONDS" sees_nodes n2 2
 answers() { [ "$(at n1 ocf query wc --data 'a b c' 2>/dev/null)" = 3 ]; }
@@ -37,6 +37,8 @@ bus=$(node_field n2 bus)
 node_kill n2
 sees_dead() { sees_nodes n1 1; }
 ok "n1 notices that n2 is dead" wait_until "$CLUSTER_SECONDS" sees_dead
+counts() { at n1 ocf status --json | jq -c '.table | [.rows, .workers, .stored]'; }
+is "its worker does not count, but is stored" "$(counts)" '[2,0,3]'
 node_start n2 --bus.listen="$bus"
 ok "the worker announces itself again" wait_until "$CLUSTER_SECONDS" sees_worker n2 keeper
 ok "n1 sees both nodes" wait_until "$CLUSTER_SECONDS" sees_nodes n1 2
@@ -48,4 +50,9 @@ pid=$(cluster_leftovers | grep nats-server | grep "$TMP/n2/" | cut -d: -f1)
 kill -KILL "$pid"
 ok "a nats-server that is killed is replaced" wait_until "$CLUSTER_SECONDS" answers
 is "and there is one a node" "$(nats_servers)" 2
+is "the worker counts" "$(counts)" '[3,1,3]'
+worker_stop keeper
+is_gone_everywhere() { sees_no_worker n1 keeper; }
+ok "a worker that leaves is gone" wait_until "$CLUSTER_SECONDS" is_gone_everywhere
+is "and its removal is remembered" "$(counts)" '[2,0,3]'
 cluster_done

@@ -20,7 +20,7 @@ bus=$(node_field n1 bus)
 pad=$(printf '%0800d' 1)
 exec {fd}<>"/dev/tcp/${bus%:*}/${bus##*:}"
 printf 'CONNECT {"verbose":false,"pedantic":false,"name":"raw"}\r\n' >&"$fd"
-counts() { [ "$(at "$1" ocf status --json | jq .table.rows)" -ge $(($2 + 2)) ]; }
+counts() { [ "$(at "$1" ocf status --json | jq .table.stored)" -ge $(($2 + 2)) ]; }
 holds() { counts "$1" "$rows"; }
 # In pieces: a node that is slow to read loses the rest of a burst.
 for from in $(seq 1 100 $rows); do
