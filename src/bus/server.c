@@ -367,10 +367,11 @@ static int
 server_spawn(struct bus_server *s, struct errmsg *err)
 {
 	pid_t parent = getpid(), pid;
-	int fds[2];
+	int fds[2], rc;
 
-	if (server_write_config(s, err) < 0)
-		return -EIO;
+	rc = server_write_config(s, err);
+	if (rc < 0)
+		return rc;
 	server_clear_ports(s);
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return error_set(err, -errno, "no pipe for nats-server: %s",
@@ -439,6 +440,14 @@ server_restart_later(struct bus_server *s)
 		s->retry_ms = BUS_SERVER_RETRY_MS_MAX;
 }
 
+/* Nobody need start the node again for that: there may be room in a while. */
+static bool
+server_is_full(const struct bus_server *s)
+{
+	return strstr(s->reason, strerror(ENOSPC)) != NULL ||
+	       strstr(s->reason, "no space left on device") != NULL;
+}
+
 static void
 server_on_exit(void *arg, int ready)
 {
@@ -451,7 +460,8 @@ server_on_exit(void *arg, int ready)
 	server_reap(s);
 	s->restarts++;
 	is_taken = strstr(s->reason, "address already in use") != NULL;
-	if (!s->was_ready && (is_taken || s->restarts >= SERVER_FIRST_FAILURES)) {
+	if (!s->was_ready &&
+	    (is_taken || (s->restarts >= SERVER_FIRST_FAILURES && !server_is_full(s)))) {
 		char text[512];
 
 		if (is_taken)
@@ -492,6 +502,17 @@ server_read_port(const struct bus_server *s)
 	return port > 0 && port < 65536 ? port : 0;
 }
 
+/* What it complained of may be why. */
+static void
+server_is_late(struct bus_server *s)
+{
+	char *last = mem_strdup(s->reason);
+
+	snprintf(s->reason, sizeof(s->reason), "it did not listen within %d s%s%.200s",
+		 BUS_SERVER_READY_MS / MS_SECOND, last[0] != '\0' ? ": " : "", last);
+	free(last);
+}
+
 static void
 server_on_timer(void *arg)
 {
@@ -512,8 +533,7 @@ server_on_timer(void *arg)
 		s->is_ready = s->was_ready = true;
 		s->handler->ready(s->arg, port);
 	} else if (clock_mono_ms() - s->started_ms > BUS_SERVER_READY_MS) {
-		snprintf(s->reason, sizeof(s->reason), "it did not listen within %d s",
-			 BUS_SERVER_READY_MS / MS_SECOND);
+		server_is_late(s);
 		kill(s->pid, SIGKILL);
 	} else {
 		loop_timer_set(s->timer, SERVER_POLL_MS);
@@ -593,6 +613,10 @@ bus_server_open(struct loop *loop, const struct bus_server_config *config,
 	if (rc == 0) {
 		server_replace_left_over(s);
 		rc = server_spawn(s, err);
+	}
+	if (rc == -ENOSPC || rc == -EDQUOT) { /* tried again, and told, by the timer */
+		server_restart_later(s);
+		rc = 0;
 	}
 	if (rc < 0) {
 		server_free(s);

@@ -9,7 +9,7 @@ namespace_enter "$0" "a full disk"
 . "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
 
 node_folder n1
-mount -t tmpfs -o size=24m none "$TMP/n1/state" || bail "cannot mount a tmpfs"
+mount -t tmpfs -o size=24m,nr_inodes=500 none "$TMP/n1/state" || bail "cannot mount a tmpfs"
 node_init n1
 node_start n1
 worker_start n1 before --service wc -- wc -w
@@ -57,6 +57,22 @@ ok "a node that starts on a full disk cannot say where it is" \
 	wait_until "$CLUSTER_SECONDS" cannot_say
 rm -f "$TMP"/n1/state/filler.*
 ok "with room again, it does" wait_until "$CLUSTER_SECONDS" node_is_ready n1
+node_stop n1
+
+# One with a bus, whose server has files of its own, can make none of them.
+mkdir "$TMP/n1/state/filler"
+for i in $(seq 500); do true 2>/dev/null >"$TMP/n1/state/filler/$i" || break; done
+ok "the disk takes no file more" test "$i" -lt 500
+: >"$TMP/n1/log"
+at_background n1 "$TMP/n1/log" ocfd "${CLUSTER_LISTEN[@]}"
+NODE_PID[n1]=$!
+has_no_bus() { grep -qE 'bus.*[Nn]o space' "$TMP/n1/log"; }
+ok "a node that starts on a full disk has no bus" wait_until "$CLUSTER_SECONDS" has_no_bus ||
+	tail -n 20 "$TMP/n1/log" | diag
+ok "and waits for room" at n1 ocf status
+rm -rf "$TMP/n1/state/filler"
+has_bus() { [ "$(at n1 ocf status --json | jq -r .bus.state)" = up ]; }
+ok "with room again, it has one" wait_until 60 has_bus || tail -n 20 "$TMP/n1/log" | diag
 
 # A disk that can be read only, as a kernel makes it of one with errors: what it holds can be
 # saved.
