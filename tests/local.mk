@@ -4,7 +4,7 @@ if HAVE_CUNIT
 check_LIBRARIES += %D%/lib/libtest.a
 %C%_lib_libtest_a_SOURCES = %D%/lib/tap.c %D%/lib/tap.h
 endif
-EXTRA_DIST += %D%/run %D%/skips.txt %D%/tsan.supp
+EXTRA_DIST += %D%/run %D%/skips.txt %D%/tsan.supp %D%/valgrind.supp
 
 # A node of the cluster that says what a test tells it to.
 check_PROGRAMS += %D%/lib/member
