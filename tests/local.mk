@@ -11,6 +11,11 @@ check_PROGRAMS += %D%/lib/member
 %C%_lib_member_SOURCES = %D%/lib/member.c
 %C%_lib_member_LDADD = src/mesh/libmesh.a crdt/libcrdt.a $(NET_LIBS)
 
+# Connects and says nothing, for system/strangers.sh.
+check_PROGRAMS += %D%/lib/knock
+%C%_lib_knock_SOURCES = %D%/lib/knock.c
+%C%_lib_knock_LDADD =
+
 # Lets a part through, for system/join.sh.
 check_PROGRAMS += %D%/lib/gate
 %C%_lib_gate_SOURCES = %D%/lib/gate.c

@@ -589,7 +589,7 @@ test_server_leaves_and_silence(void)
 static void
 test_server_session_limit(void)
 {
-	struct stream *crowd[JOIN_SESSIONS_MAX + 4];
+	struct stream *crowd[JOIN_SESSIONS_OF_ADDRESS_MAX + 4];
 	struct tls *tls;
 
 	world_open(false);
@@ -597,7 +597,7 @@ test_server_session_limit(void)
 	tls = tls_new_join(home->fingerprint);
 	static const struct stream_handler silent = { .on_close = NULL };
 
-	for (int i = 0; i < JOIN_SESSIONS_MAX + 4; i++) {
+	for (int i = 0; i < JOIN_SESSIONS_OF_ADDRESS_MAX + 4; i++) {
 		crowd[i] = stream_dial(loop, listener_address(listener), tls,
 				       TLS_ALPN_JOIN, &silent, NULL, NULL);
 		for (int j = 0; j < 200 && stream_alpn(crowd[i])[0] == '\0'; j++)
@@ -611,11 +611,11 @@ test_server_session_limit(void)
 	}
 	WAIT_FOR(reports >= 4);
 	CU_ASSERT_EQUAL(report_code, -EBUSY);
-	for (int i = 0; i < JOIN_SESSIONS_MAX + 4; i++)
+	for (int i = 0; i < JOIN_SESSIONS_OF_ADDRESS_MAX + 4; i++)
 		stream_close(crowd[i]);
 	tls_free(tls);
 	/* Once they left there is room again. */
-	WAIT_FOR(reports >= JOIN_SESSIONS_MAX + 4);
+	WAIT_FOR(reports >= JOIN_SESSIONS_OF_ADDRESS_MAX + 4);
 	join_now("friend");
 	CU_ASSERT_EQUAL(result.code, 0);
 	world_close();
