@@ -11,7 +11,7 @@ check_PROGRAMS += %D%/lib/member
 %C%_lib_member_SOURCES = %D%/lib/member.c
 %C%_lib_member_LDADD = src/mesh/libmesh.a crdt/libcrdt.a $(NET_LIBS)
 
-# Connects and says nothing, for system/strangers.sh.
+# Connects and says nothing, for system/{strangers,refusals}.sh.
 check_PROGRAMS += %D%/lib/knock
 %C%_lib_knock_SOURCES = %D%/lib/knock.c
 %C%_lib_knock_LDADD =
@@ -57,6 +57,7 @@ dist_check_SCRIPTS += \
 	%D%/system/missing.sh \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
+	%D%/system/refusals.sh \
 	%D%/system/rollback.sh \
 	%D%/system/scrub.sh \
 	%D%/system/service.sh \
