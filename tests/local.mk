@@ -60,6 +60,7 @@ dist_check_SCRIPTS += \
 	%D%/system/refusals.sh \
 	%D%/system/rollback.sh \
 	%D%/system/scrub.sh \
+	%D%/system/secrets.sh \
 	%D%/system/service.sh \
 	%D%/system/strangers.sh \
 	%D%/system/streams.sh \

@@ -80,11 +80,34 @@ join_session_answer(struct join_session *session, const struct join_reply *reply
 	join_session_free(session);
 }
 
+/* What a stranger may be told: what is wrong with its invitation, and nothing of this
+ * machine (paths, full disks). */
+static const char *
+join_public_why(int code, const char *why)
+{
+	switch (code) {
+	case -OCF_EUNKNOWN:
+	case -OCF_EEXPIRED:
+	case -OCF_ELIMIT:
+	case -OCF_EVERSION:
+	case -OCF_EREFUSED:
+	case -OCF_EMALFORMED:
+	case -OCF_ESIGNATURE:
+	case -ETIMEDOUT:
+	case -EBUSY:
+		return why;
+	default:
+		return "the inviting node cannot admit anybody at this moment; its log "
+		       "says why";
+	}
+}
+
 static void
 join_session_refuse(struct join_session *session, int code, const struct id *node,
 		    const char *name, const char *why)
 {
-	struct join_reply reply = { .is_refused = true, .sentence = bytes_text(why) };
+	struct join_reply reply = { .is_refused = true,
+				    .sentence = bytes_text(join_public_why(code, why)) };
 
 	if (reply.sentence.len > JOIN_SENTENCE_BYTES_MAX)
 		reply.sentence.len = JOIN_SENTENCE_BYTES_MAX;
@@ -104,7 +127,7 @@ join_session_admit(struct join_session *session, const struct join_request *requ
 
 	if (host->identity->ca_key == NULL)
 		return error_set(
-			err, -EPERM,
+			err, -OCF_EREFUSED,
 			"this node does not hold the cluster's CA key and cannot "
 			"admit others; use an invitation of a node that does");
 	rc = invites_check(host->invites_path, request->secret, node, now_ms, err);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -320,6 +321,22 @@ test_join_without_ca_key(void)
 	CU_ASSERT_EQUAL(result.code, -OCF_EREFUSED);
 	CU_ASSERT_PTR_NOT_NULL(strstr(result.why.text, "CA key"));
 	home->ca_key = ca;
+	world_close();
+}
+
+/* What is wrong on the inviting machine is for its log, not for a stranger. */
+static void
+test_join_book_unreadable(void)
+{
+	world_open(false);
+	CU_ASSERT_EQUAL(chmod(book, 0640), 0);
+	join_now("friend");
+	CU_ASSERT_EQUAL(result.code, -OCF_EREFUSED);
+	CU_ASSERT_PTR_NULL(strstr(result.why.text, book));
+	CU_ASSERT_PTR_NOT_NULL(strstr(result.why.text, "its log says why"));
+	CU_ASSERT_EQUAL(report_code, -EPERM);
+	CU_ASSERT_PTR_NOT_NULL(strstr(report_why, book));
+	CU_ASSERT_PTR_NOT_NULL(strstr(report_why, "can be read by others"));
 	world_close();
 }
 
@@ -652,6 +669,8 @@ static const struct tap_test tests[] = {
 	{ "an unknown secret and a refused name get their sentences, nothing is used up",
 	  test_join_refusals },
 	{ "an expired invitation is called that", test_join_expired },
+	{ "a stranger is not told what is wrong on the inviting machine",
+	  test_join_book_unreadable },
 	{ "a node without the CA key says that it cannot admit",
 	  test_join_without_ca_key },
 	{ "constants are bounded", test_join_constants_too_large },
