@@ -116,7 +116,7 @@ check-slow: all
 # Figures, for a machine that does nothing else: `make bench`, or some of them, `make bench
 # BENCH="merge lookup"`. Each prints JSON lines; a bench NAME is the program bench/bench-NAME
 # (- for _), run with a folder of its own, which is gone afterwards.
-BENCH = store_put merge lookup memory rebuild reconcile
+BENCH = store_put merge lookup memory rebuild reconcile tls
 .PHONY: bench
 bench:
 	$(AM_V_at)for bench in $(BENCH); do \
@@ -132,7 +132,7 @@ bench_sources = tests/bench/bench.c tests/bench/bench.h
 bench_libs = src/table/libtable.a store/libstore.a src/ident/libident.a $(CRDT_LIBS) \
 	$(LMDB_LIBS) $(JANSSON_LIBS) $(OPENSSL_LIBS)
 EXTRA_PROGRAMS += %D%/bench/bench-lookup %D%/bench/bench-memory %D%/bench/bench-merge \
-	%D%/bench/bench-rebuild %D%/bench/bench-store-put
+	%D%/bench/bench-rebuild %D%/bench/bench-store-put %D%/bench/bench-tls
 %C%_bench_bench_lookup_SOURCES = %D%/bench/bench-lookup.c $(bench_sources)
 %C%_bench_bench_lookup_LDADD = $(bench_libs)
 %C%_bench_bench_memory_SOURCES = %D%/bench/bench-memory.c $(bench_sources)
@@ -143,3 +143,5 @@ EXTRA_PROGRAMS += %D%/bench/bench-lookup %D%/bench/bench-memory %D%/bench/bench-
 %C%_bench_bench_rebuild_LDADD = $(bench_libs)
 %C%_bench_bench_store_put_SOURCES = %D%/bench/bench-store-put.c $(bench_sources)
 %C%_bench_bench_store_put_LDADD = $(bench_libs)
+%C%_bench_bench_tls_SOURCES = %D%/bench/bench-tls.c $(bench_sources)
+%C%_bench_bench_tls_LDADD = src/mesh/libmesh.a src/net/libnet.a $(bench_libs) $(EVENT_LIBS)
