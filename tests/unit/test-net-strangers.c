@@ -87,7 +87,8 @@ test_nothing_is_kept_of_those_that_left(void)
 		unsigned at = (unsigned)rng_below(&rng, ADDRESSES);
 		char peer[32];
 
-		snprintf(peer, sizeof(peer), "198.51.100.%u:%u", at, (unsigned)i % 60000U);
+		snprintf(peer, sizeof(peer), "198.51.100.%u:%u", at,
+			 (unsigned)i % 60000U);
 		if (rng_below(&rng, 2) == 0) {
 			unsigned may = held[at] < SHARE && all < ALL ? 1 : 0;
 
