@@ -11,6 +11,11 @@ check_PROGRAMS += %D%/lib/member
 %C%_lib_member_SOURCES = %D%/lib/member.c
 %C%_lib_member_LDADD = src/mesh/libmesh.a crdt/libcrdt.a $(NET_LIBS)
 
+# Connects and says nothing, for system/{strangers,refusals}.sh.
+check_PROGRAMS += %D%/lib/knock
+%C%_lib_knock_SOURCES = %D%/lib/knock.c
+%C%_lib_knock_LDADD =
+
 # Lets a part through, for system/join.sh.
 check_PROGRAMS += %D%/lib/gate
 %C%_lib_gate_SOURCES = %D%/lib/gate.c
@@ -52,13 +57,16 @@ dist_check_SCRIPTS += \
 	%D%/system/missing.sh \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
+	%D%/system/refusals.sh \
 	%D%/system/rollback.sh \
 	%D%/system/scrub.sh \
+	%D%/system/secrets.sh \
 	%D%/system/service.sh \
 	%D%/system/strangers.sh \
 	%D%/system/streams.sh \
 	%D%/system/sync-offline.sh \
-	%D%/system/sync.sh
+	%D%/system/sync.sh \
+	%D%/system/wire.sh
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \
@@ -108,7 +116,7 @@ check-slow: all
 # Figures, for a machine that does nothing else: `make bench`, or some of them, `make bench
 # BENCH="merge lookup"`. Each prints JSON lines; a bench NAME is the program bench/bench-NAME
 # (- for _), run with a folder of its own, which is gone afterwards.
-BENCH = store_put merge lookup memory rebuild reconcile
+BENCH = store_put merge lookup memory rebuild reconcile tls
 .PHONY: bench
 bench:
 	$(AM_V_at)for bench in $(BENCH); do \
@@ -124,7 +132,7 @@ bench_sources = tests/bench/bench.c tests/bench/bench.h
 bench_libs = src/table/libtable.a store/libstore.a src/ident/libident.a $(CRDT_LIBS) \
 	$(LMDB_LIBS) $(JANSSON_LIBS) $(OPENSSL_LIBS)
 EXTRA_PROGRAMS += %D%/bench/bench-lookup %D%/bench/bench-memory %D%/bench/bench-merge \
-	%D%/bench/bench-rebuild %D%/bench/bench-store-put
+	%D%/bench/bench-rebuild %D%/bench/bench-store-put %D%/bench/bench-tls
 %C%_bench_bench_lookup_SOURCES = %D%/bench/bench-lookup.c $(bench_sources)
 %C%_bench_bench_lookup_LDADD = $(bench_libs)
 %C%_bench_bench_memory_SOURCES = %D%/bench/bench-memory.c $(bench_sources)
@@ -135,3 +143,5 @@ EXTRA_PROGRAMS += %D%/bench/bench-lookup %D%/bench/bench-memory %D%/bench/bench-
 %C%_bench_bench_rebuild_LDADD = $(bench_libs)
 %C%_bench_bench_store_put_SOURCES = %D%/bench/bench-store-put.c $(bench_sources)
 %C%_bench_bench_store_put_LDADD = $(bench_libs)
+%C%_bench_bench_tls_SOURCES = %D%/bench/bench-tls.c $(bench_sources)
+%C%_bench_bench_tls_LDADD = src/mesh/libmesh.a src/net/libnet.a $(bench_libs) $(EVENT_LIBS)

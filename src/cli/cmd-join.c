@@ -172,9 +172,10 @@ join_again(const struct places *places, const struct token *token)
 	return status;
 }
 
-/* The token's text, from the argument or, for "-", from standard input. */
+/* The token's text, from the argument or, for "-", from standard input. The argument is
+ * overwritten, so that /proc and ps show it to nobody from here on. */
 static int
-join_read_token(const char *argument, struct token *ret_token)
+join_read_token(char *argument, struct token *ret_token)
 {
 	struct buf text = BUF_INIT;
 	struct errmsg err = { "" };
@@ -182,6 +183,7 @@ join_read_token(const char *argument, struct token *ret_token)
 
 	if (strcmp(argument, "-") != 0) {
 		buf_put_text(&text, argument);
+		memset(argument, '*', strlen(argument));
 	} else {
 		uint8_t chunk[1024];
 		ssize_t n;
@@ -191,6 +193,7 @@ join_read_token(const char *argument, struct token *ret_token)
 			buf_put(&text, chunk, (size_t)n);
 	}
 	rc = token_decode(buf_bytes(&text), ret_token, &err);
+	ident_wipe(text.data, text.len);
 	buf_fini(&text);
 	return rc == 0 ? EXIT_SUCCESS
 		       : cli_fail(EXIT_FAILURE, "the token cannot be used: %s", err.text);

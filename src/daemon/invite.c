@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/daemon.h"
+#include "daemon/refusals.h"
 #include "ident/invites.h"
 #include "ident/token.h"
 #include "net/join.h"
@@ -22,7 +23,7 @@ struct invite_book {
 	char *path;
 	struct join_host host;
 	struct join_server *server;
-	struct log_limit limit;
+	struct refusals refusals;
 };
 
 /* What a joiner must know of the cluster: constants, and whom to dial. */
@@ -56,13 +57,16 @@ invite_on_report(void *arg, int code, const struct id *node, const char *name,
 		 const char *peer, const char *why)
 {
 	struct daemon *d = arg;
-	char id[ID_TEXT_SIZE];
+	char id[ID_TEXT_SIZE], *who;
 
-	if (code == 0)
+	if (code == 0) {
 		log_info("join", "node %s (%s) joined from %s", name, id_text(node, id),
 			 peer);
-	else if (log_limit_pass(&d->invites->limit, "join"))
-		log_warn("join", "a node at %s did not join: %s", peer, why);
+		return;
+	}
+	who = mem_printf("a node that would join from %s", peer);
+	refusals_log(&d->invites->refusals, "join", who, why);
+	free(who);
 }
 
 int
@@ -72,7 +76,6 @@ invite_open(struct daemon *d, struct errmsg *err)
 
 	(void)err;
 	book->path = mem_printf("%s/invites", d->places->data);
-	book->limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 5 };
 	book->host = (struct join_host){
 		.identity = d->identity,
 		.invites_path = book->path,

@@ -12,16 +12,21 @@
 #include "crdt/codec.h"
 #include "daemon/daemon.h"
 #include "daemon/outbox.h"
+#include "daemon/refusals.h"
 #include "mesh/mesh.h"
 #include "net/stream.h"
+#include "net/strangers.h"
 
 enum {
 	LINKS_FLUSH_BYTES = 64 * 1024, /* at most this much waits in the stream itself */
 	LINKS_FINISH_MS = MS_SECOND,
 	LINKS_PEERS_MAX = MESH_LINKS_MAX,
 	/* Accepted and not known yet: strangers may come this far, each for as long as TLS
-	 * gives a handshake. */
+	 * gives a handshake; and so many of one address. An honest node needs one for two round
+	 * trips, and one that is sent away dials again a moment later, so the share is enough for
+	 * a laboratory behind one address whose nodes all come at once. */
 	LINKS_STRANGERS_MAX = 256,
+	LINKS_STRANGERS_OF_ADDRESS_MAX = 32,
 };
 
 struct link {
@@ -33,6 +38,7 @@ struct link {
 	bool is_accepted; /* the other side dialled */
 	bool is_stranger; /* accepted, not open */
 	bool is_open;
+	bool is_up; /* greeted */
 	UT_hash_handle hh;
 };
 
@@ -47,7 +53,8 @@ struct links {
 	struct daemon *d;
 	struct mesh *mesh;
 	struct link *by_number;
-	int strangers;
+	struct strangers strangers;
+	struct refusals refusals;
 	struct seen *seen;
 	struct loop_timer *timer;
 	uint64_t *sent_bytes[WIRE_CLASSES]; /* metrics */
@@ -71,11 +78,20 @@ link_flush(struct link *l, size_t limit)
 	}
 }
 
+/* Its other end has shown who it is, or has gone. */
+static void
+link_is_known(struct link *l)
+{
+	if (l->is_stranger)
+		strangers_leave(&l->links->strangers, stream_peer(l->stream));
+	l->is_stranger = false;
+}
+
 static void
 link_free(struct link *l)
 {
 	HASH_DEL(l->links->by_number, l);
-	l->links->strangers -= l->is_stranger;
+	link_is_known(l);
 	stream_close(l->stream);
 	outbox_fini(&l->outbox);
 	free(l);
@@ -128,6 +144,7 @@ link_on_open(void *arg)
 	struct links *links = l->links;
 	struct mesh_event event = { .type = MESH_EVENT_LINK_OPEN, .link = l->number };
 
+	link_is_known(l);
 	if (l->is_accepted && strcmp(stream_alpn(l->stream), TLS_ALPN_JOIN) == 0) {
 		struct stream *stream = l->stream;
 
@@ -140,8 +157,6 @@ link_on_open(void *arg)
 		return;
 	}
 	l->is_open = true;
-	links->strangers -= l->is_stranger;
-	l->is_stranger = false;
 	stream_peer_id(l->stream, &event.node);
 	event.link = l->number;
 	links_step(links, &event);
@@ -167,6 +182,14 @@ link_on_drain(void *arg)
 	link_flush(arg, LINKS_FLUSH_BYTES);
 }
 
+/* Not one that left by itself: TLS judged it, or was judged by it (a code of our own), or a
+ * stranger took too long. */
+static bool
+link_is_refused(const struct link *l, int reason)
+{
+	return reason <= -OCF_EMALFORMED || (l->is_stranger && reason == -ETIMEDOUT);
+}
+
 static void
 link_on_close(void *arg, int reason, const char *why)
 {
@@ -177,10 +200,12 @@ link_on_close(void *arg, int reason, const char *why)
 				    .link = l->number,
 				    .why = text };
 
-	(void)reason;
 	snprintf(text, sizeof(text), "%s", why);
-	log_debug("mesh", "link %llu to %s ended: %s", (unsigned long long)l->number,
-		  stream_peer(l->stream), text);
+	if (link_is_refused(l, reason))
+		refusals_log(&links->refusals, "mesh", stream_peer(l->stream), text);
+	else
+		log_debug("mesh", "link %llu to %s ended: %s",
+			  (unsigned long long)l->number, stream_peer(l->stream), text);
 	link_free(l);
 	links_step(links, &event);
 }
@@ -208,16 +233,20 @@ links_on_accept(void *arg, struct stream *stream)
 {
 	struct daemon *d = arg;
 	struct links *links = d->links;
+	struct errmsg err;
 	struct link *l;
 
-	if (links == NULL || links->is_closing ||
-	    links->strangers == LINKS_STRANGERS_MAX) {
+	if (links == NULL || links->is_closing) {
+		stream_close(stream);
+		return;
+	}
+	if (strangers_enter(&links->strangers, stream_peer(stream), &err) != 0) {
+		refusals_log(&links->refusals, "mesh", stream_peer(stream), err.text);
 		stream_close(stream);
 		return;
 	}
 	l = link_new(links, mesh_link_new(links->mesh));
 	l->is_accepted = l->is_stranger = true;
-	links->strangers++;
 	l->stream = stream;
 	stream_set_handler(stream, &link_handler, l);
 }
@@ -240,6 +269,37 @@ links_dial(struct links *links, const struct mesh_action *a)
 	links_step(links, &event);
 }
 
+static bool
+link_is_refused_by(const struct link *l, uint8_t goodbye)
+{
+	switch (goodbye) {
+	case WIRE_GOODBYE_REFUSED:
+	case WIRE_GOODBYE_MALFORMED:
+	case WIRE_GOODBYE_BUSY:
+		return true;
+	case WIRE_GOODBYE_SILENT:
+		return l->is_open && !l->is_up; /* it never greeted */
+	default:
+		return false;
+	}
+}
+
+static void
+links_log_closed(struct links *links, const struct link *l, const struct mesh_action *a)
+{
+	char id[ID_TEXT_SIZE], *who;
+
+	if (!link_is_refused_by(l, a->goodbye)) {
+		log_debug("mesh", "link %llu is closed: %s", (unsigned long long)a->link,
+			  a->why);
+		return;
+	}
+	who = mem_printf("the link with node %s at %s", id_text(&a->node, id),
+			 stream_peer(l->stream));
+	refusals_log(&links->refusals, "mesh", who, a->why);
+	free(who);
+}
+
 static void
 links_do_close(struct links *links, const struct mesh_action *a)
 {
@@ -247,7 +307,7 @@ links_do_close(struct links *links, const struct mesh_action *a)
 
 	if (l == NULL)
 		return;
-	log_debug("mesh", "link %llu is closed: %s", (unsigned long long)a->link, a->why);
+	links_log_closed(links, l, a);
 	if (l->is_open) {
 		link_flush(l, SIZE_MAX);
 		stream_finish(l->stream, LINKS_FINISH_MS);
@@ -317,6 +377,15 @@ links_deliver_rows(struct links *links, const struct mesh_action *a)
 		repair_rows(links->d->repair, a->link, len, a->rows.len);
 }
 
+static void
+links_is_up(struct links *links, const struct mesh_action *a)
+{
+	struct link *l = links_find(links, a->link);
+
+	if (l != NULL)
+		l->is_up = true;
+}
+
 /* A link that carries rows is up. Its horizon is taken, so that this table forgets what that
  * one has forgotten already; a comparison waits for that by itself. */
 static void
@@ -344,6 +413,7 @@ links_do(struct links *links, const struct mesh_action *a)
 		links_do_close(links, a);
 		break;
 	case MESH_ACTION_LINK_UP:
+		links_is_up(links, a);
 		links_log_up(links, a, true);
 		rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
 		if (!a->is_rowless)
@@ -704,6 +774,8 @@ links_open(struct daemon *d, struct errmsg *err)
 		snprintf(config.address, sizeof(config.address), "%s", d->addresses[0]);
 	links = mem_calloc(1, sizeof(*links));
 	links->d = d;
+	links->strangers.max = LINKS_STRANGERS_MAX;
+	links->strangers.of_address_max = LINKS_STRANGERS_OF_ADDRESS_MAX;
 	links->mesh = mesh_new(&config, loop_now(d->loop));
 	links->timer = loop_timer_new(d->loop, links_on_timer, links);
 	links_add_metrics(links);
@@ -737,6 +809,7 @@ links_close(struct links *links)
 		HASH_DEL(links->seen, s);
 		free(s);
 	}
+	strangers_fini(&links->strangers);
 	loop_timer_free(links->timer);
 	mesh_free(links->mesh);
 	free(links);

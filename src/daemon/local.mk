@@ -17,6 +17,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/own.c \
 	%D%/queries.c \
 	%D%/repair.c \
+	%D%/refusals.c %D%/refusals.h \
 	%D%/replica.c %D%/replica.h \
 	%D%/requests.c %D%/requests.h \
 	%D%/rows.c %D%/rows.h \
@@ -83,7 +84,7 @@ uninstall-local: %D%/ocf.conf
 
 if HAVE_CUNIT
 daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-options tests/unit/test-daemon-outbox \
-	tests/unit/test-daemon-requests tests/unit/test-daemon-rows
+	tests/unit/test-daemon-refusals tests/unit/test-daemon-requests tests/unit/test-daemon-rows
 check_PROGRAMS += $(daemon_tests)
 TESTS += $(daemon_tests)
 tests_unit_test_daemon_aside_SOURCES = tests/unit/test-daemon-aside.c
@@ -91,6 +92,8 @@ tests_unit_test_daemon_aside_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS)
 tests_unit_test_daemon_options_SOURCES = tests/unit/test-daemon-options.c
 tests_unit_test_daemon_options_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(NET_LIBS) \
 	$(INIH_LIBS) $(BASE_LIBS)
+tests_unit_test_daemon_refusals_SOURCES = tests/unit/test-daemon-refusals.c
+tests_unit_test_daemon_refusals_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(BASE_LIBS)
 tests_unit_test_daemon_requests_SOURCES = tests/unit/test-daemon-requests.c
 tests_unit_test_daemon_requests_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS) \
 	$(JANSSON_LIBS)

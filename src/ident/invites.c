@@ -117,7 +117,7 @@ book_read(const char *path, struct book *ret_book, struct errmsg *err)
 	}
 	if (rc != 0) {
 		buf_fini(&text);
-		return rc;
+		return rc == -OCF_ELIMIT ? -OCF_ECORRUPT : rc;
 	}
 	buf_put_u8(&text, '\0');
 	for (char *line = strtok_r((char *)text.data, "\n", &rest);
@@ -127,10 +127,11 @@ book_read(const char *path, struct book *ret_book, struct errmsg *err)
 	}
 	buf_fini(&text);
 	if (rc != 0) {
-		error_set(err, rc,
-			  "%s is damaged at entry %u; remove it and invite again: open "
-			  "invitations are lost, nodes are not",
-			  path, book.len);
+		rc = error_set(
+			err, -OCF_ECORRUPT,
+			"%s is damaged at entry %u; remove it and invite again: open "
+			"invitations are lost, nodes are not",
+			path, book.len);
 		book_fini(&book);
 		return rc;
 	}

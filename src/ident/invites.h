@@ -27,7 +27,7 @@ int invites_add(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
 		ms_t expires_ms, unsigned uses, bool is_admin, ms_t now_ms,
 		struct errmsg *err);
 /* Use it once for `taker`. -OCF_EUNKNOWN (no such secret), -OCF_EEXPIRED, -OCF_ELIMIT
- * (used up), each with its sentence; or an error of the file. */
+ * (used up), each with its sentence; or an error of the file, which is none of these. */
 int invites_take(const char *path, const uint8_t secret[TOKEN_SECRET_BYTES],
 		 const struct id *taker, ms_t now_ms, bool *ret_is_admin,
 		 struct errmsg *err);

@@ -212,6 +212,7 @@ mesh_link_close(struct mesh *m, struct mesh_link *l, enum wire_goodbye reason,
 	if (reason == WIRE_GOODBYE_MALFORMED && l->node != NULL)
 		l->node->banished_until = m->now + MESH_BANISH_MS;
 	item = mesh_act(m, MESH_ACTION_CLOSE, l->id);
+	item->action.goodbye = (uint8_t)reason;
 	if (l->node != NULL)
 		item->action.node = l->node->id;
 	mesh_act_text(item, why, &item->action.why);

@@ -145,7 +145,7 @@ enum mesh_action_type {
 	/* Write `data`, whole frames, to `link`, queued as `class`. */
 	MESH_ACTION_SEND,
 	/* Close `link` once its output is written (1 s at most), and forget it; `why` is for
-	 * the log. */
+	 * the log, as is `goodbye`, whichever side said it. */
 	MESH_ACTION_CLOSE,
 	/* Both HELLOs are there: `link` to `node` may carry queries, and rows unless it
 	 * `is_rowless`, `why`. The other table's `root`, number of rows (`rows_len`) and
@@ -179,6 +179,7 @@ struct mesh_action {
 	struct id node;
 	enum mesh_state state;
 	enum wire_class class;
+	uint8_t goodbye; /* enum wire_goodbye; 0: none was said */
 	struct bytes data;
 	struct bytes rows;
 	struct wire_frame frame;

@@ -11,6 +11,7 @@
 #include "ident/invites.h"
 #include "net/join-wire.h"
 #include "net/join.h"
+#include "net/strangers.h"
 #include "net/tls.h"
 #include "utlist.h"
 
@@ -20,6 +21,7 @@ struct join_session {
 	struct join_server *server;
 	struct stream *stream;
 	struct loop_timer *limit;
+	bool is_counted; /* among the strangers */
 	struct join_session *prev, *next;
 };
 
@@ -27,8 +29,17 @@ struct join_server {
 	struct loop *loop;
 	struct join_host host;
 	struct join_session *sessions;
-	unsigned sessions_len;
+	struct strangers strangers;
 };
+
+static void
+join_session_leaves(struct join_session *session)
+{
+	if (session->is_counted)
+		strangers_leave(&session->server->strangers,
+				stream_peer(session->stream));
+	session->is_counted = false;
+}
 
 static void
 join_session_free(struct join_session *session)
@@ -36,7 +47,7 @@ join_session_free(struct join_session *session)
 	struct join_server *server = session->server;
 
 	DL_DELETE(server->sessions, session);
-	server->sessions_len--;
+	join_session_leaves(session);
 	stream_close(session->stream);
 	loop_timer_free(session->limit);
 	free(session);
@@ -63,16 +74,40 @@ join_session_answer(struct join_session *session, const struct join_reply *reply
 	stream_write(session->stream, buf_bytes(&out));
 	ident_wipe(out.data, out.len);
 	buf_fini(&out);
+	join_session_leaves(session);
 	stream_finish(session->stream, JOIN_LINGER_MS);
 	session->stream = NULL;
 	join_session_free(session);
+}
+
+/* What a stranger may be told: what is wrong with its invitation, and nothing of this
+ * machine (paths, full disks). */
+static const char *
+join_public_why(int code, const char *why)
+{
+	switch (code) {
+	case -OCF_EUNKNOWN:
+	case -OCF_EEXPIRED:
+	case -OCF_ELIMIT:
+	case -OCF_EVERSION:
+	case -OCF_EREFUSED:
+	case -OCF_EMALFORMED:
+	case -OCF_ESIGNATURE:
+	case -ETIMEDOUT:
+	case -EBUSY:
+		return why;
+	default:
+		return "the inviting node cannot admit anybody at this moment; its log "
+		       "says why";
+	}
 }
 
 static void
 join_session_refuse(struct join_session *session, int code, const struct id *node,
 		    const char *name, const char *why)
 {
-	struct join_reply reply = { .is_refused = true, .sentence = bytes_text(why) };
+	struct join_reply reply = { .is_refused = true,
+				    .sentence = bytes_text(join_public_why(code, why)) };
 
 	if (reply.sentence.len > JOIN_SENTENCE_BYTES_MAX)
 		reply.sentence.len = JOIN_SENTENCE_BYTES_MAX;
@@ -92,7 +127,7 @@ join_session_admit(struct join_session *session, const struct join_request *requ
 
 	if (host->identity->ca_key == NULL)
 		return error_set(
-			err, -EPERM,
+			err, -OCF_EREFUSED,
 			"this node does not hold the cluster's CA key and cannot "
 			"admit others; use an invitation of a node that does");
 	rc = invites_check(host->invites_path, request->secret, node, now_ms, err);
@@ -212,6 +247,8 @@ join_server_new(struct loop *loop, const struct join_host *host)
 
 	server->loop = loop;
 	server->host = *host;
+	server->strangers.max = JOIN_SESSIONS_MAX;
+	server->strangers.of_address_max = JOIN_SESSIONS_OF_ADDRESS_MAX;
 	return server;
 }
 
@@ -225,7 +262,6 @@ join_server_take(struct join_server *server, struct stream *s)
 	session->stream = s;
 	session->limit = loop_timer_new(server->loop, join_session_late, session);
 	DL_APPEND(server->sessions, session);
-	server->sessions_len++;
 	if (strcmp(stream_alpn(s), TLS_ALPN_JOIN) != 0) {
 		join_report(session, -OCF_EREFUSED, &nobody, "",
 			    "not an invitation's stream");
@@ -233,11 +269,12 @@ join_server_take(struct join_server *server, struct stream *s)
 		return;
 	}
 	stream_set_handler(s, &join_session_handler, session);
-	if (server->sessions_len > JOIN_SESSIONS_MAX) {
+	if (strangers_enter(&server->strangers, stream_peer(s), NULL) != 0) {
 		join_session_refuse(session, -EBUSY, &nobody, "",
 				    "too many are joining at this moment; try again");
 		return;
 	}
+	session->is_counted = true;
 	loop_timer_set(session->limit, JOIN_MS_MAX);
 }
 
@@ -248,5 +285,6 @@ join_server_free(struct join_server *server)
 		return;
 	while (server->sessions != NULL)
 		join_session_free(server->sessions);
+	strangers_fini(&server->strangers);
 	free(server);
 }

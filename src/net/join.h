@@ -23,7 +23,10 @@ enum {
 	JOIN_CONSTANTS_BYTES_MAX = 48 * 1024, /* fits a message beside the rest */
 	JOIN_MS_MAX = 5 * MS_SECOND, /* for one address, from dialling to the answer */
 	JOIN_SENTENCE_BYTES_MAX = 400,
-	JOIN_SESSIONS_MAX = 32, /* joiners at a time; more are told to come again */
+	/* Joiners at a time, and of one address; more are told to come again. One that dials
+	 * all addresses of its token may hold TOKEN_ADDRESSES_MAX. */
+	JOIN_SESSIONS_MAX = 64,
+	JOIN_SESSIONS_OF_ADDRESS_MAX = 16,
 };
 
 /* The side that admits. The identity and the path must outlive the server. */

@@ -9,6 +9,7 @@ noinst_LIBRARIES += %D%/libnet.a
 	%D%/listener.c \
 	%D%/loop.c %D%/loop.h \
 	%D%/resolve.c %D%/resolve.h \
+	%D%/strangers.c %D%/strangers.h \
 	%D%/stream.c %D%/stream.h %D%/stream-dial.c %D%/stream-private.h \
 	%D%/tls.c %D%/tls.h %D%/tls-session.h
 
@@ -24,6 +25,7 @@ EXTRA_DIST += tests/fuzz/corpus/join
 
 if HAVE_CUNIT
 net_tests = tests/unit/test-net-loop \
+	tests/unit/test-net-strangers \
 	tests/unit/test-net-stream \
 	tests/unit/test-net-tls \
 	tests/unit/test-net-join
@@ -31,6 +33,8 @@ check_PROGRAMS += $(net_tests)
 TESTS += $(net_tests)
 tests_unit_test_net_loop_SOURCES = tests/unit/test-net-loop.c
 tests_unit_test_net_loop_LDADD = $(TEST_LIBS) $(NET_LIBS)
+tests_unit_test_net_strangers_SOURCES = tests/unit/test-net-strangers.c
+tests_unit_test_net_strangers_LDADD = $(TEST_LIBS) $(NET_LIBS)
 tests_unit_test_net_stream_SOURCES = tests/unit/test-net-stream.c
 tests_unit_test_net_stream_LDADD = $(TEST_LIBS) $(NET_LIBS)
 tests_unit_test_net_tls_SOURCES = tests/unit/test-net-tls.c

@@ -458,7 +458,8 @@ stream_limit_over(evutil_socket_t fd, short what, void *arg)
 		stream_close_socket(s);
 		stream_connect_next(s);
 	} else {
-		error_set(&err, -ETIMEDOUT, "%s did not %s in time", s->peer,
+		error_set(&err, -ETIMEDOUT, "%s did not %s in time",
+			  s->alpn != NULL ? s->peer : "the other side",
 			  s->state == STREAM_HANDSHAKE ? "finish the TLS handshake"
 						       : "answer");
 		stream_fail(s, -ETIMEDOUT, err.text);

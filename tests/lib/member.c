@@ -3,9 +3,17 @@
  * data folder of a node that does not run), opens a link to another node, answers HELLO, and
  * is then a bridge between frames and lines. A line in, "TYPE FLAGS HEX" with decimal type,
  * hexadecimal flags and payload, is sent as a frame; "raw HEX" as bytes. Each frame that
- * comes is a line out, in the same form; the last line is "closed".
+ * comes is a line out, in the same form; the last line is "closed WHY".
  *
- * usage: member DATA-DIR ADDRESS [ROWS]      ROWS: how many it claims to hold (10) */
+ * usage: member DATA-DIR ADDRESS [ROWS [NAME=VALUE]…]
+ *
+ * ROWS: how many it claims to hold (10). The others make its HELLO another one than is right:
+ *	node=HEX, cluster=HEX, retention=MS, rows-per-node=N, format=N, protocol=N
+ *	clock=MS   its clock is so far ahead
+ *	pad=BYTES  so many zeros behind it
+ *	times=N    it is sent so often; 0: never
+ * and not in HELLO:
+ *	alpn=NAME  the protocol that it wants in TLS */
 #include "config.h"
 
 #include <errno.h>
@@ -28,6 +36,7 @@ struct member {
 	struct buf input; /* lines not whole yet */
 	struct loop_watch *watch;
 	uint64_t rows;
+	char **lies; /* NAME=VALUE, NULL at the end */
 };
 
 static void
@@ -37,12 +46,56 @@ member_die(const char *what, const char *why)
 	exit(2);
 }
 
+/* The value of an argument, or NULL. */
+static const char *
+member_lie(const struct member *m, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (char **lie = m->lies; *lie != NULL; lie++)
+		if (strncmp(*lie, name, len) == 0 && (*lie)[len] == '=')
+			return *lie + len + 1;
+	return NULL;
+}
+
+static long long
+member_lie_number(const struct member *m, const char *name, long long otherwise)
+{
+	const char *value = member_lie(m, name);
+
+	return value != NULL ? strtoll(value, NULL, 10) : otherwise;
+}
+
+static void
+member_lie_id(const struct member *m, const char *name, struct id *id)
+{
+	const char *value = member_lie(m, name);
+
+	if (value != NULL && id_parse(value, id) != 0)
+		member_die(name, "is no id");
+}
+
+static void
+member_lie_in(const struct member *m, struct wire_hello *h)
+{
+	member_lie_id(m, "node", &h->node);
+	member_lie_id(m, "cluster", &h->cluster);
+	h->retention_ms = member_lie_number(m, "retention", h->retention_ms);
+	h->rows_per_node = (uint32_t)member_lie_number(m, "rows-per-node",
+						       h->rows_per_node);
+	h->format = (uint16_t)member_lie_number(m, "format", h->format);
+	h->protocol_min = h->protocol_max = (uint16_t)member_lie_number(m, "protocol",
+									h->protocol_max);
+	h->wall_ms += member_lie_number(m, "clock", 0);
+}
+
 /* Whatever the other side says of the cluster is right; our table is another one. */
 static void
 member_greet(struct member *m, struct bytes payload)
 {
 	struct buf out = BUF_INIT;
 	struct wire_hello h;
+	size_t pad;
 
 	if (wire_read_hello(payload, &h) != 0)
 		member_die("HELLO", "cannot be read");
@@ -53,8 +106,13 @@ member_greet(struct member *m, struct bytes payload)
 	h.held_status = WIRE_STATUS_UNKNOWN;
 	h.held_incarnation = 0;
 	h.address[0] = '\0';
+	member_lie_in(m, &h);
 	wire_put_hello(&out, &h);
-	stream_write(m->stream, buf_bytes(&out));
+	pad = (size_t)member_lie_number(m, "pad", 0);
+	memset(buf_extend(&out, pad), 0, pad);
+	put_be16(out.data, (uint16_t)(out.len - WIRE_HEADER_BYTES));
+	for (long long i = member_lie_number(m, "times", 1); i > 0; i--)
+		stream_write(m->stream, buf_bytes(&out));
 	buf_fini(&out);
 	m->reader.payload_max = WIRE_PAYLOAD_BYTES_MAX;
 }
@@ -93,8 +151,8 @@ member_on_close(void *arg, int reason, const char *why)
 {
 	struct member *m = arg;
 
-	(void)reason, (void)why;
-	puts("closed");
+	(void)reason;
+	printf("closed %s\n", why);
 	fflush(stdout);
 	loop_stop(m->loop);
 }
@@ -157,17 +215,21 @@ main(int argc, char **argv)
 	struct errmsg err = { "" };
 	struct member m = { .rows = 10 };
 	struct tls *tls = NULL;
+	const char *alpn;
 
 	if (argc < 3)
 		member_die("usage", "member DATA-DIR ADDRESS [ROWS]");
 	if (argc > 3)
 		m.rows = strtoull(argv[3], NULL, 10);
+	m.lies = argv + (argc > 3 ? 4 : 3);
+	alpn = member_lie(&m, "alpn");
 	if (identity_load(argv[1], &m.identity, &err) != 0 ||
 	    tls_new(m.identity, &tls, &err) != 0)
 		member_die(argv[1], err.text);
 	m.loop = loop_new();
 	wire_reader_init(&m.reader);
-	m.stream = stream_dial(m.loop, argv[2], tls, TLS_ALPN_PEER, &handler, &m, &err);
+	m.stream = stream_dial(m.loop, argv[2], tls, alpn != NULL ? alpn : TLS_ALPN_PEER,
+			       &handler, &m, &err);
 	if (m.stream == NULL)
 		member_die(argv[2], err.text);
 	m.watch = loop_watch_new(m.loop, STDIN_FILENO, member_on_input, &m);

@@ -2,12 +2,13 @@
 # shellcheck shell=bash
 # Tests that mount something, or make a network, do it in namespaces of their own, which any
 # user may make on most machines. Source this first, with a word for what is then not tested.
+# WHO such a user is in there: root, unless words of unshare(1) say otherwise.
 
-namespace_enter() { # SCRIPT WHAT [mount|net]
-	local kind=${3:-mount} way
+namespace_enter() { # SCRIPT WHAT [mount|net [WHO]]
+	local kind=${3:-mount} who=${4:---map-root-user} way
 	[ -z "${OCF_TEST_NAMESPACE:-}" ] || return 0
-	for way in "--$kind" "--map-root-user --$kind"; do
-		# shellcheck disable=SC2086 # two words
+	for way in "--$kind" "$who --$kind"; do
+		# shellcheck disable=SC2086 # several words
 		if unshare $way true 2>/dev/null; then
 			OCF_TEST_NAMESPACE=1 exec unshare $way bash "$1"
 		fi

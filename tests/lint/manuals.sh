@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The programs, as their --help tells them, against the manuals and the completion: each
 # option and command stands in both, and none that does not exist; each option of the
-# configuration stands in ocf.conf(5), and in the example that is installed; each test that
-# ocf-cap(7) names exists.
+# configuration stands in ocf.conf(5), and in the example that is installed; each number and name
+# of the protocols in ocf-protocol(7); each test that ocf-cap(7) and SECURITY.md name exists.
 # shellcheck source=tests/lib/tap.sh
 . "$OCF_TEST_SRCDIR/tests/lib/tap.sh"
 man=$OCF_TEST_SRCDIR/man
@@ -147,10 +147,50 @@ _ocf_ask() {
 is "names of nodes are completed" "$(completed ocf query x --node n)" node1
 ok "… and never run" test ! -e "$TMP/run"
 is "names of services stand behind query" "$(completed ocf query n)" node1
+# ---- the protocols
+
+protocol=$man/ocf-protocol.7
+# "NUMBER NAME" of an enum, in which each name has PREFIX; numbers may follow from the first.
+enum_of() { # FILE ENUM PREFIX
+	awk -v name="$2" -v prefix="$3" '
+		$1 == "enum" && $2 == name { is_in = 1; next }
+		is_in && /^}/ { exit }
+		is_in { sub(/\/\*.*/, ""); gsub(/[,;]/, ""); if ($1 == "") next
+			n = $2 == "=" ? $3 : n + 1
+			sub("^" prefix, "", $1); print n, $1 }' "$OCF_TEST_SRCDIR/$1" | grep -v _TYPES
+}
+told_in() { # SECTION: its numbered lines
+	awk -v section="$1" '/^\.S[hs] / { title = $0; sub(/^\.S[hs] /, "", title); is_in = title == section }
+		is_in && /^[0-9]+ +[A-Z][A-Z_]+/ { print $1, $2 }' "$protocol"
+}
+is "ocf-protocol(7) has each type of frame and its number" \
+	"$(told_in 'FRAMES BETWEEN NODES')" "$(enum_of src/mesh/wire.h wire_type WIRE_)"
+is "… each message and entry of a comparison" "$(told_in 'COMPARING TABLES')" \
+	"$(enum_of src/sync/wire.h sync_frame_type SYNC_; enum_of src/sync/wire.h sync_entry_type SYNC_)"
+missing=
+while read -r word; do
+	grep -qF -e "$word" "$protocol" || missing="$missing $word"
+done < <(sed -nE 's/^#define BUS_(H|SUBJECT)_[A-Z_]+ +"([^"]*)".*/\2/p' "$OCF_TEST_SRCDIR/src/bus/protocol.h" |
+	grep -vE '^ocf\.[rn]\.$') # those are the node's own
+is "… each subject and header of the workers" "$missing" ""
+number_of() { # FILE NAME
+	sed -nE "s/.*\b$2 = ([0-9x]+).*/\1/p" "$OCF_TEST_SRCDIR/$1"
+}
+for limit in src/mesh/wire.h:WIRE_HELLO_BYTES_MAX src/mesh/wire.h:WIRE_WANT_MAX src/mesh/wire.h:WIRE_GOODBYE_BYTES_MAX \
+	src/mesh/wire.h:WIRE_ADDRESS_BYTES_MAX crdt/row.h:ROW_CONTEXT_MAX crdt/row.h:ROW_NAME_BYTES_MAX \
+	src/base/query.h:QUERY_ERROR_BYTES_MAX src/net/join.h:JOIN_SENTENCE_BYTES_MAX src/ident/token.h:TOKEN_ADDRESSES_MAX \
+	src/sync/wire.h:SYNC_SMALL_ROWS_MAX src/sync/wire.h:SYNC_SHOWN_ROWS_MAX src/bus/protocol.h:BUS_HEARTBEAT_S_MAX; do
+	number=$(number_of "${limit%:*}" "${limit#*:}")
+	ok "… the limit ${limit#*:} ($number)" grep -qwF -e "${number:-none}" "$protocol"
+done
+
 # ---- promises and the tests that show them
 
 grep -oE 'tests/[a-z]+/[a-z-]+(\.sh)?' "$man/ocf-cap.7" | sort -u >"$TMP/tests"
 ok "ocf-cap(7) names tests" test "$(wc -l <"$TMP/tests")" -ge 10
+grep -oE 'tests/[a-z]+/[a-z-]+(\.sh)?' "$OCF_TEST_SRCDIR/SECURITY.md" | sort -u >"$TMP/tests.security"
+ok "SECURITY.md does, too" test "$(wc -l <"$TMP/tests.security")" -ge 10
+cat "$TMP/tests.security" >>"$TMP/tests"
 missing=
 while read -r name; do
 	[ -f "$OCF_TEST_SRCDIR/$name" ] || [ -f "$OCF_TEST_SRCDIR/$name.c" ] || missing="$missing $name"

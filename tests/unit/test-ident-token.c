@@ -274,7 +274,7 @@ test_invites_damaged(void)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		file_write(path, bytes_text(lines[i]), 0600, NULL);
 		CU_ASSERT_EQUAL(invites_take(path, secret, &id, now, &is_admin, &err),
-				-OCF_EMALFORMED);
+				-OCF_ECORRUPT);
 		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, path));
 	}
 	chmod(path, 0644);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -323,6 +324,22 @@ test_join_without_ca_key(void)
 	world_close();
 }
 
+/* What is wrong on the inviting machine is for its log, not for a stranger. */
+static void
+test_join_book_unreadable(void)
+{
+	world_open(false);
+	CU_ASSERT_EQUAL(chmod(book, 0640), 0);
+	join_now("friend");
+	CU_ASSERT_EQUAL(result.code, -OCF_EREFUSED);
+	CU_ASSERT_PTR_NULL(strstr(result.why.text, book));
+	CU_ASSERT_PTR_NOT_NULL(strstr(result.why.text, "its log says why"));
+	CU_ASSERT_EQUAL(report_code, -EPERM);
+	CU_ASSERT_PTR_NOT_NULL(strstr(report_why, book));
+	CU_ASSERT_PTR_NOT_NULL(strstr(report_why, "can be read by others"));
+	world_close();
+}
+
 static void
 test_join_constants_too_large(void)
 {
@@ -589,7 +606,7 @@ test_server_leaves_and_silence(void)
 static void
 test_server_session_limit(void)
 {
-	struct stream *crowd[JOIN_SESSIONS_MAX + 4];
+	struct stream *crowd[JOIN_SESSIONS_OF_ADDRESS_MAX + 4];
 	struct tls *tls;
 
 	world_open(false);
@@ -597,7 +614,7 @@ test_server_session_limit(void)
 	tls = tls_new_join(home->fingerprint);
 	static const struct stream_handler silent = { .on_close = NULL };
 
-	for (int i = 0; i < JOIN_SESSIONS_MAX + 4; i++) {
+	for (int i = 0; i < JOIN_SESSIONS_OF_ADDRESS_MAX + 4; i++) {
 		crowd[i] = stream_dial(loop, listener_address(listener), tls,
 				       TLS_ALPN_JOIN, &silent, NULL, NULL);
 		for (int j = 0; j < 200 && stream_alpn(crowd[i])[0] == '\0'; j++)
@@ -611,11 +628,11 @@ test_server_session_limit(void)
 	}
 	WAIT_FOR(reports >= 4);
 	CU_ASSERT_EQUAL(report_code, -EBUSY);
-	for (int i = 0; i < JOIN_SESSIONS_MAX + 4; i++)
+	for (int i = 0; i < JOIN_SESSIONS_OF_ADDRESS_MAX + 4; i++)
 		stream_close(crowd[i]);
 	tls_free(tls);
 	/* Once they left there is room again. */
-	WAIT_FOR(reports >= JOIN_SESSIONS_MAX + 4);
+	WAIT_FOR(reports >= JOIN_SESSIONS_OF_ADDRESS_MAX + 4);
 	join_now("friend");
 	CU_ASSERT_EQUAL(result.code, 0);
 	world_close();
@@ -652,6 +669,8 @@ static const struct tap_test tests[] = {
 	{ "an unknown secret and a refused name get their sentences, nothing is used up",
 	  test_join_refusals },
 	{ "an expired invitation is called that", test_join_expired },
+	{ "a stranger is not told what is wrong on the inviting machine",
+	  test_join_book_unreadable },
 	{ "a node without the CA key says that it cannot admit",
 	  test_join_without_ca_key },
 	{ "constants are bounded", test_join_constants_too_large },
