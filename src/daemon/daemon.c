@@ -24,6 +24,8 @@ enum {
 	DAEMON_FOLDER_MODE = 0750,
 	DAEMON_BUS_MS = 10 * MS_SECOND, /* the start waits for the bus no longer */
 	DAEMON_GOODBYE_MS = 200,	/* for goodbyes and last replies to leave */
+	/* Descriptors: all the links, and HTTP's connections, and as much again. */
+	DAEMON_FILES_MAX = 8192,
 };
 
 /* ---- run.json ---- */

@@ -57,11 +57,7 @@ struct scrub;
 struct workers;
 struct works;
 
-enum {
-	DAEMON_ADDRESSES_MAX = 8,
-	/* Descriptors: all the links, and HTTP's connections, and as much again. */
-	DAEMON_FILES_MAX = 8192,
-};
+enum { DAEMON_ADDRESSES_MAX = 8 };
 
 struct daemon {
 	const struct config *config;

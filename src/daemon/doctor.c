@@ -12,7 +12,15 @@
 
 #include "base/mem.h"
 #include "daemon/daemon.h"
+#include "http/server.h"
+#include "mesh/mesh.h"
 #include "net/stream.h"
+
+/* All links and all clients at once, links that are not known yet, and our own files. */
+enum {
+	DOCTOR_FILES_NEEDED = MESH_LINKS_MAX + HTTP_CONNECTIONS_MAX +
+			      HTTP_SOCKET_CONNECTIONS_MAX + 512,
+};
 
 static json_t *
 doctor_files(void)
@@ -28,7 +36,7 @@ doctor_files(void)
 	getrlimit(RLIMIT_NOFILE, &limit);
 	/* Not ".", ".." and the folder itself. */
 	return json_pack("{s:I, s:I, s:i}", "limit", (json_int_t)limit.rlim_cur, "open",
-			 open > 3 ? open - 3 : 0, "wanted", DAEMON_FILES_MAX);
+			 open > 3 ? open - 3 : 0, "needed", DOCTOR_FILES_NEEDED);
 }
 
 static json_t *
