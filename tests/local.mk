@@ -43,6 +43,7 @@ dist_check_SCRIPTS += \
 	%D%/system/death-start.sh \
 	%D%/system/death-worker.sh \
 	%D%/system/disk.sh \
+	%D%/system/doctor.sh \
 	%D%/system/drain.sh \
 	%D%/system/dump.sh \
 	%D%/system/examples.sh \

@@ -11,6 +11,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \
 	%D%/places.c %D%/places.h \
+	%D%/program.c %D%/program.h \
 	%D%/query.c %D%/query.h \
 	%D%/rng.c %D%/rng.h \
 	%D%/utf8.c %D%/utf8.h

@@ -25,6 +25,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/program.h"
 
 enum {
 	SERVER_POLL_MS = 10,	      /* between looks for the ports file */
@@ -75,22 +76,13 @@ bus_server_restarts(const struct bus_server *s)
 	return s->restarts;
 }
 
-static bool
-server_is_program(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
-}
-
 int
 bus_server_find(const char *wanted, char **ret_path, struct errmsg *err)
 {
-	const char *env = getenv("PATH");
-	char *places, *rest, *folder, *found = NULL;
+	char *found;
 
 	if (wanted != NULL && strcmp(wanted, "auto") != 0) {
-		if (!server_is_program(wanted))
+		if (!program_is_one(wanted))
 			return error_set(
 				err, -ENOENT,
 				"bus.server: %s is not a program that can be run; "
@@ -99,18 +91,7 @@ bus_server_find(const char *wanted, char **ret_path, struct errmsg *err)
 		*ret_path = mem_strdup(wanted);
 		return 0;
 	}
-	places = mem_printf("%s:/usr/sbin:/usr/local/sbin",
-			    env != NULL ? env : "/usr/bin");
-	rest = places;
-	while (found == NULL && (folder = strsep(&rest, ":")) != NULL) {
-		char *path = mem_printf("%s/nats-server", folder);
-
-		if (folder[0] == '/' && server_is_program(path))
-			found = path;
-		else
-			free(path);
-	}
-	free(places);
+	found = program_find("nats-server");
 	if (found == NULL)
 		return error_set(
 			err, -ENOENT,

@@ -124,9 +124,7 @@ explain_connect(const char *path)
 	return rc;
 }
 
-/* The group whose members may use the socket: its own, or that of the first folder on the
- * way to it that can be seen. Free(3) it. */
-static char *
+char *
 explain_group(const char *path)
 {
 	char *copy = mem_strdup(path), *at = copy, *name;

@@ -29,6 +29,9 @@ void client_target_fini(struct client_target *t);
 
 /* Does anybody answer at this socket? 0, or why not: -ENOENT, -ECONNREFUSED, -EACCES, … */
 int explain_connect(const char *path);
+/* The group whose members may use the socket: its own, or that of the first folder on the
+ * way to it that can be seen. Free(3) it. */
+char *explain_group(const char *path);
 /* A reply that is not 2xx: says why, returns the exit status. */
 int explain_reply(const struct client_target *t, const struct client_reply *reply);
 /* No whole reply: `code` and `text` are curl's. */

@@ -3,6 +3,16 @@ noinst_LIBRARIES += %D%/libcli.a
 %C%_libcli_a_SOURCES = \
 	%D%/client.c %D%/client.h \
 	%D%/command.c %D%/command.h \
+	%D%/doctor.c %D%/doctor.h \
+	%D%/doctor-daemon.c \
+	%D%/doctor-folder.c \
+	%D%/doctor-keys.c \
+	%D%/doctor-local.c \
+	%D%/doctor-look.c \
+	%D%/doctor-mesh.c \
+	%D%/doctor-node.c \
+	%D%/doctor-parts.c \
+	%D%/doctor-ports.c \
 	%D%/explain.c %D%/explain.h \
 	%D%/follow.c %D%/follow.h \
 	%D%/format.c %D%/format.h \
@@ -23,7 +33,7 @@ CLI_LIBS = %D%/libcli.a src/table/libtable.a store/libstore.a crdt/libcrdt.a \
 
 bin_PROGRAMS += %D%/ocf
 %C%_ocf_SOURCES = \
-	%D%/cmd-backup.c %D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-join.c \
+	%D%/cmd-backup.c %D%/cmd-doctor.c %D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-join.c \
 	%D%/cmd-nodes.c %D%/cmd-peers.c \
 	%D%/cmd-query.c %D%/cmd-services.c %D%/cmd-status.c %D%/cmd-workers.c \
 	%D%/main.c
@@ -54,8 +64,10 @@ uninstall-hook:
 endif
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-cli-words
-TESTS += tests/unit/test-cli-words
+check_PROGRAMS += tests/unit/test-cli-doctor tests/unit/test-cli-words
+TESTS += tests/unit/test-cli-doctor tests/unit/test-cli-words
+tests_unit_test_cli_doctor_SOURCES = tests/unit/test-cli-doctor.c
+tests_unit_test_cli_doctor_LDADD = $(TEST_LIBS) $(CLI_LIBS)
 tests_unit_test_cli_words_SOURCES = tests/unit/test-cli-words.c
 tests_unit_test_cli_words_LDADD = $(TEST_LIBS) %D%/libcli.a $(BASE_LIBS) $(JANSSON_LIBS)
 endif

@@ -49,6 +49,8 @@ static const struct command main_commands[] = {
 	  COMMAND_ASKS, cmd_query },
 	{ "peers", "", "this node's links to other nodes", "",
 	  COMMAND_ASKS | COMMAND_LISTS, cmd_peers },
+	{ "doctor", "", "what is wrong here, and what to do about it", "",
+	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_doctor },
 	{ "backup", "FILE [--no-keys] [--force]",
 	  "copy the node's store and keys to a file, while it runs",
 	  "      --no-keys          leave the keys out\n"

@@ -7,6 +7,7 @@
  *	rows.c     the table: check, merge, hand on; with own.c, sweep.c, aside.c (rows.h)
  *	verify.c   checks signatures, beside the loop
  *	links.c    drives the mesh core: TLS streams, frames
+ *	dials.c    what came of dialling
  *	outbox.c   what waits to be sent over a link
  *	repair.c   drives the sync core: tables compared with those of other nodes
  *	replica.c  the store as the sync core reads it
@@ -16,6 +17,7 @@
  *	views.c    what people see: JSON and metrics
  *	invite.c   invitations and joining nodes
  *	admin.c    who answers which admin request
+ *	doctor.c   what `ocf doctor` asks
  *	audit.c    re-sums and re-checks the whole store when asked
  *	work.c     requests that take a while: dump.c, load.c, backup.c
  *	scrub.c    looks at it all the time, a bit at a time
@@ -237,6 +239,8 @@ double links_rtt_ms(const struct links *links, const struct id *node);
 /* Since it was last linked: 0 while it is; negative when it was not in this life. */
 double links_last_seen_s(const struct links *links, const struct id *node);
 int links_up(const struct links *links);
+/* Add "dials" and "inbound" of dials.h. */
+void links_tell_doctor(const struct links *links, json_t *reply);
 /* Do frames of queries still wait, or others that are in a stream already? */
 bool links_are_busy(const struct links *links);
 
@@ -311,6 +315,11 @@ int invite_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
 		 struct errmsg *err);
 /* A stream that agreed on ocf-join/1. */
 void invite_accept(struct daemon *d, struct stream *stream);
+
+/* ---- doctor.c ---- */
+
+int doctor_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
+		 struct errmsg *err);
 
 /* ---- audit.c ---- */
 

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "crdt/codec.h"
 #include "daemon/daemon.h"
+#include "daemon/dials.h"
 #include "daemon/outbox.h"
 #include "daemon/refusals.h"
 #include "mesh/mesh.h"
@@ -35,6 +36,8 @@ struct link {
 	struct stream *stream;
 	struct outbox outbox;
 	uint64_t sent_bytes;
+	char *dialled;	  /* the address; NULL when the other side dialled */
+	struct id sought; /* whom we dialled; zero: whoever answers */
 	bool is_accepted; /* the other side dialled */
 	bool is_stranger; /* accepted, not open */
 	bool is_open;
@@ -56,6 +59,7 @@ struct links {
 	struct strangers strangers;
 	struct refusals refusals;
 	struct seen *seen;
+	struct dials *dials;
 	struct loop_timer *timer;
 	uint64_t *sent_bytes[WIRE_CLASSES]; /* metrics */
 	bool is_pumping;
@@ -94,7 +98,17 @@ link_free(struct link *l)
 	link_is_known(l);
 	stream_close(l->stream);
 	outbox_fini(&l->outbox);
+	free(l->dialled);
 	free(l);
+}
+
+/* It ends. If it was dialled and never came up, that is why its address cannot be reached. */
+static void
+link_note_failure(const struct link *l, const char *why)
+{
+	if (l->dialled != NULL && !l->is_up)
+		dials_failed(l->links->dials, l->dialled, &l->sought, why,
+			     loop_now(l->links->d->loop));
 }
 
 static struct link *
@@ -206,6 +220,7 @@ link_on_close(void *arg, int reason, const char *why)
 	else
 		log_debug("mesh", "link %llu to %s ended: %s",
 			  (unsigned long long)l->number, stream_peer(l->stream), text);
+	link_note_failure(l, text);
 	link_free(l);
 	links_step(links, &event);
 }
@@ -260,10 +275,13 @@ links_dial(struct links *links, const struct mesh_action *a)
 	struct link *l = link_new(links, a->link);
 	struct errmsg err = { "" };
 
+	l->dialled = mem_strdup(a->address);
+	l->sought = a->node;
 	l->stream = stream_dial(links->d->loop, a->address, links->d->tls, TLS_ALPN_PEER,
 				&link_handler, l, &err);
 	if (l->stream != NULL)
 		return;
+	link_note_failure(l, err.text);
 	link_free(l);
 	event.why = err.text;
 	links_step(links, &event);
@@ -308,6 +326,7 @@ links_do_close(struct links *links, const struct mesh_action *a)
 	if (l == NULL)
 		return;
 	links_log_closed(links, l, a);
+	link_note_failure(l, a->why);
 	if (l->is_open) {
 		link_flush(l, SIZE_MAX);
 		stream_finish(l->stream, LINKS_FINISH_MS);
@@ -348,6 +367,18 @@ links_show_node(struct links *links, const struct mesh_action *a)
 }
 
 static void
+links_note_up(struct links *links, const struct mesh_action *a)
+{
+	struct link *l = links_find(links, a->link);
+
+	if (l == NULL)
+		return;
+	l->is_up = true;
+	dials_linked(links->dials, l->dialled != NULL ? l->dialled : "", &a->node,
+		     l->is_accepted, loop_now(links->d->loop));
+}
+
+static void
 links_log_up(const struct links *links, const struct mesh_action *a, bool is_up)
 {
 	char id[ID_TEXT_SIZE];
@@ -377,15 +408,6 @@ links_deliver_rows(struct links *links, const struct mesh_action *a)
 		repair_rows(links->d->repair, a->link, len, a->rows.len);
 }
 
-static void
-links_is_up(struct links *links, const struct mesh_action *a)
-{
-	struct link *l = links_find(links, a->link);
-
-	if (l != NULL)
-		l->is_up = true;
-}
-
 /* A link that carries rows is up. Its horizon is taken, so that this table forgets what that
  * one has forgotten already; a comparison waits for that by itself. */
 static void
@@ -413,7 +435,7 @@ links_do(struct links *links, const struct mesh_action *a)
 		links_do_close(links, a);
 		break;
 	case MESH_ACTION_LINK_UP:
-		links_is_up(links, a);
+		links_note_up(links, a);
 		links_log_up(links, a, true);
 		rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
 		if (!a->is_rowless)
@@ -620,7 +642,7 @@ links_peers_json(const struct links *links)
 			list,
 			json_pack(
 				"{s:o, s:s?, s:s, s:s, s:s, s:o, s:I, s:I, s:i, s:o, "
-				"s:b}",
+				"s:b, s:o}",
 				"node",
 				id_is_zero(&p->node) ? json_null()
 						     : json_string(id_text(&p->node, id)),
@@ -632,7 +654,9 @@ links_peers_json(const struct links *links)
 				"received_bytes", (json_int_t)p->received_bytes,
 				"protocol", p->protocol, "since_s",
 				json_integer((now - p->since_ms) / MS_SECOND), "rowless",
-				p->is_rowless));
+				p->is_rowless, "clock_skew_ms",
+				p->protocol == 0 ? json_null()
+						 : json_integer(p->clock_skew_ms)));
 	}
 	free(peers);
 	return list;
@@ -653,6 +677,15 @@ links_last_seen_s(const struct links *links, const struct id *node)
 		return 0;
 	HASH_FIND(hh, links->seen, node, sizeof(*node), s);
 	return s != NULL ? (double)(loop_now(links->d->loop) - s->at_ms) / MS_SECOND : -1;
+}
+
+void
+links_tell_doctor(const struct links *links, json_t *reply)
+{
+	ms_t now = loop_now(links->d->loop);
+
+	json_object_set_new(reply, "dials", dials_failures_json(links->dials, now));
+	json_object_set_new(reply, "inbound", dials_inbound_json(links->dials, now));
 }
 
 int
@@ -776,6 +809,7 @@ links_open(struct daemon *d, struct errmsg *err)
 	links->d = d;
 	links->strangers.max = LINKS_STRANGERS_MAX;
 	links->strangers.of_address_max = LINKS_STRANGERS_OF_ADDRESS_MAX;
+	links->dials = dials_new();
 	links->mesh = mesh_new(&config, loop_now(d->loop));
 	links->timer = loop_timer_new(d->loop, links_on_timer, links);
 	links_add_metrics(links);
@@ -811,6 +845,7 @@ links_close(struct links *links)
 	}
 	strangers_fini(&links->strangers);
 	loop_timer_free(links->timer);
+	dials_free(links->dials);
 	mesh_free(links->mesh);
 	free(links);
 }

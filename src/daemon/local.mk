@@ -7,6 +7,8 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/audit.c \
 	%D%/backup.c \
 	%D%/daemon.c %D%/daemon.h \
+	%D%/dials.c %D%/dials.h \
+	%D%/doctor.c \
 	%D%/drain.c \
 	%D%/dump.c \
 	%D%/invite.c \
@@ -83,12 +85,15 @@ uninstall-local: %D%/ocf.conf
 	fi
 
 if HAVE_CUNIT
-daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-options tests/unit/test-daemon-outbox \
-	tests/unit/test-daemon-refusals tests/unit/test-daemon-requests tests/unit/test-daemon-rows
+daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-dials tests/unit/test-daemon-options \
+	tests/unit/test-daemon-outbox tests/unit/test-daemon-refusals tests/unit/test-daemon-requests \
+	tests/unit/test-daemon-rows
 check_PROGRAMS += $(daemon_tests)
 TESTS += $(daemon_tests)
 tests_unit_test_daemon_aside_SOURCES = tests/unit/test-daemon-aside.c
 tests_unit_test_daemon_aside_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS)
+tests_unit_test_daemon_dials_SOURCES = tests/unit/test-daemon-dials.c
+tests_unit_test_daemon_dials_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS) $(JANSSON_LIBS)
 tests_unit_test_daemon_options_SOURCES = tests/unit/test-daemon-options.c
 tests_unit_test_daemon_options_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(NET_LIBS) \
 	$(INIH_LIBS) $(BASE_LIBS)

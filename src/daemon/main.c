@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/places.h"
 #include "daemon/daemon.h"
 #include "daemon/options.h"
@@ -21,17 +22,19 @@ struct arguments {
 	const char *data;
 	const char *config_file;
 	bool is_check;
+	bool is_print;
 };
 
 static void
 main_usage(void)
 {
-	printf("Usage: ocfd [--config FILE] [--data DIR] [--check-config] "
+	printf("Usage: ocfd [--config FILE] [--data DIR] [--check-config | --print-config] "
 	       "[--section.key=value]...\n"
 	       "Run a node of the Open Compute Framework in the foreground.\n\n"
 	       "  --config FILE    read FILE and the *.conf files of FILE.d\n"
 	       "  --data DIR       keep the node's data and its socket in DIR\n"
 	       "  --check-config   say whether the configuration is valid, and exit\n"
+	       "  --print-config   print all options as they are in force, and exit\n"
 	       "  -h, --help       print this and exit\n"
 	       "  -V, --version    print the version and exit\n\n"
 	       "Options of the configuration file may be given here or as variables\n"
@@ -95,6 +98,8 @@ main_parse(int argc, char **argv)
 			exit(EXIT_SUCCESS);
 		} else if (strcmp(argv[i], "--check-config") == 0) {
 			args.is_check = true;
+		} else if (strcmp(argv[i], "--print-config") == 0) {
+			args.is_print = true;
 		} else if ((value = main_value("--data", argc, argv, &i)) != NULL) {
 			args.data = value;
 		} else if ((value = main_value("--config", argc, argv, &i)) != NULL) {
@@ -142,6 +147,19 @@ main_configure_log(const struct config *config)
 								     : LOG_FORMAT_TEXT);
 }
 
+/* `ocf doctor`, which may run in another folder, is told which file it is. */
+static void
+main_note_config(const struct arguments *args, struct places *places)
+{
+	char *path;
+
+	if (args->config_file == NULL)
+		return;
+	path = realpath(args->config_file, NULL);
+	free(places->config_file);
+	places->config_file = path != NULL ? path : mem_strdup(args->config_file);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -157,10 +175,14 @@ main(int argc, char **argv)
 		fprintf(stderr, "ocfd: %s\n", err.text);
 		return EXIT_STATUS_CONFIG;
 	}
+	main_note_config(&args, &places);
 	if (main_configure(&args, argc, argv, &places, &config, &err) != 0 ||
-	    (args.is_check && daemon_check(&config, &err) != 0)) {
+	    ((args.is_check || args.is_print) && daemon_check(&config, &err) != 0)) {
 		fprintf(stderr, "ocfd: %s\n", err.text);
 		status = EXIT_STATUS_CONFIG;
+	} else if (args.is_print) {
+		config_print(&config);
+		status = EXIT_SUCCESS;
 	} else if (args.is_check) {
 		printf("The configuration is valid.\n");
 		status = EXIT_SUCCESS;

@@ -627,6 +627,44 @@ config_check(const struct config *c, struct errmsg *err)
 	return 0;
 }
 
+static void
+config_print_value(const struct option *o, const void *field)
+{
+	const struct config_list *list = field;
+
+	switch (o->type) {
+	case OPTION_LIST:
+	case OPTION_ADDRESSES:
+		for (int i = 0; i < list->len; i++)
+			printf("%s%s", i > 0 ? "," : "", list->items[i]);
+		break;
+	case OPTION_BOOL:
+		printf("%s", *(const bool *)field ? "yes" : "no");
+		break;
+	case OPTION_NUMBER:
+	case OPTION_SIZE:
+		printf("%lld", (long long)*(const int64_t *)field);
+		break;
+	case OPTION_SPAN:
+		printf("%lldms", (long long)*(const ms_t *)field);
+		break;
+	case OPTION_TEXT:
+	case OPTION_ADDRESS:
+		printf("%s", *(char *const *)field);
+		break;
+	}
+}
+
+void
+config_print(const struct config *c)
+{
+	for (int i = 0; i < OPTIONS; i++) {
+		printf("%s.%s=", options[i].section, options[i].key);
+		config_print_value(&options[i], (const char *)c + options[i].offset);
+		printf("\n");
+	}
+}
+
 void
 config_print_options(void)
 {

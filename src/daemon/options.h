@@ -83,6 +83,8 @@ int config_read_environment(struct config *c, char **environment, struct errmsg 
 int config_read_argument(struct config *c, const char *text, struct errmsg *err);
 /* Rules between options. */
 int config_check(const struct config *c, struct errmsg *err);
+/* Print what is in force, "section.key=value" a line, a list's items with commas. */
+void config_print(const struct config *c);
 /* Print every option: section, key, default, unit and help. */
 void config_print_options(void);
 

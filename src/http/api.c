@@ -40,6 +40,7 @@ static const struct route routes[] = {
 	{ "GET", "/readyz", ready_run, 0, false, true, false },
 	{ "GET", "/metrics", metrics_run, 0, false, false, false },
 	{ "GET", "/openapi.yaml", openapi_run, 0, false, false, false },
+	{ "POST", "/v1/admin/doctor", route_admin_run, 0, true, false, false },
 	{ "POST", "/v1/admin/invite", route_admin_run, 0, true, false, false },
 	{ "POST", "/v1/admin/sync", route_admin_run, 0, true, false, false },
 	{ "POST", "/v1/admin/verify", route_admin_run, 0, true, false, false },

@@ -331,6 +331,37 @@ cert_check(struct bytes cert, struct bytes ca_cert, ms_t now_ms, struct id *ret_
 	return 0;
 }
 
+/* From 1970; OpenSSL gives a difference in days and seconds. */
+static bool
+cert_time(const ASN1_TIME *t, ms_t *ret_ms)
+{
+	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+	int days = 0, seconds = 0;
+	bool is_good = epoch != NULL && ASN1_TIME_diff(&days, &seconds, epoch, t) == 1;
+
+	ASN1_TIME_free(epoch);
+	*ret_ms = (ms_t)days * MS_DAY + (ms_t)seconds * MS_SECOND;
+	return is_good;
+}
+
+int
+cert_dates(struct bytes cert, ms_t *ret_from_ms, ms_t *ret_until_ms)
+{
+	uint8_t public_key[KEY_PUBLIC_BYTES];
+	X509 *x = cert_parse(cert, public_key);
+	ms_t from_ms = 0, until_ms = 0;
+	bool is_good = x != NULL && cert_time(X509_get0_notBefore(x), &from_ms) &&
+		       cert_time(X509_get0_notAfter(x), &until_ms);
+
+	X509_free(x);
+	ERR_clear_error();
+	if (!is_good)
+		return -OCF_EMALFORMED;
+	*ret_from_ms = from_ms;
+	*ret_until_ms = until_ms;
+	return 0;
+}
+
 void
 cert_to_pem(struct bytes cert, struct buf *out)
 {

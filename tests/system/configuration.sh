@@ -55,6 +55,14 @@ wrong "tokens that are not there" 78 "$TMP/no-tokens" --check-config --http.toke
 
 run at n1 ocfd --check-config
 is "the defaults are valid" "$status" 0
+printf '[http]\nlisten = none\n[node]\nlabels = a=b, c=d\n' >"$file"
+run at n1 ocfd --print-config --sync.interval=2m
+is "all options in force are printed" "$status $(wc -l <<<"$out")" \
+	"0 $(ocfd --help | grep -cE '^ +--[a-z]+\.[a-z_]+=')"
+like "as files and arguments say" "$out" $'node.labels=a=b,c=d\n.*http.listen=none\n.*sync.interval=120000ms\n'
+printf '[http]\nlisten = nowhere\n' >"$file"
+wrong "what is wrong is not printed" 78 "$file:2.*nowhere" --print-config
+rm "$file"
 run at n1 ocfd --frobnicate
 is "an unknown argument is wrong usage" "$status" 2
 run at n1 ocfd --version

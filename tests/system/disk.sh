@@ -34,6 +34,10 @@ ok "it knows the worker of before" sees_worker n1 before
 run at n1 ocf query wc --data 'a b c'
 is "and has it answer" "$status ${out//[[:space:]]/}" "0 3" || diag "$err"
 
+run at n1 ocf doctor
+like "the doctor names the disk, and what to do" "$status $out" \
+	'^1 .*problem +disk .*full.*make room on the file system'
+
 run at n1 ocf backup "$TMP/n1/state/copy"
 like "a backup says that there is no room" "$status $err" '^74 .*(No space|full)'
 run at n1 ocf backup "$TMP/copy"

@@ -69,6 +69,7 @@ test_cert_good(void)
 static void
 test_cert_dates(void)
 {
+	ms_t from, until;
 	struct cluster c = cluster_new();
 	struct bytes cert = buf_bytes(&c.cert), ca = buf_bytes(&c.ca_cert);
 
@@ -76,6 +77,11 @@ test_cert_dates(void)
 	CU_ASSERT_EQUAL(cluster_check(&c, cert, now - MS_DAY / 2), 0);
 	CU_ASSERT_EQUAL(cluster_check(&c, cert, now + 10 * year), 0);
 	CU_ASSERT_EQUAL(cluster_check(&c, cert, now + 11 * year), -OCF_EEXPIRED);
+	CU_ASSERT_EQUAL(cert_dates(cert, &from, &until), 0);
+	CU_ASSERT_EQUAL(from, now - CERT_BACKDATED_MS);
+	CU_ASSERT_EQUAL(until, now + 10 * (year + MS_DAY / 4));
+	CU_ASSERT_EQUAL(cert_dates(bytes_text("no certificate"), &from, &until),
+			-OCF_EMALFORMED);
 	CU_ASSERT_EQUAL(cluster_check(&c, cert, CERT_AT_ANY_TIME), 0);
 	CU_ASSERT_EQUAL(cert_check_ca(ca, now + 29 * year, NULL, NULL, NULL), 0);
 	CU_ASSERT_EQUAL(cert_check_ca(ca, now + 31 * year, NULL, NULL, NULL),
