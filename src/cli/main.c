@@ -17,7 +17,7 @@ static const struct command main_commands[] = {
 	  "print a token with which a machine can join",
 	  "      --ttl SPAN         how long the token is good for\n"
 	  "      --uses N           how many machines may use it\n"
-	  "      --admin            pass on the right to invite and to ban\n"
+	  "      --admin            pass on the right to invite, to ban and to forget\n"
 	  "      --show TOKEN       say what a token holds (never its secret)\n",
 	  COMMAND_ASKS | COMMAND_ADMIN, cmd_invite },
 	{ "join", "[--name NAME] TOKEN | -",
@@ -49,6 +49,13 @@ static const struct command main_commands[] = {
 	  COMMAND_ASKS, cmd_query },
 	{ "peers", "", "this node's links to other nodes", "",
 	  COMMAND_ASKS | COMMAND_LISTS, cmd_peers },
+	{ "ban", "NODE [--reason TEXT]", "shut a node out of the cluster",
+	  "      --reason TEXT      told to it and to all others\n",
+	  COMMAND_ASKS | COMMAND_ADMIN, cmd_ban },
+	{ "unban", "NODE", "let a banned node in again", "", COMMAND_ASKS | COMMAND_ADMIN,
+	  cmd_unban },
+	{ "forget", "NODE", "forget a node that is gone for good", "",
+	  COMMAND_ASKS | COMMAND_ADMIN, cmd_forget },
 	{ "backup", "FILE [--no-keys] [--force]",
 	  "copy the node's store and keys to a file, while it runs",
 	  "      --no-keys          leave the keys out\n"
