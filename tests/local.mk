@@ -31,6 +31,7 @@ dist_check_SCRIPTS += \
 	%D%/lint/manuals.sh \
 	%D%/lint/style.sh \
 	%D%/system/backup.sh \
+	%D%/system/ban.sh \
 	%D%/system/by-hand.sh \
 	%D%/system/bus.sh \
 	%D%/system/clocks.sh \
@@ -47,6 +48,8 @@ dist_check_SCRIPTS += \
 	%D%/system/drain.sh \
 	%D%/system/dump.sh \
 	%D%/system/examples.sh \
+	%D%/system/forget.sh \
+	%D%/system/holders.sh \
 	%D%/system/http.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \

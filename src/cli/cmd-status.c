@@ -8,6 +8,48 @@
 #include "cli/command.h"
 #include "cli/output.h"
 
+/* What keeps this node from being a member as others are. */
+static void
+status_trouble(const json_t *s)
+{
+	static const struct output_part silent[] = {
+		{ "nothing is written by this node: ", "node.silent", output_plain },
+		{ NULL, NULL, NULL },
+	};
+	static const struct output_part barred[] = {
+		{ "this node is no member any more: ", "node.barred", output_plain },
+		{ NULL, NULL, NULL },
+	};
+
+	if (json_is_string(output_member(s, "node.silent")))
+		output_line(s, "", silent);
+	if (json_is_string(output_member(s, "node.barred")))
+		output_line(s, "", barred);
+}
+
+/* Who holds the CA's key alone takes it along when it goes. */
+static void
+status_holders(const json_t *s)
+{
+	static const struct output_part none[] = {
+		{ "warning: no node is known to hold the cluster's CA key, so that nobody "
+		  "can be invited or banned",
+		  NULL, NULL },
+		{ NULL, NULL, NULL },
+	};
+	static const struct output_part one[] = {
+		{ "warning: one node alone holds the cluster's CA key, without which "
+		  "nobody can be invited or banned; let another join by 'ocf invite "
+		  "--admin'",
+		  NULL, NULL },
+		{ NULL, NULL, NULL },
+	};
+	const json_t *holders = output_member(s, "cluster.ca_holders");
+
+	if (json_is_integer(holders) && json_integer_value(holders) < 2)
+		output_line(s, "", json_integer_value(holders) == 0 ? none : one);
+}
+
 static void
 status_print(const json_t *s)
 {
@@ -16,10 +58,6 @@ status_print(const json_t *s)
 		{ " (", "node.id", output_plain },
 		{ "), ocfd ", "node.version", output_plain },
 		{ ", up ", "node.uptime_s", output_seconds },
-		{ NULL, NULL, NULL },
-	};
-	static const struct output_part silent[] = {
-		{ "nothing is written by this node: ", "node.silent", output_plain },
 		{ NULL, NULL, NULL },
 	};
 	static const struct output_part cluster[] = {
@@ -66,9 +104,9 @@ status_print(const json_t *s)
 	};
 
 	output_line(s, "node", node);
-	if (json_is_string(output_member(s, "node.silent")))
-		output_line(s, "", silent);
+	status_trouble(s);
 	output_line(s, "cluster", cluster);
+	status_holders(s);
 	output_line(s, "table", table);
 	output_line(s, "bus", bus);
 	if (json_is_number(output_member(s, "sync.last_ok_s")))

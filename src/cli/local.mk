@@ -33,9 +33,10 @@ CLI_LIBS = %D%/libcli.a src/table/libtable.a store/libstore.a crdt/libcrdt.a \
 
 bin_PROGRAMS += %D%/ocf
 %C%_ocf_SOURCES = \
-	%D%/cmd-backup.c %D%/cmd-doctor.c %D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-join.c \
-	%D%/cmd-nodes.c %D%/cmd-peers.c \
-	%D%/cmd-query.c %D%/cmd-services.c %D%/cmd-status.c %D%/cmd-workers.c \
+	%D%/bar.c %D%/bar.h \
+	%D%/cmd-backup.c %D%/cmd-ban.c %D%/cmd-doctor.c %D%/cmd-forget.c %D%/cmd-init.c \
+	%D%/cmd-invite.c %D%/cmd-join.c %D%/cmd-nodes.c %D%/cmd-peers.c %D%/cmd-query.c \
+	%D%/cmd-services.c %D%/cmd-status.c %D%/cmd-unban.c %D%/cmd-workers.c \
 	%D%/main.c
 %C%_ocf_LDADD = $(CLI_LIBS)
 

@@ -17,7 +17,7 @@ static const struct command main_commands[] = {
 	  "print a token with which a machine can join",
 	  "      --ttl SPAN         how long the token is good for\n"
 	  "      --uses N           how many machines may use it\n"
-	  "      --admin            pass on the right to invite and to ban\n"
+	  "      --admin            pass on the right to invite, to ban and to forget\n"
 	  "      --show TOKEN       say what a token holds (never its secret)\n",
 	  COMMAND_ASKS | COMMAND_ADMIN, cmd_invite },
 	{ "join", "[--name NAME] TOKEN | -",
@@ -51,6 +51,13 @@ static const struct command main_commands[] = {
 	  COMMAND_ASKS | COMMAND_LISTS, cmd_peers },
 	{ "doctor", "", "what is wrong here, and what to do about it", "",
 	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_doctor },
+	{ "ban", "NODE [--reason TEXT]", "shut a node out of the cluster",
+	  "      --reason TEXT      told to it and to all others\n",
+	  COMMAND_ASKS | COMMAND_ADMIN, cmd_ban },
+	{ "unban", "NODE", "let a banned node in again", "", COMMAND_ASKS | COMMAND_ADMIN,
+	  cmd_unban },
+	{ "forget", "NODE", "forget a node that is gone for good", "",
+	  COMMAND_ASKS | COMMAND_ADMIN, cmd_forget },
 	{ "backup", "FILE [--no-keys] [--force]",
 	  "copy the node's store and keys to a file, while it runs",
 	  "      --no-keys          leave the keys out\n"

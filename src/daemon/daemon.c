@@ -292,6 +292,8 @@ daemon_open(struct daemon *d, struct errmsg *err)
 		rc = invite_open(d, err);
 	if (rc == 0) {
 		d->rows = rows_open(d);
+		d->bars = bars_open(d);
+		d->ca = ca_open(d);
 		d->repair = repair_open(d);
 		rc = links_open(d, err);
 	}
@@ -342,6 +344,8 @@ daemon_close(struct daemon *d)
 	repair_close(d->repair);
 	queries_close(d->queries);
 	rows_close(d->rows);
+	ca_close(d->ca);
+	bars_close(d->bars);
 	invite_close(d);
 	listener_close(d->peer_listener);
 	tls_free(d->tls);

@@ -13,13 +13,15 @@
  *	replica.c  the store as the sync core reads it
  *	requests.c comparisons that people asked for
  *	queries.c  drives the dispatch core: HTTP, links and bus on its three sides
+ *	ca.c       bans and forgets nodes, where the CA's key is held
+ *	bars.c     who is told of that, and what
  *	workers.c  the bus's workers become rows and slots
  *	views.c    what people see: JSON and metrics
  *	invite.c   invitations and joining nodes
  *	admin.c    who answers which admin request
  *	doctor.c   what `ocf doctor` asks
  *	audit.c    re-sums and re-checks the whole store when asked
- *	work.c     requests that take a while: dump.c, load.c, backup.c
+ *	work.c     requests that take a while: dump.c, load.c, backup.c, ca.c
  *	scrub.c    looks at it all the time, a bit at a time
  *
  * Each part is one struct that its file alone looks into; `struct daemon` holds them all.
@@ -46,6 +48,8 @@
 #include "table/catalog.h"
 
 struct audits;
+struct bars;
+struct ca;
 struct invite_book;
 struct stream;
 struct listener;
@@ -70,6 +74,8 @@ struct daemon {
 	struct tls *tls;
 	struct listener *peer_listener;
 	struct rows *rows;
+	struct bars *bars;
+	struct ca *ca;
 	struct links *links;
 	struct repair *repair;
 	struct workers *workers;
@@ -168,8 +174,9 @@ int rows_import(struct rows *rows, const struct row_key *key, const struct row *
 		struct buf *changed, enum rows_import_end *ret_end);
 /* Hand them on, and make them durable. */
 void rows_import_end(struct rows *rows, struct bytes changed);
-/* What a link that opens is to be told at once: rows that the root in our HELLO does not
- * count yet, though they were merged and handed on before. */
+/* What a link that opens is to be told at once: who is banned and forgotten, before any
+ * other row; and rows that the root in our HELLO does not count yet, though they were merged
+ * and handed on before. */
 void rows_greet(struct rows *rows, uint64_t link);
 /* A link asks for the node rows of these owners, their ids one behind the other: it gets
  * those that are held. */
@@ -212,6 +219,30 @@ bool rows_hear_horizon(struct rows *rows, uint64_t theirs,
 		       void (*fn)(void *arg, uint64_t number), void *arg,
 		       uint64_t number);
 
+/* ---- bars.c ---- */
+
+struct bars *bars_open(struct daemon *d);
+void bars_close(struct bars *bars); /* NULL is allowed */
+/* Append who banned or forgot the node, when and why, as the end of a sentence about it.
+ * False: nobody did. */
+bool bars_put_why(const struct daemon *d, const struct id *node, struct buf *out);
+/* A ban or forget row changed. */
+void bars_changed(struct daemon *d, const struct row_key *key);
+/* A link to a node that is banned or forgotten was closed. */
+void bars_note_refused(struct bars *bars, const struct id *node, const char *why);
+/* The node `by` says that this one is banned or forgotten; and a node does not. */
+void bars_note_told(struct bars *bars, const struct id *by, const char *why);
+void bars_note_let_in(struct bars *bars);
+/* The sentence of the former, or NULL. */
+const char *bars_told(const struct bars *bars);
+
+/* ---- ca.c ---- */
+
+struct ca *ca_open(struct daemon *d);
+void ca_close(struct ca *ca); /* NULL is allowed */
+/* Why it cannot, and which nodes could. */
+void ca_refuse_without_key(const struct daemon *d, const char *verb, struct errmsg *err);
+
 /* ---- links.c ---- */
 
 int links_open(struct daemon *d, struct errmsg *err);
@@ -248,6 +279,9 @@ bool links_are_busy(const struct links *links);
 
 struct repair *repair_open(struct daemon *d);
 void repair_close(struct repair *repair); /* NULL is allowed */
+/* Has the table been found equal to that of another node in this life, or taken rows of it?
+ */
+bool repair_has_compared(const struct repair *repair);
 /* What heartbeats tell of our table now. */
 uint64_t repair_word(struct daemon *d);
 /* A link that may carry rows; the roots of both tables as the two ends told each other. */
@@ -329,7 +363,7 @@ void audits_close(struct audits *audits); /* NULL is allowed */
 int audits_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
 		 struct errmsg *err);
 
-/* ---- work.c, and with it dump.c, load.c and backup.c ---- */
+/* ---- work.c, and with it dump.c, load.c, backup.c and ca.c ---- */
 
 struct works *works_open(struct daemon *d);
 /* Those under way are dropped; after api_free(), before rows_close(). NULL is allowed. */

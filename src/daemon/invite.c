@@ -173,12 +173,7 @@ invite_admin(struct daemon *d, const json_t *body, json_t **ret_reply, struct er
 	if (invite_read_body(body, &ttl_s, &uses, &is_admin, err) != 0)
 		return 400;
 	if (d->identity->ca_key == NULL) {
-		error_set(err, -EPERM,
-			  "this node does not hold the cluster's CA key, so it cannot "
-			  "invite; run "
-			  "'ocf invite' on the node where 'ocf init' was run, or on one "
-			  "invited "
-			  "with --admin");
+		ca_refuse_without_key(d, "invite", err);
 		return 403;
 	}
 	if (d->addresses_len == 0) {

@@ -325,8 +325,13 @@ links_do_close(struct links *links, const struct mesh_action *a)
 
 	if (l == NULL)
 		return;
-	links_log_closed(links, l, a);
 	link_note_failure(l, a->why);
+	if (a->is_barred)
+		bars_note_told(links->d->bars, &a->node, a->why);
+	else if (catalog_is_barred(links->d->catalog, &a->node))
+		bars_note_refused(links->d->bars, &a->node, a->why);
+	else
+		links_log_closed(links, l, a);
 	if (l->is_open) {
 		link_flush(l, SIZE_MAX);
 		stream_finish(l->stream, LINKS_FINISH_MS);
@@ -437,6 +442,7 @@ links_do(struct links *links, const struct mesh_action *a)
 	case MESH_ACTION_LINK_UP:
 		links_note_up(links, a);
 		links_log_up(links, a, true);
+		bars_note_let_in(d->bars);
 		rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
 		if (!a->is_rowless)
 			links_compare(links, a);
@@ -539,18 +545,23 @@ links_node_changed(struct links *links, const struct id *id)
 {
 	struct mesh_event event = { .type = MESH_EVENT_NODE, .node = *id };
 	struct catalog_node node;
+	struct buf why = BUF_INIT;
 	bool is_held;
 
 	if (links == NULL || id_equal(id, &links->d->identity->node_id))
 		return;
 	is_held = catalog_node(links->d->catalog, id, &node);
-	if (catalog_is_barred(links->d->catalog, id) || (is_held && node.row->has_left)) {
+	if (bars_put_why(links->d, id, &why)) {
+		event.is_gone = true;
+		event.why = buf_text(&why);
+	} else if (is_held && node.row->has_left) {
 		event.is_gone = true;
 	} else if (is_held) {
 		event.addresses = (const char *const *)node.row->addresses;
 		event.addresses_len = node.row->addresses_len;
 	}
 	links_step(links, &event);
+	buf_fini(&why);
 }
 
 void

@@ -6,6 +6,8 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/aside.c %D%/aside.h \
 	%D%/audit.c \
 	%D%/backup.c \
+	%D%/bars.c \
+	%D%/ca.c \
 	%D%/daemon.c %D%/daemon.h \
 	%D%/dials.c %D%/dials.h \
 	%D%/doctor.c \
@@ -85,15 +87,18 @@ uninstall-local: %D%/ocf.conf
 	fi
 
 if HAVE_CUNIT
-daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-dials tests/unit/test-daemon-options \
-	tests/unit/test-daemon-outbox tests/unit/test-daemon-refusals tests/unit/test-daemon-requests \
-	tests/unit/test-daemon-rows
+daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-ca tests/unit/test-daemon-dials \
+	tests/unit/test-daemon-options tests/unit/test-daemon-outbox tests/unit/test-daemon-refusals \
+	tests/unit/test-daemon-requests tests/unit/test-daemon-rows
 check_PROGRAMS += $(daemon_tests)
 TESTS += $(daemon_tests)
 tests_unit_test_daemon_aside_SOURCES = tests/unit/test-daemon-aside.c
 tests_unit_test_daemon_aside_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS)
 tests_unit_test_daemon_dials_SOURCES = tests/unit/test-daemon-dials.c
 tests_unit_test_daemon_dials_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS) $(JANSSON_LIBS)
+tests_unit_test_daemon_ca_SOURCES = tests/unit/test-daemon-ca.c
+tests_unit_test_daemon_ca_LDADD = $(TEST_LIBS) %D%/libdaemon.a src/table/libtable.a store/libstore.a \
+	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS)
 tests_unit_test_daemon_options_SOURCES = tests/unit/test-daemon-options.c
 tests_unit_test_daemon_options_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(NET_LIBS) \
 	$(INIH_LIBS) $(BASE_LIBS)

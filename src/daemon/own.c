@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "crdt/codec.h"
 #include "daemon/rows.h"
 #include "table/rows.h"
 
@@ -37,48 +36,21 @@ own_step(struct own *own, struct owner_event *event)
 
 /* ---- a version of our own ---- */
 
-static void
-own_sign(struct own *own, const struct row_key *key, struct version *v)
-{
-	struct daemon *d = own->rows->d;
-	uint8_t signature[ROW_SIGNATURE_BYTES];
-	struct buf text = BUF_INIT;
-
-	codec_put_signed(&text, &store_constants(d->store)->cluster, key, v,
-			 ident_sha256);
-	ident_sign(d->identity->node_key, buf_bytes(&text), signature);
-	buf_fini(&text);
-	version_seal(v, signature, ident_sha256);
-}
-
 /* The row of that version, merged: *ret_merged, also when it was not (then empty). */
 static int
 own_write_version(struct own *own, const struct owner_action *a, struct dot *ret_dot,
 		  struct row *ret_merged)
 {
 	struct rows *rows = own->rows;
-	struct row next = ROW_INIT;
-	bool has_changed = false;
 	struct version v;
 	int rc = store_next_dot(rows->d->store, ret_dot);
 
 	if (rc == 0)
 		rc = version_next(a->seen, *ret_dot, a->stamp, a->value, &v);
-	if (rc != 0)
-		return rc;
-	own_sign(own, a->key, &v);
-	row_of_version(&v, &next);
-	rc = store_merge(rows->d->store, a->key, &next, &has_changed, ret_merged);
-	row_fini(&next);
-	if (rc != 0)
-		return rc;
-	if (a->key->kind == ROW_NODE && a->value != NULL)
-		verify_learn(rows->verify, &a->key->owner, *a->value);
-	if (has_changed && ret_merged->len > 0)
-		rows_hand_on_own(rows, a->key, ret_merged);
-	if (has_changed)
-		rows_changed(rows, a->key, ret_merged);
-	return 0;
+	if (rc == 0)
+		rc = rows_write(rows, a->key, rows->d->identity->node_key, &v,
+				ret_merged);
+	return rc;
 }
 
 static void

@@ -28,6 +28,7 @@ struct repair {
 	struct requests requests;
 	bool is_pumping;
 	bool is_closing;
+	bool has_compared; /* see repair_has_compared() */
 	struct log_limit failed_limit;
 	struct buf frames;
 };
@@ -251,6 +252,7 @@ repair_link_up(struct repair *repair, uint64_t link, const struct id *node,
 				    .theirs = { theirs->sum, theirs->count },
 				    .ours = { ours->sum, ours->count } };
 
+	repair->has_compared |= u128_equal(theirs->sum, ours->sum);
 	repair_step(repair, &event);
 }
 
@@ -296,6 +298,15 @@ repair_rows(struct repair *repair, uint64_t link, uint64_t len, size_t bytes)
 	};
 
 	repair_step(repair, &event);
+}
+
+bool
+repair_has_compared(const struct repair *repair)
+{
+	struct sync_stats stats;
+
+	sync_stats(repair->core, &stats);
+	return repair->has_compared || stats.last_ok >= 0 || stats.rows_received > 0;
 }
 
 /* ---- POST /v1/admin/sync ---- */

@@ -17,8 +17,8 @@
 
 enum {
 	ROWS_PAGE_BYTES = 48 * 1024,
-	/* Of rows that were merged and are not committed: what a link that comes up is told
-	 * at most. Comparing tables finds the others. */
+	/* Of bans and forgets, and of rows that were merged and are not committed: what a
+	 * link that comes up is told at most. Comparing tables finds the others. */
 	ROWS_NOTES_BYTES_MAX = 1024 * 1024,
 };
 
@@ -75,15 +75,35 @@ rows_hand_on(struct rows *rows, uint64_t link, struct bytes noted)
 		buf_put_bytes(&rows->notes, noted);
 }
 
-void
-rows_hand_on_own(struct rows *rows, const struct row_key *key, const struct row *row)
+/* Of the cluster's CA: a ban or a forget. */
+static bool
+rows_key_is_bar(const struct row_key *key)
 {
-	rows_note(&rows->own_notes, key, row);
+	return key->kind == ROW_BAN || key->kind == ROW_FORGET;
+}
+
+/* The rows of the CA, which say who is banned and forgotten, are few and count more than
+ * what stands behind them. */
+static bool
+rows_greet_with_bar(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_key *key,
+		    const struct row *row)
+{
+	struct buf *noted = arg;
+
+	(void)k;
+	rows_note(noted, key, row);
+	return noted->len < ROWS_NOTES_BYTES_MAX;
 }
 
 void
 rows_greet(struct rows *rows, uint64_t link)
 {
+	struct daemon *d = rows->d;
+	struct buf bars = BUF_INIT;
+
+	store_owner_each(d->store, &d->identity->cluster_id, rows_greet_with_bar, &bars);
+	rows_each_page(rows, link, buf_bytes(&bars), links_send_rows);
+	buf_fini(&bars);
 	rows_each_page(rows, link, buf_bytes(&rows->syncing), links_send_rows);
 	rows_each_page(rows, link, buf_bytes(&rows->notes), links_send_rows);
 }
@@ -217,6 +237,36 @@ rows_changed(struct rows *rows, const struct row_key *key, const struct row *row
 	rows->is_dirty = true;
 	leases_note(rows->leases, key, row);
 	rows_show(rows, key, row);
+	if (rows_key_is_bar(key))
+		bars_changed(rows->d, key);
+}
+
+int
+rows_write(struct rows *rows, const struct row_key *key, const struct key *signer,
+	   struct version *v, struct row *ret_merged)
+{
+	uint8_t signature[ROW_SIGNATURE_BYTES];
+	struct buf text = BUF_INIT;
+	struct row next = ROW_INIT;
+	bool has_changed = false;
+	int rc;
+
+	codec_put_signed(&text, &store_constants(rows->d->store)->cluster, key, v,
+			 ident_sha256);
+	ident_sign(signer, buf_bytes(&text), signature);
+	buf_fini(&text);
+	version_seal(v, signature, ident_sha256);
+	row_of_version(v, &next);
+	rc = store_merge(rows->d->store, key, &next, &has_changed, ret_merged);
+	if (rc == 0 && key->kind == ROW_NODE && !next.versions[0].is_removed)
+		verify_learn(rows->verify, &key->owner, next.versions[0].value);
+	row_fini(&next);
+	if (rc == 0 && has_changed) {
+		if (ret_merged->len > 0)
+			rows_note(&rows->own_notes, key, ret_merged);
+		rows_changed(rows, key, ret_merged);
+	}
+	return rc;
 }
 
 void
@@ -447,7 +497,7 @@ int
 rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded, uint64_t *ret_len)
 {
 	uint32_t rows_per_node = store_constants(rows->d->store)->rows_per_node;
-	struct verify_job *job = verify_job_new(link);
+	struct verify_job *job = verify_job_new(link), *bars = verify_job_new(link);
 	struct reader r = reader_of(encoded);
 	uint64_t len = 0;
 
@@ -460,12 +510,19 @@ rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded, uint64_t *r
 		    row_key_check(&key, rows_per_node) != 0 ||
 		    codec_read_row(&r, ident_sha256, &row) != 0) {
 			verify_job_free(job);
+			verify_job_free(bars);
 			return -OCF_EMALFORMED;
 		}
 		if (rows_is_new(rows, &key, &row))
-			verify_job_add(job, &key, &row, left - r.len);
+			verify_job_add(rows_key_is_bar(&key) ? bars : job, &key, &row,
+				       left - r.len);
 		row_fini(&row);
 	}
+	/* Here and now, so that no row is merged, and shown, that came behind a ban. */
+	if (bars->len > 0)
+		verify_run(rows->verify, bars);
+	else
+		verify_job_free(bars);
 	if (job->len == 0)
 		verify_job_free(job);
 	else if (verify_submit(rows->verify, job) != 0 &&

@@ -4,6 +4,7 @@
  *
  *	rows.c   rows from links: checked, merged, handed on
  *	own.c    rows of our own: drives crdt/owner.h
+ *	ca.c     rows of the cluster's CA, where its key is held
  *	sweep.c  what the horizon ends: drives crdt/lease.h
  *	aside.c  rows that wait for their owner's node row
  *	load.c   rows of a dump
@@ -48,9 +49,10 @@ struct rows {
 /* The store holds another state than before under `key`, NULL: none. Whoever shows or dates
  * rows is told; and soon, when it is durable, who compares tables. */
 void rows_changed(struct rows *rows, const struct row_key *key, const struct row *row);
-/* One of our own is to be handed on once it is durable. */
-void rows_hand_on_own(struct rows *rows, const struct row_key *key,
-		      const struct row *row);
+/* Sign a version (which is moved) with this key, merge it, and hand it on once it is durable
+ * (rows_sync()). `ret_merged`: what is held then; nothing when it fails. */
+int rows_write(struct rows *rows, const struct row_key *key, const struct key *signer,
+	       struct version *v, struct row *ret_merged);
 /* Make what changed durable. */
 void rows_sync(struct rows *rows);
 /* Call fn(arg, rc) on the loop once the disk holds what was changed before (0), or cannot

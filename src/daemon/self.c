@@ -254,6 +254,7 @@ self_describe(const struct daemon *d, struct buf *out, struct errmsg *err)
 	node.version = mem_strdup(PACKAGE_VERSION);
 	node.incarnation = d->incarnation;
 	node.is_draining = d->is_draining;
+	node.holds_ca = d->identity->ca_key != NULL;
 	buf_put_bytes(&node.cert, buf_bytes(&d->identity->node_cert));
 	rc = table_node_encode(&node, out, err);
 	table_node_fini(&node);

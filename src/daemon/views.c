@@ -62,19 +62,20 @@ views_status(struct daemon *d)
 
 	catalog_counts(d->catalog, &counts);
 	return json_pack(
-		"{s:{s:o, s:s, s:s, s:I, s:o, s:s?}, s:{s:o, s:i, s:i}, s:o, s:{s:s, "
+		"{s:{s:o, s:s, s:s, s:I, s:o, s:s?, s:s?}, s:{s:o, s:i, s:i, s:i}, s:o, "
+		"s:{s:s, "
 		"s:s, s:b}, "
 		"s:o, s:o}",
 		"node", "id", views_id(&d->identity->node_id), "name", d->name, "version",
 		PACKAGE_VERSION, "uptime_s",
 		(json_int_t)((clock_mono_ms() - d->started_ms) / MS_SECOND), "actor",
 		views_u64(store_actor(d->store)), "silent",
-		silent[0] != '\0' ? silent : NULL, "cluster", "id",
-		views_id(&d->identity->cluster_id), "nodes", counts.nodes, "alive",
-		counts.alive, "table", views_table_json(d, &counts), "bus", "state",
-		views_bus_state(d), "url", d->bus_url, "embedded", d->bus_is_embedded,
-		"sync", repair_status_json(d->repair), "queue",
-		queries_status_json(d->queries));
+		silent[0] != '\0' ? silent : NULL, "barred", bars_told(d->bars),
+		"cluster", "id", views_id(&d->identity->cluster_id), "nodes",
+		counts.nodes, "alive", counts.alive, "ca_holders", counts.ca_holders,
+		"table", views_table_json(d, &counts), "bus", "state", views_bus_state(d),
+		"url", d->bus_url, "embedded", d->bus_is_embedded, "sync",
+		repair_status_json(d->repair), "queue", queries_status_json(d->queries));
 }
 
 static struct catalog_contact

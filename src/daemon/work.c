@@ -10,7 +10,8 @@
 #include "base/mem.h"
 #include "net/lane.h"
 
-enum { WORKS_MAX = 4 }; /* at once; each may hold a page of rows and a piece of output */
+/* At once, of those with steps; each may hold a page of rows and a piece of output. */
+enum { WORKS_MAX = 4 };
 
 struct work {
 	struct works *works;
@@ -30,7 +31,7 @@ struct works {
 	struct daemon *d;
 	struct lane *lane;
 	struct work *list;
-	int len;
+	int len; /* of those with steps */
 	int landing;
 };
 
@@ -40,7 +41,7 @@ static void
 work_free(struct work *w)
 {
 	DL_DELETE(w->works->list, w);
-	w->works->len--;
+	w->works->len -= w->type->step != NULL;
 	w->type->close(w->job);
 	buf_fini(&w->out);
 	free(w);
@@ -81,11 +82,26 @@ work_step(void *arg)
 
 static void work_on_stepped(void *arg, bool was_run);
 
+/* Nothing for the lane, which may be at a large copy: it lands in the next turn. */
+static void
+work_on_posted(void *arg)
+{
+	struct work *w = arg;
+
+	w->works->landing--;
+	work_on_stepped(w, true);
+}
+
 static void
 work_go(struct work *w)
 {
 	w->is_busy = true;
-	lane_put(w->works->lane, work_step, work_on_stepped, w);
+	if (w->type->step != NULL) {
+		lane_put(w->works->lane, work_step, work_on_stepped, w);
+	} else {
+		w->works->landing++;
+		loop_post(w->works->d->loop, work_on_posted, w);
+	}
 }
 
 /* A piece is made: send it. */
@@ -168,41 +184,52 @@ works_close(struct works *works)
 	free(works);
 }
 
+static const struct work_type *
+works_find(const char *name)
+{
+	static const struct work_type *const types[] = {
+		&work_backup, &work_ban,  &work_dump,
+		&work_forget, &work_load, &work_unban,
+	};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strcmp(name, types[i]->name) == 0)
+			return types[i];
+	return NULL;
+}
+
 int
 works_start(void *daemon, const char *name, const struct query_headers *params,
 	    struct bytes body, struct api_work *api, void **ret_token, struct errmsg *err)
 {
-	static const struct work_type *const types[] = { &work_backup, &work_dump,
-							 &work_load };
+	const struct work_type *type = works_find(name);
 	struct daemon *d = daemon;
 	struct work *w;
 	void *job;
 	int status;
 
-	if (d->works->len >= WORKS_MAX) {
+	if (type == NULL) {
+		error_set(err, -EINVAL, "there is no such admin route");
+		return 404;
+	}
+	if (type->step != NULL && d->works->len >= WORKS_MAX) {
 		error_set(err, -EAGAIN,
 			  "%d dumps, loads and backups are under way already", WORKS_MAX);
 		return 429;
 	}
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		if (strcmp(name, types[i]->name) != 0)
-			continue;
-		status = types[i]->open(d, params, body, &job, err);
-		if (status != 200)
-			return status;
-		w = mem_calloc(1, sizeof(*w));
-		w->works = d->works;
-		w->type = types[i];
-		w->job = job;
-		w->api = api;
-		DL_APPEND(d->works->list, w);
-		d->works->len++;
-		work_go(w);
-		*ret_token = w;
-		return 0;
-	}
-	error_set(err, -EINVAL, "there is no such admin route");
-	return 404;
+	status = type->open(d, params, body, &job, err);
+	if (status != 200)
+		return status;
+	w = mem_calloc(1, sizeof(*w));
+	w->works = d->works;
+	w->type = type;
+	w->job = job;
+	w->api = api;
+	DL_APPEND(d->works->list, w);
+	d->works->len += type->step != NULL;
+	work_go(w);
+	*ret_token = w;
+	return 0;
 }
 
 void

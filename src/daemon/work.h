@@ -23,7 +23,8 @@ struct work_type {
 	int (*open)(struct daemon *d, const struct query_headers *params,
 		    struct bytes body, void **ret_job, struct errmsg *err);
 	/* On the lane: append the next piece of the reply. Returns 1: there is more; 0: that
-	 * was all; or a negative code with the reason. */
+	 * was all; or a negative code with the reason. NULL: there is nothing for the lane,
+	 * land() makes it all. */
 	int (*step)(void *job, struct buf *out, struct errmsg *err);
 	/* On the loop, behind each step that went well; it may append too. Returns what is
 	 * to be sent, true; or false: work_landed() will be called. NULL is allowed. */
@@ -31,7 +32,8 @@ struct work_type {
 	void (*close)(void *job); /* on the loop */
 };
 
-extern const struct work_type work_backup, work_dump, work_load;
+extern const struct work_type work_backup, work_ban, work_dump, work_forget, work_load,
+	work_unban;
 
 /* The landing is over: 0, or a negative code with the reason. */
 void work_landed(struct work *w, int rc, const char *why);

@@ -33,6 +33,7 @@ struct mesh_node {
 	int addresses_len;
 	char hello_address[WIRE_ADDRESS_BYTES_MAX + 1]; /* until its row brings others */
 	bool is_gone;
+	char *barred_why; /* owned; what it is told, or NULL: it has left */
 	enum mesh_state state;
 	ms_t suspect_at; /* alive without a link: when it becomes suspect; 0 = not waiting */
 	ms_t dead_at;	 /* suspect: when it becomes dead */
@@ -148,6 +149,8 @@ void mesh_link_close(struct mesh *m, struct mesh_link *l, enum wire_goodbye reas
 /* It has ended; `goodbye` 0 when nobody said why. `l` is gone afterwards. */
 void mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye,
 		     const char *why);
+/* As that, of a link to a node that is gone. */
+void mesh_link_bar(struct mesh *m, struct mesh_link *l);
 void mesh_links_tick(struct mesh *m);
 /* The peer told its clock and horizon; false when the link was closed for it. */
 bool mesh_link_clock(struct mesh *m, struct mesh_link *l, ms_t wall, uint64_t horizon);

@@ -240,6 +240,7 @@ mesh_frame_goodbye(struct mesh *m, struct mesh_link *l, const struct wire_frame 
 	item = mesh_act(m, MESH_ACTION_CLOSE, l->id);
 	item->action.goodbye = reason;
 	item->action.node = l->node->id;
+	item->action.is_barred = reason == WIRE_GOODBYE_BARRED;
 	mesh_act_text(item, why, &item->action.why);
 	mesh_link_ended(m, l, reason, why);
 	return false;

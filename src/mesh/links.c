@@ -35,9 +35,25 @@ mesh_link_seed(struct mesh *m, const struct mesh_link *l)
 	return NULL;
 }
 
-/* When may its address be dialled again? `is_refused`: nothing will change soon. */
+/* How long until an address is dialled again: nothing will change soon where it was refused,
+ * and less so where we are barred. */
+static ms_t
+mesh_link_ended_wait(struct mesh *m, uint8_t goodbye, int fails)
+{
+	switch (goodbye) {
+	case WIRE_GOODBYE_BARRED:
+		return MESH_BARRED_MS / 2 +
+		       (ms_t)rng_below(&m->rng, (uint64_t)MESH_BARRED_MS / 2);
+	case WIRE_GOODBYE_REFUSED:
+	case WIRE_GOODBYE_MALFORMED:
+		return MESH_DIAL_CAP_MS / 2 + mesh_backoff(m, 30);
+	default:
+		return mesh_backoff(m, fails);
+	}
+}
+
 static void
-mesh_link_ended_backoff(struct mesh *m, struct mesh_link *l, bool is_refused)
+mesh_link_ended_backoff(struct mesh *m, struct mesh_link *l, uint8_t goodbye)
 {
 	struct mesh_seed *s = mesh_link_seed(m, l);
 	struct mesh_node *n = l->node;
@@ -47,8 +63,7 @@ mesh_link_ended_backoff(struct mesh *m, struct mesh_link *l, bool is_refused)
 	ms_t wait;
 
 	fails = was_healthy ? 0 : fails + 1;
-	wait = is_refused ? MESH_DIAL_CAP_MS / 2 + mesh_backoff(m, 30)
-			  : mesh_backoff(m, fails);
+	wait = mesh_link_ended_wait(m, goodbye, fails);
 	if (s != NULL) {
 		s->link = 0;
 		s->fails = fails;
@@ -169,9 +184,7 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 		if (n != NULL)
 			n->next_dial = m->now + mesh_backoff(m, 2);
 	} else {
-		mesh_link_ended_backoff(m, l,
-					goodbye == WIRE_GOODBYE_REFUSED ||
-						goodbye == WIRE_GOODBYE_MALFORMED);
+		mesh_link_ended_backoff(m, l, goodbye);
 	}
 	HASH_DEL(m->links, l);
 	if (n != NULL)
@@ -207,7 +220,8 @@ mesh_link_close(struct mesh *m, struct mesh_link *l, enum wire_goodbye reason,
 		mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
 		buf_fini(&b);
 	}
-	if (reason == WIRE_GOODBYE_REFUSED || reason == WIRE_GOODBYE_MALFORMED)
+	if (reason == WIRE_GOODBYE_REFUSED || reason == WIRE_GOODBYE_MALFORMED ||
+	    reason == WIRE_GOODBYE_BARRED)
 		m->stats.refused_links++;
 	if (reason == WIRE_GOODBYE_MALFORMED && l->node != NULL)
 		l->node->banished_until = m->now + MESH_BANISH_MS;
@@ -218,6 +232,16 @@ mesh_link_close(struct mesh *m, struct mesh_link *l, enum wire_goodbye reason,
 	mesh_act_text(item, why, &item->action.why);
 	/* LEAVING from our side says nothing about the other node. */
 	mesh_link_ended(m, l, reason == WIRE_GOODBYE_LEAVING ? 0 : (uint8_t)reason, why);
+}
+
+void
+mesh_link_bar(struct mesh *m, struct mesh_link *l)
+{
+	if (l->node->barred_why != NULL)
+		mesh_link_close(m, l, WIRE_GOODBYE_BARRED, "%s", l->node->barred_why);
+	else
+		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
+				"the node is no member any more");
 }
 
 /* Opened. */
@@ -318,8 +342,7 @@ mesh_link_opened(struct mesh *m, const struct mesh_event *e)
 		mesh_link_close(m, l, WIRE_GOODBYE_BUSY, "%d links are open",
 				MESH_LINKS_MAX);
 	else if (n->is_gone)
-		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
-				"the node is no member any more");
+		mesh_link_bar(m, l);
 	else if (n->banished_until > m->now)
 		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
 				"it sent what it must not and may come back in %lld s",

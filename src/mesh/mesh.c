@@ -34,6 +34,7 @@ mesh_node_free(struct mesh *m, struct mesh_node *n)
 	HASH_DEL(m->nodes, n);
 	for (int i = 0; i < n->addresses_len; i++)
 		free(n->addresses[i]);
+	free(n->barred_why);
 	free(n);
 }
 
@@ -225,7 +226,7 @@ mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state)
 }
 
 static void
-mesh_node_close_links(struct mesh *m, struct mesh_node *n, const char *why)
+mesh_node_bar_links(struct mesh *m, struct mesh_node *n)
 {
 	struct mesh_link *l = m->links;
 
@@ -234,7 +235,7 @@ mesh_node_close_links(struct mesh *m, struct mesh_node *n, const char *why)
 		bool is_of_node = l->node == n;
 
 		if (is_of_node)
-			mesh_link_close(m, l, WIRE_GOODBYE_REFUSED, "%s", why);
+			mesh_link_bar(m, l);
 		l = is_of_node ? m->links : l->hh.next;
 	}
 }
@@ -261,8 +262,10 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	if (n == NULL)
 		return;
 	n->is_gone = e->is_gone;
+	free(n->barred_why);
+	n->barred_why = e->is_gone && e->why != NULL ? mem_strdup(e->why) : NULL;
 	if (n->is_gone)
-		mesh_node_close_links(m, n, "the node is no member any more");
+		mesh_node_bar_links(m, n);
 	if (mesh_node_same_addresses(n, e))
 		return;
 	for (int i = 0; i < n->addresses_len; i++)

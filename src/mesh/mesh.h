@@ -67,6 +67,10 @@ enum {
 	/* No link with a node that sent what it must not; half of MESH_DIAL_CAP_MS, which is
 	 * how long that node itself waits at least. */
 	MESH_BANISH_MS = MESH_DIAL_CAP_MS / 2,
+	/* A node that hears that it was banned or forgotten dials the one that said so again
+	 * after a half to a whole of this: those who take it back will dial it, and where they
+	 * cannot, it finds out soon enough. */
+	MESH_BARRED_MS = 5 * MS_MINUTE,
 	MESH_PINGS_MAX = 16, /* a second from one peer */
 	/* WANTs a second: sent over one link, more are dropped, and taken from one peer. */
 	MESH_WANTS_SENT_MAX = 8,
@@ -96,7 +100,8 @@ enum mesh_event_type {
 	/* Seeds from the configuration: `addresses`. Replaces the earlier list. */
 	MESH_EVENT_SEEDS,
 	/* A node's row was learned or changed: `node`, `addresses`. With `is_gone` it was
-	 * withdrawn, banned or forgotten: links to it are closed and refused. */
+	 * withdrawn, banned or forgotten: links to it are closed and refused. `why`: it was
+	 * banned or forgotten, which is what it will be told. */
 	MESH_EVENT_NODE,
 	/* A dialled or accepted `link` is open; TLS says that `node` is at the other end. */
 	MESH_EVENT_LINK_OPEN,
@@ -145,7 +150,8 @@ enum mesh_action_type {
 	/* Write `data`, whole frames, to `link`, queued as `class`. */
 	MESH_ACTION_SEND,
 	/* Close `link` once its output is written (1 s at most), and forget it; `why` is for
-	 * the log, as is `goodbye`, whichever side said it. */
+	 * the log, as is `goodbye`, whichever side said it. `is_barred`: the other side says
+	 * that we were banned or forgotten. */
 	MESH_ACTION_CLOSE,
 	/* Both HELLOs are there: `link` to `node` may carry queries, and rows unless it
 	 * `is_rowless`, `why`. The other table's `root`, number of rows (`rows_len`) and
@@ -183,7 +189,7 @@ struct mesh_action {
 	struct bytes data;
 	struct bytes rows;
 	struct wire_frame frame;
-	bool is_rowless, is_sync;
+	bool is_rowless, is_sync, is_barred;
 	struct u128 root, our_root;
 	uint64_t rows_len, our_rows_len;
 	uint64_t horizon;

@@ -64,6 +64,8 @@ wire_goodbye_text(uint8_t reason)
 		return "too many links";
 	case WIRE_GOODBYE_CLOCK:
 		return "the clocks differ otherwise than before";
+	case WIRE_GOODBYE_BARRED:
+		return "banned or forgotten";
 	default:
 		return "no known reason";
 	}

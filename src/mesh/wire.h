@@ -131,7 +131,8 @@ enum wire_goodbye {
 	WIRE_GOODBYE_MALFORMED = 4, /* something that should not have been sent */
 	WIRE_GOODBYE_SILENT = 5,    /* nothing was heard for too long */
 	WIRE_GOODBYE_BUSY = 6,	    /* too many links */
-	WIRE_GOODBYE_CLOCK = 7, /* greet anew: the clocks differ otherwise than before */
+	WIRE_GOODBYE_CLOCK = 7,	 /* greet anew: the clocks differ otherwise than before */
+	WIRE_GOODBYE_BARRED = 8, /* the receiver was banned or forgotten: who, when, why */
 };
 
 struct wire_frame {

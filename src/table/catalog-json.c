@@ -55,7 +55,7 @@ static int
 compare_names(const void *a, const void *b)
 {
 	struct node *const *x = a, *const *y = b;
-	int rc = strcmp((*x)->row.name, (*y)->row.name);
+	int rc = strcmp(node_name(*x), node_name(*y));
 
 	return rc != 0 ? rc : id_compare(&(*x)->id, &(*y)->id);
 }
@@ -64,6 +64,18 @@ static json_t *
 json_number_or_null(double value)
 {
 	return value < 0 ? json_null() : json_real(value);
+}
+
+/* Who took the node out, when and why. */
+static json_t *
+bar_json(const struct bar *bar)
+{
+	const char *reason = bar->row.reason != NULL ? bar->row.reason : "";
+	char at[CLOCK_TEXT_SIZE];
+
+	return json_pack("{s:o, s:s, s:s?}", "by", json_id(&bar->row.by), "at",
+			 clock_text((ms_t)bar->stamp, at), "reason",
+			 reason[0] != '\0' ? reason : NULL);
 }
 
 static json_t *
@@ -76,7 +88,7 @@ node_json(const struct node *n, const struct catalog_contact *contact)
 		json_object_set_new(labels, row->labels[i].name,
 				    json_string(row->labels[i].value));
 	json_object_set_new(o, "id", json_id(&n->id));
-	json_object_set_new(o, "name", json_string(row->name));
+	json_object_set_new(o, "name", json_string(node_name(n)));
 	json_object_set_new(o, "alive", json_boolean(node_is_live(n)));
 	json_object_set_new(o, "state", json_string(catalog_state_text(node_state(n))));
 	json_object_set_new(o, "addresses",
@@ -88,9 +100,15 @@ node_json(const struct node *n, const struct catalog_contact *contact)
 	json_object_set_new(o, "hardware", json_hardware(&row->hardware));
 	json_object_set_new(o, "workers",
 			    json_integer(node_is_live(n) ? n->readable : 0));
-	json_object_set_new(o, "version", json_string(row->version));
+	json_object_set_new(o, "version",
+			    json_string(row->version != NULL ? row->version : ""));
+	json_object_set_new(o, "ca", json_boolean(row->holds_ca));
 	json_object_set_new(o, "rtt_ms", json_number_or_null(contact->rtt_ms));
 	json_object_set_new(o, "last_seen_s", json_number_or_null(contact->last_seen_s));
+	if (n->ban != NULL)
+		json_object_set_new(o, "ban", bar_json(n->ban));
+	if (n->forget != NULL)
+		json_object_set_new(o, "forget", bar_json(n->forget));
 	return o;
 }
 
@@ -100,7 +118,7 @@ catalog_nodes_json(const struct catalog *c, bool with_gone, catalog_contact_fn *
 {
 	json_t *array = json_array();
 	int len;
-	struct node **nodes = catalog_sorted_nodes(c, &len);
+	struct node **nodes = catalog_sorted_nodes(c, with_gone, &len);
 
 	qsort(nodes, (size_t)len, sizeof(*nodes), compare_names);
 	for (int i = 0; i < len; i++) {
@@ -168,7 +186,7 @@ catalog_workers_json(const struct catalog *c)
 {
 	json_t *array = json_array();
 	int len;
-	struct node **nodes = catalog_sorted_nodes(c, &len);
+	struct node **nodes = catalog_sorted_nodes(c, false, &len);
 
 	for (int i = 0; i < len; i++) {
 		struct worker *w, *next;

@@ -40,7 +40,39 @@ catalog_is_barred(const struct catalog *c, const struct id *node)
 {
 	const struct node *n = catalog_get_node(c, node);
 
-	return n != NULL && (n->is_banned || n->is_forgotten);
+	return n != NULL && (n->ban != NULL || n->forget != NULL);
+}
+
+bool
+catalog_bar(const struct catalog *c, const struct id *node, enum row_kind kind,
+	    struct catalog_bar *ret_bar)
+{
+	const struct node *n = catalog_get_node(c, node);
+	const struct bar *bar = n == NULL ? NULL : kind == ROW_BAN ? n->ban : n->forget;
+
+	if (bar == NULL)
+		return false;
+	*ret_bar = (struct catalog_bar){
+		.by = bar->row.by,
+		.name = bar->row.name != NULL ? bar->row.name : "",
+		.reason = bar->row.reason != NULL ? bar->row.reason : "",
+		.at_ms = (ms_t)bar->stamp,
+	};
+	return true;
+}
+
+void
+catalog_describe(const struct catalog *c, const struct id *id, struct buf *out)
+{
+	const struct node *n = catalog_get_node(c, id);
+	const char *name = n != NULL ? node_name(n) : "";
+	char text[ID_TEXT_SIZE];
+
+	id_text(id, text);
+	if (name[0] != '\0')
+		buf_printf(out, "%s (%.8s)", name, text);
+	else
+		buf_put_text(out, text);
 }
 
 int
@@ -316,6 +348,33 @@ catalog_matches(const struct catalog *c, const char *service, int max, struct bu
 	free(offers);
 }
 
+/* Those that are alive first: they can be asked now. */
+void
+catalog_ca_holders(const struct catalog *c, const struct id *but, int max,
+		   struct buf *out)
+{
+	int len, shown = 0, more = 0;
+	struct node **nodes = catalog_sorted_nodes(c, false, &len);
+
+	for (int i = 0; i < 2 * len; i++) {
+		const struct node *n = nodes[i % len];
+
+		if (!n->row.holds_ca || !node_is_visible(n) ||
+		    node_is_live(n) != (i < len) || id_equal(&n->id, but))
+			continue;
+		if (shown == max) {
+			more++;
+			continue;
+		}
+		if (shown++ > 0)
+			buf_put_text(out, ", ");
+		catalog_describe(c, &n->id, out);
+	}
+	if (more > 0)
+		buf_printf(out, " and %d more", more);
+	free(nodes);
+}
+
 /* ---- A node's own worker rows ---- */
 
 int
@@ -338,12 +397,13 @@ catalog_worker_row(const struct catalog *c, const struct id *owner, const char *
 void
 catalog_counts(const struct catalog *c, struct catalog_counts *ret_counts)
 {
-	struct catalog_counts counts = { 0, 0, 0, 0 };
+	struct catalog_counts counts = { 0 };
 	struct node *n, *next_node;
 	struct service *s, *next_service;
 
 	HASH_ITER (hh, c->nodes, n, next_node) {
 		counts.nodes += node_is_visible(n);
+		counts.ca_holders += node_is_visible(n) && n->row.holds_ca;
 		if (node_is_live(n)) {
 			counts.alive++;
 			counts.workers += n->readable;

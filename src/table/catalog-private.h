@@ -34,19 +34,24 @@ struct worker {
 	UT_hash_handle hh;	 /* in node->workers */
 };
 
+/* A ban or forget row. */
+struct bar {
+	struct table_bar row; /* zeros when it cannot be read */
+	uint64_t stamp;
+};
+
 struct node {
 	/* What a look-up reads of it, together. */
 	struct id id;
 	enum catalog_state state; /* of what is below, see node_update() */
 	bool has_row;
 	bool is_over; /* its lease, as of the last catalog_expire() */
-	bool is_banned;
-	bool is_forgotten;
 	enum catalog_state verdict;
-	struct table_node row;	/* zeros without one */
-	uint64_t stamp;		/* the row's highest; 0 without one */
-	struct worker *workers; /* by number */
-	int readable;		/* of those */
+	struct table_node row;	  /* zeros without one */
+	uint64_t stamp;		  /* the row's highest; 0 without one */
+	struct worker *workers;	  /* by number */
+	int readable;		  /* of those */
+	struct bar *ban, *forget; /* NULL: not banned, not forgotten */
 	UT_hash_handle hh;
 };
 
@@ -134,8 +139,12 @@ bool offer_is_live(const struct offer *o);
 /* catalog.c */
 
 struct node *catalog_get_node(const struct catalog *c, const struct id *id);
-/* All nodes that have a row, ascending by id; free(3) the array. */
-struct node **catalog_sorted_nodes(const struct catalog *c, int *ret_len);
+/* What the node is called: by its row, or else by its ban; "" = not known. */
+const char *node_name(const struct node *n);
+/* All nodes that have a row, and those that have none and are banned if so asked, ascending
+ * by id; free(3) the array. */
+struct node **catalog_sorted_nodes(const struct catalog *c, bool with_banned,
+				   int *ret_len);
 /* Services with a live stake, ascending by name; likewise. */
 struct service **catalog_sorted_services(const struct catalog *c, int *ret_len);
 /* A service's offers, ascending by match; likewise. */

@@ -34,9 +34,9 @@ catalog_state_text(enum catalog_state state)
 static enum catalog_state
 node_find_state(const struct node *n)
 {
-	if (n->is_banned)
+	if (n->ban != NULL)
 		return CATALOG_BANNED;
-	if (n->is_forgotten)
+	if (n->forget != NULL)
 		return CATALOG_FORGOTTEN;
 	if (n->row.has_left || n->is_over)
 		return CATALOG_LEFT;
@@ -61,9 +61,27 @@ catalog_get_node(const struct catalog *c, const struct id *id)
 }
 
 static void
+node_set_bar(struct bar **bar, const struct version *v)
+{
+	if (*bar != NULL)
+		table_bar_fini(&(*bar)->row);
+	free(*bar);
+	*bar = NULL;
+	if (v == NULL)
+		return;
+	*bar = mem_calloc(1, sizeof(**bar));
+	(*bar)->stamp = v->stamp;
+	/* One of a later version, that cannot be read, bars as well. */
+	if (table_bar_decode(v->value, &(*bar)->row, NULL) != 0)
+		memset(&(*bar)->row, 0, sizeof((*bar)->row));
+}
+
+static void
 catalog_free_node(struct catalog *c, struct node *n)
 {
 	HASH_DEL(c->nodes, n);
+	node_set_bar(&n->ban, NULL);
+	node_set_bar(&n->forget, NULL);
 	table_node_fini(&n->row);
 	pool_give(&c->node_pool, n);
 }
@@ -86,7 +104,7 @@ static void
 node_update(struct catalog *c, struct node *n)
 {
 	n->state = node_find_state(n);
-	if (n->has_row || n->workers != NULL || n->is_banned || n->is_forgotten ||
+	if (n->has_row || n->workers != NULL || n->ban != NULL || n->forget != NULL ||
 	    n->verdict != CATALOG_ALIVE)
 		return;
 	catalog_free_node(c, n);
@@ -218,8 +236,8 @@ catalog_apply_worker(struct catalog *c, struct node *n, int number,
 
 /* A ban or forget row names the node that it is about. */
 static int
-catalog_apply_verdict(struct catalog *c, const struct row_key *key, bool holds,
-		      struct errmsg *err)
+catalog_apply_bar(struct catalog *c, const struct row_key *key, const struct version *v,
+		  struct errmsg *err)
 {
 	struct node *n;
 	struct id id;
@@ -227,10 +245,7 @@ catalog_apply_verdict(struct catalog *c, const struct row_key *key, bool holds,
 	if (id_parse(key->name, &id) != 0)
 		return error_set(err, -OCF_EMALFORMED, "its name is not a node's id");
 	n = catalog_make_node(c, &id);
-	if (key->kind == ROW_BAN)
-		n->is_banned = holds;
-	else
-		n->is_forgotten = holds;
+	node_set_bar(key->kind == ROW_BAN ? &n->ban : &n->forget, v);
 	node_update(c, n);
 	return 0;
 }
@@ -270,7 +285,7 @@ catalog_apply(struct catalog *c, const struct row_key *key, const struct row *ro
 					    v, err);
 	case ROW_BAN:
 	case ROW_FORGET:
-		return catalog_apply_verdict(c, key, v != NULL, err);
+		return catalog_apply_bar(c, key, v, err);
 	default:
 		return error_set(err, -OCF_EMALFORMED, "its kind %d is not known",
 				 key->kind);
@@ -339,15 +354,26 @@ compare_nodes(const void *a, const void *b)
 	return id_compare(&(*x)->id, &(*y)->id);
 }
 
+const char *
+node_name(const struct node *n)
+{
+	const struct bar *bar = n->ban != NULL ? n->ban : n->forget;
+
+	/* Of one that has left, the row tells none. */
+	if (n->has_row && n->row.name[0] != '\0')
+		return n->row.name;
+	return bar != NULL && bar->row.name != NULL ? bar->row.name : "";
+}
+
 struct node **
-catalog_sorted_nodes(const struct catalog *c, int *ret_len)
+catalog_sorted_nodes(const struct catalog *c, bool with_banned, int *ret_len)
 {
 	struct node **nodes = mem_calloc(HASH_COUNT(c->nodes) + 1, sizeof(*nodes));
 	struct node *n, *next;
 	int len = 0;
 
 	HASH_ITER (hh, c->nodes, n, next) {
-		if (n->has_row)
+		if (n->has_row || (with_banned && n->ban != NULL))
 			nodes[len++] = n;
 	}
 	qsort(nodes, (size_t)len, sizeof(*nodes), compare_nodes);

@@ -45,8 +45,8 @@ void catalog_free(struct catalog *c); /* NULL is allowed */
 
 /* The row's state is now `row`; NULL or an empty row: not held any more. A value that
  * cannot be read makes the row invisible and the result -OCF_EMALFORMED (why in `err`);
- * nothing else fails. Ban and forget rows count whoever owns them: their signature was
- * checked. */
+ * nothing else fails. Ban and forget rows count whoever owns them, for their signature was
+ * checked, and whether or not their value can be read. */
 int catalog_apply(struct catalog *c, const struct row_key *key, const struct row *row,
 		  struct errmsg *err);
 /* What failure detection says (ALIVE … LEFT); remembered also for a node whose row is not
@@ -73,6 +73,23 @@ bool catalog_node(const struct catalog *c, const struct id *node,
 		  struct catalog_node *ret_node);
 /* Is it banned or forgotten, whether or not its row is held? */
 bool catalog_is_barred(const struct catalog *c, const struct id *node);
+
+/* A ban or a forget that stands. */
+struct catalog_bar {
+	struct id by;	    /* who wrote it; zero: its row cannot be read */
+	const char *name;   /* of the node, as its author knew it; "" */
+	const char *reason; /* "" = none was given */
+	ms_t at_ms;	    /* wall clock */
+};
+/* `kind` is ROW_BAN or ROW_FORGET. A view, as above. False: it is not. */
+bool catalog_bar(const struct catalog *c, const struct id *node, enum row_kind kind,
+		 struct catalog_bar *ret_bar);
+/* Append "n1 (ab12cd34)", or the id of a node whose name is not known. */
+void catalog_describe(const struct catalog *c, const struct id *id, struct buf *out);
+/* For a sentence: the nodes, as above, that hold the cluster's CA key as far as their rows
+ * say, but for one; at most `max` of them. Appends nothing when there are none. */
+void catalog_ca_holders(const struct catalog *c, const struct id *but, int max,
+			struct buf *out);
 /* A node by its id, a unique beginning of the id (at least 4 digits), or its name where
  * that is unambiguous. -OCF_EUNKNOWN, or -ENOTUNIQ when several fit. */
 int catalog_find_node(const struct catalog *c, const char *text, struct id *ret_node);
@@ -125,11 +142,12 @@ int catalog_worker_row(const struct catalog *c, const struct id *owner, const ch
 /* ---- What people see ---- */
 
 struct catalog_counts {
-	int nodes;    /* rows held of nodes that have not left and are not forgotten or
+	int nodes;	/* rows held of nodes that have not left and are not forgotten or
 			 banned */
-	int alive;    /* of those: alive, suspect or draining */
-	int workers;  /* visible: of those nodes that are alive, suspect or draining */
-	int services; /* distinct names that such workers offer */
+	int alive;	/* of those: alive, suspect or draining */
+	int ca_holders; /* of those, dead ones too: that hold the cluster's CA key */
+	int workers;	/* visible: of those nodes that are alive, suspect or draining */
+	int services;	/* distinct names that such workers offer */
 };
 void catalog_counts(const struct catalog *c, struct catalog_counts *ret_counts);
 
@@ -143,7 +161,8 @@ typedef struct catalog_contact catalog_contact_fn(void *arg, const struct id *no
 
 /* The arrays of interfaces.md. Nodes in order of name, then id; `contact` may be NULL.
  * Without `with_gone` those that have left, are forgotten or banned, or are past the
- * grace of the dead are left out. */
+ * grace of the dead are left out; with it there are also those that are banned and whose row
+ * is not held. */
 json_t *catalog_nodes_json(const struct catalog *c, bool with_gone,
 			   catalog_contact_fn *contact, void *arg);
 /* Workers in order of node id and row number; those of nodes that are dead or unreachable

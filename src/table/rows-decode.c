@@ -317,6 +317,8 @@ decode_node(const json_t *object, struct table_node *n, struct errmsg *err)
 		rc = read_number(object, "incarnation", INT64_MAX, &incarnation, err);
 	if (rc == 0)
 		rc = decode_state(object, &n->is_draining, err);
+	if (rc == 0)
+		rc = read_bool(object, "ca", &n->holds_ca, err);
 	n->incarnation = (uint64_t)incarnation;
 	return rc;
 }
@@ -561,5 +563,45 @@ table_worker_decode(struct bytes value, struct table_worker *ret_w, struct errms
 		table_worker_fini(&w);
 	else
 		*ret_w = w;
+	return rc;
+}
+
+static int
+decode_bar(const json_t *object, struct table_bar *b, struct errmsg *err)
+{
+	char *by = NULL;
+	int rc = read_text(object, "by", ID_TEXT_SIZE - 1, ID_TEXT_SIZE - 1, &by, err);
+
+	if (rc == 0 && id_parse(by, &b->by) != 0)
+		rc = malformed(err, "by", "is not a node's id");
+	free(by);
+	if (rc == 0)
+		rc = read_optional_text(object, "name", LIMIT_NODE_NAME_BYTES_MAX,
+					&b->name, err);
+	if (rc == 0)
+		rc = read_optional_text(object, "reason", TABLE_REASON_BYTES_MAX,
+					&b->reason, err);
+	if (b->name == NULL)
+		b->name = mem_strdup("");
+	if (b->reason == NULL)
+		b->reason = mem_strdup("");
+	return rc;
+}
+
+int
+table_bar_decode(struct bytes value, struct table_bar *ret_b, struct errmsg *err)
+{
+	struct table_bar b = { .name = NULL };
+	json_t *object;
+	int rc = decode_object(value, &object, err);
+
+	if (rc != 0)
+		return rc;
+	rc = decode_bar(object, &b, err);
+	json_decref(object);
+	if (rc != 0)
+		table_bar_fini(&b);
+	else
+		*ret_b = b;
 	return rc;
 }

@@ -98,6 +98,8 @@ encode_node(const struct table_node *n, bool *ok)
 		put(object, "state", json_string("draining"), ok);
 	for (int i = 0; i < n->labels_len; i++)
 		put(labels, n->labels[i].name, json_string(n->labels[i].value), ok);
+	if (n->holds_ca)
+		put(object, "ca", json_true(), ok);
 	put(object, "labels", labels, ok);
 	put(object, "hardware", encode_hardware(&n->hardware, ok), ok);
 	put(object, "version", json_string(n->version != NULL ? n->version : ""), ok);
@@ -179,6 +181,32 @@ table_worker_encode(const struct table_worker *w, struct buf *out, struct errmsg
 	rc = encode_finish(object, ok, &value, err);
 	if (rc == 0 && table_worker_decode(buf_bytes(&value), &check, err) == 0) {
 		table_worker_fini(&check);
+		buf_put_bytes(out, buf_bytes(&value));
+	} else if (rc == 0) {
+		rc = -EINVAL;
+	}
+	buf_fini(&value);
+	return rc;
+}
+
+int
+table_bar_encode(const struct table_bar *b, struct buf *out, struct errmsg *err)
+{
+	json_t *object = json_object();
+	struct buf value = BUF_INIT;
+	struct table_bar check;
+	char by[ID_TEXT_SIZE];
+	bool ok = true;
+	int rc;
+
+	put(object, "by", json_string(id_text(&b->by, by)), &ok);
+	if (b->name != NULL && b->name[0] != '\0')
+		put(object, "name", json_string(b->name), &ok);
+	if (b->reason != NULL && b->reason[0] != '\0')
+		put(object, "reason", json_string(b->reason), &ok);
+	rc = encode_finish(object, ok, &value, err);
+	if (rc == 0 && table_bar_decode(buf_bytes(&value), &check, err) == 0) {
+		table_bar_fini(&check);
 		buf_put_bytes(out, buf_bytes(&value));
 	} else if (rc == 0) {
 		rc = -EINVAL;

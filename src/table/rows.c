@@ -101,3 +101,11 @@ table_worker_fini(struct table_worker *w)
 	table_hardware_fini(&w->hardware);
 	memset(w, 0, sizeof(*w));
 }
+
+void
+table_bar_fini(struct table_bar *b)
+{
+	free(b->name);
+	free(b->reason);
+	memset(b, 0, sizeof(*b));
+}

@@ -3,17 +3,22 @@
  * replicated byte for byte; here it is written once (compact, members in order of name)
  * and read by everybody.
  *
- *   node    {"addresses":["h:p",…],"cert":"<base64 DER>","hardware":{…},"inbound":true,
- *            "incarnation":7,"labels":{"k":"v",…},"name":"n1","region":"eu",
- *            "state":"draining","version":"0.1"}; no "state" = it takes queries
+ *   node    {"addresses":["h:p",…],"ca":true,"cert":"<base64 DER>","hardware":{…},
+ *            "inbound":true,"incarnation":7,"labels":{"k":"v",…},"name":"n1",
+ *            "region":"eu","state":"draining","version":"0.1"}; no "state" = it takes
+ *            queries; "ca" only where the cluster's CA key is held
  *   left    {"cert":"<base64 DER>","left":true}: what a node that withdrew leaves behind
  *   worker  {"hardware":{…},"id":"w1","metadata":{…},"services":[{"match":["k=v",…],
  *            "name":"s"},…],"slots":4,"state":"draining"}; no "state" = ready
+ *   ban and forget (a *bar*)  {"by":"<node id>","name":"n1","reason":"…"}: which holder of
+ *            the CA's key wrote it, what the node was called, and why; the last two only
+ *            where there is something to say. When: the version's stamp
  *   hardware {"cpus":8,"gpus":[{"memory":25769803776,"name":"L4"}],"memory":67108864000};
  *            a gpu of a legacy worker may have "memory_free" and "memory_used", too
  *
  * Reading is strict: a wrong type, a text with control characters, a limit passed, a
  * member that must be there and is not: -OCF_EMALFORMED, with what and where in `err`.
+ * (A bar that cannot be read bars all the same, see table/catalog.h.)
  * Members that are not known here are ignored, so that a newer node's row still counts;
  * they stay in the row, whose bytes nobody rewrites. A row that cannot be read stays in
  * the table all the same (all replicas hold the same rows) and is only invisible.
@@ -27,6 +32,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/id.h"
 #include "base/limits.h"
 
 /* Beside those of base/limits.h. All are far above honest use and keep a value below
@@ -45,6 +51,8 @@ enum {
 	TABLE_METADATA_BYTES_MAX = 8192, /* a worker's metadata as compact JSON */
 	TABLE_METADATA_DEPTH_MAX = 16,	 /* objects and arrays within each other */
 	TABLE_CPUS_MAX = 1 << 20,
+	/* Of a ban: a sentence or two. A goodbye carries it, with who and when. */
+	TABLE_REASON_BYTES_MAX = 200,
 };
 
 struct table_gpu {
@@ -80,6 +88,7 @@ struct table_node {
 	struct buf cert;      /* DER */
 	uint64_t incarnation; /* at most 2^63 - 1 */
 	bool is_draining;     /* takes no new queries for its workers from others */
+	bool holds_ca;	      /* the cluster's CA key: it can invite, ban and forget */
 	bool has_left;	      /* then only `cert` beside it is set; name is "" */
 };
 
@@ -99,16 +108,24 @@ struct table_worker {
 	bool is_draining;
 };
 
+struct table_bar {
+	struct id by;
+	char *name;   /* "" = not known */
+	char *reason; /* "" = none was given */
+};
+
 /* Append the value's bytes. -EINVAL for content that could not be read back, -OCF_ELIMIT
  * for a value over LIMIT_VALUE_BYTES_MAX; then nothing is appended. */
 int table_node_encode(const struct table_node *n, struct buf *out, struct errmsg *err);
 int table_worker_encode(const struct table_worker *w, struct buf *out,
 			struct errmsg *err);
+int table_bar_encode(const struct table_bar *b, struct buf *out, struct errmsg *err);
 
 /* `err` may be NULL. On success the caller frees with _fini. */
 int table_node_decode(struct bytes value, struct table_node *ret_n, struct errmsg *err);
 int table_worker_decode(struct bytes value, struct table_worker *ret_w,
 			struct errmsg *err);
+int table_bar_decode(struct bytes value, struct table_bar *ret_b, struct errmsg *err);
 
 /* Append the certificate (DER) that a node row's value holds; the whole value must be good.
  * Has the type of ident's checker_cert_fn. */
@@ -121,6 +138,7 @@ int table_hardware_decode(struct bytes value, struct table_hardware *ret_h,
 /* Free the members; the struct is all zeros again. Zeros are allowed. */
 void table_node_fini(struct table_node *n);
 void table_worker_fini(struct table_worker *w);
+void table_bar_fini(struct table_bar *b);
 void table_hardware_fini(struct table_hardware *h);
 
 /* Building blocks for those who fill the structs; all texts are copied. */

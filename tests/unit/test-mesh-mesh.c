@@ -18,7 +18,7 @@ struct script {
 	uint64_t link;
 	/* What was seen since the last step: */
 	char kinds[512]; /* a letter for each action */
-	bool is_rowless, is_sync;
+	bool is_rowless, is_sync, is_barred;
 	uint64_t horizon;
 	size_t wanted; /* bytes */
 	int wants;     /* sent */
@@ -70,6 +70,7 @@ script_do(struct script *s, const struct mesh_action *a)
 		s->dialled = a->link;
 		snprintf(s->address, sizeof(s->address), "%s", a->address);
 	}
+	s->is_barred |= a->is_barred;
 	if (a->why != NULL)
 		snprintf(s->why, sizeof(s->why), "%s", a->why);
 	if (a->type == MESH_ACTION_NODE_STATE)
@@ -827,6 +828,58 @@ test_gone(void)
 }
 
 static void
+test_barred(void)
+{
+	static const char why[] = "banned on Monday by node n1: a reason";
+	struct script s;
+
+	script_up(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					     .node = s.peer,
+					     .is_gone = true,
+					     .why = why });
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_BARRED && strcmp(s.why, why) == 0);
+	CU_ASSERT(mesh_link_of(s.mesh, &s.peer) == 0 && !s.is_barred);
+	script_accept(&s);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_BARRED && s.types_len == 1);
+	/* Taken back. */
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE, .node = s.peer });
+	script_accept(&s);
+	CU_ASSERT(s.goodbye == 0 && s.types[0] == WIRE_HELLO);
+	script_end(&s);
+}
+
+/* Who hears that it was banned says so, and stops trying so hard. */
+static void
+test_told_that_barred(void)
+{
+	const char *seed[] = { "peer:1" };
+	struct script s;
+	ms_t told;
+
+	script_start(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_SEEDS,
+					     .addresses = seed,
+					     .addresses_len = 1 });
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	CU_ASSERT_FATAL(s.dialled != 0);
+	s.link = s.dialled;
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
+					     .link = s.link,
+					     .node = s.peer });
+	script_frame(&s, WIRE_GOODBYE, 0, "\010banned", 7);
+	CU_ASSERT(strcmp(s.kinds, "C") == 0 && s.is_barred);
+	CU_ASSERT(strcmp(s.why, "the other side says: banned") == 0);
+	told = s.now;
+	s.dialled = 0;
+	script_wait(&s, told + MESH_BARRED_MS / 2 - 1);
+	CU_ASSERT(s.dialled == 0);
+	script_wait(&s, told + MESH_BARRED_MS + MS_SECOND);
+	CU_ASSERT(s.dialled != 0);
+	script_end(&s);
+}
+
+static void
 test_stop(void)
 {
 	struct script s;
@@ -884,6 +937,9 @@ static const struct tap_test tests[] = {
 	{ "addresses are dialled in turn, ever later, 30 s at most", test_dials },
 	{ "a seed that leads to the node itself is left alone", test_seed_is_self },
 	{ "a node that is no member is refused", test_gone },
+	{ "one that was banned is told why, until it is taken back", test_barred },
+	{ "who is told that it was banned dials again after minutes",
+	  test_told_that_barred },
 	{ "a stop says goodbye and refuses what comes", test_stop },
 	{ "query frames go to dispatch; what it rejects ends the link",
 	  test_query_frame },

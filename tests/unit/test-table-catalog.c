@@ -580,6 +580,128 @@ test_bans_are_known_without_a_row(void)
 	catalog_free(c);
 }
 
+static struct row
+bar_row(int by, const char *name, const char *reason)
+{
+	char its_name[LIMIT_NODE_NAME_BYTES_MAX + 1], its_reason[32];
+	struct table_bar bar = { .by = node_id(by),
+				 .name = its_name,
+				 .reason = its_reason };
+	struct buf value = BUF_INIT;
+
+	snprintf(its_name, sizeof(its_name), "%s", name);
+	snprintf(its_reason, sizeof(its_reason), "%s", reason);
+	CU_ASSERT_EQUAL_FATAL(table_bar_encode(&bar, &value, NULL), 0);
+	return row_of(&value);
+}
+
+static bool
+lists(const struct catalog *c, bool with_gone, const char *words)
+{
+	json_t *list = catalog_nodes_json(c, with_gone, NULL, NULL);
+	char *text = json_dumps(list, JSON_COMPACT);
+	bool has = strstr(text, words) != NULL;
+
+	free(text);
+	json_decref(list);
+	return has;
+}
+
+static void
+test_bans_tell_who_and_why(void)
+{
+	struct catalog *c = catalog_new();
+	struct id ca = node_id(5), id = node_id(0), by = node_id(1);
+	struct catalog_bar bar;
+	struct buf text = BUF_INIT;
+	char name[ID_TEXT_SIZE];
+
+	id_text(&id, name);
+	CU_ASSERT(!catalog_bar(c, &id, ROW_BAN, &bar));
+	apply(c, &ca, ROW_BAN, name, bar_row(1, "old", "because"));
+	CU_ASSERT_FATAL(catalog_bar(c, &id, ROW_BAN, &bar));
+	CU_ASSERT(!catalog_bar(c, &id, ROW_FORGET, &bar));
+	CU_ASSERT(id_equal(&bar.by, &by));
+	CU_ASSERT_STRING_EQUAL(bar.reason, "because");
+	CU_ASSERT_STRING_EQUAL(bar.name, "old");
+	/* One without a row is listed as well, by the name of then. */
+	CU_ASSERT(
+		lists(c, true, "\"name\":\"old\",\"alive\":false,\"state\":\"banned\""));
+	CU_ASSERT(lists(c, true, "\"reason\":\"because\""));
+	CU_ASSERT(!lists(c, false, "banned"));
+	catalog_describe(c, &id, &text);
+	CU_ASSERT_STRING_EQUAL(buf_text(&text), "old (10000000)");
+	add_node(c, 0);
+	buf_clear(&text);
+	catalog_describe(c, &id, &text);
+	CU_ASSERT_STRING_EQUAL(buf_text(&text), "n0 (10000000)");
+	/* One that cannot be read bars all the same. */
+	apply(c, &ca, ROW_BAN, name, node_row("x", true));
+	CU_ASSERT(catalog_bar(c, &id, ROW_BAN, &bar) && id_is_zero(&bar.by));
+	apply(c, &ca, ROW_FORGET, name, bar_row(1, "", ""));
+	CU_ASSERT(catalog_bar(c, &id, ROW_FORGET, &bar));
+	apply(c, &ca, ROW_BAN, name, ROW_INIT);
+	CU_ASSERT(lists(c, true, "\"state\":\"forgotten\""));
+	apply(c, &id, ROW_NODE, "", ROW_INIT);
+	CU_ASSERT(!lists(c, true, "forgotten")); /* swept: nothing is left of it */
+	CU_ASSERT(catalog_is_barred(c, &id));
+	buf_fini(&text);
+	catalog_free(c);
+}
+
+static void
+add_holder(struct catalog *c, int node)
+{
+	struct table_node n = { .holds_ca = true };
+	struct buf value = BUF_INIT;
+	struct id id = node_id(node);
+
+	n.name = mem_printf("n%d", node);
+	n.version = mem_strdup("1");
+	buf_put(&n.cert, "x", 1);
+	CU_ASSERT_EQUAL_FATAL(table_node_encode(&n, &value, NULL), 0);
+	table_node_fini(&n);
+	apply(c, &id, ROW_NODE, "", row_of(&value));
+}
+
+static void
+check_holders(const struct catalog *c, const char *wanted)
+{
+	struct id self = node_id(0);
+	struct buf out = BUF_INIT;
+
+	catalog_ca_holders(c, &self, 2, &out);
+	CU_ASSERT_STRING_EQUAL(out.len > 0 ? buf_text(&out) : "", wanted);
+	buf_fini(&out);
+}
+
+static void
+test_ca_holders(void)
+{
+	struct catalog *c = catalog_new();
+	struct id ca = node_id(9), one = node_id(1), two = node_id(2);
+	struct catalog_counts counts;
+	char name[ID_TEXT_SIZE];
+
+	add_node(c, 3);
+	check_holders(c, "");
+	for (int i = 0; i < 3; i++)
+		add_holder(c, i);
+	check_holders(c, "n1 (20000000), n2 (30000000)");
+	catalog_set_state(c, &one, CATALOG_DEAD);
+	check_holders(c, "n2 (30000000), n1 (20000000)");
+	catalog_counts(c, &counts);
+	CU_ASSERT_EQUAL(counts.ca_holders, 3);
+	apply(c, &ca, ROW_BAN, id_text(&two, name), bar_row(0, "", ""));
+	check_holders(c, "n1 (20000000)");
+	catalog_counts(c, &counts);
+	CU_ASSERT_EQUAL(counts.ca_holders, 2);
+	add_holder(c, 4);
+	add_holder(c, 5);
+	check_holders(c, "n4 (50000000), n5 (60000000) and 1 more");
+	catalog_free(c);
+}
+
 static struct catalog_contact
 contact(void *arg, const struct id *node)
 {
@@ -610,7 +732,8 @@ test_lists_have_the_shapes_of_the_interface(void)
 		"true,"
 		"\"state\":\"alive\",\"addresses\":[],\"inbound\":false,\"region\":null,"
 		"\"labels\":{},\"hardware\":{\"cpus\":0,\"memory\":0,\"gpus\":[]},"
-		"\"workers\":1,\"version\":\"1\",\"rtt_ms\":1.5,\"last_seen_s\":null}]");
+		"\"workers\":1,\"version\":\"1\",\"ca\":false,"
+		"\"rtt_ms\":1.5,\"last_seen_s\":null}]");
 	free(text);
 	json_decref(list);
 	list = catalog_workers_json(c);
@@ -649,6 +772,9 @@ static const struct tap_test tests[] = {
 	  test_a_lease_that_is_over_hides },
 	{ "a node is known to be banned whether or not its row is held",
 	  test_bans_are_known_without_a_row },
+	{ "a ban tells who, when and why, and whether or not it can be read it counts",
+	  test_bans_tell_who_and_why },
+	{ "who holds the CA's key is named, the living first", test_ca_holders },
 	{ "the lists have the shapes of the interface",
 	  test_lists_have_the_shapes_of_the_interface },
 	{ "after any history the catalog equals a fresh one and answers as the model "

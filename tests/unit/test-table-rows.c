@@ -89,6 +89,71 @@ test_draining_node(void)
 }
 
 static void
+test_ca_holder(void)
+{
+	struct buf out = BUF_INIT;
+	struct errmsg err = { "" };
+	struct table_node n, back;
+
+	fill_node(&n);
+	n.holds_ca = true;
+	CU_ASSERT_EQUAL_FATAL(table_node_encode(&n, &out, &err), 0);
+	CU_ASSERT(strstr(buf_text(&out), "\"ca\":true,\"cert\"") != NULL);
+	CU_ASSERT_EQUAL_FATAL(table_node_decode(buf_bytes(&out), &back, &err), 0);
+	CU_ASSERT(back.holds_ca);
+	table_node_fini(&back);
+	CU_ASSERT_EQUAL_FATAL(
+		table_node_decode(bytes_text(HEAD ",\"ca\":false}"), &back, &err), 0);
+	CU_ASSERT(!back.holds_ca);
+	table_node_fini(&back);
+	CU_ASSERT_EQUAL(table_node_decode(bytes_text(HEAD ",\"ca\":1}"), &back, &err),
+			-OCF_EMALFORMED);
+	table_node_fini(&n);
+	buf_fini(&out);
+}
+
+static void
+test_bar(void)
+{
+	static const char *const bad[] = {
+		"{}",
+		"[]",
+		"{\"by\":7}",
+		"{\"by\":\"0123\"}",
+		"{\"by\":\"zz112233445566778899aabbccddeeff\"}",
+		"{\"by\":\"00112233445566778899aabbccddeeff\",\"reason\":\"a\\nb\"}",
+		"{\"by\":\"00112233445566778899aabbccddeeff\",\"name\":1}",
+	};
+	char name[] = "n1", reason[TABLE_REASON_BYTES_MAX + 2] = "why";
+	struct table_bar bar = { .by = { { 0xab } } }, back;
+	struct buf out = BUF_INIT;
+	struct errmsg err = { "" };
+
+	CU_ASSERT_EQUAL_FATAL(table_bar_encode(&bar, &out, &err), 0);
+	CU_ASSERT_STRING_EQUAL(buf_text(&out),
+			       "{\"by\":\"ab000000000000000000000000000000\"}");
+	CU_ASSERT_EQUAL_FATAL(table_bar_decode(buf_bytes(&out), &back, &err), 0);
+	CU_ASSERT(id_equal(&back.by, &bar.by));
+	CU_ASSERT(back.name[0] == '\0' && back.reason[0] == '\0');
+	table_bar_fini(&back);
+	bar.name = name;
+	bar.reason = reason;
+	buf_clear(&out);
+	CU_ASSERT_EQUAL_FATAL(table_bar_encode(&bar, &out, &err), 0);
+	CU_ASSERT_STRING_EQUAL(buf_text(&out),
+			       "{\"by\":\"ab000000000000000000000000000000\","
+			       "\"name\":\"n1\",\"reason\":\"why\"}");
+	memset(reason, 'x', TABLE_REASON_BYTES_MAX + 1);
+	buf_clear(&out);
+	CU_ASSERT_EQUAL(table_bar_encode(&bar, &out, &err), -EINVAL);
+	CU_ASSERT_EQUAL(out.len, 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CU_ASSERT_EQUAL(table_bar_decode(bytes_text(bad[i]), &back, &err),
+				-OCF_EMALFORMED);
+	buf_fini(&out);
+}
+
+static void
 test_left_node_keeps_only_its_certificate(void)
 {
 	struct buf out = BUF_INIT;
@@ -325,6 +390,8 @@ test_base64_round_trips(void)
 static const struct tap_test tests[] = {
 	{ "a node row has one encoding and is read back", test_node_row_is_canonical },
 	{ "a node that drains says so in its row", test_draining_node },
+	{ "a node that holds the CA's key says so, others say nothing", test_ca_holder },
+	{ "a ban tells by whom and why, in bounds", test_bar },
 	{ "a node that left keeps only its certificate",
 	  test_left_node_keeps_only_its_certificate },
 	{ "a worker row has one encoding and is read back",
