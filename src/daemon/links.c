@@ -282,7 +282,8 @@ links_show_node(struct links *links, const struct mesh_action *a)
 	char id[ID_TEXT_SIZE];
 
 	catalog_set_state(links->d->catalog, &a->node, states[a->state]);
-	if (!links->d->is_stopping && catalog_node(links->d->catalog, &a->node, &node))
+	if (!links->d->is_stopping && catalog_node(links->d->catalog, &a->node, &node) &&
+	    !node.row->has_left)
 		log_info("mesh", "node %s (%s) is %s", node.row->name,
 			 id_text(&a->node, id), catalog_state_text(states[a->state]));
 }
@@ -442,6 +443,16 @@ links_root_changed(struct links *links)
 	links_step(links, &event);
 }
 
+/* Said once, when it was there until now; its row tells no name any more. */
+static void
+links_log_left(const struct links *links, const struct id *id)
+{
+	char text[ID_TEXT_SIZE];
+
+	if (mesh_node_state(links->mesh, id) == MESH_NODE_ALIVE)
+		log_info("mesh", "node %s has left the cluster", id_text(id, text));
+}
+
 void
 links_node_changed(struct links *links, const struct id *id)
 {
@@ -452,8 +463,11 @@ links_node_changed(struct links *links, const struct id *id)
 	if (links == NULL || id_equal(id, &links->d->identity->node_id))
 		return;
 	is_held = catalog_node(links->d->catalog, id, &node);
-	if (catalog_is_barred(links->d->catalog, id) || (is_held && node.row->has_left)) {
+	if (catalog_is_barred(links->d->catalog, id)) {
 		event.is_gone = true;
+	} else if (is_held && node.row->has_left) {
+		event.has_left = true;
+		links_log_left(links, id);
 	} else if (is_held) {
 		event.addresses = (const char *const *)node.row->addresses;
 		event.addresses_len = node.row->addresses_len;

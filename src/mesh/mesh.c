@@ -261,6 +261,7 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	if (n == NULL)
 		return;
 	n->is_gone = e->is_gone;
+	n->has_left = e->has_left;
 	if (n->is_gone)
 		mesh_node_close_links(m, n, "the node is no member any more");
 	if (mesh_node_same_addresses(n, e))
@@ -332,7 +333,7 @@ mesh_dial_nodes(struct mesh *m)
 	HASH_ITER (hh, m->nodes, n, next) {
 		const char *address = n->hello_address;
 
-		if (n->is_gone || n->links > 0)
+		if (n->is_gone || n->has_left || n->links > 0)
 			continue;
 		if (n->addresses_len > 0)
 			address = n->addresses[n->turn % n->addresses_len];
