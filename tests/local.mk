@@ -45,6 +45,7 @@ dist_check_SCRIPTS += \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
 	%D%/system/join.sh \
+	%D%/system/leave.sh \
 	%D%/system/legacy.sh \
 	%D%/system/isolation.sh \
 	%D%/system/many.sh \

@@ -23,7 +23,7 @@ CLI_LIBS = %D%/libcli.a src/table/libtable.a store/libstore.a crdt/libcrdt.a \
 
 bin_PROGRAMS += %D%/ocf
 %C%_ocf_SOURCES = \
-	%D%/cmd-backup.c %D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-join.c \
+	%D%/cmd-backup.c %D%/cmd-drain.c %D%/cmd-init.c %D%/cmd-invite.c %D%/cmd-join.c \
 	%D%/cmd-nodes.c %D%/cmd-peers.c \
 	%D%/cmd-query.c %D%/cmd-services.c %D%/cmd-status.c %D%/cmd-workers.c \
 	%D%/main.c

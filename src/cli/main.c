@@ -49,6 +49,9 @@ static const struct command main_commands[] = {
 	  COMMAND_ASKS, cmd_query },
 	{ "peers", "", "this node's links to other nodes", "",
 	  COMMAND_ASKS | COMMAND_LISTS, cmd_peers },
+	{ "drain", "", "let this node leave the cluster, and stop",
+	  "Queries that run are finished first. Started again, it is a member again.\n",
+	  COMMAND_ASKS | COMMAND_ADMIN, cmd_drain },
 	{ "backup", "FILE [--no-keys] [--force]",
 	  "copy the node's store and keys to a file, while it runs",
 	  "      --no-keys          leave the keys out\n"

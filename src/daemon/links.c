@@ -608,6 +608,27 @@ links_up(const struct links *links)
 	return stats.links_up;
 }
 
+int
+links_rows_sent(const struct links *links, int *ret_links)
+{
+	struct mesh_peer *peers = mem_calloc(LINKS_PEERS_MAX, sizeof(*peers));
+	int n = mesh_peers(links->mesh, peers, LINKS_PEERS_MAX), sent = 0;
+
+	*ret_links = 0;
+	for (int i = 0; i < n && i < LINKS_PEERS_MAX; i++) {
+		const struct link *l = links_find(links, peers[i].link);
+
+		if (l == NULL || l->stream == NULL || peers[i].is_rowless ||
+		    mesh_link_of(links->mesh, &peers[i].node) != l->number)
+			continue;
+		++*ret_links;
+		sent += !outbox_has(&l->outbox, OUTBOX_ROWS) &&
+			stream_pending(l->stream) == 0;
+	}
+	free(peers);
+	return sent;
+}
+
 bool
 links_are_busy(const struct links *links)
 {

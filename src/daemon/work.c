@@ -30,7 +30,7 @@ struct works {
 	struct daemon *d;
 	struct lane *lane;
 	struct work *list;
-	int len;
+	int len; /* of those that are not light */
 	int landing;
 };
 
@@ -40,7 +40,7 @@ static void
 work_free(struct work *w)
 {
 	DL_DELETE(w->works->list, w);
-	w->works->len--;
+	w->works->len -= !w->type->is_light;
 	w->type->close(w->job);
 	buf_fini(&w->out);
 	free(w);
@@ -172,21 +172,22 @@ int
 works_start(void *daemon, const char *name, const struct query_headers *params,
 	    struct bytes body, struct api_work *api, void **ret_token, struct errmsg *err)
 {
-	static const struct work_type *const types[] = { &work_backup, &work_dump,
-							 &work_load };
+	static const struct work_type *const types[] = { &work_backup, &work_drain,
+							 &work_dump, &work_load };
 	struct daemon *d = daemon;
 	struct work *w;
 	void *job;
 	int status;
 
-	if (d->works->len >= WORKS_MAX) {
-		error_set(err, -EAGAIN,
-			  "%d dumps, loads and backups are under way already", WORKS_MAX);
-		return 429;
-	}
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		if (strcmp(name, types[i]->name) != 0)
 			continue;
+		if (!types[i]->is_light && d->works->len >= WORKS_MAX) {
+			error_set(err, -EAGAIN,
+				  "%d dumps, loads and backups are under way already",
+				  WORKS_MAX);
+			return 429;
+		}
 		status = types[i]->open(d, params, body, &job, err);
 		if (status != 200)
 			return status;
@@ -196,7 +197,7 @@ works_start(void *daemon, const char *name, const struct query_headers *params,
 		w->job = job;
 		w->api = api;
 		DL_APPEND(d->works->list, w);
-		d->works->len++;
+		d->works->len += !w->type->is_light;
 		work_go(w);
 		*ret_token = w;
 		return 0;

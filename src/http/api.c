@@ -44,6 +44,7 @@ static const struct route routes[] = {
 	{ "POST", "/v1/admin/sync", route_admin_run, 0, true, false, false },
 	{ "POST", "/v1/admin/verify", route_admin_run, 0, true, false, false },
 	{ "POST", "/v1/admin/backup", route_work_run, 0, true, false, false },
+	{ "POST", "/v1/admin/drain", route_work_run, 0, true, false, false },
 	{ "POST", "/v1/admin/dump", route_work_run, 0, true, false, false },
 	{ "POST", "/v1/admin/load", route_work_run, 0, true, false, false },
 };
