@@ -59,7 +59,8 @@ dist_check_SCRIPTS += \
 	%D%/system/strangers.sh \
 	%D%/system/streams.sh \
 	%D%/system/sync-offline.sh \
-	%D%/system/sync.sh
+	%D%/system/sync.sh \
+	%D%/system/tokens.sh
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \

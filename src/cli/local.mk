@@ -17,7 +17,8 @@ noinst_LIBRARIES += %D%/libcli.a
 	%D%/output.c %D%/output.h \
 	%D%/program.c \
 	%D%/progress.c %D%/progress.h \
-	%D%/savefile.c %D%/savefile.h
+	%D%/savefile.c %D%/savefile.h \
+	%D%/tokenarg.c %D%/tokenarg.h
 CLI_LIBS = %D%/libcli.a src/table/libtable.a store/libstore.a crdt/libcrdt.a \
 	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(SMARTCOLS_LIBS) $(CURL_LIBS)
 

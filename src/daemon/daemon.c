@@ -155,7 +155,7 @@ daemon_open_identity(struct daemon *d, struct errmsg *err)
 		return error_set(
 			err, -ENOENT,
 			"there is no node in %s yet; make a cluster with 'ocf init' or "
-			"join one with 'ocf join TOKEN'",
+			"join one with 'ocf join -'",
 			d->places->data);
 	rc = identity_load(d->places->data, &d->identity, err);
 	/* Others would refuse an expired certificate; better to say it here. */

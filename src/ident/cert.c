@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -329,6 +330,23 @@ cert_check(struct bytes cert, struct bytes ca_cert, ms_t now_ms, struct id *ret_
 	if (ret_public != NULL)
 		memcpy(ret_public, public_key, KEY_PUBLIC_BYTES);
 	return 0;
+}
+
+int
+cert_made(struct bytes cert, ms_t *ret_ms)
+{
+	uint8_t public_key[KEY_PUBLIC_BYTES];
+	X509 *x = cert_parse(cert, public_key);
+	struct tm tm;
+	int rc = -OCF_EMALFORMED;
+
+	if (x != NULL && ASN1_TIME_to_tm(X509_get0_notBefore(x), &tm) == 1) {
+		*ret_ms = (ms_t)timegm(&tm) * MS_SECOND + CERT_BACKDATED_MS;
+		rc = 0;
+	}
+	X509_free(x);
+	ERR_clear_error();
+	return rc;
 }
 
 void

@@ -44,6 +44,10 @@ int cert_check_ca(struct bytes ca_cert, ms_t now_ms, struct id *ret_cluster,
 int cert_check(struct bytes cert, struct bytes ca_cert, ms_t now_ms, struct id *ret_id,
 	       uint8_t ret_public[KEY_PUBLIC_BYTES], struct errmsg *err);
 
+/* When a node's certificate was made, by the clock of who made it; to the second.
+ * -OCF_EMALFORMED. */
+int cert_made(struct bytes cert, ms_t *ret_ms);
+
 /* "-----BEGIN CERTIFICATE-----", as files hold it. */
 void cert_to_pem(struct bytes cert, struct buf *out);
 int cert_from_pem(struct bytes pem, struct buf *out, struct errmsg *err);
