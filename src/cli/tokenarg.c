@@ -9,13 +9,16 @@
 
 #include "cli/command.h"
 
-/* Somebody who pastes a line does not think of ending the input. */
+/* Somebody who pastes a line does not think of ending the input; an empty line ends one that
+ * is no token. */
 static bool
 tokenarg_is_whole(const struct buf *text)
 {
 	struct token token;
-	bool is_whole = text->len > 0 && text->data[text->len - 1] == '\n' &&
-			token_decode(buf_bytes(text), &token, NULL) == 0;
+	size_t len = text->len;
+	bool is_whole = len > 0 && text->data[len - 1] == '\n' &&
+			((len > 1 && text->data[len - 2] == '\n') ||
+			 token_decode(buf_bytes(text), &token, NULL) == 0);
 
 	ident_wipe(&token, sizeof(token));
 	return is_whole;

@@ -8,7 +8,7 @@
 #include "ident/token.h"
 
 /* Returns an exit status; what is wrong with it is said. From a terminal it is read to its
- * last character, from a pipe to the end. */
+ * last character or an empty line, from a pipe to the end. */
 int tokenarg_read(char *argument, struct token *ret_token);
 
 #endif

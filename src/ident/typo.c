@@ -29,6 +29,25 @@ attempt_swap(struct attempt *a, size_t at)
 	a->letters[at + 1] = letter;
 }
 
+static uint8_t
+attempt_take(struct attempt *a, size_t at)
+{
+	uint8_t letter = a->letters[at];
+
+	for (size_t i = at + 1; i < a->len; i++)
+		a->letters[i - 1] = a->letters[i];
+	a->len--;
+	return letter;
+}
+
+static void
+attempt_put(struct attempt *a, size_t at, uint8_t letter)
+{
+	for (size_t i = a->len++; i > at; i--)
+		a->letters[i] = a->letters[i - 1];
+	a->letters[at] = letter;
+}
+
 static bool
 typo_find_swap(struct attempt *a, struct typo *ret_typo)
 {
@@ -84,19 +103,17 @@ typo_find_altered(struct attempt *a, const char *letters, struct typo *ret_typo)
 static bool
 typo_find_extra(struct attempt *a, struct typo *ret_typo)
 {
-	uint8_t out = a->letters[0];
+	uint8_t out = attempt_take(a, 0);
 	bool is_it = false;
 	size_t at;
 
-	memmove(a->letters, a->letters + 1, --a->len);
 	for (at = 0; !(is_it = attempt_fits(a)) && at < a->len; at++) {
 		uint8_t next = a->letters[at];
 
 		a->letters[at] = out;
 		out = next;
 	}
-	memmove(a->letters + at + 1, a->letters + at, a->len++ - at);
-	a->letters[at] = out;
+	attempt_put(a, at, out);
 	if (is_it)
 		*ret_typo = (struct typo){ TYPO_EXTRA, at, (char)out, 0 };
 	return is_it;
@@ -107,7 +124,7 @@ typo_find_missing(struct attempt *a, const char *letters, struct typo *ret_typo)
 {
 	if (a->len == TYPO_LETTERS_MAX)
 		return false;
-	memmove(a->letters + 1, a->letters, a->len++);
+	attempt_put(a, 0, (uint8_t)letters[0]);
 	for (size_t at = 0; at < a->len; at++) {
 		char should = typo_try_letters(a, at, letters);
 
