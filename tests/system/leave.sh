@@ -29,6 +29,7 @@ shows_nothing_of() {                                # SEEN-BY ID
 }
 whole() { sees_nodes n1 3 && sees_nodes n2 3 && sees_nodes n3 3; }
 answers() { [ "$(at n1 ocf query "$1" --data x 2>/dev/null)" = x ]; }
+both_answer() { answers echo && answers slow; }
 slow_runs() { # a query of a client of n1 runs at n2
 	rm -f "$TMP/gate"
 	ask query at n1 ocf query slow --data theirs
@@ -38,7 +39,7 @@ restart_n2() { # [ARG… of ocfd]
 	node_start n2 "$@"
 	touch "$TMP/gate"
 	wait_until "$CLUSTER_SECONDS" whole || cluster_fail "n2 is not back" "$TMP"/n*/log
-	wait_until "$CLUSTER_SECONDS" answers echo && wait_until "$CLUSTER_SECONDS" answers slow ||
+	wait_until "$CLUSTER_SECONDS" both_answer ||
 		cluster_fail "n2's workers are not back" "$TMP"/n*/log
 }
 

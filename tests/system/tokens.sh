@@ -57,7 +57,10 @@ forge() { # TOKEN AT HEX
 	hex=$body$(unhex "$body" | sha256sum | cut -c 1-8)
 	printf 'ocf1-%s\n' "$(unhex "$hex" | basenc -w 0 --base32 | tr -d = | tr '[:upper:]' '[:lower:]')"
 }
-unhex() { printf '%b' "$(sed 's/../\\x&/g' <<<"$1")"; }
+unhex() {
+	local i
+	for ((i = 0; i < ${#1}; i += 2)); do printf '%b' "\\x${1:i:2}"; done
+}
 
 # The cluster is some days old, so that a clock may be a day behind and no certificate too.
 node_folder n1
