@@ -63,7 +63,7 @@ struct owner {
 	struct dot node_dot; /* of our latest node row in this life; seq 0: none */
 	ms_t refresh_at;
 	ms_t retry_at; /* when something failed; else 0 */
-	bool is_settled, is_clock_wrong;
+	bool is_settled, is_clock_wrong, is_withdrawn;
 
 	bool is_cloned, is_clone_told;
 	struct row_key clone_key;
@@ -120,14 +120,15 @@ own_free(struct owner *o, struct own *r)
 	free(r);
 }
 
-/* It is to be looked at. The node row goes first: without it nobody can check the others. */
+/* It is to be looked at. The node row goes first: without it nobody can check the others.
+ * That of a node that leaves goes last: who has it has seen the others go. */
 static void
 own_touch(struct owner *o, struct own *r)
 {
 	if (r->is_dirty)
 		return;
 	r->is_dirty = true;
-	if (r->key.kind == ROW_NODE)
+	if (r->key.kind == ROW_NODE && !o->is_withdrawn)
 		DL_PREPEND(o->dirty, r);
 	else
 		DL_APPEND(o->dirty, r);
@@ -211,7 +212,9 @@ own_wants_node(const struct owner *o, const struct own *r)
 
 	if (!r->is_claimed)
 		return false;
-	return r->is_forced || o->node_dot.seq == 0 || o->wall >= o->refresh_at ||
+	/* The lease of a node that left just ends. */
+	return r->is_forced || o->node_dot.seq == 0 ||
+	       (o->wall >= o->refresh_at && !o->is_withdrawn) ||
 	       !own_says(r, buf_bytes(&r->value)) || dot->actor != o->node_dot.actor ||
 	       dot->seq != o->node_dot.seq;
 }
@@ -527,8 +530,11 @@ owner_written(struct owner *o, const struct owner_event *e)
 static void
 owner_claim(struct owner *o, const struct row_key *key, struct bytes value)
 {
-	struct own *r = own_get(o, key);
+	struct own *r;
 
+	if (o->is_withdrawn)
+		return;
+	r = own_get(o, key);
 	buf_clear(&r->value);
 	buf_put_bytes(&r->value, value);
 	r->is_claimed = true;
@@ -543,6 +549,25 @@ owner_unclaim(struct owner *o, const struct row_key *key)
 	r->is_claimed = false;
 	r->is_released = true;
 	own_touch(o, r);
+}
+
+static void
+owner_withdraw(struct owner *o, struct bytes value)
+{
+	struct row_key key;
+	struct own *r, *next;
+	int rc = row_key_make(&o->config.self, ROW_NODE, "", &key);
+
+	assert(rc == 0);
+	owner_claim(o, &key, value);
+	own_clean(o, o->node);
+	o->is_settled = o->is_withdrawn = true;
+	HASH_ITER (hh, o->rows, r, next) {
+		r->is_claimed = r == o->node;
+		if (r != o->node)
+			own_touch(o, r);
+	}
+	own_touch(o, o->node);
 }
 
 /* What failed is tried again; also when the clock was set back meanwhile. */
@@ -618,6 +643,9 @@ owner_step(struct owner *o, const struct owner_event *e)
 		o->is_settled = true;
 		owner_touch_all(o);
 		break;
+	case OWNER_EVENT_WITHDRAW:
+		owner_withdraw(o, e->value);
+		break;
 	case OWNER_EVENT_WRITTEN:
 		owner_written(o, e);
 		break;
@@ -630,7 +658,7 @@ owner_step(struct owner *o, const struct owner_event *e)
 		break;
 	}
 	owner_check_clock(o);
-	if (o->node != NULL && o->wall >= o->refresh_at)
+	if (o->node != NULL && o->wall >= o->refresh_at && !o->is_withdrawn)
 		own_touch(o, o->node);
 }
 
@@ -695,7 +723,7 @@ owner_due(const struct owner *o)
 	ms_t due = o->retry_at != 0 ? o->retry_at : INT64_MAX;
 
 	if (o->node != NULL && o->node->is_claimed && o->node_dot.seq != 0 &&
-	    o->refresh_at < due)
+	    !o->is_withdrawn && o->refresh_at < due)
 		due = o->refresh_at;
 	return o->is_cloned ? INT64_MAX : due;
 }
@@ -706,6 +734,18 @@ owner_has(const struct owner *o, const struct row_key *key)
 	const struct own *r = own_find(o, key);
 
 	return r != NULL && (r->is_claimed || own_is_live(r));
+}
+
+bool
+owner_has_withdrawn(const struct owner *o)
+{
+	if (!o->is_withdrawn || o->is_renew_due)
+		return false;
+	for (const struct own *r = o->rows; r != NULL; r = r->hh.next)
+		if (r->is_forced ||
+		    (r == o->node ? own_wants_node(o, r) : own_is_live(r)))
+			return false;
+	return true;
 }
 
 const char *

@@ -25,6 +25,10 @@
  *     one of a former life, whose clock may have been ahead, and is covered by what is
  *     written next; a machine that runs answers that.
  *   - A node whose clock disagrees with most of its links writes nothing until it agrees.
+ *   - A node that withdraws removes its worker rows and then writes its node row once more,
+ *     with what WITHDRAW gave. A node row is never removed: it dates all the rows of its
+ *     owner, removed ones too. After that only what undoes this is answered; the next life
+ *     begins as ever.
  *   - Contexts stay short: an actor that was covered before the horizon is left out.
  *
  * Not thread-safe. Values and rows given are copied. */
@@ -76,6 +80,9 @@ enum owner_event_type {
 	OWNER_EVENT_UNCLAIM,
 	/* Whoever wants to claim a row of a former life has done so. */
 	OWNER_EVENT_SETTLED,
+	/* This node leaves: nothing is claimed any more, and the node row says `value`.
+	 * Later CLAIMs are ignored. owner_has_withdrawn() tells when it is done. */
+	OWNER_EVENT_WITHDRAW,
 	/* The WRITE of `key` was done under `dot`: the merged `row` is held. Or it was not:
 	 * `rc` is negative, and it is tried again later. */
 	OWNER_EVENT_WRITTEN,
@@ -136,6 +143,8 @@ ms_t owner_due(const struct owner *o);
 bool owner_has(const struct owner *o, const struct row_key *key);
 /* Up to `max` keys of rows that were held or claimed; how many there are. */
 int owner_keys(const struct owner *o, struct row_key *ret_keys, int max);
+/* All that WITHDRAW wants is written. */
+bool owner_has_withdrawn(const struct owner *o);
 /* Why nothing is written just now: "" or a sentence. */
 const char *owner_why_silent(const struct owner *o);
 uint64_t owner_renewals(const struct owner *o); /* in this life */

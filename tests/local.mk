@@ -54,6 +54,7 @@ dist_check_SCRIPTS += \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
 	%D%/system/join.sh \
+	%D%/system/leave.sh \
 	%D%/system/legacy.sh \
 	%D%/system/isolation.sh \
 	%D%/system/many.sh \
@@ -70,6 +71,7 @@ dist_check_SCRIPTS += \
 	%D%/system/streams.sh \
 	%D%/system/sync-offline.sh \
 	%D%/system/sync.sh \
+	%D%/system/tokens.sh \
 	%D%/system/wire.sh
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \

@@ -301,6 +301,10 @@ client_finish(struct client *c, CURLcode code)
 	if (c->output_error != 0)
 		return cli_fail(EXIT_STATUS_IO, "%s: %s", c->request->sink_name,
 				error_text(-c->output_error));
+	if (c->request->is_enough != NULL && *c->request->is_enough)
+		return EXIT_SUCCESS;
+	if (reply->status >= 200 && reply->status < 300 && c->request->broken_off != NULL)
+		return cli_fail(EXIT_FAILURE, "%s", c->request->broken_off);
 	if (code == CURLE_OK && reply->status >= 200 && reply->status < 300)
 		return EXIT_SUCCESS;
 	/* A refusal may come before all was sent, and is what counts. */

@@ -41,6 +41,11 @@ struct client_request {
 	bool (*sink)(void *arg, struct bytes data);
 	void *sink_arg;
 	const char *sink_name;
+	/* Set by the sink: what came is all that counts, however the connection ends. NULL is
+	 * allowed. */
+	const bool *is_enough;
+	/* Said when a good reply breaks off before that, in place of how; or NULL. */
+	const char *broken_off;
 };
 
 struct client_reply {

@@ -11,11 +11,16 @@
 
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/format.h"
 #include "cli/founding.h"
+#include "cli/tokenarg.h"
+#include "ident/cert.h"
 #include "ident/identity.h"
 #include "ident/token.h"
 #include "net/join.h"
 #include "net/loop.h"
+
+enum { JOIN_SKEW_MAX_MS = 5 * MS_MINUTE }; /* beyond it links carry no rows */
 
 struct joining {
 	const struct places *places;
@@ -56,6 +61,28 @@ join_read_constants(struct bytes constants, struct founding *f, char **ret_seeds
 	return rc;
 }
 
+/* The inviter dated the certificate just now, by its own clock. */
+static void
+join_check_clock(const struct identity *identity)
+{
+	char span[FORMAT_SIZE];
+	ms_t made, ahead;
+
+	if (cert_made(buf_bytes(&identity->node_cert), &made) != 0)
+		return;
+	ahead = clock_wall_ms() - made;
+	if (ahead >= -JOIN_SKEW_MAX_MS && ahead <= JOIN_SKEW_MAX_MS)
+		return;
+	cli_say("warning: this machine's clock is %s %s that of the inviting node. Nodes "
+		"whose clocks are more than 5 min apart exchange no rows: set the one that "
+		"is wrong%s",
+		format_span((double)(ahead < 0 ? -ahead : ahead) / MS_SECOND, span),
+		ahead < 0 ? "behind" : "ahead of",
+		-ahead > CERT_BACKDATED_MS ? "; before that ocfd does not start here, "
+					     "since its certificate is not valid yet"
+					   : "");
+}
+
 /* Store first: an identity is what makes the folder a node. */
 static int
 join_save(struct joining *j, const struct join_result *result)
@@ -83,6 +110,7 @@ join_save(struct joining *j, const struct join_result *result)
 	printf("as node %s (%s), in %s.\n", j->name,
 	       id_text(&result->identity->node_id, node), j->places->data);
 	printf("Next: start the node with 'ocfd'.\n");
+	join_check_clock(result->identity);
 	return EXIT_SUCCESS;
 }
 
@@ -172,33 +200,6 @@ join_again(const struct places *places, const struct token *token)
 	return status;
 }
 
-/* The token's text, from the argument or, for "-", from standard input. The argument is
- * overwritten, so that /proc and ps show it to nobody from here on. */
-static int
-join_read_token(char *argument, struct token *ret_token)
-{
-	struct buf text = BUF_INIT;
-	struct errmsg err = { "" };
-	int rc;
-
-	if (strcmp(argument, "-") != 0) {
-		buf_put_text(&text, argument);
-		memset(argument, '*', strlen(argument));
-	} else {
-		uint8_t chunk[1024];
-		ssize_t n;
-
-		while (text.len <= TOKEN_TEXT_BYTES_MAX &&
-		       (n = read(STDIN_FILENO, chunk, sizeof(chunk))) > 0)
-			buf_put(&text, chunk, (size_t)n);
-	}
-	rc = token_decode(buf_bytes(&text), ret_token, &err);
-	ident_wipe(text.data, text.len);
-	buf_fini(&text);
-	return rc == 0 ? EXIT_SUCCESS
-		       : cli_fail(EXIT_FAILURE, "the token cannot be used: %s", err.text);
-}
-
 int
 cmd_join(struct cli *cli, int argc, char **argv)
 {
@@ -217,7 +218,7 @@ cmd_join(struct cli *cli, int argc, char **argv)
 		given = optarg;
 	cli_arguments(cli, argc, argv, 1, 1);
 	founding_name(cli, given, name);
-	status = join_read_token(argv[optind], &token);
+	status = tokenarg_read(argv[optind], &token);
 	if (status != EXIT_SUCCESS)
 		return status;
 	status = founding_places(cli, &places);

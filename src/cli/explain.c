@@ -172,7 +172,7 @@ explain_no_daemon(const struct client_target *t, int rc)
 		return cli_fail(
 			EXIT_STATUS_UNREACHABLE,
 			"no ocfd answers at %s (%s), and there is no node in %s: make "
-			"one with 'ocf init' or 'ocf join TOKEN', then start 'ocfd'",
+			"one with 'ocf init' or 'ocf join -', then start 'ocfd'",
 			t->socket, error_text(rc), t->data);
 	return cli_fail(
 		EXIT_STATUS_UNREACHABLE,

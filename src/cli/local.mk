@@ -27,14 +27,15 @@ noinst_LIBRARIES += %D%/libcli.a
 	%D%/output.c %D%/output.h \
 	%D%/program.c \
 	%D%/progress.c %D%/progress.h \
-	%D%/savefile.c %D%/savefile.h
+	%D%/savefile.c %D%/savefile.h \
+	%D%/tokenarg.c %D%/tokenarg.h
 CLI_LIBS = %D%/libcli.a src/table/libtable.a store/libstore.a crdt/libcrdt.a \
 	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS) $(SMARTCOLS_LIBS) $(CURL_LIBS)
 
 bin_PROGRAMS += %D%/ocf
 %C%_ocf_SOURCES = \
 	%D%/bar.c %D%/bar.h \
-	%D%/cmd-backup.c %D%/cmd-ban.c %D%/cmd-doctor.c %D%/cmd-forget.c %D%/cmd-init.c \
+	%D%/cmd-backup.c %D%/cmd-ban.c %D%/cmd-doctor.c %D%/cmd-drain.c %D%/cmd-forget.c %D%/cmd-init.c \
 	%D%/cmd-invite.c %D%/cmd-join.c %D%/cmd-nodes.c %D%/cmd-peers.c %D%/cmd-query.c \
 	%D%/cmd-services.c %D%/cmd-status.c %D%/cmd-unban.c %D%/cmd-workers.c \
 	%D%/main.c

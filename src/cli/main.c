@@ -13,17 +13,22 @@ static const struct command main_commands[] = {
 	  "      --retention SPAN   a node renews its entry twice in this span\n"
 	  "      --rows-per-node N  how many workers one node may have\n",
 	  COMMAND_LOCAL, cmd_init },
-	{ "invite", "[--ttl 24h] [--uses 1] [--admin] | --show TOKEN",
+	{ "invite",
+	  "[--ttl 24h] [--uses 1] [--admin] | --list | --show TOKEN | --revoke TOKEN",
 	  "print a token with which a machine can join",
 	  "      --ttl SPAN         how long the token is good for\n"
 	  "      --uses N           how many machines may use it\n"
 	  "      --admin            pass on the right to invite, to ban and to forget\n"
-	  "      --show TOKEN       say what a token holds (never its secret)\n",
-	  COMMAND_ASKS | COMMAND_ADMIN, cmd_invite },
-	{ "join", "[--name NAME] TOKEN | -",
+	  "      --list             the invitations of this node that are open\n"
+	  "      --show TOKEN       say what a token holds (never its secret)\n"
+	  "      --revoke TOKEN     let nobody join with it any more (or its ID)\n"
+	  "TOKEN may be -: it is read from standard input.\n",
+	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LISTS, cmd_invite },
+	{ "join", "[--name NAME] - | TOKEN",
 	  "join a cluster with a token from 'ocf invite'",
 	  "      --name NAME        the node's name (the host's name)\n"
-	  "  -                      read the token from standard input\n",
+	  "  -                      read the token from standard input: a token among\n"
+	  "                         the arguments is in the shell's history\n",
 	  COMMAND_LOCAL, cmd_join },
 	{ "status", "", "this node, its cluster and its table at a glance", "",
 	  COMMAND_ASKS | COMMAND_LISTS, cmd_status },
@@ -58,6 +63,9 @@ static const struct command main_commands[] = {
 	  cmd_unban },
 	{ "forget", "NODE", "forget a node that is gone for good", "",
 	  COMMAND_ASKS | COMMAND_ADMIN, cmd_forget },
+	{ "drain", "", "let this node leave the cluster, and stop",
+	  "Queries that run are finished first. Started again, it is a member again.\n",
+	  COMMAND_ASKS | COMMAND_ADMIN, cmd_drain },
 	{ "backup", "FILE [--no-keys] [--force]",
 	  "copy the node's store and keys to a file, while it runs",
 	  "      --no-keys          leave the keys out\n"

@@ -161,7 +161,7 @@ offline_open(struct offline *o, struct errmsg *err)
 	if (!identity_exists(data))
 		return error_set(err, -ENOENT,
 				 "there is no node in %s: make one with 'ocf init' or "
-				 "'ocf join TOKEN', or name its folder with --data",
+				 "'ocf join -', or name its folder with --data",
 				 data);
 	rc = identity_load(data, &o->identity, err);
 	if (rc == 0)

@@ -233,7 +233,7 @@ offline_run(const struct cli *cli, const struct offline_task *task, follow_fn *f
 	else if (stat(places.data, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
 		status = cli_fail(EXIT_STATUS_CONFIG,
 				  "there is no node in %s: make one with 'ocf init' or "
-				  "'ocf join TOKEN', or name its folder with --data",
+				  "'ocf join -', or name its folder with --data",
 				  places.data);
 	else if (stat(places.data, &st) != 0)
 		status = cli_fail(EXIT_STATUS_PERMISSION, "%s: %s", places.data,

@@ -155,7 +155,7 @@ daemon_open_identity(struct daemon *d, struct errmsg *err)
 		return error_set(
 			err, -ENOENT,
 			"there is no node in %s yet; make a cluster with 'ocf init' or "
-			"join one with 'ocf join TOKEN'",
+			"join one with 'ocf join -'",
 			d->places->data);
 	rc = identity_load(d->places->data, &d->identity, err);
 	/* Others would refuse an expired certificate; better to say it here. */
@@ -259,7 +259,9 @@ daemon_on_signal(void *arg)
 {
 	struct daemon *d = arg;
 
-	if (d->is_leaving || d->is_stopping) {
+	if (leave_give_up(d)) {
+		log_info("node", "told to stop: it stays a member of the cluster");
+	} else if (d->is_leaving || d->is_stopping) {
 		log_info("node", "stopping at once");
 		daemon_stop(d, d->status);
 	} else {
@@ -336,6 +338,7 @@ daemon_close(struct daemon *d)
 	}
 	api_free(d->api);
 	works_close(d->works);
+	leave_close(d);
 	scrub_close(d->scrub);
 	audits_close(d->audits);
 	workers_close(d->workers);
@@ -379,6 +382,7 @@ daemon_stop(struct daemon *d, int status)
 		return;
 	}
 	d->is_stopping = true;
+	leave_stopping(d);
 	if (d->queries != NULL)
 		queries_stop(d->queries);
 	if (d->api != NULL)

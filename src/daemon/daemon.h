@@ -4,6 +4,7 @@
  *	main.c     arguments           options.c  configuration
  *	daemon.c   start, stop         self.c     what this node says of itself
  *	drain.c    stop without breaking what runs
+ *	leave.c    leave the cluster, then stop
  *	rows.c     the table: check, merge, hand on; with own.c, sweep.c, aside.c (rows.h)
  *	verify.c   checks signatures, beside the loop
  *	links.c    drives the mesh core: TLS streams, frames
@@ -21,7 +22,7 @@
  *	admin.c    who answers which admin request
  *	doctor.c   what `ocf doctor` asks
  *	audit.c    re-sums and re-checks the whole store when asked
- *	work.c     requests that take a while: dump.c, load.c, backup.c, ca.c
+ *	work.c     requests that take a while: dump.c, load.c, backup.c, ca.c, leave.c
  *	scrub.c    looks at it all the time, a bit at a time
  *
  * Each part is one struct that its file alone looks into; `struct daemon` holds them all.
@@ -53,6 +54,7 @@ struct ca;
 struct invite_book;
 struct stream;
 struct listener;
+struct leave;
 struct links;
 struct queries;
 struct repair;
@@ -86,6 +88,7 @@ struct daemon {
 	struct audits *audits;
 	struct works *works;
 	struct scrub *scrub;
+	struct leave *leave; /* once it was told to leave */
 	struct rng rng;
 
 	char *name; /* of this node */
@@ -133,6 +136,17 @@ void drain_set(struct daemon *d, bool is_draining);
  * node.drain_timeout at the latest; at once when nothing runs now. */
 void drain_and_stop(struct daemon *d);
 void drain_close(struct daemon *d);
+
+/* ---- leave.c ---- */
+
+/* drain.c asks: queries have ended, or `cut` of them are not waited for. True: the node was
+ * told to leave, and stops by itself when it has. */
+bool leave_drained(struct daemon *d, int cut);
+/* The node is told to stop while it drains in order to leave: it drains, stops, and stays a
+ * member. False: it was not to leave, or is beyond that. */
+bool leave_give_up(struct daemon *d);
+void leave_stopping(struct daemon *d); /* whoever waits is told */
+void leave_close(struct daemon *d);
 
 /* ---- self.c ---- */
 
@@ -196,6 +210,11 @@ void rows_claim(struct rows *rows, enum row_kind kind, const char *name,
 void rows_unclaim(struct rows *rows, const char *name);
 /* Who was to claim a row of a former life has done so: the others are removed. */
 void rows_claims_settled(struct rows *rows);
+/* This node leaves: its worker rows are removed, and its node row says `value`. Later claims
+ * count for nothing. */
+void rows_withdraw(struct rows *rows, struct bytes value);
+/* That is on the disk, and was handed to the links. */
+bool rows_has_withdrawn(const struct rows *rows);
 /* Is the worker row claimed, or may it be yet? Its number is not free then. */
 bool rows_has_claim(const struct rows *rows, const char *name);
 /* The store lost rows that had rotted: those of this node are written again. What is shown of
@@ -272,6 +291,8 @@ double links_last_seen_s(const struct links *links, const struct id *node);
 int links_up(const struct links *links);
 /* Add "dials" and "inbound" of dials.h. */
 void links_tell_doctor(const struct links *links, json_t *reply);
+/* How many links that carry rows have sent all rows that they were given, of how many. */
+int links_rows_sent(const struct links *links, int *ret_links);
 /* Do frames of queries still wait, or others that are in a stream already? */
 bool links_are_busy(const struct links *links);
 

@@ -55,6 +55,14 @@ drain_look(void *arg)
 		loop_timer_set(d->drain_timer, DRAIN_LOOK_MS);
 		return;
 	}
+	if (leave_drained(d, left)) {
+		if (left > 0)
+			log_warn("node",
+				 "queries that still run after node.drain_timeout, and "
+				 "are cut off: %d",
+				 left);
+		return;
+	}
 	if (is_done)
 		log_info("node", "stopping");
 	else if (left == 0)

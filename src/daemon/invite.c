@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Invitations: `ocf invite` asks for a token by POST /v1/admin/invite, and whoever shows
- * it gets a certificate and the cluster's constants over ocf-join/1. */
+ * it gets a certificate and the cluster's constants over ocf-join/1. The same route lists
+ * those that are open, says what became of one, and revokes it. They are named by the hash of
+ * their secret (ident/invites.h): neither a token nor its secret ever comes back here. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -141,7 +143,7 @@ invite_make(struct daemon *d, json_int_t ttl_s, json_int_t uses, bool is_admin,
 			       .is_admin = is_admin };
 	struct buf word = BUF_INIT;
 	json_t *addresses = json_array();
-	char expires[CLOCK_TEXT_SIZE];
+	char expires[CLOCK_TEXT_SIZE], id[INVITES_ID_SIZE];
 	int rc;
 
 	memcpy(token.fingerprint, d->identity->fingerprint, sizeof(token.fingerprint));
@@ -153,10 +155,13 @@ invite_make(struct daemon *d, json_int_t ttl_s, json_int_t uses, bool is_admin,
 			 is_admin, now, err);
 	if (rc == 0) {
 		token_encode(&token, &word);
-		*ret_reply = json_pack("{s:s, s:O, s:s, s:I, s:b}", "token",
-				       buf_text(&word), "addresses", addresses, "expires",
-				       clock_text(token.expires_ms, expires), "uses",
-				       uses, "admin", is_admin);
+		invites_id(token.secret, id);
+		*ret_reply = json_pack("{s:s, s:s%, s:O, s:s, s:I, s:b}", "token",
+				       buf_text(&word), "id", id,
+				       (size_t)INVITES_ID_SHORT, "addresses", addresses,
+				       "expires", clock_text(token.expires_ms, expires),
+				       "uses", uses, "admin", is_admin);
+		ident_wipe(word.data, word.len);
 	}
 	json_decref(addresses);
 	ident_wipe(&token, sizeof(token));
@@ -164,11 +169,121 @@ invite_make(struct daemon *d, json_int_t ttl_s, json_int_t uses, bool is_admin,
 	return rc;
 }
 
+/* ---- those that were made ---- */
+
+static json_t *
+invite_time_json(ms_t at)
+{
+	char text[CLOCK_TEXT_SIZE];
+
+	return at != 0 ? json_string(clock_text(at, text)) : json_null();
+}
+
+static json_t *
+invite_json(const struct invite_view *v)
+{
+	return json_pack("{s:s%, s:s, s:o, s:o, s:o, s:I, s:I, s:b}", "id", v->id,
+			 (size_t)INVITES_ID_SHORT, "state", invites_state_text(v->state),
+			 "created", invite_time_json(v->created_ms), "expires",
+			 invite_time_json(v->expires_ms), "revoked",
+			 invite_time_json(v->revoked_ms), "uses_left",
+			 (json_int_t)v->uses_left, "taken", (json_int_t)v->taken, "admin",
+			 v->is_admin);
+}
+
+static void
+invite_list_one(void *arg, const struct invite_view *view)
+{
+	json_array_append_new(arg, invite_json(view));
+}
+
+static int
+invite_status(int rc)
+{
+	switch (-rc) {
+	case 0:
+		return 200;
+	case OCF_EUNKNOWN:
+		return 404;
+	case OCF_EEXPIRED:
+	case OCF_ELIMIT:
+	case EALREADY:
+	case ENOTUNIQ:
+		return 409;
+	default:
+		return 500;
+	}
+}
+
+static int
+invite_list(struct daemon *d, json_t **ret_reply, struct errmsg *err)
+{
+	json_t *list = json_array();
+	int rc = invites_each_open(d->invites->path, clock_wall_ms(), invite_list_one,
+				   list, err);
+
+	if (rc == 0)
+		*ret_reply = json_pack("{s:O}", "invitations", list);
+	json_decref(list);
+	return invite_status(rc);
+}
+
+static int
+invite_one(struct daemon *d, bool is_revoke, const char *id, json_t **ret_reply,
+	   struct errmsg *err)
+{
+	struct invite_view view;
+	ms_t now = clock_wall_ms();
+	int rc;
+
+	if (strspn(id, "0123456789abcdef") != strlen(id) ||
+	    strlen(id) < INVITES_ID_SHORT || strlen(id) >= INVITES_ID_SIZE) {
+		error_set(err, -EINVAL, "an invitation's id is %d to %d hex digits",
+			  INVITES_ID_SHORT, INVITES_ID_SIZE - 1);
+		return 400;
+	}
+	rc = is_revoke ? invites_revoke(d->invites->path, id, now, &view, err)
+		       : invites_view(d->invites->path, id, now, &view, err);
+	if (rc == -OCF_EUNKNOWN && !is_revoke) {
+		*ret_reply = json_pack("{s:s}", "state", "unknown");
+		return 200;
+	}
+	if (rc != 0)
+		return invite_status(rc);
+	if (is_revoke)
+		log_info("join", "invitation %.*s is revoked", INVITES_ID_SHORT, view.id);
+	*ret_reply = invite_json(&view);
+	return 200;
+}
+
+static int
+invite_op(struct daemon *d, const json_t *body, json_t **ret_reply, struct errmsg *err)
+{
+	const char *op = NULL, *id = NULL;
+	json_error_t error;
+
+	if (json_unpack_ex((json_t *)body, &error, JSON_STRICT, "{s:s, s?s}", "op", &op,
+			   "id", &id) != 0) {
+		error_set(err, -EINVAL, "%s", error.text);
+		return 400;
+	}
+	if (strcmp(op, "list") == 0 && id == NULL)
+		return invite_list(d, ret_reply, err);
+	if (id != NULL && (strcmp(op, "revoke") == 0 || strcmp(op, "state") == 0))
+		return invite_one(d, op[0] == 'r', id, ret_reply, err);
+	error_set(err, -EINVAL,
+		  "\"op\" is neither \"list\" nor, with \"id\", \"state\" or \"revoke\"");
+	return 400;
+}
+
 int
 invite_admin(struct daemon *d, const json_t *body, json_t **ret_reply, struct errmsg *err)
 {
 	json_int_t ttl_s, uses;
 	int is_admin;
+
+	if (json_object_get(body, "op") != NULL)
+		return invite_op(d, body, ret_reply, err);
 
 	if (invite_read_body(body, &ttl_s, &uses, &is_admin, err) != 0)
 		return 400;

@@ -366,7 +366,8 @@ links_show_node(struct links *links, const struct mesh_action *a)
 	char id[ID_TEXT_SIZE];
 
 	catalog_set_state(links->d->catalog, &a->node, states[a->state]);
-	if (!links->d->is_stopping && catalog_node(links->d->catalog, &a->node, &node))
+	if (!links->d->is_stopping && catalog_node(links->d->catalog, &a->node, &node) &&
+	    !node.row->has_left)
 		log_info("mesh", "node %s (%s) is %s", node.row->name,
 			 id_text(&a->node, id), catalog_state_text(states[a->state]));
 }
@@ -540,6 +541,16 @@ links_root_changed(struct links *links)
 	links_step(links, &event);
 }
 
+/* Said once, when it was there until now; its row tells no name any more. */
+static void
+links_log_left(const struct links *links, const struct id *id)
+{
+	char text[ID_TEXT_SIZE];
+
+	if (mesh_node_state(links->mesh, id) == MESH_NODE_ALIVE)
+		log_info("mesh", "node %s has left the cluster", id_text(id, text));
+}
+
 void
 links_node_changed(struct links *links, const struct id *id)
 {
@@ -555,7 +566,8 @@ links_node_changed(struct links *links, const struct id *id)
 		event.is_gone = true;
 		event.why = buf_text(&why);
 	} else if (is_held && node.row->has_left) {
-		event.is_gone = true;
+		event.has_left = true;
+		links_log_left(links, id);
 	} else if (is_held) {
 		event.addresses = (const char *const *)node.row->addresses;
 		event.addresses_len = node.row->addresses_len;
@@ -706,6 +718,27 @@ links_up(const struct links *links)
 
 	mesh_stats(links->mesh, &stats);
 	return stats.links_up;
+}
+
+int
+links_rows_sent(const struct links *links, int *ret_links)
+{
+	struct mesh_peer *peers = mem_calloc(LINKS_PEERS_MAX, sizeof(*peers));
+	int n = mesh_peers(links->mesh, peers, LINKS_PEERS_MAX), sent = 0;
+
+	*ret_links = 0;
+	for (int i = 0; i < n && i < LINKS_PEERS_MAX; i++) {
+		const struct link *l = links_find(links, peers[i].link);
+
+		if (l == NULL || l->stream == NULL || peers[i].is_rowless ||
+		    mesh_link_of(links->mesh, &peers[i].node) != l->number)
+			continue;
+		++*ret_links;
+		sent += !outbox_has(&l->outbox, OUTBOX_ROWS) &&
+			stream_pending(l->stream) == 0;
+	}
+	free(peers);
+	return sent;
 }
 
 bool

@@ -14,6 +14,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/drain.c \
 	%D%/dump.c \
 	%D%/invite.c \
+	%D%/leave.c \
 	%D%/links.c \
 	%D%/load.c \
 	%D%/options.c %D%/options.h \

@@ -278,6 +278,22 @@ rows_claims_settled(struct rows *rows)
 			 own->removed == 1 ? "is" : "are");
 }
 
+void
+rows_withdraw(struct rows *rows, struct bytes value)
+{
+	struct owner_event event = { .type = OWNER_EVENT_WITHDRAW, .value = value };
+
+	own_step(rows->own, &event);
+	own_act(rows->own);
+}
+
+bool
+rows_has_withdrawn(const struct rows *rows)
+{
+	return owner_has_withdrawn(rows->own->core) && rows->own_notes.len == 0 &&
+	       rows->own_syncing.len == 0;
+}
+
 bool
 rows_has_claim(const struct rows *rows, const char *name)
 {

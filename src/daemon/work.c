@@ -31,7 +31,7 @@ struct works {
 	struct daemon *d;
 	struct lane *lane;
 	struct work *list;
-	int len; /* of those with steps */
+	int len; /* of those that are not light */
 	int landing;
 };
 
@@ -41,7 +41,7 @@ static void
 work_free(struct work *w)
 {
 	DL_DELETE(w->works->list, w);
-	w->works->len -= w->type->step != NULL;
+	w->works->len -= !w->type->is_light;
 	w->type->close(w->job);
 	buf_fini(&w->out);
 	free(w);
@@ -188,7 +188,7 @@ static const struct work_type *
 works_find(const char *name)
 {
 	static const struct work_type *const types[] = {
-		&work_backup, &work_ban,  &work_dump,
+		&work_backup, &work_ban,  &work_drain, &work_dump,
 		&work_forget, &work_load, &work_unban,
 	};
 
@@ -212,7 +212,7 @@ works_start(void *daemon, const char *name, const struct query_headers *params,
 		error_set(err, -EINVAL, "there is no such admin route");
 		return 404;
 	}
-	if (type->step != NULL && d->works->len >= WORKS_MAX) {
+	if (!type->is_light && d->works->len >= WORKS_MAX) {
 		error_set(err, -EAGAIN,
 			  "%d dumps, loads and backups are under way already", WORKS_MAX);
 		return 429;
@@ -226,7 +226,7 @@ works_start(void *daemon, const char *name, const struct query_headers *params,
 	w->job = job;
 	w->api = api;
 	DL_APPEND(d->works->list, w);
-	d->works->len += type->step != NULL;
+	d->works->len += !type->is_light;
 	work_go(w);
 	*ret_token = w;
 	return 0;

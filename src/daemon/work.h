@@ -18,6 +18,7 @@ enum { WORK_PIECE_BYTES = 128 * 1024 }; /* about: what step() appends at a time 
 struct work_type {
 	const char *name; /* of the route */
 	const char *content_type;
+	bool is_light; /* holds next to no memory: as many as ask */
 	/* On the loop, with what the request holds: returns 200 with a job, or an HTTP status
 	 * with the reason. */
 	int (*open)(struct daemon *d, const struct query_headers *params,
@@ -32,8 +33,8 @@ struct work_type {
 	void (*close)(void *job); /* on the loop */
 };
 
-extern const struct work_type work_backup, work_ban, work_dump, work_forget, work_load,
-	work_unban;
+extern const struct work_type work_backup, work_ban, work_drain, work_dump, work_forget,
+	work_load, work_unban;
 
 /* The landing is over: 0, or a negative code with the reason. */
 void work_landed(struct work *w, int rc, const char *why);

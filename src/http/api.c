@@ -48,6 +48,7 @@ static const struct route routes[] = {
 	{ "POST", "/v1/admin/unban", route_work_run, 0, true, false, false },
 	{ "POST", "/v1/admin/forget", route_work_run, 0, true, false, false },
 	{ "POST", "/v1/admin/backup", route_work_run, 0, true, false, false },
+	{ "POST", "/v1/admin/drain", route_work_run, 0, true, false, false },
 	{ "POST", "/v1/admin/dump", route_work_run, 0, true, false, false },
 	{ "POST", "/v1/admin/load", route_work_run, 0, true, false, false },
 };

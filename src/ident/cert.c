@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -360,6 +361,17 @@ cert_dates(struct bytes cert, ms_t *ret_from_ms, ms_t *ret_until_ms)
 	*ret_from_ms = from_ms;
 	*ret_until_ms = until_ms;
 	return 0;
+}
+
+int
+cert_made(struct bytes cert, ms_t *ret_ms)
+{
+	ms_t from_ms, until_ms;
+	int rc = cert_dates(cert, &from_ms, &until_ms);
+
+	if (rc == 0)
+		*ret_ms = from_ms + CERT_BACKDATED_MS;
+	return rc;
 }
 
 void

@@ -46,6 +46,9 @@ int cert_check(struct bytes cert, struct bytes ca_cert, ms_t now_ms, struct id *
 
 /* When it begins and ends to be valid, by the wall clock. -OCF_EMALFORMED. */
 int cert_dates(struct bytes cert, ms_t *ret_from_ms, ms_t *ret_until_ms);
+/* When a node's certificate was made, by the clock of who made it; to the second.
+ * -OCF_EMALFORMED. */
+int cert_made(struct bytes cert, ms_t *ret_ms);
 
 /* "-----BEGIN CERTIFICATE-----", as files hold it. */
 void cert_to_pem(struct bytes cert, struct buf *out);

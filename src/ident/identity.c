@@ -244,7 +244,7 @@ identity_load(const char *data_dir, struct identity **ret_identity, struct errms
 	if (!identity_exists(data_dir))
 		return error_set(err, -ENOENT,
 				 "%s/keys holds no identity; run 'ocf init' to begin a "
-				 "cluster or 'ocf join TOKEN' to join one",
+				 "cluster or 'ocf join -' to join one",
 				 data_dir);
 	identity = mem_calloc(1, sizeof(*identity));
 	rc = identity_load_files(identity, data_dir, err);

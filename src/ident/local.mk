@@ -9,7 +9,8 @@ noinst_LIBRARIES += %D%/libident.a
 	%D%/invites.c %D%/invites.h \
 	%D%/key.c %D%/key.h \
 	%D%/sha256.c %D%/sha256.h \
-	%D%/token.c %D%/token.h
+	%D%/token.c %D%/token.h \
+	%D%/typo.c %D%/typo.h
 
 if HAVE_CUNIT
 check_PROGRAMS += tests/unit/test-ident-key tests/unit/test-ident-cert \

@@ -6,9 +6,10 @@
  *	secret, 16 bytes | expires, u64 ms since 1970 | n u8 | n * (length u8, address) |
  *	first 4 bytes of the SHA-256 of all before
  *
- * Whoever holds the word can join until it is used or expires: it is a password. White
- * space (wrapped lines) is skipped when reading; any other altered character is
- * noticed. */
+ * Whoever holds the word can join until it is used or expires: it is a password. When it is
+ * read, white space (wrapped lines), invisible characters, quotes around it and upper case
+ * count for nothing; any other change is noticed, and where it is one altered, exchanged,
+ * missing or doubled character it is named. */
 #ifndef OCF_IDENT_TOKEN_H
 #define OCF_IDENT_TOKEN_H
 
@@ -24,6 +25,8 @@ enum {
 	TOKEN_ADDRESSES_MAX = 8,
 	TOKEN_ADDRESS_BYTES_MAX = 255, /* a DNS name of 249 characters and a port */
 	TOKEN_TEXT_BYTES_MAX = 4096,   /* above the longest with 8 long addresses */
+	/* With blanks in it, and words around it, which are refused in words. */
+	TOKEN_INPUT_BYTES_MAX = 4 * TOKEN_TEXT_BYTES_MAX,
 };
 
 struct token {
@@ -38,7 +41,8 @@ struct token {
 /* Append the word, without a line end. */
 void token_encode(const struct token *token, struct buf *out);
 /* -OCF_EMALFORMED, -OCF_EVERSION; the sentence tells a wrong word from a mistyped and a
- * cut one. An expired token is decoded: see token_check_time(). */
+ * cut one, and names a typing error, which takes some milliseconds (`err` NULL: none). An
+ * expired token is decoded: see token_check_time(). */
 int token_decode(struct bytes text, struct token *ret_token, struct errmsg *err);
 /* -OCF_EEXPIRED with a sentence. */
 int token_check_time(const struct token *token, ms_t now_ms, struct errmsg *err);

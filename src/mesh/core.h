@@ -32,8 +32,8 @@ struct mesh_node {
 	char *addresses[MESH_ADDRESSES_MAX]; /* owned */
 	int addresses_len;
 	char hello_address[WIRE_ADDRESS_BYTES_MAX + 1]; /* until its row brings others */
-	bool is_gone;
-	char *barred_why; /* owned; what it is told, or NULL: it has left */
+	bool is_gone, has_left;
+	char *barred_why; /* owned; what it is told when it is gone, or NULL */
 	enum mesh_state state;
 	ms_t suspect_at; /* alive without a link: when it becomes suspect; 0 = not waiting */
 	ms_t dead_at;	 /* suspect: when it becomes dead */

@@ -264,6 +264,7 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	n->is_gone = e->is_gone;
 	free(n->barred_why);
 	n->barred_why = e->is_gone && e->why != NULL ? mem_strdup(e->why) : NULL;
+	n->has_left = e->has_left;
 	if (n->is_gone)
 		mesh_node_bar_links(m, n);
 	if (mesh_node_same_addresses(n, e))
@@ -335,7 +336,7 @@ mesh_dial_nodes(struct mesh *m)
 	HASH_ITER (hh, m->nodes, n, next) {
 		const char *address = n->hello_address;
 
-		if (n->is_gone || n->links > 0)
+		if (n->is_gone || n->has_left || n->links > 0)
 			continue;
 		if (n->addresses_len > 0)
 			address = n->addresses[n->turn % n->addresses_len];

@@ -100,8 +100,9 @@ enum mesh_event_type {
 	/* Seeds from the configuration: `addresses`. Replaces the earlier list. */
 	MESH_EVENT_SEEDS,
 	/* A node's row was learned or changed: `node`, `addresses`. With `is_gone` it was
-	 * withdrawn, banned or forgotten: links to it are closed and refused. `why`: it was
-	 * banned or forgotten, which is what it will be told. */
+	 * banned or forgotten: links to it are closed and refused, and it is told `why`. With
+	 * `has_left` it withdrew and says goodbye itself: it is not dialled any more, but may
+	 * come back. */
 	MESH_EVENT_NODE,
 	/* A dialled or accepted `link` is open; TLS says that `node` is at the other end. */
 	MESH_EVENT_LINK_OPEN,
@@ -132,7 +133,7 @@ struct mesh_event {
 	ms_t wall_ms; /* the wall clock; needed with LINK_OPEN, LINK_DATA and TICK */
 	uint64_t link;
 	struct id node;
-	bool is_gone;
+	bool is_gone, has_left;
 	struct bytes data;
 	struct bytes rows;
 	uint64_t rows_len;

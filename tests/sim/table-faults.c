@@ -150,17 +150,37 @@ step_clock(struct table_world *w, struct table_node *n)
 	n->skew = skews[world_below(w, sizeof(skews) / sizeof(skews[0]))];
 }
 
+/* Is there another than one that is not gone for ever? */
+static bool
+world_has_others(const struct table_world *w)
+{
+	int there = 0;
+
+	for (int i = 0; i < w->nodes_len; i++)
+		there += !w->nodes[i].is_gone;
+	return there >= 2;
+}
+
 static void
 step_gone(struct table_world *w, struct table_node *n)
 {
-	int left = 0;
-
-	for (int i = 0; i < w->nodes_len; i++)
-		left += !w->nodes[i].is_gone;
-	if (left < 2 || !world_chance(w, 30))
+	if (!world_has_others(w) || !world_chance(w, 30))
 		return;
 	node_stop(n);
 	n->is_gone = true;
+}
+
+/* It withdraws, what is on its way to it comes in meanwhile, and it stops; sometimes for
+ * ever. */
+static void
+step_leave(struct table_world *w, struct table_node *n)
+{
+	node_withdraw(n, ++w->values);
+	world_deliver(w);
+	if (n->is_up)
+		node_stop(n);
+	if (world_has(w, TABLE_GONE) && !n->is_cloned)
+		n->is_gone = world_chance(w, 10) && world_has_others(w);
 }
 
 /* ---- old disks and copies ---- */
@@ -338,6 +358,7 @@ static const struct step_kind step_kinds[] = {
 	{ 4, TABLE_DISK_LOSS, "disk_loss", step_disk_loss },
 	{ 3, TABLE_CLOCK, "clock", step_clock },
 	{ 2, TABLE_GONE, "gone", step_gone },
+	{ 2, TABLE_LEAVE, "leave", step_leave },
 	{ 3, TABLE_ROLLBACK | TABLE_ROLLBACK_RUN | TABLE_RESTORE | TABLE_CLONE, "backup",
 	  step_backup },
 	{ 1, TABLE_ROLLBACK, "rollback", step_rollback },

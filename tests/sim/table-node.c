@@ -616,6 +616,20 @@ node_say_node(struct table_node *n, int value)
 	node_tell_claim(n, table_key_of(n->identity, -1), value);
 }
 
+void
+node_withdraw(struct table_node *n, int value)
+{
+	struct owner_event e = { .type = OWNER_EVENT_WITHDRAW };
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", value);
+	e.value = bytes_text(text);
+	node_tell(n, &e);
+	node_pump(n);
+	if (n->is_up)
+		n->world->counts->left += owner_has_withdrawn(n->owner);
+}
+
 /* ---- life ---- */
 
 static void

@@ -67,10 +67,11 @@ enum table_fault {
 	TABLE_BAN = 1 << 12,	     /* and forget, and their ends */
 	TABLE_LIVES = 1 << 13, /* many short lives: over 8 versions, over 16 actors */
 	TABLE_WRITE_FAILS = 1 << 14, /* a full disk */
-	TABLE_LAZY = 1 << 15, /* own writes that a crash may take, before they leave */
-	TABLE_HOUR = 1 << 16, /* the horizon moves in the middle of a session */
+	TABLE_LAZY = 1 << 15,  /* own writes that a crash may take, before they leave */
+	TABLE_HOUR = 1 << 16,  /* the horizon moves in the middle of a session */
+	TABLE_LEAVE = 1 << 17, /* an owner withdraws, and starts again or does not */
 	TABLE_EVERYDAY = (1 << 7) - 1, /* those above TABLE_ROLLBACK */
-	TABLE_FAULTS = (1 << 17) - 1,
+	TABLE_FAULTS = (1 << 18) - 1,
 };
 
 struct table_params {
@@ -127,7 +128,7 @@ struct table_message {
 
 /* What a world saw, over all histories: that the generator makes what it is to make. */
 struct table_counts {
-	uint64_t histories, steps, merges, writes, renewals, clones, sweeps, asides,
+	uint64_t histories, steps, merges, writes, renewals, clones, sweeps, asides, left,
 		sessions, real_sessions, versions_over, actors_over, store_machines;
 };
 
@@ -214,6 +215,8 @@ void node_absorb(struct table_node *n, int key, const struct row *row);
 void node_claim(struct table_node *n, int name, int value);
 void node_unclaim(struct table_node *n, int name);
 void node_say_node(struct table_node *n, int value);
+/* It leaves: until it starts again it claims nothing. */
+void node_withdraw(struct table_node *n, int value);
 void node_commit(struct table_node *n);
 /* A row of the cluster's CA is written here: value 0 removes. */
 void node_decree(struct table_node *n, int key, int value);

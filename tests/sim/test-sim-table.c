@@ -181,7 +181,7 @@ check_counts(const struct table_counts *c)
 		 (unsigned long long)c->versions_over,
 		 (unsigned long long)c->actors_over);
 	CU_ASSERT(c->renewals > 0 && c->clones > 0 && c->sweeps > 0 && c->asides > 0);
-	CU_ASSERT(c->real_sessions > 0);
+	CU_ASSERT(c->real_sessions > 0 && c->left > 0);
 	CU_ASSERT(tap_is_quick() || (c->versions_over > 0 && c->actors_over > 0));
 }
 

@@ -31,6 +31,7 @@ struct rig {
 	uint64_t horizon;
 	int fail; /* so many actions fail */
 	int writes, renewals, clones;
+	int last; /* row that was written last */
 };
 
 static struct row *
@@ -54,6 +55,7 @@ rig_write(struct rig *rig, const struct owner_action *a)
 	struct row row, *held = rig_row(rig, a->key);
 
 	rig->writes++;
+	rig->last = (int)(held - rig->rows);
 	e.dot = (struct dot){ rig->actors[rig->n_actors - 1], rig->seq++ };
 	if (rig->fail > 0) {
 		rig->fail--;
@@ -536,6 +538,82 @@ test_lost(void)
 	rig_fini(&rig);
 }
 
+static void
+rig_withdraw(struct rig *rig)
+{
+	struct owner_event e = { .type = OWNER_EVENT_WITHDRAW,
+				 .value = bytes_text("left") };
+
+	rig_step(rig, &e);
+}
+
+/* Workers first, the node row behind them, and it is not removed: it dates the others. */
+static void
+test_withdraw(void)
+{
+	struct rig rig;
+	uint64_t stamp;
+
+	rig_init(&rig);
+	rig_claim(&rig, 1, "one");
+	rig_claim(&rig, 2, "two");
+	CU_ASSERT(!owner_has_withdrawn(rig.owner));
+	stamp = row_stamp(&rig.rows[0]);
+	rig.writes = 0;
+	rig_withdraw(&rig);
+	CU_ASSERT(rig.writes == 3 && rig.last == 0);
+	CU_ASSERT(rig_shows(&rig, 0, "left") && rig_shows(&rig, 1, NULL) &&
+		  rig_shows(&rig, 2, NULL));
+	CU_ASSERT(row_stamp(&rig.rows[0]) > stamp);
+	CU_ASSERT(owner_has_withdrawn(rig.owner) && !owner_has(rig.owner, &rig.keys[1]));
+	/* Nothing undoes it in this life, nor is its lease renewed. */
+	rig_claim(&rig, 0, "a node");
+	rig_claim(&rig, 3, "late");
+	CU_ASSERT(rig.writes == 3 && rig_shows(&rig, 3, NULL));
+	CU_ASSERT(owner_due(rig.owner) == INT64_MAX);
+	rig.now += retention - MS_HOUR;
+	rig_say(&rig, OWNER_EVENT_TICK);
+	CU_ASSERT(rig.writes == 3);
+	/* A version of a former life is covered by the same. */
+	rig_hear(&rig, 0, (struct dot){ 7, 500 }, start - MS_HOUR, "an older node");
+	rig_hear(&rig, 1, (struct dot){ 7, 501 }, start - MS_HOUR, "an older one");
+	CU_ASSERT(rig_shows(&rig, 0, "left") && rig_shows(&rig, 1, NULL));
+	/* The next life is a member as ever. */
+	rig_start(&rig);
+	CU_ASSERT(rig_shows(&rig, 0, "a node") && !owner_has_withdrawn(rig.owner));
+	rig_claim(&rig, 1, "one");
+	CU_ASSERT(rig_shows(&rig, 1, "one"));
+	rig_fini(&rig);
+}
+
+/* Rows of a former life that nobody has claimed yet go too; what could not be written or
+ * needs a new actor is waited for. */
+static void
+test_withdraw_late(void)
+{
+	struct rig rig;
+
+	rig_init(&rig);
+	rig_claim(&rig, 1, "one");
+	rig_start(&rig);
+	rig.fail = 1;
+	rig_withdraw(&rig);
+	CU_ASSERT(rig_shows(&rig, 1, "one") && !owner_has_withdrawn(rig.owner));
+	rig.now += OWNER_RETRY_MS;
+	rig_say(&rig, OWNER_EVENT_TICK);
+	CU_ASSERT(rig_shows(&rig, 0, "left") && rig_shows(&rig, 1, NULL));
+	CU_ASSERT(owner_has_withdrawn(rig.owner));
+	rig.fail = 1;
+	rig_hear(&rig, 1, (struct dot){ 50, 5000 }, start, "of a lost time");
+	CU_ASSERT(!owner_has_withdrawn(rig.owner));
+	rig.now += OWNER_RETRY_MS;
+	rig_say(&rig, OWNER_EVENT_TICK);
+	CU_ASSERT(owner_has_withdrawn(rig.owner) && rig.renewals == 2);
+	CU_ASSERT(rig_shows(&rig, 0, "left") && rig_shows(&rig, 1, NULL));
+	CU_ASSERT(rig.rows[0].versions[0].dot.actor == rig.actors[1]);
+	rig_fini(&rig);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -555,6 +633,9 @@ main(int argc, char **argv)
 		{ "a clock that is wrong, and one that was", test_clocks },
 		{ "contexts stay short", test_contexts },
 		{ "what the store lost is written again", test_lost },
+		{ "who withdraws removes its workers, and says last that it left",
+		  test_withdraw },
+		{ "also what was not claimed, or failed at first", test_withdraw_late },
 	};
 
 	return TAP_MAIN(argc, argv, tests);

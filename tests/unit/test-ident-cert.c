@@ -50,10 +50,13 @@ static void
 test_cert_good(void)
 {
 	struct cluster c = cluster_new();
+	ms_t made = 0;
 	struct id id, cluster, expected = key_id(c.node), expected_cluster = key_id(c.ca);
 	uint8_t public_key[KEY_PUBLIC_BYTES], ca_public[KEY_PUBLIC_BYTES];
 	struct errmsg err = { "" };
 
+	CU_ASSERT(cert_made(buf_bytes(&c.cert), &made) == 0 && made == now);
+	CU_ASSERT(cert_made(bytes_text("x"), &made) == -OCF_EMALFORMED);
 	CU_ASSERT_EQUAL(
 		cert_check_ca(buf_bytes(&c.ca_cert), now, &cluster, ca_public, &err), 0);
 	CU_ASSERT(id_equal(&cluster, &expected_cluster));

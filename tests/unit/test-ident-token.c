@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,7 @@ test_token_altered(void)
 
 		for (int c = 0; c < 256; c += step) {
 			text.data[at] = (uint8_t)c;
-			if (c != old)
+			if (tolower(c) != old) /* upper case is the same */
 				accepted += token_decode(buf_bytes(&text), &again,
 							 NULL) == 0;
 		}
@@ -122,7 +123,7 @@ test_token_sentences(void)
 	token_encode(&token, &text);
 	CU_ASSERT_EQUAL(token_decode(bytes_of(text.data, text.len - 10), &again, &err),
 			-OCF_EMALFORMED);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "incomplete or mistyped"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is cut off"));
 	CU_ASSERT_EQUAL(token_check_time(&token, now, &err), 0);
 	CU_ASSERT_EQUAL(token_check_time(&token, token.expires_ms, &err), -OCF_EEXPIRED);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "expired at 2024-"));
@@ -130,6 +131,115 @@ test_token_sentences(void)
 	token_describe(&token, now, &text);
 	CU_ASSERT_PTR_NOT_NULL(strstr(buf_text(&text), "node0.example.org:8093"));
 	buf_fini(&text);
+}
+
+/* What became of a token on its way, and what is said of it. */
+static void
+test_token_around(void)
+{
+	static const struct {
+		const char *before, *after, *why; /* NULL: it is read */
+	} cases[] = {
+		{ "\"", "\"", NULL },
+		{ "'", "'.", NULL },
+		{ "<", ">", NULL },
+		{ "\xe2\x80\x9e", "\xe2\x80\x9c,", NULL },
+		{ "\xef\xbb\xbf ", "\xc2\xa0\r\n", NULL },
+		{ "> ", "\n> ", NULL },
+		{ "here: ", "", "words in front of the token" },
+		{ "", " is good for a day", "something behind the token" },
+		{ "", " 1 machine", "something behind the token" },
+		{ "", "a", "something behind the token" },
+		{ "o", "", "words in front of the token" },
+	};
+	struct token token = token_example(2), again;
+	struct buf word = BUF_INIT, text = BUF_INIT;
+
+	token_encode(&token, &word);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct errmsg err = { "" };
+		int rc;
+
+		buf_clear(&text);
+		buf_put_text(&text, cases[i].before);
+		buf_put_bytes(&text, buf_bytes(&word));
+		buf_put_text(&text, cases[i].after);
+		rc = token_decode(buf_bytes(&text), &again, &err);
+		CU_ASSERT_EQUAL(rc, cases[i].why == NULL ? 0 : -OCF_EMALFORMED);
+		CU_ASSERT(rc != 0 || memcmp(&token, &again, sizeof(token)) == 0);
+		CU_ASSERT(rc == 0 || cases[i].why == NULL ||
+			  strstr(err.text, cases[i].why) != NULL);
+	}
+	for (size_t i = 0; i < word.len; i++)
+		word.data[i] = (uint8_t)toupper(word.data[i]);
+	CU_ASSERT_EQUAL(token_decode(buf_bytes(&word), &again, NULL), 0);
+	CU_ASSERT(memcmp(&token, &again, sizeof(token)) == 0);
+	buf_clear(&text);
+	memset(buf_extend(&text, TOKEN_INPUT_BYTES_MAX + 1), ' ',
+	       TOKEN_INPUT_BYTES_MAX + 1);
+	CU_ASSERT_EQUAL(token_decode(buf_bytes(&text), &again, NULL), -OCF_EMALFORMED);
+	buf_fini(&text);
+	buf_fini(&word);
+}
+
+/* The word with `len` characters at `at` replaced by `with` is refused, with this sentence. */
+static void
+check_typo(const struct buf *word, size_t at, size_t len, const char *with,
+	   const char *sentence)
+{
+	struct buf text = BUF_INIT;
+	struct errmsg err = { "" };
+	struct token token;
+
+	buf_put(&text, word->data, at);
+	buf_put_text(&text, with);
+	buf_put(&text, word->data + at + len, word->len - at - len);
+	CU_ASSERT_EQUAL(token_decode(buf_bytes(&text), &token, &err), -OCF_EMALFORMED);
+	if (strstr(err.text, sentence) == NULL)
+		tap_note("at %zu: \"%s\" instead of \"%s\"", at, err.text, sentence);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, sentence));
+	buf_fini(&text);
+}
+
+/* Every place of the word, with every kind of error. */
+static void
+test_token_typos(void)
+{
+	struct token token = token_example(1);
+	struct buf word = BUF_INIT;
+	char sentence[100];
+
+	token_encode(&token, &word);
+	for (size_t at = 5; at < word.len; at += tap_is_quick() ? 17 : 3) {
+		char is = (char)word.data[at], other = is == 'q' ? 'r' : 'q';
+		char next = at + 1 < word.len ? (char)word.data[at + 1] : is;
+
+		snprintf(sentence, sizeof(sentence),
+			 "its character %zu should be '%c' and is '%c'", at + 1, is,
+			 other);
+		check_typo(&word, at, 1, (char[]){ other, 0 }, sentence);
+		if (next != is) {
+			snprintf(sentence, sizeof(sentence),
+				 "characters %zu and %zu have changed places", at + 1,
+				 at + 2);
+			check_typo(&word, at, 2, (char[]){ next, is, 0 }, sentence);
+		}
+		/* Of two equal ones it may be said of either. */
+		check_typo(&word, at, 1, (char[]){ is, is, 0 },
+			   at + 1 == word.len ? "something behind" : "is one too many");
+		snprintf(sentence, sizeof(sentence), "a '%c' is missing", is);
+		check_typo(&word, at, 1, "", sentence);
+	}
+	check_typo(&word, 20, 1, "8", "is it 'b'?");
+	check_typo(&word, 20, 1, "%", "which no token has");
+	check_typo(&word, 20, 1, "\xc3\xa4", "no letter that a token has");
+	check_typo(&word, 20, 3, "", "more than one place");
+	check_typo(&word, 20, 20, "\n", "more than one place");
+	check_typo(&word, 0, 5, "ocf-", "must begin with 'ocf1-'");
+	check_typo(&word, 30, word.len - 30, "",
+		   "is cut off: it goes on behind its "
+		   "character 30");
+	buf_fini(&word);
 }
 
 static void
@@ -210,6 +320,96 @@ test_invites_take(void)
 }
 
 static void
+count_one(void *arg, const struct invite_view *view)
+{
+	CU_ASSERT(view->state == INVITE_OPEN);
+	++*(int *)arg;
+}
+
+static int
+count_open(const char *path, ms_t at)
+{
+	int n = 0;
+
+	CU_ASSERT_EQUAL(invites_each_open(path, at, count_one, &n, NULL), 0);
+	return n;
+}
+
+static void
+test_invites_revoke(void)
+{
+	char *path = book_path("revoked");
+	uint8_t secrets[4][TOKEN_SECRET_BYTES] = { { 1 }, { 2 }, { 3 }, { 4 } };
+	struct id a = random_id(), b = random_id();
+	char ids[4][INVITES_ID_SIZE];
+	struct invite_view view = { .taken = 9 };
+	struct errmsg err = { "" };
+	bool is_admin;
+
+	for (int i = 0; i < 4; i++)
+		invites_id(secrets[i], ids[i]);
+	CU_ASSERT_EQUAL(count_open(path, now), 0);
+	CU_ASSERT_EQUAL(invites_revoke(path, ids[0], now, &view, &err), -OCF_EUNKNOWN);
+	invites_add(path, secrets[0], now + 1000, 2, false, now, NULL);
+	invites_add(path, secrets[1], now + 1000, 1, true, now, NULL);
+	invites_add(path, secrets[2], now + 10, 1, false, now, NULL);
+	CU_ASSERT_EQUAL(count_open(path, now), 3);
+	CU_ASSERT_EQUAL(count_open(path, now + 10), 2);
+	/* Used once, and revoked: its second use is gone, and so is the first node's right
+	 * to ask again. */
+	CU_ASSERT_EQUAL(invites_take(path, secrets[0], &a, now, &is_admin, NULL), 0);
+	ids[0][INVITES_ID_SHORT] = '\0';
+	CU_ASSERT_EQUAL(invites_revoke(path, ids[0], now + 1, &view, &err), 0);
+	CU_ASSERT(view.state == INVITE_REVOKED && view.taken == 1 &&
+		  view.uses_left == 1 && view.created_ms == now &&
+		  view.revoked_ms == now + 1 && !view.is_admin);
+	CU_ASSERT_EQUAL(invites_take(path, secrets[0], &b, now, &is_admin, &err),
+			-OCF_EREFUSED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "was revoked at 2024-"));
+	CU_ASSERT_EQUAL(invites_take(path, secrets[0], &a, now, &is_admin, &err),
+			-OCF_EREFUSED);
+	CU_ASSERT_EQUAL(count_open(path, now), 2);
+	/* What is not open is not revoked, and says why. */
+	CU_ASSERT_EQUAL(invites_revoke(path, ids[0], now, &view, &err), -EALREADY);
+	CU_ASSERT_EQUAL(invites_revoke(path, ids[2], now + 10, &view, &err),
+			-OCF_EEXPIRED);
+	CU_ASSERT(view.state == INVITE_EXPIRED);
+	CU_ASSERT_EQUAL(invites_take(path, secrets[1], &a, now, &is_admin, NULL), 0);
+	CU_ASSERT_EQUAL(invites_revoke(path, ids[1], now, &view, &err), -OCF_ELIMIT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "1 node came by it"));
+	CU_ASSERT_EQUAL(invites_view(path, ids[1], now, &view, NULL), 0);
+	CU_ASSERT(view.state == INVITE_USED && view.is_admin);
+	CU_ASSERT_STRING_EQUAL(invites_state_text(view.state), "used up");
+	CU_ASSERT_EQUAL(invites_revoke(path, ids[3], now, &view, &err), -OCF_EUNKNOWN);
+	/* A beginning that is too short names nothing. */
+	ids[2][INVITES_ID_SHORT - 1] = '\0';
+	CU_ASSERT_EQUAL(invites_revoke(path, ids[2], now, &view, &err), -OCF_EUNKNOWN);
+	CU_ASSERT_EQUAL(count_open(path, now), 1);
+	free(path);
+}
+
+/* Lines without times are from before there were any; two that begin alike are two. */
+static void
+test_invites_former(void)
+{
+	char *path = book_path("former");
+	struct invite_view view;
+	struct buf text = BUF_INIT;
+
+	buf_printf(&text, "%064x %lld 1 member\n%064x %lld 1 admin\n", 1,
+		   (long long)now + 1000, 2, (long long)now + 1000);
+	file_write(path, buf_bytes(&text), 0600, NULL);
+	CU_ASSERT_EQUAL(count_open(path, now), 2);
+	CU_ASSERT_EQUAL(invites_view(path, "00000000", now, &view, NULL), -ENOTUNIQ);
+	buf_clear(&text);
+	buf_printf(&text, "%064x", 2);
+	CU_ASSERT_EQUAL(invites_view(path, buf_text(&text), now, &view, NULL), 0);
+	CU_ASSERT(view.created_ms == 0 && view.is_admin);
+	buf_fini(&text);
+	free(path);
+}
+
+static void
 test_invites_secret_absent(void)
 {
 	char *path = book_path("secret");
@@ -264,6 +464,10 @@ test_invites_damaged(void)
 		"root",
 		"0000000000000000000000000000000000000000000000000000000000000000 1 1 "
 		"admin zz",
+		"0000000000000000000000000000000000000000000000000000000000000000 1 1 "
+		"admin revoked=",
+		"0000000000000000000000000000000000000000000000000000000000000000 1 1 "
+		"admin created=-1",
 	};
 	char *path = book_path("damaged");
 	uint8_t secret[TOKEN_SECRET_BYTES] = { 0 };
@@ -288,11 +492,16 @@ static const struct tap_test tests[] = {
 	{ "a token with any character changed, swapped, cut or added is refused",
 	  test_token_altered },
 	{ "a token wrapped by a mail program is read", test_token_wrapped },
+	{ "quotes, invisible characters and upper case do no harm, other words are named",
+	  test_token_around },
+	{ "a typing error is named", test_token_typos },
 	{ "a foreign, a newer, a cut and an expired token have their own sentences",
 	  test_token_sentences },
 	{ "addresses are bounded, plain and each there once", test_token_addresses },
 	{ "unknown, used and expired invitations are told apart; one node costs one use",
 	  test_invites_take },
+	{ "what is open can be revoked, and what is not says why", test_invites_revoke },
+	{ "a book of before there were times is read", test_invites_former },
 	{ "the book does not hold the secret", test_invites_secret_absent },
 	{ "a full book makes room of used entries and else says so",
 	  test_invites_limits },

@@ -827,6 +827,40 @@ test_gone(void)
 	script_end(&s);
 }
 
+/* One that withdrew is left alone, and let in when it comes back. */
+static void
+test_left(void)
+{
+	const char *address[] = { "peer:1" };
+	struct wire_hello h;
+	struct script s;
+
+	script_up(&s);
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					     .node = s.peer,
+					     .has_left = true });
+	CU_ASSERT(s.goodbye == 0 && s.kinds[0] == '\0');
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_CLOSED,
+					     .link = s.link });
+	s.dialled = 0;
+	script_wait(&s, s.now + 10 * MS_MINUTE);
+	CU_ASSERT(s.dialled == 0 && s.state == MESH_NODE_DEAD);
+	script_accept(&s);
+	h = script_hello(&s);
+	script_greet(&s, &h);
+	CU_ASSERT(s.goodbye == 0 && mesh_link_of(s.mesh, &s.peer) == s.link);
+	/* Its row says that it is back. */
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					     .node = s.peer,
+					     .addresses = address,
+					     .addresses_len = 1 });
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_LINK_CLOSED,
+					     .link = s.link });
+	script_wait(&s, s.now + MS_MINUTE);
+	CU_ASSERT(s.dialled != 0 && strcmp(s.address, "peer:1") == 0);
+	script_end(&s);
+}
+
 static void
 test_barred(void)
 {
@@ -940,6 +974,7 @@ static const struct tap_test tests[] = {
 	{ "one that was banned is told why, until it is taken back", test_barred },
 	{ "who is told that it was banned dials again after minutes",
 	  test_told_that_barred },
+	{ "a node that left is not dialled, and may come back", test_left },
 	{ "a stop says goodbye and refuses what comes", test_stop },
 	{ "query frames go to dispatch; what it rejects ends the link",
 	  test_query_frame },
