@@ -162,14 +162,22 @@ program_wait "patient n2" "${NODE_PID[n2]}"
 answered query
 ok "its client is told" test "$(cat "$TMP/query.status")" -ne 0
 
-# ---- a new key: drain, join
+# ---- a new key: drain, forget, join (ocf(1), A NEW KEY)
 
-rm -r "$TMP/n2/state"
+mkdir -p "$TMP/old/config" "$TMP/old/run"
+mv "$TMP/n2/state" "$TMP/old/state"
+run at n1 ocf forget "$id2"
+is "a node that has left is forgotten" "$status" 0 || diag "$err"
 node_join n2 n1
 restart_n2
 new2=$(node_id n2)
 ok "after leaving, a node may join with a new key" test "$new2" != "$id2"
-is "the old one has left" "$(state_of n1 "$id2")" left
+is "the old one is forgotten" "$(state_of n1 "$id2")" forgotten
+node_start old
+is_refused() { grep -q 'takes this node for no member any more.*forgotten' "$TMP/old/log"; }
+ok "who has the old key cannot come back with it" wait_until "$CLUSTER_SECONDS" is_refused ||
+	tail -n 5 "$TMP/old/log" | diag
+node_stop old
 ok "and the name means the new one" test "$(at n1 ocf nodes --json | jq -r '.[] | select(.name == "n2") | .id')" = "$new2"
 run at n1 ocf query echo --node n2 --data x
 is "which answers" "$status $out" "0 x"
