@@ -341,6 +341,10 @@ mesh_link_opened(struct mesh *m, const struct mesh_event *e)
 	else if (l->is_inbound && is_full)
 		mesh_link_close(m, l, WIRE_GOODBYE_BUSY, "%d links are open",
 				MESH_LINKS_MAX);
+	else if (l->is_inbound && n->links > MESH_LINKS_OF_NODE_MAX)
+		mesh_link_close(m, l, WIRE_GOODBYE_BUSY,
+				"%d links with that node are open",
+				MESH_LINKS_OF_NODE_MAX);
 	else if (n->is_gone)
 		mesh_link_bar(m, l);
 	else if (n->banished_until > m->now)

@@ -40,6 +40,9 @@ struct mesh;
 enum {
 	MESH_NODES_MAX = 16384, /* known; more are ignored */
 	MESH_LINKS_MAX = 1024,	/* of all states; a further inbound one gets BUSY */
+	/* Of all states, with one node; a further one that it dials gets BUSY. Above what one
+	 * has whose links break without a word while it dials ever later. */
+	MESH_LINKS_OF_NODE_MAX = 8,
 	MESH_ADDRESSES_MAX = 8, /* of one node */
 	MESH_SEEDS_MAX = 64,
 	MESH_WHY_SIZE = 256,

@@ -861,6 +861,28 @@ test_left(void)
 	script_end(&s);
 }
 
+/* A member cannot take all links, by greeting on none. */
+static void
+test_links_of_one(void)
+{
+	uint64_t first;
+	struct script s;
+
+	script_start(&s);
+	script_accept(&s);
+	first = s.link;
+	for (int i = 1; i < MESH_LINKS_OF_NODE_MAX; i++)
+		script_accept(&s);
+	CU_ASSERT(s.goodbye == 0 && s.types_len == 1 && s.types[0] == WIRE_HELLO);
+	script_accept(&s);
+	CU_ASSERT(s.goodbye == WIRE_GOODBYE_BUSY && s.types_len == 1);
+	script_step(&s,
+		    (struct mesh_event){ .type = MESH_EVENT_LINK_CLOSED, .link = first });
+	script_accept(&s);
+	CU_ASSERT(s.goodbye == 0 && s.types[0] == WIRE_HELLO);
+	script_end(&s);
+}
+
 static void
 test_barred(void)
 {
@@ -971,6 +993,7 @@ static const struct tap_test tests[] = {
 	{ "addresses are dialled in turn, ever later, 30 s at most", test_dials },
 	{ "a seed that leads to the node itself is left alone", test_seed_is_self },
 	{ "a node that is no member is refused", test_gone },
+	{ "one node has so many links and no more", test_links_of_one },
 	{ "one that was banned is told why, until it is taken back", test_barred },
 	{ "who is told that it was banned dials again after minutes",
 	  test_told_that_barred },
