@@ -116,26 +116,6 @@ doctor_judge_certificates(struct doctor *d, const json_t *facts)
 	buf_fini(&list);
 }
 
-/* How many nodes say that they hold it; -1 when nodes of this version do not say so. */
-static int
-keys_count_holders(const json_t *facts)
-{
-	const json_t *nodes = output_member(facts, "node.reply.nodes"), *node;
-	int holders = 0;
-	bool is_told = false;
-	size_t i;
-
-	if (output_member(facts, "node.reply.status.cluster.ca_holders") != NULL)
-		return (int)doctor_number(facts, "node.reply.status.cluster.ca_holders",
-					  -1);
-	json_array_foreach((json_t *)nodes, i, node)
-	{
-		is_told = is_told || json_is_boolean(output_member(node, "ca"));
-		holders += doctor_is(node, "ca");
-	}
-	return is_told ? holders : -1;
-}
-
 void
 doctor_judge_ca(struct doctor *d, const json_t *facts)
 {
@@ -143,7 +123,9 @@ doctor_judge_ca(struct doctor *d, const json_t *facts)
 			  "banned,";
 	bool is_here = doctor_is(facts, "node.reply.ca_key") ||
 		       doctor_is(facts, "keys.has_ca_key");
-	int holders = keys_count_holders(facts);
+	/* -1: no daemon answers. */
+	int holders = (int)doctor_number(facts, "node.reply.status.cluster.ca_holders",
+					 -1);
 
 	if (output_member(facts, "keys") == NULL)
 		return;
@@ -153,8 +135,11 @@ doctor_judge_ca(struct doctor *d, const json_t *facts)
 	else if (holders == 1)
 		doctor_say(
 			d, DOCTOR_WARNING,
-			mem_strdup("give it to a second node: ocf invite --admin there, "
-				   "ocf join TOKEN here; and keep a backup (ocf backup)"),
+			mem_printf(
+				"let a second node have it: ocf invite --admin %s, and "
+				"ocf join - on the new machine; and keep a backup "
+				"(ocf backup)",
+				is_here ? "here" : "at the node that has it"),
 			"%s is at one node alone: if that is lost, it is lost", has);
 	else if (holders == 0)
 		doctor_say(d, DOCTOR_WARNING,
