@@ -8,6 +8,7 @@
  *	verify.c   checks signatures, beside the loop
  *	links.c    drives the mesh core: TLS streams, frames
  *	outbox.c   what waits to be sent over a link
+ *	probes.c   dials other nodes back, so that they learn whether they can be reached
  *	repair.c   drives the sync core: tables compared with those of other nodes
  *	replica.c  the store as the sync core reads it
  *	requests.c comparisons that people asked for
@@ -84,6 +85,9 @@ struct daemon {
 	uint64_t incarnation;
 	int addresses_len; /* advertised to other nodes */
 	char *addresses[DAEMON_ADDRESSES_MAX];
+	bool is_inbound_known; /* and so says its row: */
+	bool is_inbound;       /* others can open links to it */
+	struct loop_timer *address_timer;
 	ms_t started_ms; /* monotonic */
 	ms_t started_wall_ms;
 	enum bus_state bus_state;
@@ -134,6 +138,12 @@ int self_open(struct daemon *d, struct errmsg *err);
 void self_close(struct daemon *d);
 /* Claim this node's row, as it is now. */
 void self_announce(struct daemon *d);
+/* From now on, look whether the machine has other addresses: then its row is written anew, and
+ * the mesh is told. */
+void self_follow_addresses(struct daemon *d);
+/* Whether others can open links to this node is now known to be so, or not known any more;
+ * its row is to say it. */
+void self_found_inbound(struct daemon *d, bool is_known, bool is_inbound);
 /* Addresses to dial beside those in the table: configured, and those given at the join
  * (in the store as "seeds", a JSON array). Texts are the caller's to free. */
 int self_seeds(struct daemon *d, char *ret_seeds[], int max);
@@ -221,6 +231,10 @@ void links_rows_changed(struct links *links, uint64_t link, struct bytes rows);
 void links_root_changed(struct links *links);
 /* A node's row changed: where it may be dialled, or that it is gone. */
 void links_node_changed(struct links *links, const struct id *node);
+/* This node advertises other addresses than before. */
+void links_self_changed(struct links *links);
+/* A dial of probes.c is over: who answered; zero: nobody. */
+void links_probed(struct links *links, uint64_t probe, const struct id *node);
 void links_reject(struct links *links, uint64_t link, const char *why);
 /* Frames to a link; one that is gone is ignored. */
 void links_send_query(struct links *links, uint64_t link, struct bytes frame);

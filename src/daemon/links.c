@@ -9,9 +9,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/network.h"
 #include "crdt/codec.h"
 #include "daemon/daemon.h"
 #include "daemon/outbox.h"
+#include "daemon/probes.h"
 #include "mesh/mesh.h"
 #include "net/stream.h"
 
@@ -49,6 +51,7 @@ struct links {
 	struct link *by_number;
 	int strangers;
 	struct seen *seen;
+	struct probes *probes;
 	struct loop_timer *timer;
 	uint64_t *sent_bytes[WIRE_CLASSES]; /* metrics */
 	bool is_pumping;
@@ -143,6 +146,7 @@ link_on_open(void *arg)
 	links->strangers -= l->is_stranger;
 	l->is_stranger = false;
 	stream_peer_id(l->stream, &event.node);
+	event.is_near = network_is_private(stream_peer(l->stream));
 	event.link = l->number;
 	links_step(links, &event);
 	/* Behind our HELLO; if there is none the link is gone. */
@@ -328,6 +332,20 @@ links_compare(struct links *links, const struct mesh_action *a)
 		       &(struct store_digest){ a->our_root, a->our_rows_len });
 }
 
+/* The result of the latest dial-backs goes into this node's row. */
+static void
+links_show_inbound(struct links *links, enum mesh_inbound inbound)
+{
+	if (inbound == MESH_INBOUND_YES)
+		log_info("mesh", "others can reach this node at its addresses");
+	else if (inbound == MESH_INBOUND_NO)
+		log_info("mesh",
+			 "others cannot reach this node at its addresses; it is reached "
+			 "by the links that it opens itself");
+	self_found_inbound(links->d, inbound != MESH_INBOUND_UNKNOWN,
+			   inbound == MESH_INBOUND_YES);
+}
+
 static void
 links_do(struct links *links, const struct mesh_action *a)
 {
@@ -380,6 +398,15 @@ links_do(struct links *links, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_INCARNATION:
 		d->incarnation = a->incarnation;
+		break;
+	case MESH_ACTION_PROBE:
+		probes_dial(links->probes, a->link, a->address);
+		break;
+	case MESH_ACTION_PROBE_END:
+		probes_end(links->probes, a->link);
+		break;
+	case MESH_ACTION_INBOUND:
+		links_show_inbound(links, a->inbound);
 		break;
 	}
 }
@@ -457,8 +484,34 @@ links_node_changed(struct links *links, const struct id *id)
 	} else if (is_held) {
 		event.addresses = (const char *const *)node.row->addresses;
 		event.addresses_len = node.row->addresses_len;
+		if (node.row->is_inbound_known)
+			event.inbound = node.row->is_inbound ? MESH_INBOUND_YES
+							     : MESH_INBOUND_NO;
 	}
 	links_step(links, &event);
+}
+
+void
+links_self_changed(struct links *links)
+{
+	struct mesh_event event = {
+		.type = MESH_EVENT_SELF,
+		.addresses = (const char *const *)links->d->addresses,
+		.addresses_len = links->d->addresses_len,
+	};
+
+	links_step(links, &event);
+}
+
+void
+links_probed(struct links *links, uint64_t probe, const struct id *node)
+{
+	struct mesh_event event = { .type = MESH_EVENT_PROBED,
+				    .link = probe,
+				    .node = *node };
+
+	if (!links->is_closing)
+		links_step(links, &event);
 }
 
 void
@@ -700,14 +753,14 @@ links_open(struct daemon *d, struct errmsg *err)
 	if (rc != 0)
 		return rc;
 	config.incarnation = d->incarnation;
-	if (d->addresses_len > 0)
-		snprintf(config.address, sizeof(config.address), "%s", d->addresses[0]);
 	links = mem_calloc(1, sizeof(*links));
 	links->d = d;
 	links->mesh = mesh_new(&config, loop_now(d->loop));
 	links->timer = loop_timer_new(d->loop, links_on_timer, links);
 	links_add_metrics(links);
+	links->probes = probes_open(d);
 	d->links = links;
+	links_self_changed(links);
 	links_give_seeds(links);
 	links_root_changed(links);
 	return 0;
@@ -730,6 +783,7 @@ links_close(struct links *links)
 	if (links == NULL)
 		return;
 	links->is_closing = true;
+	probes_close(links->probes);
 	HASH_ITER (hh, links->by_number, l, next) {
 		link_free(l);
 	}

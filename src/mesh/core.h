@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes, seeds and
  * dials. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
- * on a link, heartbeats, rows. */
+ * on a link, heartbeats, rows. inbound.c: can others dial this node? */
 #ifndef OCF_MESH_CORE_H
 #define OCF_MESH_CORE_H
 
@@ -43,7 +43,10 @@ struct mesh_node {
 	int fails;	      /* dials and short links in a row */
 	int turn;	      /* of its addresses */
 	ms_t next_dial;
-	ms_t banished_until; /* links are refused: it sent what it must not */
+	ms_t banished_until;	   /* links are refused: it sent what it must not */
+	enum mesh_inbound inbound; /* as its row says */
+	ms_t dialled_back;	   /* when it may be dialled back again */
+	ms_t ask_after;		   /* it could not dial us back lately */
 };
 
 struct mesh_seed {
@@ -65,6 +68,7 @@ struct mesh_link {
 	enum mesh_link_state state;
 	bool is_inbound;
 	bool is_rowless;
+	bool is_near;		/* over a private address */
 	struct mesh_node *node; /* NULL while a seed is dialled */
 	char address[WIRE_ADDRESS_BYTES_MAX + 1];
 	ms_t since;
@@ -84,7 +88,26 @@ struct mesh_link {
 	ms_t rtt;
 	ms_t skew;
 	/* PINGs and WANTs from the peer, and WANTs to it, are counted per second. */
-	struct mesh_rate pings, wants, sent_wants;
+	struct mesh_rate pings, wants, sent_wants, dial_backs;
+};
+
+/* The test whether others can dial this node. */
+struct mesh_test {
+	enum mesh_inbound found;
+	uint64_t addresses; /* digest; 0: none are advertised */
+	ms_t due;	    /* of the next question; 0: waits for a link */
+	uint64_t link;	    /* that was asked, and waits for its answer; 0: none */
+	uint64_t token;
+	ms_t until;
+	bool has_failed; /* one said no: */
+	struct id failed;
+};
+
+/* A node that is being dialled back; `number` 0: none. */
+struct mesh_probe {
+	uint64_t number, link, token;
+	struct id node;
+	ms_t until;
 };
 
 /* Bytes shared by the sends of one flood. */
@@ -114,6 +137,9 @@ struct mesh {
 	struct u128 root;
 	uint64_t rows, horizon;
 	uint64_t word; /* of heartbeats */
+	struct mesh_test test;
+	struct mesh_probe probes[MESH_PROBES_MAX];
+	uint64_t last_probe;
 	ms_t beat_due;
 	uint64_t beat_link; /* the last that got one */
 	struct mesh_item *first, *last, *taken;
@@ -152,7 +178,21 @@ void mesh_links_tick(struct mesh *m);
 /* The peer told its clock and horizon; false when the link was closed for it. */
 bool mesh_link_clock(struct mesh *m, struct mesh_link *l, ms_t wall, uint64_t horizon);
 
+/* inbound.c */
+void mesh_self_set(struct mesh *m, const struct mesh_event *e);
+void mesh_inbound_link_up(struct mesh *m);
+void mesh_inbound_link_down(struct mesh *m, const struct mesh_link *l);
+void mesh_inbound_tick(struct mesh *m);
+void mesh_probed(struct mesh *m, const struct mesh_event *e);
+/* False when the link was closed. */
+bool mesh_frame_dial_back(struct mesh *m, struct mesh_link *l, struct bytes payload);
+bool mesh_frame_dialled(struct mesh *m, struct mesh_link *l, struct bytes payload);
+
 /* frames.c */
+/* Close for a frame that is not what it should be; false. */
+bool mesh_malformed(struct mesh *m, struct mesh_link *l, const char *what);
+/* May this be done once more within this second? */
+bool mesh_rate_pass(const struct mesh *m, struct mesh_rate *rate, int max);
 void mesh_link_data(struct mesh *m, uint64_t link, struct bytes data);
 void mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows);
 void mesh_beat_tick(struct mesh *m);

@@ -168,7 +168,9 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 			s->link = 0;
 		if (n != NULL)
 			n->next_dial = m->now + mesh_backoff(m, 2);
-	} else {
+	} else if (goodbye != 0 || !l->is_inbound || was_up) {
+		/* Of one that came and went it is not known whether it was to be a link: a
+		 * dial-back (inbound.c) looks like that. */
 		mesh_link_ended_backoff(m, l,
 					goodbye == WIRE_GOODBYE_REFUSED ||
 						goodbye == WIRE_GOODBYE_MALFORMED);
@@ -181,6 +183,7 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 
 		item->action.node = n->id;
 		mesh_act_text(item, why, &item->action.why);
+		mesh_inbound_link_down(m, l);
 		mesh_node_lost_link(m, n, goodbye);
 	}
 	wire_reader_fini(&l->reader);
@@ -306,6 +309,7 @@ mesh_link_opened(struct mesh *m, const struct mesh_event *e)
 	if (l == NULL)
 		l = mesh_link_make(m, e->link, true);
 	l->since = l->heard = m->now;
+	l->is_near = e->is_near;
 	n = mesh_link_opened_node(m, l, &e->node);
 	if (n == NULL)
 		return;
@@ -480,6 +484,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	item->action.our_root = l->told_root;
 	item->action.our_rows_len = l->told_rows;
 	mesh_node_set_state(m, n, MESH_NODE_ALIVE);
+	mesh_inbound_link_up(m);
 	mesh_node_choose(m, n);
 	/* Of two links it may just have been the one to go. */
 	if (n->link == id)

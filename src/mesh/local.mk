@@ -2,6 +2,7 @@ noinst_LIBRARIES += %D%/libmesh.a
 %C%_libmesh_a_SOURCES = \
 	%D%/core.h \
 	%D%/frames.c \
+	%D%/inbound.c \
 	%D%/links.c \
 	%D%/mesh.c %D%/mesh.h \
 	%D%/wire.c %D%/wire.h \
@@ -18,8 +19,12 @@ endif
 EXTRA_DIST += tests/fuzz/corpus/wire
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-mesh-mesh tests/unit/test-mesh-wire
-TESTS += tests/unit/test-mesh-mesh tests/unit/test-mesh-wire
+mesh_tests = tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh tests/unit/test-mesh-wire
+check_PROGRAMS += $(mesh_tests)
+TESTS += $(mesh_tests)
+tests_unit_test_mesh_inbound_SOURCES = tests/unit/test-mesh-inbound.c \
+	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
+tests_unit_test_mesh_inbound_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_mesh_SOURCES = tests/unit/test-mesh-mesh.c
 tests_unit_test_mesh_mesh_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_wire_SOURCES = tests/unit/test-mesh-wire.c

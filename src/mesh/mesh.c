@@ -261,6 +261,7 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	if (n == NULL)
 		return;
 	n->is_gone = e->is_gone;
+	n->inbound = e->inbound;
 	if (n->is_gone)
 		mesh_node_close_links(m, n, "the node is no member any more");
 	if (mesh_node_same_addresses(n, e))
@@ -427,6 +428,7 @@ mesh_tick(struct mesh *m)
 		return;
 	mesh_links_tick(m);
 	mesh_nodes_tick(m);
+	mesh_inbound_tick(m);
 	mesh_dial_nodes(m);
 	mesh_dial_seeds(m);
 	mesh_beat_tick(m);
@@ -466,6 +468,9 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 	case MESH_EVENT_SEEDS:
 		mesh_seeds_set(m, e);
 		break;
+	case MESH_EVENT_SELF:
+		mesh_self_set(m, e);
+		break;
 	case MESH_EVENT_NODE:
 		mesh_node_learned(m, e);
 		break;
@@ -486,6 +491,9 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 		break;
 	case MESH_EVENT_WANT:
 		mesh_want_rows(m, e->link, e->data);
+		break;
+	case MESH_EVENT_PROBED:
+		mesh_probed(m, e);
 		break;
 	case MESH_EVENT_STOP:
 		mesh_stop(m);

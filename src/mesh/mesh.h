@@ -16,6 +16,19 @@
  * allows, carries no rows: both ends judge so by the same two HELLOs. Clocks and horizons are
  * told again from time to time, and when the answer is another the link is greeted anew.
  *
+ * Whether this node takes links from others it cannot know by itself: a while after it has a
+ * link, then hourly, and when its addresses change, it asks a peer to dial them (DIAL_BACK).
+ * The peer dials what that node's row advertises, for MESH_PROBE_MS at most, and only an
+ * answer with that node's certificate counts. One yes is believed; a no only when another
+ * peer says the same, if there is one. Peers at public addresses are asked before those
+ * of the same private network, to whom an address may be good that is none for the others.
+ *
+ * What a hostile member could make of it: its row may name a stranger's address. So may every
+ * row, and each node of a cluster dials what rows name, more often than it dials back: a
+ * dial-back is one connection to each of MESH_ADDRESSES_MAX addresses, at most once in
+ * MESH_DIAL_BACK_MS for each member, with nothing in it that the member chose. Nor does the
+ * answer tell anything of a stranger: a no comes when the time is over, whatever was there.
+ *
  * A link goes: MESH_ACTION_DIAL or mesh_link_new() for an accepted stream; then
  * MESH_EVENT_LINK_OPEN when TLS is up; MESH_ACTION_LINK_UP after both HELLOs. It ends by
  * MESH_ACTION_CLOSE (the driver writes what is pending, closes, and reports nothing) or by
@@ -71,12 +84,28 @@ enum {
 	/* WANTs a second: sent over one link, more are dropped, and taken from one peer. */
 	MESH_WANTS_SENT_MAX = 8,
 	MESH_WANTS_MAX = 16,
+	/* Dial-backs. */
+	MESH_PROBE_MS = 5 * MS_SECOND, /* for the addresses of a node to answer */
+	MESH_DIAL_BACK_MS = MS_MINUTE, /* between two of them for one node */
+	MESH_PROBES_MAX = 16,	       /* nodes that are dialled back at once */
+	MESH_INBOUND_MS = MS_HOUR,     /* until it is tested again */
+	/* After a link or new addresses: for our row to get there. */
+	MESH_INBOUND_FIRST_MS = MS_SECOND,
+	MESH_INBOUND_AGAIN_MS = 5 * MS_SECOND, /* for one who could not try */
+	MESH_DIAL_BACKS_MAX = 4,	       /* a second from one peer */
 };
 
 enum mesh_state {
 	MESH_NODE_SUSPECT, /* no link since a moment; also every node at our start */
 	MESH_NODE_ALIVE,
 	MESH_NODE_DEAD,
+};
+
+/* Can others open links to a node? */
+enum mesh_inbound {
+	MESH_INBOUND_UNKNOWN, /* not tested yet: as if they could */
+	MESH_INBOUND_NO,
+	MESH_INBOUND_YES,
 };
 
 struct mesh_config {
@@ -95,10 +124,15 @@ enum mesh_event_type {
 	MESH_EVENT_TICK,
 	/* Seeds from the configuration: `addresses`. Replaces the earlier list. */
 	MESH_EVENT_SEEDS,
+	/* What this node advertises is now `addresses`; the first goes into HELLO. To be given
+	 * at the start, before any link. Other ones than before are tested anew. */
+	MESH_EVENT_SELF,
 	/* A node's row was learned or changed: `node`, `addresses`. With `is_gone` it was
-	 * withdrawn, banned or forgotten: links to it are closed and refused. */
+	 * withdrawn, banned or forgotten: links to it are closed and refused. `inbound`: what
+	 * it says of itself. */
 	MESH_EVENT_NODE,
-	/* A dialled or accepted `link` is open; TLS says that `node` is at the other end. */
+	/* A dialled or accepted `link` is open; TLS says that `node` is at the other end. With
+	 * `is_near` its address is a private one. */
 	MESH_EVENT_LINK_OPEN,
 	/* `data` arrived on `link`; all of it is taken. */
 	MESH_EVENT_LINK_DATA,
@@ -117,6 +151,8 @@ enum mesh_event_type {
 	/* Ask the peer of `link` for the node rows of the owners in `data`, ids one behind the
 	 * other: as many as may be asked for in a second, what is above that is dropped. */
 	MESH_EVENT_WANT,
+	/* One dial of the probe `link` has ended: `node` answered, or nobody did (zero). */
+	MESH_EVENT_PROBED,
 	/* Say goodbye on every link, close them all, dial no more. */
 	MESH_EVENT_STOP,
 };
@@ -128,6 +164,8 @@ struct mesh_event {
 	uint64_t link;
 	struct id node;
 	bool is_gone;
+	bool is_near;
+	enum mesh_inbound inbound;
 	struct bytes data;
 	struct bytes rows;
 	uint64_t rows_len;
@@ -171,6 +209,14 @@ enum mesh_action_type {
 	/* Our incarnation was raised: another node held us for dead. Keep it for the next
 	 * start. */
 	MESH_ACTION_INCARNATION,
+	/* Connect to `address` for the probe `link`, look whose certificate is there, close,
+	 * and tell by MESH_EVENT_PROBED. There may be several of one probe, at once. */
+	MESH_ACTION_PROBE,
+	/* The probe `link` is over: what is still under way of it is closed, and nothing told. */
+	MESH_ACTION_PROBE_END,
+	/* Others can, or cannot, open links to this node, or that is not known any more:
+	 * `inbound`. */
+	MESH_ACTION_INBOUND,
 };
 
 struct mesh_action {
@@ -178,6 +224,7 @@ struct mesh_action {
 	uint64_t link;
 	struct id node;
 	enum mesh_state state;
+	enum mesh_inbound inbound;
 	enum wire_class class;
 	struct bytes data;
 	struct bytes rows;
@@ -209,6 +256,9 @@ uint64_t mesh_link_of(const struct mesh *m, const struct id *node);
 ms_t mesh_rtt_of(const struct mesh *m, const struct id *node);
 /* SUSPECT for a node that is not known. */
 enum mesh_state mesh_node_state(const struct mesh *m, const struct id *node);
+
+/* What the last test has found of this node itself. */
+enum mesh_inbound mesh_inbound(const struct mesh *m);
 
 /* For /v1/peers. */
 struct mesh_peer {

@@ -315,6 +315,61 @@ wire_read_want(struct bytes payload, struct bytes *ret_owners)
 }
 
 void
+wire_put_dial_back(struct buf *out, uint64_t token, uint64_t addresses)
+{
+	size_t start = wire_begin(out, WIRE_DIAL_BACK, 0);
+
+	buf_put_u64(out, token);
+	buf_put_u64(out, addresses);
+	wire_end(out, start);
+}
+
+int
+wire_read_dial_back(struct bytes payload, uint64_t *ret_token, uint64_t *ret_addresses)
+{
+	if (payload.len != WIRE_DIAL_BACK_BYTES)
+		return -OCF_EMALFORMED;
+	*ret_token = get_be64(payload.data);
+	*ret_addresses = get_be64(payload.data + 8);
+	return 0;
+}
+
+void
+wire_put_dialled(struct buf *out, uint64_t token, enum wire_dialled result)
+{
+	size_t start = wire_begin(out, WIRE_DIALLED, 0);
+
+	buf_put_u64(out, token);
+	buf_put_u8(out, (uint8_t)result);
+	wire_end(out, start);
+}
+
+int
+wire_read_dialled(struct bytes payload, uint64_t *ret_token,
+		  enum wire_dialled *ret_result)
+{
+	if (payload.len != 9 || payload.data[8] > WIRE_DIALLED_NOT)
+		return -OCF_EMALFORMED;
+	*ret_token = get_be64(payload.data);
+	*ret_result = (enum wire_dialled)payload.data[8];
+	return 0;
+}
+
+uint64_t
+wire_addresses_digest(const char *const *addresses, int len)
+{
+	struct buf b = BUF_INIT;
+	uint64_t digest;
+
+	/* With the NUL, so that the parts cannot be moved. */
+	for (int i = 0; i < len; i++)
+		buf_put(&b, addresses[i], strlen(addresses[i]) + 1);
+	digest = hash64(buf_bytes(&b), WIRE_DIAL_BACK);
+	buf_fini(&b);
+	return digest;
+}
+
+void
 wire_put_goodbye(struct buf *out, enum wire_goodbye reason, const char *text)
 {
 	size_t start = wire_begin(out, WIRE_GOODBYE, 0);

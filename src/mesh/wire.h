@@ -19,6 +19,11 @@
  *                 of these owners aside, for lack of their node rows; who holds them answers
  *                 with ROWS
  *   GOODBYE       reason u8 (enum wire_goodbye) | text: why the link ends
+ *   DIAL_BACK     token u64 | addresses u64: dial me at the addresses of my node row, and tell
+ *                 whether I am there. `addresses` is their digest (wire_addresses_digest()):
+ *                 who holds another row dials nobody. No address is named, so that none
+ *                 can be asked for that is not signed into the sender's own row
+ *   DIALLED       token u64 | result u8 (enum wire_dialled): the answer
  *   ROWS          rows that changed: row key and row state (crdt/codec.h), repeated to the
  *                 end. A state too long for one frame travels alone, in several frames with
  *                 WIRE_FLAG_MORE in all but the last; frames of other types may stand
@@ -68,6 +73,7 @@ enum {
 	WIRE_ADDRESS_BYTES_MAX = 127,
 	WIRE_GOODBYE_BYTES_MAX = 200, /* of text */
 	WIRE_WANT_MAX = 64,	      /* owners */
+	WIRE_DIAL_BACK_BYTES = 16,    /* payload */
 };
 
 /* ms; what a clock may say, with room to reckon: the year 10,000 is before it. */
@@ -81,6 +87,8 @@ enum wire_type {
 	WIRE_GOODBYE = 5,
 	WIRE_CLOCK = 6,
 	WIRE_WANT = 7,
+	WIRE_DIAL_BACK = 8,
+	WIRE_DIALLED = 9,
 	WIRE_ROWS = 16,
 	WIRE_SYNC = 17,
 	WIRE_SYNC_ROWS = 18,
@@ -132,6 +140,12 @@ enum wire_goodbye {
 	WIRE_GOODBYE_SILENT = 5,    /* nothing was heard for too long */
 	WIRE_GOODBYE_BUSY = 6,	    /* too many links */
 	WIRE_GOODBYE_CLOCK = 7, /* greet anew: the clocks differ otherwise than before */
+};
+
+enum wire_dialled {
+	WIRE_DIALLED_FAILED,  /* at no address did that node answer within the time */
+	WIRE_DIALLED_REACHED, /* it answered, with its certificate */
+	WIRE_DIALLED_NOT, /* not tried: too soon, too much to do, or its row is not here */
 };
 
 struct wire_frame {
@@ -201,6 +215,10 @@ void wire_put_ping(struct buf *out, enum wire_type ping_or_pong, uint64_t token)
 void wire_put_clock(struct buf *out, ms_t wall_ms, uint64_t horizon);
 /* `owners`: ids, one behind the other, at most WIRE_WANT_MAX. */
 void wire_put_want(struct buf *out, struct bytes owners);
+void wire_put_dial_back(struct buf *out, uint64_t token, uint64_t addresses);
+void wire_put_dialled(struct buf *out, uint64_t token, enum wire_dialled result);
+/* Of a node's addresses, in their order. */
+uint64_t wire_addresses_digest(const char *const *addresses, int len);
 /* `text` is cut at WIRE_GOODBYE_BYTES_MAX. */
 void wire_put_goodbye(struct buf *out, enum wire_goodbye reason, const char *text);
 /* Encoded rows, any length: as many frames as it takes, ROWS or SYNC_ROWS. */
@@ -225,6 +243,10 @@ int wire_read_hello(struct bytes payload, struct wire_hello *ret_h);
 int wire_read_u64(struct bytes payload, uint64_t *ret_v);
 int wire_read_clock(struct bytes payload, ms_t *ret_wall_ms, uint64_t *ret_horizon);
 int wire_read_want(struct bytes payload, struct bytes *ret_owners);
+int wire_read_dial_back(struct bytes payload, uint64_t *ret_token,
+			uint64_t *ret_addresses);
+int wire_read_dialled(struct bytes payload, uint64_t *ret_token,
+		      enum wire_dialled *ret_result);
 /* `ret_text` gets printable characters only, and a NUL. */
 int wire_read_goodbye(struct bytes payload, uint8_t *ret_reason,
 		      char ret_text[WIRE_GOODBYE_BYTES_MAX + 1]);

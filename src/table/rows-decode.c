@@ -303,6 +303,7 @@ decode_node(const json_t *object, struct table_node *n, struct errmsg *err)
 		rc = decode_addresses(object, n, err);
 	if (rc == 0)
 		rc = read_bool(object, "inbound", &n->is_inbound, err);
+	n->is_inbound_known = json_object_get(object, "inbound") != NULL;
 	if (rc == 0)
 		rc = read_optional_text(object, "region", TABLE_REGION_BYTES_MAX,
 					&n->region, err);

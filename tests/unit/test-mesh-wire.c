@@ -312,6 +312,31 @@ test_query_parts(void)
 }
 
 static void
+test_dial_backs(void)
+{
+	static const char *const one[] = { "a:1b", ":2" }, *const other[] = { "a:1",
+									      "b:2" };
+	uint64_t token = 0, addresses = 0;
+	enum wire_dialled result;
+	struct buf b = BUF_INIT;
+
+	wire_put_dial_back(&b, 7, 8);
+	CU_ASSERT(wire_read_dial_back(frame_of(&b).payload, &token, &addresses) == 0);
+	CU_ASSERT(token == 7 && addresses == 8);
+	CU_ASSERT(wire_read_dial_back(BYTES_NONE, &token, &addresses) < 0);
+	CU_ASSERT(wire_read_dialled(frame_of(&b).payload, &token, &result) < 0);
+	buf_clear(&b);
+	wire_put_dialled(&b, 9, WIRE_DIALLED_NOT);
+	CU_ASSERT(wire_read_dialled(frame_of(&b).payload, &token, &result) == 0);
+	CU_ASSERT(token == 9 && result == WIRE_DIALLED_NOT);
+	b.data[b.len - 1] = WIRE_DIALLED_NOT + 1;
+	CU_ASSERT(wire_read_dialled(frame_of(&b).payload, &token, &result) < 0);
+	CU_ASSERT(wire_addresses_digest(one, 2) != wire_addresses_digest(other, 2));
+	CU_ASSERT(wire_addresses_digest(one, 1) != wire_addresses_digest(one, 2));
+	buf_fini(&b);
+}
+
+static void
 test_classes(void)
 {
 	CU_ASSERT(wire_class_of(WIRE_HELLO) == WIRE_CLASS_HELLO);
@@ -336,6 +361,8 @@ static const struct tap_test tests[] = {
 	  test_small_frames },
 	{ "CLOCK and WANT are read back the same, and refused at any other length",
 	  test_clock_and_want },
+	{ "DIAL_BACK and DIALLED are read back the same; a digest knows where addresses end",
+	  test_dial_backs },
 	{ "rows longer than a frame go on in the next", test_rows_continue },
 	{ "frames arrive whole from any pieces", test_pieces },
 	{ "a frame longer than allowed is refused by its header", test_too_long },
