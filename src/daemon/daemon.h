@@ -244,6 +244,12 @@ void links_send_rows(struct links *links, uint64_t link, struct bytes rows);
 /* Ask for the node rows of these owners: ids, one behind the other; none is allowed. */
 void links_want(struct links *links, uint64_t link, struct bytes owners);
 uint64_t links_of_node(const struct links *links, const struct id *node);
+/* Links of nodes that pass queries on to this one, to which there is no link; at most `max`. */
+int links_relays_to(const struct links *links, const struct id *node, uint64_t *ret_links,
+		    int max);
+/* Queries that this node passes on between others now; and no further ones from now on. */
+int links_relaying(const struct links *links);
+void links_leave(struct links *links);
 /* Some link that carries rows; 0 when there is none. */
 uint64_t links_any(const struct links *links, struct id *ret_node);
 json_t *links_peers_json(const struct links *links);

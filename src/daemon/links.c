@@ -286,6 +286,8 @@ links_show_node(struct links *links, const struct mesh_action *a)
 	char id[ID_TEXT_SIZE];
 
 	catalog_set_state(links->d->catalog, &a->node, states[a->state]);
+	if (a->state == MESH_NODE_SUSPECT)
+		links_note_seen(links, &a->node);
 	if (!links->d->is_stopping && catalog_node(links->d->catalog, &a->node, &node))
 		log_info("mesh", "node %s (%s) is %s", node.row->name,
 			 id_text(&a->node, id), catalog_state_text(states[a->state]));
@@ -563,6 +565,27 @@ links_of_node(const struct links *links, const struct id *node)
 	return mesh_link_of(links->mesh, node);
 }
 
+int
+links_relays_to(const struct links *links, const struct id *node, uint64_t *ret_links,
+		int max)
+{
+	return mesh_relays_to(links->mesh, node, ret_links, max);
+}
+
+int
+links_relaying(const struct links *links)
+{
+	return mesh_relays(links->mesh);
+}
+
+void
+links_leave(struct links *links)
+{
+	struct mesh_event event = { .type = MESH_EVENT_LEAVING };
+
+	links_step(links, &event);
+}
+
 uint64_t
 links_any(const struct links *links, struct id *ret_node)
 {
@@ -632,7 +655,9 @@ links_last_seen_s(const struct links *links, const struct id *node)
 {
 	struct seen *s;
 
-	if (mesh_link_of(links->mesh, node) != 0)
+	/* Linked, or by way of others. */
+	if (mesh_link_of(links->mesh, node) != 0 ||
+	    mesh_node_state(links->mesh, node) == MESH_NODE_ALIVE)
 		return 0;
 	HASH_FIND(hh, links->seen, node, sizeof(*node), s);
 	return s != NULL ? (double)(loop_now(links->d->loop) - s->at_ms) / MS_SECOND : -1;
@@ -652,6 +677,7 @@ links_are_busy(const struct links *links)
 {
 	for (const struct link *l = links->by_number; l != NULL; l = l->hh.next)
 		if (l->is_open && (outbox_has(&l->outbox, OUTBOX_QUERY) ||
+				   outbox_has(&l->outbox, OUTBOX_RELAY) ||
 				   stream_pending(l->stream) > 0))
 			return true;
 	return false;
@@ -680,6 +706,22 @@ links_read_up(void *arg)
 	return links_up(arg);
 }
 
+static double
+links_read_relaying(void *arg)
+{
+	return links_relaying(arg);
+}
+
+static double
+links_read_relayed(void *arg)
+{
+	struct links *links = arg;
+	struct mesh_stats stats;
+
+	mesh_stats(links->mesh, &stats);
+	return (double)stats.relayed;
+}
+
 static void
 links_add_metrics(struct links *links)
 {
@@ -704,6 +746,12 @@ links_add_metrics(struct links *links)
 	}
 	metrics_gauge_read(m, "ocf_peer_links", "Links to other nodes that are up.", NULL,
 			   links_read_up, links);
+	metrics_gauge_read(m, "ocf_relays",
+			   "Queries being passed on between other nodes.", NULL,
+			   links_read_relaying, links);
+	metrics_counter_read(m, "ocf_relayed_total",
+			     "Queries passed on between other nodes.", NULL,
+			     links_read_relayed, links);
 }
 
 /* ---- life ---- */

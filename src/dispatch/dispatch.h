@@ -77,6 +77,9 @@ struct dispatch_config {
 struct dispatch_candidate {
 	struct id node;
 	uint64_t link; /* 0: this node itself */
+	/* The link is to another node, which passes the query on to this one. To the core that
+	 * is a link like others, but that it may end in two ways. */
+	bool is_relayed;
 };
 
 struct dispatch_service {
@@ -167,7 +170,9 @@ enum dispatch_action_type {
 	DISPATCH_ACTION_ERROR, /* `error`, `is_final`; ends the query. After HEAD the client's
 				* connection is to be cut off */
 	/* To whoever answers, `run`; `link` and, if that is 0, `worker_id`: */
-	DISPATCH_ACTION_RUN_OPEN, /* `head`, with attempt, hops and timeout_ms as of now */
+	/* `head`, with attempt, hops and timeout_ms as of now; `relay_to`: zero, or the node
+	 * to which whoever is behind the link is to pass it on. */
+	DISPATCH_ACTION_RUN_OPEN,
 	DISPATCH_ACTION_RUN_BODY,   /* `data`, `is_last` */
 	DISPATCH_ACTION_RUN_GO,	    /* to a node */
 	DISPATCH_ACTION_RUN_CREDIT, /* `parts` more of the reply may be sent */
@@ -181,6 +186,7 @@ struct dispatch_action {
 	uint64_t query;
 	uint64_t run;
 	uint64_t worker_id;
+	struct id relay_to;
 	const struct query_head *head;
 	const struct reply_head *reply;
 	const struct query_error *error;

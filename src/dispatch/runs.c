@@ -56,6 +56,8 @@ run_open(struct dispatch *d, struct run *run)
 		.head = &head,
 	};
 
+	if (run->link != 0 && q->candidates[run->candidate].is_relayed)
+		a.relay_to = run->node;
 	head.timeout_ms = q->deadline.at - d->now;
 	if (run->link != 0)
 		head.hops++;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes, seeds and
  * dials. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
- * on a link, heartbeats, rows. inbound.c: can others dial this node? */
+ * on a link, heartbeats, rows. inbound.c: can others dial this node? attached.c: nodes
+ * that are reached by way of others; relay.c: their queries. */
 #ifndef OCF_MESH_CORE_H
 #define OCF_MESH_CORE_H
 
@@ -47,6 +48,7 @@ struct mesh_node {
 	enum mesh_inbound inbound; /* as its row says */
 	ms_t dialled_back;	   /* when it may be dialled back again */
 	ms_t ask_after;		   /* it could not dial us back lately */
+	bool is_told;		   /* to all links: it is attached to us */
 };
 
 struct mesh_seed {
@@ -89,6 +91,33 @@ struct mesh_link {
 	ms_t skew;
 	/* PINGs and WANTs from the peer, and WANTs to it, are counted per second. */
 	struct mesh_rate pings, wants, sent_wants, dial_backs;
+	struct mesh_claim *claims;
+	int relays; /* from it and to it */
+};
+
+/* A node that the peer of a link is linked to, as it says. */
+struct mesh_claim {
+	struct id node;
+	UT_hash_handle hh;
+};
+
+struct mesh_relay_key {
+	uint64_t link, qid;
+};
+
+/* A query that is passed on. */
+struct mesh_relay {
+	struct mesh_relay_key key; /* of the asker */
+	uint64_t out_link, out_qid;
+	UT_hash_handle hh, hh_out; /* by key; by out_qid */
+	int body_room, reply_room; /* parts that may come */
+	bool is_taken;
+};
+
+enum mesh_relayed {
+	MESH_RELAYED_NOT, /* the frame is of another query */
+	MESH_RELAYED,
+	MESH_RELAYED_CLOSED, /* the link was closed for it */
 };
 
 /* The test whether others can dial this node. */
@@ -140,6 +169,9 @@ struct mesh {
 	struct mesh_test test;
 	struct mesh_probe probes[MESH_PROBES_MAX];
 	uint64_t last_probe;
+	struct mesh_relay *relays, *relays_out;
+	uint64_t last_relay;
+	bool is_leaving;
 	ms_t beat_due;
 	uint64_t beat_link; /* the last that got one */
 	struct mesh_item *first, *last, *taken;
@@ -187,6 +219,26 @@ void mesh_probed(struct mesh *m, const struct mesh_event *e);
 /* False when the link was closed. */
 bool mesh_frame_dial_back(struct mesh *m, struct mesh_link *l, struct bytes payload);
 bool mesh_frame_dialled(struct mesh *m, struct mesh_link *l, struct bytes payload);
+
+/* attached.c */
+/* The node's link, state or row has changed: tell the others if it is to be told. */
+void mesh_attached_update(struct mesh *m, struct mesh_node *n);
+void mesh_attached_update_all(struct mesh *m);
+/* Tell a link that is up what all others were told. */
+void mesh_attached_greet(struct mesh *m, struct mesh_link *l);
+/* Does anybody say that it is linked to it? */
+bool mesh_node_is_claimed(const struct mesh *m, const struct mesh_node *n);
+/* Set the state of a node without a link to what others say. */
+void mesh_node_weigh(struct mesh *m, struct mesh_node *n);
+bool mesh_frame_attached(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
+/* The link has ended. */
+void mesh_claims_end(struct mesh *m, struct mesh_link *l);
+
+/* relay.c */
+enum mesh_relayed mesh_frame_relay(struct mesh *m, struct mesh_link *l,
+				   const struct wire_frame *f);
+void mesh_relays_link_down(struct mesh *m, const struct mesh_link *l);
+void mesh_relays_free(struct mesh *m);
 
 /* frames.c */
 /* Close for a frame that is not what it should be; false. */

@@ -257,6 +257,16 @@ mesh_frame_hand_on(struct mesh *m, struct mesh_link *l, const struct wire_frame 
 }
 
 static bool
+mesh_frame_query(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
+{
+	enum mesh_relayed relayed = mesh_frame_relay(m, l, f);
+
+	if (relayed == MESH_RELAYED_NOT)
+		return mesh_frame_hand_on(m, l, f, MESH_ACTION_QUERY);
+	return relayed == MESH_RELAYED;
+}
+
+static bool
 mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 {
 	uint64_t v;
@@ -276,6 +286,8 @@ mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 		return mesh_frame_want(m, l, f);
 	case WIRE_DIAL_BACK:
 		return mesh_frame_dial_back(m, l, f->payload);
+	case WIRE_ATTACHED:
+		return mesh_frame_attached(m, l, f);
 	case WIRE_DIALLED:
 		return mesh_frame_dialled(m, l, f->payload);
 	case WIRE_ROWS:
@@ -290,7 +302,7 @@ mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 		break;
 	}
 	if (wire_type_is_query(f->type))
-		return mesh_frame_hand_on(m, l, f, MESH_ACTION_QUERY);
+		return mesh_frame_query(m, l, f);
 	if (f->flags & WIRE_FLAG_MUST) {
 		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
 				"a frame of type %d, which this node must understand and "

@@ -29,6 +29,7 @@ inbound_found(struct mesh *m, enum mesh_inbound found)
 		return;
 	t->found = found;
 	mesh_act(m, MESH_ACTION_INBOUND, 0)->action.inbound = found;
+	mesh_attached_update_all(m);
 }
 
 static void

@@ -152,6 +152,8 @@ mesh_node_lost_link(struct mesh *m, struct mesh_node *n, uint8_t goodbye)
 	} else {
 		mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
 	}
+	if (goodbye != WIRE_GOODBYE_LEAVING)
+		mesh_node_weigh(m, n);
 }
 
 void
@@ -184,6 +186,8 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 		item->action.node = n->id;
 		mesh_act_text(item, why, &item->action.why);
 		mesh_inbound_link_down(m, l);
+		mesh_relays_link_down(m, l);
+		mesh_claims_end(m, l);
 		mesh_node_lost_link(m, n, goodbye);
 	}
 	wire_reader_fini(&l->reader);
@@ -486,6 +490,11 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	mesh_node_set_state(m, n, MESH_NODE_ALIVE);
 	mesh_inbound_link_up(m);
 	mesh_node_choose(m, n);
+	mesh_attached_update(m, n);
+	/* It may be the one of two to go, later; while it lives it hears what others do. */
+	l = mesh_link_find(m, id);
+	if (l != NULL)
+		mesh_attached_greet(m, l);
 	/* Of two links it may just have been the one to go. */
 	if (n->link == id)
 		mesh_ping(m, l);

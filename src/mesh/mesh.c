@@ -53,7 +53,14 @@ mesh_free(struct mesh *m)
 
 	if (m == NULL)
 		return;
+	mesh_relays_free(m);
 	HASH_ITER (hh, m->links, l, l_next) {
+		struct mesh_claim *c, *c_next;
+
+		HASH_ITER (hh, l->claims, c, c_next) {
+			HASH_DEL(l->claims, c);
+			free(c);
+		}
 		HASH_DEL(m->links, l);
 		wire_reader_fini(&l->reader);
 		buf_fini(&l->rows);
@@ -216,12 +223,13 @@ mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state)
 		n->dead_at = m->now + MESH_DEAD_MS;
 		mesh_want(m, n->dead_at);
 	}
-	if (n->state == state)
-		return;
-	n->state = state;
-	item = mesh_act(m, MESH_ACTION_NODE_STATE, 0);
-	item->action.node = n->id;
-	item->action.state = state;
+	if (n->state != state) {
+		n->state = state;
+		item = mesh_act(m, MESH_ACTION_NODE_STATE, 0);
+		item->action.node = n->id;
+		item->action.state = state;
+	}
+	mesh_attached_update(m, n);
 }
 
 static void
@@ -264,6 +272,8 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	n->inbound = e->inbound;
 	if (n->is_gone)
 		mesh_node_close_links(m, n, "the node is no member any more");
+	mesh_attached_update(m, n);
+	mesh_node_weigh(m, n);
 	if (mesh_node_same_addresses(n, e))
 		return;
 	for (int i = 0; i < n->addresses_len; i++)
@@ -285,8 +295,10 @@ mesh_nodes_tick(struct mesh *m)
 	struct mesh_node *n, *next;
 
 	HASH_ITER (hh, m->nodes, n, next) {
-		if (n->suspect_at != 0 && n->suspect_at <= m->now)
+		if (n->suspect_at != 0 && n->suspect_at <= m->now) {
 			mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
+			mesh_node_weigh(m, n);
+		}
 		if (n->state == MESH_NODE_SUSPECT && n->dead_at <= m->now)
 			mesh_node_set_state(m, n, MESH_NODE_DEAD);
 		if (n->suspect_at != 0)
@@ -495,6 +507,9 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 	case MESH_EVENT_PROBED:
 		mesh_probed(m, e);
 		break;
+	case MESH_EVENT_LEAVING:
+		m->is_leaving = true;
+		break;
 	case MESH_EVENT_STOP:
 		mesh_stop(m);
 		break;
@@ -515,6 +530,12 @@ mesh_link_of(const struct mesh *m, const struct id *node)
 	const struct mesh_node *n = mesh_node_find(m, node);
 
 	return n != NULL ? n->link : 0;
+}
+
+int
+mesh_relays(const struct mesh *m)
+{
+	return (int)HASH_CNT(hh, m->relays);
 }
 
 ms_t

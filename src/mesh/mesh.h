@@ -29,6 +29,17 @@
  * MESH_DIAL_BACK_MS for each member, with nothing in it that the member chose. Nor does the
  * answer tell anything of a stranger: a no comes when the time is over, whatever was there.
  *
+ * Nodes that take no links (`inbound` in their row is not true) are not linked to each other.
+ * For them: a node that is linked to one says so on all its links, when they come up and when
+ * it changes (ATTACHED), unless it takes no links itself. Who is not linked to that node
+ * holds it for alive as long as any of its links says this, and for suspect, then dead, when
+ * none does. What is said is first-hand only, and ends with the link that said it; so
+ * nothing goes round in circles or outlives its source, and a death that the linked one has
+ * seen after MESH_SILENT_MS is seen by all after MESH_DEAD_MS more. A node whose row says that
+ * it takes links is never held for alive in this way: there a missing link means something.
+ * Such a speaker also passes on queries (QUERY_RELAY): at most MESH_RELAYS_MAX at a time over
+ * one link, each with the window of parts that every query has.
+ *
  * A link goes: MESH_ACTION_DIAL or mesh_link_new() for an accepted stream; then
  * MESH_EVENT_LINK_OPEN when TLS is up; MESH_ACTION_LINK_UP after both HELLOs. It ends by
  * MESH_ACTION_CLOSE (the driver writes what is pending, closes, and reports nothing) or by
@@ -93,6 +104,9 @@ enum {
 	MESH_INBOUND_FIRST_MS = MS_SECOND,
 	MESH_INBOUND_AGAIN_MS = 5 * MS_SECOND, /* for one who could not try */
 	MESH_DIAL_BACKS_MAX = 4,	       /* a second from one peer */
+	/* Queries passed on over one link, from or to it. What waits of each is about 1 MiB each
+	 * way: so all together stay within half of what may wait for a link. */
+	MESH_RELAYS_MAX = 32,
 };
 
 enum mesh_state {
@@ -153,6 +167,8 @@ enum mesh_event_type {
 	MESH_EVENT_WANT,
 	/* One dial of the probe `link` has ended: `node` answered, or nobody did (zero). */
 	MESH_EVENT_PROBED,
+	/* This node is about to stop: it passes on no further queries. */
+	MESH_EVENT_LEAVING,
 	/* Say goodbye on every link, close them all, dial no more. */
 	MESH_EVENT_STOP,
 };
@@ -252,6 +268,12 @@ ms_t mesh_due(const struct mesh *m);
 uint64_t mesh_link_new(struct mesh *m);
 /* The link by which queries reach the node; 0 when there is none. */
 uint64_t mesh_link_of(const struct mesh *m, const struct id *node);
+/* The links of those who can pass queries on to a node that is not linked to us itself; at
+ * most `max`. Returns how many. */
+int mesh_relays_to(const struct mesh *m, const struct id *node, uint64_t *ret_links,
+		   int max);
+/* Queries that are being passed on now. */
+int mesh_relays(const struct mesh *m);
 /* Round trip to it, smoothed; -1: not linked, or not measured yet. */
 ms_t mesh_rtt_of(const struct mesh *m, const struct id *node);
 /* SUSPECT for a node that is not known. */
@@ -287,6 +309,7 @@ struct mesh_stats {
 	uint64_t received_frames[WIRE_CLASSES];
 	uint64_t skipped_frames; /* of unknown types */
 	uint64_t refused_links;	 /* by HELLO or for malformed frames */
+	uint64_t relayed;	 /* queries passed on for others */
 	int links_up;
 };
 void mesh_stats(const struct mesh *m, struct mesh_stats *ret_stats);

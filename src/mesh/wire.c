@@ -19,7 +19,7 @@ wire_class_name(enum wire_class c)
 		[WIRE_CLASS_HELLO] = "hello",	    [WIRE_CLASS_HEARTBEAT] = "heartbeat",
 		[WIRE_CLASS_CONTROL] = "control",   [WIRE_CLASS_ROWS] = "rows",
 		[WIRE_CLASS_ANNOUNCE] = "announce", [WIRE_CLASS_SYNC] = "sync",
-		[WIRE_CLASS_QUERY] = "query",
+		[WIRE_CLASS_QUERY] = "query",	    [WIRE_CLASS_RELAY] = "relay",
 	};
 
 	assert(c < WIRE_CLASSES);
@@ -37,13 +37,15 @@ wire_class_of(uint8_t type)
 		return WIRE_CLASS_ROWS;
 	if (type == WIRE_SYNC || type == WIRE_SYNC_ROWS)
 		return WIRE_CLASS_SYNC;
+	if (type == WIRE_QUERY_RELAY)
+		return WIRE_CLASS_RELAY;
 	return wire_type_is_query(type) ? WIRE_CLASS_QUERY : WIRE_CLASS_CONTROL;
 }
 
 bool
 wire_type_is_query(uint8_t type)
 {
-	return type >= WIRE_QUERY_OPEN && type <= WIRE_REPLY_ERROR;
+	return type >= WIRE_QUERY_OPEN && type <= WIRE_QUERY_RELAY;
 }
 
 const char *
@@ -312,6 +314,14 @@ wire_read_want(struct bytes payload, struct bytes *ret_owners)
 		return -OCF_EMALFORMED;
 	*ret_owners = payload;
 	return 0;
+}
+
+void
+wire_put_attached(struct buf *out, struct bytes nodes, bool is_no_more)
+{
+	assert(nodes.len > 0 && nodes.len % ID_BYTES == 0 &&
+	       nodes.len / ID_BYTES <= WIRE_WANT_MAX);
+	wire_put_frame(out, WIRE_ATTACHED, is_no_more ? WIRE_FLAG_NO_MORE : 0, nodes);
 }
 
 void

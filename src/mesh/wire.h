@@ -24,6 +24,10 @@
  *                 who holds another row dials nobody. No address is named, so that none
  *                 can be asked for that is not signed into the sender's own row
  *   DIALLED       token u64 | result u8 (enum wire_dialled): the answer
+ *   ATTACHED      node 16, repeated to the end, at most WIRE_WANT_MAX: the sender is linked to
+ *                 these nodes, which take no links themselves, or are not known to; with
+ *                 WIRE_FLAG_NO_MORE: it is not any more. All there are when a link comes up,
+ *                 then what changes
  *   ROWS          rows that changed: row key and row state (crdt/codec.h), repeated to the
  *                 end. A state too long for one frame travels alone, in several frames with
  *                 WIRE_FLAG_MORE in all but the last; frames of other types may stand
@@ -41,6 +45,16 @@
  *   QUERY_CREDIT  qid | parts u16                         FINAL: no use to try elsewhere
  *                 (reply parts consumed)    QUERY_CREDIT  the same with WIRE_FLAG_TO_ASKER
  *                                                         (body parts consumed)
+ *
+ *   QUERY_RELAY   qid | node 16 | query head: as QUERY_OPEN, for that node, which takes no
+ *                 links itself and to which the receiver is linked
+ *
+ * A QUERY_RELAY goes on as a QUERY_OPEN, with a qid of its own on that link, and so do the
+ * frames that follow, both ways, with nothing changed but the qid. Who passes it on is to the
+ * one that answers the one that asks; a QUERY_OPEN is never passed on, so that there is one
+ * such hop at most. If a link is lost, the end that is left is told: by QUERY_CANCEL, or by a
+ * REPLY_ERROR which says whether a QUERY_TAKEN had passed. So the asker knows as much as it
+ * would of a link of its own.
  *
  * A query whose head says body_len 0 has no QUERY_BODY. A part holds at most
  * LIMIT_PART_BYTES_MAX bytes and needs a credit, an empty last part needs none; each side
@@ -89,6 +103,7 @@ enum wire_type {
 	WIRE_WANT = 7,
 	WIRE_DIAL_BACK = 8,
 	WIRE_DIALLED = 9,
+	WIRE_ATTACHED = 10,
 	WIRE_ROWS = 16,
 	WIRE_SYNC = 17,
 	WIRE_SYNC_ROWS = 18,
@@ -101,6 +116,7 @@ enum wire_type {
 	WIRE_REPLY_HEAD = 38,
 	WIRE_REPLY_DATA = 39,
 	WIRE_REPLY_ERROR = 40,
+	WIRE_QUERY_RELAY = 41,
 };
 
 enum {
@@ -109,6 +125,7 @@ enum {
 	WIRE_FLAG_LAST = 0x01,	   /* QUERY_BODY, REPLY_DATA */
 	WIRE_FLAG_FINAL = 0x01,	   /* REPLY_ERROR: the worker itself answered so */
 	WIRE_FLAG_TO_ASKER = 0x01, /* QUERY_CREDIT: of the body */
+	WIRE_FLAG_NO_MORE = 0x01,  /* ATTACHED */
 	WIRE_FLAGS_STATUS = 0x03,  /* HEARTBEAT: enum wire_status */
 };
 
@@ -122,6 +139,7 @@ enum wire_class {
 	WIRE_CLASS_ANNOUNCE,
 	WIRE_CLASS_SYNC,
 	WIRE_CLASS_QUERY,
+	WIRE_CLASS_RELAY, /* of queries between two others */
 	WIRE_CLASSES,
 };
 
@@ -183,6 +201,7 @@ struct wire_query {
 	bool is_to_asker; /* QUERY_CREDIT */
 	int parts;	  /* QUERY_CREDIT: 1 … LIMIT_PARTS_WINDOW */
 	struct bytes data;
+	struct id node; /* QUERY_RELAY: who is to answer */
 	struct query_head head;
 	struct reply_head reply;
 	struct query_error error;
@@ -223,10 +242,16 @@ uint64_t wire_addresses_digest(const char *const *addresses, int len);
 void wire_put_goodbye(struct buf *out, enum wire_goodbye reason, const char *text);
 /* Encoded rows, any length: as many frames as it takes, ROWS or SYNC_ROWS. */
 void wire_put_rows(struct buf *out, enum wire_type type, struct bytes rows);
+/* `nodes`: ids, one behind the other, at most WIRE_WANT_MAX. Read by wire_read_want(). */
+void wire_put_attached(struct buf *out, struct bytes nodes, bool is_no_more);
 /* A whole message, at most WIRE_PAYLOAD_BYTES_MAX. */
 void wire_put_sync(struct buf *out, struct bytes message);
 
 void wire_put_query_open(struct buf *out, uint64_t qid, const struct query_head *head);
+void wire_put_query_relay(struct buf *out, uint64_t qid, const struct id *node,
+			  const struct query_head *head);
+/* The same frame, any but OPEN and RELAY, with another qid. */
+void wire_put_query_again(struct buf *out, const struct wire_frame *f, uint64_t qid);
 void wire_put_query_body(struct buf *out, uint64_t qid, struct bytes part, bool is_last);
 /* QUERY_GO, QUERY_CANCEL, QUERY_TAKEN: a qid and nothing else. */
 void wire_put_query_word(struct buf *out, enum wire_type type, uint64_t qid);

@@ -647,7 +647,8 @@ world_ask(struct sim *sim, void *arg, void *data)
 	for (int i = 0; i < w->nodes_len; i++)
 		if (i == n->index || w->link[n->index][i] != 0)
 			candidates[e.candidates_len++] = (struct dispatch_candidate){
-				w->nodes[i].id, (uint64_t)w->link[n->index][i]
+				.node = w->nodes[i].id,
+				.link = (uint64_t)w->link[n->index][i]
 			};
 	node_step(n, &e);
 	client_feed_later(n, q);

@@ -20,6 +20,8 @@ struct node {
 	int index;
 	struct id id;
 	bool is_running;
+	bool is_hidden;		   /* takes no links */
+	enum mesh_inbound inbound; /* as its row says */
 	uint32_t life;
 	struct mesh *mesh;
 	struct mesh_table table; /* what its disk holds */
@@ -78,6 +80,8 @@ void node_learn(struct node *n, bool all);
 void node_start(struct node *n);
 /* A process that dies resets its streams; a host that dies does not. */
 void node_crash(struct node *n, bool is_silent);
+/* Do the two dial each other? */
+bool node_can_link(const struct node *a, const struct node *b);
 /* For its comparisons. */
 void node_send_sync(void *arg, uint64_t link, struct bytes frames);
 void node_reject(void *arg, uint64_t link, const char *why);

@@ -116,12 +116,21 @@ world_timeouts(const struct world *w)
 	return n;
 }
 
+bool
+world_has_relay(const struct world *w, int node, int other)
+{
+	uint64_t link;
+
+	return mesh_relays_to(w->nodes[node].mesh, &w->nodes[other].id, &link, 1) == 1;
+}
+
 static void
 world_check_pair(struct world *w, int a, int b)
 {
 	int open = 0;
 	uint64_t at_a = mesh_link_of(w->nodes[a].mesh, &w->nodes[b].id);
 	uint64_t at_b = mesh_link_of(w->nodes[b].mesh, &w->nodes[a].id);
+	int wanted = node_can_link(&w->nodes[a], &w->nodes[b]);
 
 	for (int i = 0; i < w->streams_len; i++) {
 		struct stream *s = &w->streams[i];
@@ -135,9 +144,11 @@ world_check_pair(struct world *w, int a, int b)
 		open++;
 		CU_ASSERT(s->link[first] == at_a && s->link[1 - first] == at_b);
 	}
-	if (open != 1)
+	if (open != wanted)
 		tap_note("nodes %d and %d have %d links", a, b, open);
-	CU_ASSERT(open == 1);
+	CU_ASSERT(open == wanted);
+	if (!wanted)
+		CU_ASSERT(world_has_relay(w, a, b) && world_has_relay(w, b, a));
 	CU_ASSERT(world_is_rowless(w, a, b) == world_is_rowless(w, b, a));
 }
 
@@ -165,10 +176,12 @@ world_check(struct world *w)
 							 : MESH_NODE_DEAD));
 			CU_ASSERT(mesh_node_state(n->mesh, &w->nodes[k].id) ==
 				  n->seen[k]);
-			alive += w->nodes[k].is_running;
+			alive += w->nodes[k].is_running && node_can_link(n, &w->nodes[k]);
 			if (k > i && w->nodes[k].is_running)
 				world_check_pair(w, i, k);
 		}
+		CU_ASSERT(alive == 0 || n->inbound == (n->is_hidden ? MESH_INBOUND_NO
+								    : MESH_INBOUND_YES));
 		for (int row = 0; row < MESH_ROWS_MAX; row++)
 			for (int k = 0; k < w->nodes_len; k++)
 				lacks += w->nodes[k].is_running &&
@@ -192,7 +205,7 @@ world_check(struct world *w)
 }
 
 struct world *
-world_new(uint64_t seed, int nodes)
+world_new(uint64_t seed, int nodes, int hidden)
 {
 	struct world *w = mem_calloc(1, sizeof(*w));
 
@@ -203,6 +216,7 @@ world_new(uint64_t seed, int nodes)
 	for (int i = 0; i < nodes; i++) {
 		w->nodes[i].world = w;
 		w->nodes[i].index = i;
+		w->nodes[i].is_hidden = i >= nodes - hidden;
 		w->nodes[i].table.stamps = w->stamps;
 		w->nodes[i].sync = (struct mesh_sync){ .sim = &w->sim,
 						       .process = &w->nodes[i].process,
@@ -233,9 +247,9 @@ world_free(struct world *w)
 }
 
 uint64_t
-world_run(uint64_t seed, int nodes, bool with_faults)
+world_run(uint64_t seed, int nodes, int hidden, bool with_faults)
 {
-	struct world *w = world_new(seed, nodes);
+	struct world *w = world_new(seed, nodes, hidden);
 	uint64_t trace;
 
 	if (with_faults)
@@ -261,9 +275,9 @@ world_run(uint64_t seed, int nodes, bool with_faults)
 }
 
 struct world *
-world_calm(uint64_t seed, int nodes)
+world_calm(uint64_t seed, int nodes, int hidden)
 {
-	struct world *w = world_new(seed, nodes);
+	struct world *w = world_new(seed, nodes, hidden);
 
 	for (int i = 0; i < nodes; i++)
 		node_learn(&w->nodes[i], true);

@@ -21,6 +21,7 @@ struct said {
 	ms_t timeout;
 	char text[200];
 	char who[20];
+	struct id relay_to;
 };
 
 struct desk {
@@ -47,7 +48,8 @@ desk_note(struct desk *k, const struct dispatch_action *a)
 			    .parts = a->parts,
 			    .len = a->data.len,
 			    .is_last = a->is_last,
-			    .is_final = a->is_final };
+			    .is_final = a->is_final,
+			    .relay_to = a->relay_to };
 	if (a->error != NULL) {
 		s->status = a->error->status;
 		s->retry_after = a->error->retry_after_s;
@@ -147,6 +149,7 @@ struct ask {
 	int nodes_len;
 	bool is_here;
 	int hops;
+	bool is_relayed; /* the nodes are reached by way of another */
 };
 
 static const char *
@@ -173,7 +176,9 @@ ask(struct desk *k, struct ask a)
 		head.selector = selector;
 	}
 	for (int i = 0; i < a.nodes_len; i++) {
-		candidates[e.candidates_len].link = a.nodes[i];
+		candidates[e.candidates_len] = (struct dispatch_candidate){
+			.link = a.nodes[i], .is_relayed = a.is_relayed
+		};
 		memset(candidates[e.candidates_len++].node.b, (int)a.nodes[i], ID_BYTES);
 	}
 	if (a.is_here)
@@ -345,6 +350,39 @@ test_elsewhere(void)
 		"E"));
 	CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after > 0);
 	CU_ASSERT(!k.said[0].is_taken);
+	desk_close(&k);
+}
+
+/* Who is reached by way of another is named to that one; all else is as with a link. */
+static void
+test_by_way_of_another(void)
+{
+	struct desk k;
+	struct id node;
+
+	desk_open(&k);
+	memset(node.b, 5, ID_BYTES);
+	ask(&k, (struct ask){ .query = 1, .nodes = { 5 }, .nodes_len = 1 });
+	CU_ASSERT(k.said[0].type == DISPATCH_ACTION_RUN_OPEN);
+	CU_ASSERT(id_is_zero(&k.said[0].relay_to));
+	did(&k,
+	    (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CANCEL, .query = 1 },
+	    "x");
+	ask(&k, (struct ask){
+			.query = 2, .nodes = { 5 }, .nodes_len = 1, .is_relayed = true });
+	CU_ASSERT(k.said[0].type == DISPATCH_ACTION_RUN_OPEN && k.said[0].link == 5);
+	CU_ASSERT(id_equal(&k.said[0].relay_to, &node));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_RUN_TAKEN,
+					       .link = 5,
+					       .run = k.said[0].run },
+		      "Tg"));
+	CU_ASSERT(id_is_zero(&k.said[1].relay_to));
+	CU_ASSERT(did(
+		&k,
+		(struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 5 },
+		"E"));
+	CU_ASSERT(k.said[0].status == 502 && k.said[0].is_taken);
 	desk_close(&k);
 }
 
@@ -691,6 +729,8 @@ static const struct tap_test tests[] = {
 	{ "at its deadline a query ends with 504, wherever it is", test_deadline },
 	{ "what nobody has taken goes elsewhere; what was taken does not",
 	  test_elsewhere },
+	{ "a node that is reached by way of another is named to that one",
+	  test_by_way_of_another },
 	{ "an idempotent query is tried again, as often as configured", test_idempotent },
 	{ "after the first byte nothing is tried again", test_after_first_byte },
 	{ "a query of another node runs when its asker says so, and ends with its link",

@@ -249,7 +249,8 @@ test_query_frames(void)
 				   .timeout_ms = 5000 };
 	struct query_error e = { 0 };
 	struct reply_head reply = { .status = 201 };
-	struct buf b = BUF_INIT;
+	struct buf b = BUF_INIT, again = BUF_INIT;
+	struct id node;
 	struct wire_query q;
 	struct wire_frame f;
 
@@ -264,6 +265,19 @@ test_query_frames(void)
 		CU_ASSERT(wire_read_query(&cut, &q) == -OCF_EMALFORMED);
 	}
 	buf_clear(&b);
+	memset(node.b, 7, ID_BYTES);
+	wire_put_query_relay(&b, 41, &node, &head);
+	f = frame_of(&b);
+	CU_ASSERT_FATAL(wire_read_query(&f, &q) == 0);
+	CU_ASSERT(q.qid == 41 && id_equal(&q.node, &node));
+	CU_ASSERT(strcmp(q.head.path, path) == 0);
+	wire_query_fini(&q);
+	for (size_t len = 0; len < f.payload.len; len++) {
+		struct wire_frame cut = { f.type, f.flags, { f.payload.data, len } };
+
+		CU_ASSERT(wire_read_query(&cut, &q) == -OCF_EMALFORMED);
+	}
+	buf_clear(&b);
 	query_error_set(&e, 502, "line one\nline two");
 	wire_put_reply_error(&b, 43, &e, true);
 	f = frame_of(&b);
@@ -271,6 +285,12 @@ test_query_frames(void)
 	CU_ASSERT(q.is_final && q.error.status == 502);
 	CU_ASSERT(strcmp(q.error.text, "line one\nline two") == 0);
 	wire_query_fini(&q);
+	/* Passed on with another number, and nothing else. */
+	wire_put_query_again(&again, &f, 99);
+	CU_ASSERT(again.len == b.len && memcmp(again.data, b.data, 4) == 0);
+	CU_ASSERT(get_be64(again.data + 4) == 99);
+	CU_ASSERT(memcmp(again.data + 12, b.data + 12, b.len - 12) == 0);
+	buf_fini(&again);
 	query_error_fini(&e);
 	buf_clear(&b);
 	wire_put_reply_head(&b, 44, &reply);
