@@ -247,6 +247,9 @@ uint64_t links_of_node(const struct links *links, const struct id *node);
 /* Links of nodes that pass queries on to this one, to which there is no link; at most `max`. */
 int links_relays_to(const struct links *links, const struct id *node, uint64_t *ret_links,
 		    int max);
+/* Look for one when there is none; links_find_way() ends in queries_way_found(). */
+bool links_may_find_way(const struct links *links, const struct id *node);
+void links_find_way(struct links *links, const struct id *node);
 /* Queries that this node passes on between others now; and no further ones from now on. */
 int links_relaying(const struct links *links);
 void links_leave(struct links *links);
@@ -296,6 +299,10 @@ void queries_worker(struct queries *queries, uint64_t number,
 void queries_worker_gone(struct queries *queries, uint64_t number);
 void queries_bus_down(struct queries *queries);
 void queries_link_down(struct queries *queries, uint64_t link);
+/* What links_find_way() found; link 0: nothing. */
+void queries_way_found(struct queries *queries, const struct id *node, uint64_t link);
+/* Does any query go by the link? */
+bool queries_use(const struct queries *queries, uint64_t link);
 /* A query frame from a link; -OCF_EMALFORMED when it cannot be read. */
 struct wire_frame;
 int queries_frame(struct queries *queries, uint64_t link, const struct wire_frame *frame);

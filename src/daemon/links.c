@@ -349,6 +349,15 @@ links_show_inbound(struct links *links, enum mesh_inbound inbound)
 }
 
 static void
+links_end_idle(struct links *links, uint64_t link)
+{
+	struct mesh_event event = { .type = MESH_EVENT_IDLE, .link = link };
+
+	if (links->d->queries == NULL || !queries_use(links->d->queries, link))
+		links_step(links, &event);
+}
+
+static void
 links_do(struct links *links, const struct mesh_action *a)
 {
 	struct daemon *d = links->d;
@@ -406,6 +415,13 @@ links_do(struct links *links, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_PROBE_END:
 		probes_end(links->probes, a->link);
+		break;
+	case MESH_ACTION_WAY:
+		if (d->queries != NULL)
+			queries_way_found(d->queries, &a->node, a->link);
+		break;
+	case MESH_ACTION_IDLE:
+		links_end_idle(links, a->link);
 		break;
 	case MESH_ACTION_INBOUND:
 		links_show_inbound(links, a->inbound);
@@ -570,6 +586,20 @@ links_relays_to(const struct links *links, const struct id *node, uint64_t *ret_
 		int max)
 {
 	return mesh_relays_to(links->mesh, node, ret_links, max);
+}
+
+bool
+links_may_find_way(const struct links *links, const struct id *node)
+{
+	return mesh_may_open_way(links->mesh, node);
+}
+
+void
+links_find_way(struct links *links, const struct id *node)
+{
+	struct mesh_event event = { .type = MESH_EVENT_WAY, .node = *node };
+
+	links_step(links, &event);
 }
 
 int

@@ -312,7 +312,9 @@ queries_is_run(enum dispatch_action_type type)
 static void
 queries_do(struct queries *qs, const struct dispatch_action *a)
 {
-	if (!queries_is_run(a->type))
+	if (a->type == DISPATCH_ACTION_WAY)
+		links_find_way(qs->d->links, &a->node);
+	else if (!queries_is_run(a->type))
 		a->link == 0 ? client_do(qs, a) : asker_do(qs, a);
 	else
 		a->link == 0 ? worker_do(qs, a) : answerer_do(qs, a);
@@ -381,8 +383,8 @@ queries_explain(struct queries *qs, const struct query_head *head,
 	buf_fini(&list);
 }
 
-/* How the node is reached: by a link, or else by one of those who pass queries on to it. False:
- * not at all. */
+/* How the node is reached: by a link, or else by one of those who pass queries on to it, or by
+ * one that is to be found. False: not at all. */
 static bool
 queries_way(struct queries *qs, const struct id *node, struct dispatch_candidate *ret)
 {
@@ -397,8 +399,10 @@ queries_way(struct queries *qs, const struct id *node, struct dispatch_candidate
 	if (ret->link != 0)
 		return true;
 	n = links_relays_to(d->links, node, relays, QUERIES_RELAYS_MAX);
-	if (n == 0)
-		return false;
+	if (n == 0) {
+		ret->is_far = links_may_find_way(d->links, node);
+		return ret->is_far;
+	}
 	ret->link = relays[rng_below(&d->rng, (uint64_t)n)];
 	ret->is_relayed = true;
 	return true;
@@ -598,6 +602,22 @@ queries_frame(struct queries *qs, uint64_t link, const struct wire_frame *frame)
 	}
 	wire_query_fini(&q);
 	return 0;
+}
+
+void
+queries_way_found(struct queries *qs, const struct id *node, uint64_t link)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_WAY,
+					.node = *node,
+					.link = link };
+
+	queries_step(qs, &event);
+}
+
+bool
+queries_use(const struct queries *qs, uint64_t link)
+{
+	return dispatch_uses(qs->dispatch, link);
 }
 
 void

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes, seeds and
  * dials. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
- * on a link, heartbeats, rows. inbound.c: can others dial this node? attached.c: nodes
- * that are reached by way of others; relay.c: their queries. */
+ * on a link, heartbeats, rows. inbound.c: can others dial this node? homes.c: whom
+ * a node that takes no links attaches to; attached.c: nodes that are reached by way of
+ * others; relay.c: their queries. */
 #ifndef OCF_MESH_CORE_H
 #define OCF_MESH_CORE_H
 
@@ -27,6 +28,19 @@ enum {
 			      1024, /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
 };
 
+/* What was told of a node. */
+enum mesh_told {
+	MESH_TOLD_NOTHING,
+	MESH_TOLD_LINKED,
+	MESH_TOLD_HEARD,
+};
+
+enum mesh_dialling {
+	MESH_DIAL_NEVER,
+	MESH_DIAL_RARELY,
+	MESH_DIAL_SOON,
+};
+
 struct mesh_node {
 	struct id id;
 	UT_hash_handle hh;
@@ -44,11 +58,16 @@ struct mesh_node {
 	int fails;	      /* dials and short links in a row */
 	int turn;	      /* of its addresses */
 	ms_t next_dial;
+	ms_t dialled;		   /* when it was last */
 	ms_t banished_until;	   /* links are refused: it sent what it must not */
 	enum mesh_inbound inbound; /* as its row says */
 	ms_t dialled_back;	   /* when it may be dialled back again */
 	ms_t ask_after;		   /* it could not dial us back lately */
-	bool is_told;		   /* to all links: it is attached to us */
+	enum mesh_told told, told_leaves;
+	bool is_home;	 /* of ours */
+	ms_t busy_until; /* it has too many leaves */
+	ms_t way_until;	 /* it may be a way to another one */
+	ms_t way_due;	 /* a way to it is looked for until then; 0: none is */
 };
 
 struct mesh_seed {
@@ -92,12 +111,15 @@ struct mesh_link {
 	/* PINGs and WANTs from the peer, and WANTs to it, are counted per second. */
 	struct mesh_rate pings, wants, sent_wants, dial_backs;
 	struct mesh_claim *claims;
-	int relays; /* from it and to it */
+	bool is_leaf; /* and is told what leaves are told */
+	ms_t used;    /* a query frame came by it */
+	int relays;   /* from it and to it */
 };
 
 /* A node that the peer of a link is linked to, as it says. */
 struct mesh_claim {
 	struct id node;
+	bool is_heard; /* it is not linked, but knows */
 	UT_hash_handle hh;
 };
 
@@ -172,6 +194,9 @@ struct mesh {
 	struct mesh_relay *relays, *relays_out;
 	uint64_t last_relay;
 	bool is_leaving;
+	bool has_link;	/* as of the latest tick */
+	ms_t homes_due; /* when ours are chosen anew */
+	int homes, homes_up;
 	ms_t beat_due;
 	uint64_t beat_link; /* the last that got one */
 	struct mesh_item *first, *last, *taken;
@@ -220,10 +245,24 @@ void mesh_probed(struct mesh *m, const struct mesh_event *e);
 bool mesh_frame_dial_back(struct mesh *m, struct mesh_link *l, struct bytes payload);
 bool mesh_frame_dialled(struct mesh *m, struct mesh_link *l, struct bytes payload);
 
+/* homes.c */
+/* This node takes no links itself. */
+bool mesh_is_leaf(const struct mesh *m);
+void mesh_homes_tick(struct mesh *m);
+enum mesh_dialling mesh_dialling_of(const struct mesh *m, const struct mesh_node *n);
+bool mesh_link_is_spare(const struct mesh *m, const struct mesh_link *l);
+/* Are there too many leaves for this one? */
+bool mesh_is_full_for(const struct mesh *m, const struct mesh_node *n);
+void mesh_way_open(struct mesh *m, const struct mesh_event *e);
+void mesh_way_end(struct mesh *m, struct mesh_node *n, uint64_t link);
+
 /* attached.c */
 /* The node's link, state or row has changed: tell the others if it is to be told. */
 void mesh_attached_update(struct mesh *m, struct mesh_node *n);
+/* We are a leaf now, or not any more. */
 void mesh_attached_update_all(struct mesh *m);
+/* A peer is a leaf now, or not any more: its links are told what it is to know then. */
+void mesh_attached_change(struct mesh *m, struct mesh_node *n);
 /* Tell a link that is up what all others were told. */
 void mesh_attached_greet(struct mesh *m, struct mesh_link *l);
 /* Does anybody say that it is linked to it? */

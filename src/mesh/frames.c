@@ -259,8 +259,10 @@ mesh_frame_hand_on(struct mesh *m, struct mesh_link *l, const struct wire_frame 
 static bool
 mesh_frame_query(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 {
-	enum mesh_relayed relayed = mesh_frame_relay(m, l, f);
+	enum mesh_relayed relayed;
 
+	l->used = m->now;
+	relayed = mesh_frame_relay(m, l, f);
 	if (relayed == MESH_RELAYED_NOT)
 		return mesh_frame_hand_on(m, l, f, MESH_ACTION_QUERY);
 	return relayed == MESH_RELAYED;

@@ -28,6 +28,7 @@ inbound_found(struct mesh *m, enum mesh_inbound found)
 	if (t->found == found)
 		return;
 	t->found = found;
+	m->homes_due = m->now;
 	mesh_act(m, MESH_ACTION_INBOUND, 0)->action.inbound = found;
 	mesh_attached_update_all(m);
 }

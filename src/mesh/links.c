@@ -149,11 +149,11 @@ mesh_node_lost_link(struct mesh *m, struct mesh_node *n, uint8_t goodbye)
 		   (goodbye == WIRE_GOODBYE_DUPLICATE && mesh_node_is_greeting(m, n))) {
 		n->suspect_at = m->now + MESH_HANDOVER_MS;
 		mesh_want(m, n->suspect_at);
+	} else if (mesh_node_is_claimed(m, n)) {
+		mesh_node_set_state(m, n, MESH_NODE_ALIVE);
 	} else {
 		mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
 	}
-	if (goodbye != WIRE_GOODBYE_LEAVING)
-		mesh_node_weigh(m, n);
 }
 
 void
@@ -163,7 +163,8 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 	bool was_up = l->state == MESH_LINK_UP;
 
 	/* An end that both sides want is no failure. */
-	if (goodbye == WIRE_GOODBYE_DUPLICATE || goodbye == WIRE_GOODBYE_CLOCK) {
+	if (goodbye == WIRE_GOODBYE_DUPLICATE || goodbye == WIRE_GOODBYE_CLOCK ||
+	    goodbye == WIRE_GOODBYE_IDLE) {
 		struct mesh_seed *s = mesh_link_seed(m, l);
 
 		if (s != NULL)
@@ -180,6 +181,10 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 	HASH_DEL(m->links, l);
 	if (n != NULL)
 		n->links--;
+	if (n != NULL && goodbye == WIRE_GOODBYE_BUSY && mesh_is_leaf(m)) {
+		n->busy_until = m->now + MESH_BUSY_MS;
+		m->homes_due = m->now;
+	}
 	if (was_up) {
 		struct mesh_item *item = mesh_act(m, MESH_ACTION_LINK_DOWN, l->id);
 
@@ -324,6 +329,10 @@ mesh_link_opened(struct mesh *m, const struct mesh_event *e)
 	else if (l->is_inbound && is_full)
 		mesh_link_close(m, l, WIRE_GOODBYE_BUSY, "%d links are open",
 				MESH_LINKS_MAX);
+	else if (l->is_inbound && mesh_is_full_for(m, n))
+		mesh_link_close(m, l, WIRE_GOODBYE_BUSY,
+				"%d nodes that take no links are attached to this one",
+				MESH_LEAVES_MAX);
 	else if (n->is_gone)
 		mesh_link_close(m, l, WIRE_GOODBYE_REFUSED,
 				"the node is no member any more");
@@ -476,7 +485,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	}
 	n->life = h.life;
 	l->state = MESH_LINK_UP;
-	l->since = m->now;
+	l->since = l->used = m->now;
 	l->rtt_due = m->now + MESH_RTT_MS;
 	item = mesh_act(m, MESH_ACTION_LINK_UP, l->id);
 	item->action.node = n->id;
@@ -540,6 +549,10 @@ mesh_link_tick_up(struct mesh *m, struct mesh_link *l)
 	}
 	if (m->now - l->since >= MESH_DIAL_HEALTHY_MS)
 		l->node->fails = 0;
+	if (mesh_link_is_spare(m, l) && m->now - l->used >= MESH_IDLE_MS) {
+		l->used = m->now;
+		mesh_act(m, MESH_ACTION_IDLE, l->id);
+	}
 	mesh_want(m, l->heard + (l->is_pinged ? MESH_SILENT_MS : MESH_PING_MS));
 	mesh_want(m, l->rtt_due);
 	if (l->retired_at != 0)

@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libmesh.a
 	%D%/attached.c \
 	%D%/core.h \
 	%D%/frames.c \
+	%D%/homes.c \
 	%D%/inbound.c \
 	%D%/links.c \
 	%D%/mesh.c %D%/mesh.h \
@@ -21,10 +22,13 @@ endif
 EXTRA_DIST += tests/fuzz/corpus/wire
 
 if HAVE_CUNIT
-mesh_tests = tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh tests/unit/test-mesh-relay \
+mesh_tests = tests/unit/test-mesh-homes tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh tests/unit/test-mesh-relay \
 	tests/unit/test-mesh-wire
 check_PROGRAMS += $(mesh_tests)
 TESTS += $(mesh_tests)
+tests_unit_test_mesh_homes_SOURCES = tests/unit/test-mesh-homes.c \
+	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
+tests_unit_test_mesh_homes_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_inbound_SOURCES = tests/unit/test-mesh-inbound.c \
 	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
 tests_unit_test_mesh_inbound_LDADD = $(TEST_LIBS) $(MESH_LIBS)

@@ -272,6 +272,7 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	n->inbound = e->inbound;
 	if (n->is_gone)
 		mesh_node_close_links(m, n, "the node is no member any more");
+	mesh_attached_change(m, n);
 	mesh_attached_update(m, n);
 	mesh_node_weigh(m, n);
 	if (mesh_node_same_addresses(n, e))
@@ -344,9 +345,13 @@ mesh_dial_nodes(struct mesh *m)
 
 	HASH_ITER (hh, m->nodes, n, next) {
 		const char *address = n->hello_address;
+		enum mesh_dialling dialling = mesh_dialling_of(m, n);
 
-		if (n->is_gone || n->links > 0)
+		if (n->is_gone || n->links > 0 || dialling == MESH_DIAL_NEVER)
 			continue;
+		if (dialling == MESH_DIAL_RARELY && n->fails > 0 &&
+		    n->next_dial < n->dialled + MESH_RARELY_MS)
+			n->next_dial = n->dialled + MESH_RARELY_MS;
 		if (n->addresses_len > 0)
 			address = n->addresses[n->turn % n->addresses_len];
 		if (address[0] == '\0')
@@ -357,6 +362,7 @@ mesh_dial_nodes(struct mesh *m)
 			continue;
 		}
 		n->turn = n->addresses_len > 0 ? (n->turn + 1) % n->addresses_len : 0;
+		n->dialled = m->now;
 		mesh_dial(m, address, n);
 	}
 }
@@ -369,6 +375,8 @@ mesh_dial_seeds(struct mesh *m)
 		struct mesh_node *n = mesh_node_find(m, &s->node);
 
 		if (s->link != 0 || (n != NULL && (n->links > 0 || n->is_gone)))
+			continue;
+		if (n != NULL && mesh_dialling_of(m, n) == MESH_DIAL_NEVER)
 			continue;
 		if (s->next_dial > m->now || HASH_COUNT(m->links) >= MESH_LINKS_MAX) {
 			mesh_want(m, s->next_dial > m->now ? s->next_dial
@@ -441,6 +449,7 @@ mesh_tick(struct mesh *m)
 	mesh_links_tick(m);
 	mesh_nodes_tick(m);
 	mesh_inbound_tick(m);
+	mesh_homes_tick(m);
 	mesh_dial_nodes(m);
 	mesh_dial_seeds(m);
 	mesh_beat_tick(m);
@@ -462,6 +471,9 @@ mesh_step_link(struct mesh *m, const struct mesh_event *e)
 		mesh_link_data(m, e->link, e->data);
 	else if (e->type == MESH_EVENT_LINK_CLOSED)
 		mesh_link_ended(m, l, 0, why);
+	else if (e->type == MESH_EVENT_IDLE)
+		mesh_link_close(m, l, WIRE_GOODBYE_IDLE, "%s",
+				wire_goodbye_text(WIRE_GOODBYE_IDLE));
 	else
 		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "%s", why);
 }
@@ -490,6 +502,7 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 	case MESH_EVENT_LINK_DATA:
 	case MESH_EVENT_LINK_CLOSED:
 	case MESH_EVENT_LINK_REJECT:
+	case MESH_EVENT_IDLE:
 		mesh_step_link(m, e);
 		break;
 	case MESH_EVENT_ROWS_CHANGED:
@@ -506,6 +519,9 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 		break;
 	case MESH_EVENT_PROBED:
 		mesh_probed(m, e);
+		break;
+	case MESH_EVENT_WAY:
+		mesh_way_open(m, e);
 		break;
 	case MESH_EVENT_LEAVING:
 		m->is_leaving = true;

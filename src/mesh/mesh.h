@@ -29,16 +29,29 @@
  * MESH_DIAL_BACK_MS for each member, with nothing in it that the member chose. Nor does the
  * answer tell anything of a stranger: a no comes when the time is over, whatever was there.
  *
- * Nodes that take no links (`inbound` in their row is not true) are not linked to each other.
- * For them: a node that is linked to one says so on all its links, when they come up and when
- * it changes (ATTACHED), unless it takes no links itself. Who is not linked to that node
- * holds it for alive as long as any of its links says this, and for suspect, then dead, when
- * none does. What is said is first-hand only, and ends with the link that said it; so
- * nothing goes round in circles or outlives its source, and a death that the linked one has
- * seen after MESH_SILENT_MS is seen by all after MESH_DEAD_MS more. A node whose row says that
- * it takes links is never held for alive in this way: there a missing link means something.
- * Such a speaker also passes on queries (QUERY_RELAY): at most MESH_RELAYS_MAX at a time over
- * one link, each with the window of parts that every query has.
+ * Leaves are nodes that take no links, as their rows say (`inbound`). A leaf attaches to homes:
+ * the rings k = 0 … MESH_RINGS - 1 order all nodes by hash(k, node id), and on each the next
+ * two behind hash(k, its id) that take links and are not dead are its homes; with fewer than
+ * MESH_HOMES_MAX such nodes all of them are. It dials these and no others, and nobody dials
+ * it. One that has MESH_LEAVES_MAX leaves says BUSY, and the leaf goes on to the next of the
+ * ring. All others are linked to each other. Without any link every node is dialled.
+ *
+ * So most pairs with a leaf are not linked, and hear of each other by ATTACHED. A node that is
+ * no leaf tells, when a link comes up and when it changes,
+ *   its links that are no leaves   which nodes that are not known to take links it is linked to
+ *   its leaves                     all nodes that it holds for alive, and to which it is linked
+ * Who is not linked to a node holds it for alive as long as any of its links says this, and for
+ * suspect, then dead, when none does. A node that is no leaf believes it of leaves alone: of
+ * another one a missing link means something. What it is told is first-hand, and what it tells
+ * to leaves they do not pass on; so nothing goes round in circles or outlives its source,
+ * and a death that a linked one has seen after MESH_SILENT_MS is seen by all after MESH_DEAD_MS
+ * and the delays of two links more.
+ *
+ * Queries to a node without a link pass through one that says it is linked to it
+ * (QUERY_RELAY): at most MESH_RELAYS_MAX at a time over one link, each with the window of parts
+ * that every query has. For a leaf that is one of its own homes, or else, if it has none in
+ * common with the other leaf, one of that one's: MESH_EVENT_WAY opens a link to these, which is
+ * closed when it was not needed for MESH_IDLE_MS.
  *
  * A link goes: MESH_ACTION_DIAL or mesh_link_new() for an accepted stream; then
  * MESH_EVENT_LINK_OPEN when TLS is up; MESH_ACTION_LINK_UP after both HELLOs. It ends by
@@ -107,6 +120,14 @@ enum {
 	/* Queries passed on over one link, from or to it. What waits of each is about 1 MiB each
 	 * way: so all together stay within half of what may wait for a link. */
 	MESH_RELAYS_MAX = 32,
+	/* Leaves. */
+	MESH_HOMES_MAX = 6,	       /* two on each ring */
+	MESH_LEAVES_MAX = 512,	       /* attached to one node */
+	MESH_BUSY_MS = 10 * MS_MINUTE, /* until one that was too busy is asked again */
+	MESH_RARELY_MS = 5 *
+			 MS_MINUTE, /* between dials of a leaf that seems to be dead */
+	MESH_IDLE_MS = MS_MINUTE, /* a link beside those to homes lives that long unused */
+	MESH_WAY_MS = 5 * MS_SECOND, /* for a way to be found */
 };
 
 enum mesh_state {
@@ -167,6 +188,11 @@ enum mesh_event_type {
 	MESH_EVENT_WANT,
 	/* One dial of the probe `link` has ended: `node` answered, or nobody did (zero). */
 	MESH_EVENT_PROBED,
+	/* A query wants to go to `node`, and neither a link nor a relay leads there: see
+	 * MESH_ACTION_WAY. */
+	MESH_EVENT_WAY,
+	/* No query uses `link` now: the answer to MESH_ACTION_IDLE. */
+	MESH_EVENT_IDLE,
 	/* This node is about to stop: it passes on no further queries. */
 	MESH_EVENT_LEAVING,
 	/* Say goodbye on every link, close them all, dial no more. */
@@ -233,6 +259,12 @@ enum mesh_action_type {
 	/* Others can, or cannot, open links to this node, or that is not known any more:
 	 * `inbound`. */
 	MESH_ACTION_INBOUND,
+	/* Queries can be passed on to `node` by `link`; 0: no way was found. Once for each
+	 * MESH_EVENT_WAY, or once for several at a time. */
+	MESH_ACTION_WAY,
+	/* `link` is not needed but for queries, and none came by it for MESH_IDLE_MS: if there
+	 * are none, say so (MESH_EVENT_IDLE), and it is closed. */
+	MESH_ACTION_IDLE,
 };
 
 struct mesh_action {
@@ -272,6 +304,11 @@ uint64_t mesh_link_of(const struct mesh *m, const struct id *node);
  * most `max`. Returns how many. */
 int mesh_relays_to(const struct mesh *m, const struct id *node, uint64_t *ret_links,
 		   int max);
+/* May MESH_EVENT_WAY find one? */
+bool mesh_may_open_way(const struct mesh *m, const struct id *node);
+/* The homes of a node, if it is a leaf, as far as this node knows; returns how many. */
+int mesh_homes(const struct mesh *m, const struct id *leaf,
+	       struct id ret[MESH_HOMES_MAX]);
 /* Queries that are being passed on now. */
 int mesh_relays(const struct mesh *m);
 /* Round trip to it, smoothed; -1: not linked, or not measured yet. */

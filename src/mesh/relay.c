@@ -134,7 +134,8 @@ relay_refusal(const struct mesh *m, const struct mesh_link *in,
 {
 	if (m->is_leaving)
 		return "the node that passes queries on is stopping";
-	if (out == NULL || to == in->node || to->inbound == MESH_INBOUND_YES)
+	if (out == NULL || to == in->node ||
+	    (to->inbound == MESH_INBOUND_YES && in->node->inbound != MESH_INBOUND_NO))
 		return "the node that was to pass the query on is not linked to the one "
 		       "that answers";
 	if (in->relays >= MESH_RELAYS_MAX || out->relays >= MESH_RELAYS_MAX)

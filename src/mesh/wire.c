@@ -64,6 +64,8 @@ wire_goodbye_text(uint8_t reason)
 		return "nothing was heard for too long";
 	case WIRE_GOODBYE_BUSY:
 		return "too many links";
+	case WIRE_GOODBYE_IDLE:
+		return "the link is not needed any more";
 	case WIRE_GOODBYE_CLOCK:
 		return "the clocks differ otherwise than before";
 	default:
@@ -317,11 +319,11 @@ wire_read_want(struct bytes payload, struct bytes *ret_owners)
 }
 
 void
-wire_put_attached(struct buf *out, struct bytes nodes, bool is_no_more)
+wire_put_attached(struct buf *out, struct bytes nodes, uint8_t flags)
 {
 	assert(nodes.len > 0 && nodes.len % ID_BYTES == 0 &&
 	       nodes.len / ID_BYTES <= WIRE_WANT_MAX);
-	wire_put_frame(out, WIRE_ATTACHED, is_no_more ? WIRE_FLAG_NO_MORE : 0, nodes);
+	wire_put_frame(out, WIRE_ATTACHED, flags, nodes);
 }
 
 void

@@ -27,7 +27,8 @@
  *   ATTACHED      node 16, repeated to the end, at most WIRE_WANT_MAX: the sender is linked to
  *                 these nodes, which take no links themselves, or are not known to; with
  *                 WIRE_FLAG_NO_MORE: it is not any more. All there are when a link comes up,
- *                 then what changes
+ *                 then what changes. A node that takes no links is told of all nodes that the
+ *                 sender holds for alive; with WIRE_FLAG_HEARD it is not linked to them
  *   ROWS          rows that changed: row key and row state (crdt/codec.h), repeated to the
  *                 end. A state too long for one frame travels alone, in several frames with
  *                 WIRE_FLAG_MORE in all but the last; frames of other types may stand
@@ -46,8 +47,8 @@
  *                 (reply parts consumed)    QUERY_CREDIT  the same with WIRE_FLAG_TO_ASKER
  *                                                         (body parts consumed)
  *
- *   QUERY_RELAY   qid | node 16 | query head: as QUERY_OPEN, for that node, which takes no
- *                 links itself and to which the receiver is linked
+ *   QUERY_RELAY   qid | node 16 | query head: as QUERY_OPEN, for that node, to which the receiver
+ *                 is linked; the sender or that node takes no links itself
  *
  * A QUERY_RELAY goes on as a QUERY_OPEN, with a qid of its own on that link, and so do the
  * frames that follow, both ways, with nothing changed but the qid. Who passes it on is to the
@@ -126,6 +127,7 @@ enum {
 	WIRE_FLAG_FINAL = 0x01,	   /* REPLY_ERROR: the worker itself answered so */
 	WIRE_FLAG_TO_ASKER = 0x01, /* QUERY_CREDIT: of the body */
 	WIRE_FLAG_NO_MORE = 0x01,  /* ATTACHED */
+	WIRE_FLAG_HEARD = 0x02,	   /* ATTACHED */
 	WIRE_FLAGS_STATUS = 0x03,  /* HEARTBEAT: enum wire_status */
 };
 
@@ -158,6 +160,7 @@ enum wire_goodbye {
 	WIRE_GOODBYE_SILENT = 5,    /* nothing was heard for too long */
 	WIRE_GOODBYE_BUSY = 6,	    /* too many links */
 	WIRE_GOODBYE_CLOCK = 7, /* greet anew: the clocks differ otherwise than before */
+	WIRE_GOODBYE_IDLE = 8,	/* the link was for a query that is over */
 };
 
 enum wire_dialled {
@@ -243,7 +246,7 @@ void wire_put_goodbye(struct buf *out, enum wire_goodbye reason, const char *tex
 /* Encoded rows, any length: as many frames as it takes, ROWS or SYNC_ROWS. */
 void wire_put_rows(struct buf *out, enum wire_type type, struct bytes rows);
 /* `nodes`: ids, one behind the other, at most WIRE_WANT_MAX. Read by wire_read_want(). */
-void wire_put_attached(struct buf *out, struct bytes nodes, bool is_no_more);
+void wire_put_attached(struct buf *out, struct bytes nodes, uint8_t flags);
 /* A whole message, at most WIRE_PAYLOAD_BYTES_MAX. */
 void wire_put_sync(struct buf *out, struct bytes message);
 

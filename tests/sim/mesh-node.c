@@ -335,9 +335,30 @@ node_found_inbound(struct node *n, enum mesh_inbound inbound)
 }
 
 bool
-node_can_link(const struct node *a, const struct node *b)
+node_is_to_link(const struct node *a, const struct node *b)
 {
-	return !a->is_hidden || !b->is_hidden;
+	struct id homes[MESH_HOMES_MAX];
+	int len;
+
+	if (!a->is_hidden && !b->is_hidden)
+		return true;
+	if (a->is_hidden && b->is_hidden)
+		return false;
+	if (b->is_hidden)
+		return node_is_to_link(b, a);
+	len = mesh_homes(a->mesh, &a->id, homes);
+	for (int i = 0; i < len; i++)
+		if (id_equal(&homes[i], &b->id))
+			return true;
+	return false;
+}
+
+static void
+node_end_idle(struct node *n, uint64_t link)
+{
+	struct mesh_event e = { .type = MESH_EVENT_IDLE, .link = link };
+
+	node_step(n, &e);
 }
 
 static void
@@ -377,6 +398,13 @@ node_do(struct node *n, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_PROBE:
 		node_dial_back(n, a);
+		break;
+	case MESH_ACTION_WAY:
+		n->ways++;
+		n->ways_found += a->link != 0;
+		break;
+	case MESH_ACTION_IDLE:
+		node_end_idle(n, a->link);
 		break;
 	case MESH_ACTION_INBOUND:
 		node_found_inbound(n, a->inbound);

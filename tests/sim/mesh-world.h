@@ -2,8 +2,9 @@
 /* Clusters of mesh cores in virtual time: streams that arrive in any pieces, resets, silent
  * partitions, crashes and restarts, processes that stand still, dials from both sides at
  * once, writes all the while. The last `hidden` nodes take no links. Afterwards, with the
- * network whole again, every pair has exactly one link, but for two that are hidden, every
- * row is everywhere, every verdict is right, and all have found out who is hidden. */
+ * network whole again, every pair has exactly one link, but for hidden ones, which have one to
+ * each of their homes; every row is everywhere, every verdict is right, and all have found out
+ * who is hidden. */
 #ifndef OCF_TESTS_SIM_MESH_WORLD_H
 #define OCF_TESTS_SIM_MESH_WORLD_H
 
@@ -13,7 +14,10 @@
 #include "base/clock.h"
 #include "mesh/mesh.h"
 
-enum { MESH_WORLD_NODES_MAX = 8 };
+enum {
+	MESH_WORLD_NODES_MAX = 10,
+	MESH_WORLD_OPEN_MAX = 8, /* where none is hidden */
+};
 
 struct world;
 
@@ -50,8 +54,11 @@ uint64_t world_timeouts(const struct world *w);
 enum mesh_state world_seen(const struct world *w, int node, int other, ms_t *ret_since);
 /* How often any node was told anything of another since it was calm. */
 int world_verdicts(const struct world *w);
-/* Has `node` one who passes its queries on to `other`? */
-bool world_has_relay(const struct world *w, int node, int other);
+/* Each hidden node looks for a way to each other one; returns for how many there was none
+ * before. */
+int world_look_for_ways(struct world *w);
+/* How many looked and have found none. */
+int world_lost_ways(const struct world *w);
 /* All is as it should be, now. */
 void world_check(struct world *w);
 

@@ -15,7 +15,7 @@ rounds(void)
 static void
 test_calm(void)
 {
-	for (int nodes = 2; nodes <= MESH_WORLD_NODES_MAX; nodes++)
+	for (int nodes = 2; nodes <= MESH_WORLD_OPEN_MAX; nodes++)
 		world_run(tap_seed() + (uint64_t)nodes, nodes, 0, false);
 }
 
@@ -26,11 +26,11 @@ test_faults(void)
 		uint64_t seed = tap_seed() * 1000 + (uint64_t)i;
 		unsigned before = CU_get_number_of_failures();
 
-		world_run(seed, 2 + i % (MESH_WORLD_NODES_MAX - 1), 0, true);
+		world_run(seed, 2 + i % (MESH_WORLD_OPEN_MAX - 1), 0, true);
 		if (CU_get_number_of_failures() != before)
 			tap_note("failed with seed %llu, %d nodes",
 				 (unsigned long long)seed,
-				 2 + i % (MESH_WORLD_NODES_MAX - 1));
+				 2 + i % (MESH_WORLD_OPEN_MAX - 1));
 	}
 }
 
@@ -41,7 +41,7 @@ test_death(void)
 	ms_t slowest = 0, since;
 
 	for (int i = 0; i < rounds(); i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
 		struct world *w = world_calm(tap_seed() * 2000 + (uint64_t)i, nodes, 0);
 		int victim = world_below(w, nodes);
 		ms_t from = world_now(w);
@@ -80,7 +80,7 @@ test_stalls(void)
 	enum { STALL_MS_MAX = MESH_SILENT_MS - MESH_PING_MS - 500 };
 
 	for (int i = 0; i < rounds(); i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
 		struct world *w = world_calm(tap_seed() * 3000 + (uint64_t)i, nodes, 0);
 
 		for (int k = 0; k < 10; k++) {
@@ -102,7 +102,7 @@ static void
 test_long_stall(void)
 {
 	for (int i = 0; i < rounds(); i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
 		struct world *w = world_calm(tap_seed() * 4000 + (uint64_t)i, nodes, 0);
 		int sleeper = world_below(w, nodes);
 		ms_t span = 12 * MS_SECOND + world_below(w, 2 * MS_MINUTE);
@@ -146,7 +146,7 @@ test_halves(void)
 	ms_t slowest_link = 0;
 
 	for (int i = 0; i < rounds() / 2; i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
 		struct world *w = world_calm(tap_seed() * 5000 + (uint64_t)i, nodes, 0);
 		int left = 1 + world_below(w, nodes - 1);
 		ms_t seen = 0, healed;
@@ -218,7 +218,7 @@ test_hidden_death(void)
 		}
 		if (i % 3 != 0)
 			world_start(w, victim);
-		world_go_on(w, 2 * MS_MINUTE + 20 * MS_SECOND);
+		world_go_on(w, 2 * MS_MINUTE + 20 * MS_SECOND + MESH_IDLE_MS);
 		world_check(w);
 		world_free(w);
 	}
@@ -245,6 +245,26 @@ test_hidden_stalls(void)
 	}
 }
 
+/* Those that have no home in common find a way all the same, and the links for it end. */
+static void
+test_hidden_ways(void)
+{
+	int far = 0;
+
+	for (int i = 0; i < rounds() / 2; i++) {
+		struct world *w = world_calm(tap_seed() * 12000 + (uint64_t)i,
+					     MESH_WORLD_NODES_MAX, 2 + i % 2);
+
+		far += world_look_for_ways(w);
+		world_go_on(w, MESH_WAY_MS);
+		CU_ASSERT(world_lost_ways(w) == 0);
+		world_go_on(w, MESH_IDLE_MS + 5 * MS_SECOND);
+		world_check(w);
+		world_free(w);
+	}
+	tap_note("%d pairs had no home in common", far);
+}
+
 static void
 test_repeatable(void)
 {
@@ -262,7 +282,7 @@ static void
 test_wants(void)
 {
 	for (int i = 0; i < rounds() / 2; i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
 		struct world *w = world_calm(tap_seed() * 6000 + (uint64_t)i, nodes, 0);
 		int loser = world_below(w, nodes);
 
@@ -284,7 +304,7 @@ static void
 test_horizons(void)
 {
 	for (int i = 0; i < rounds() / 4; i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
 		struct world *w = world_calm(tap_seed() * 7000 + (uint64_t)i, nodes, 0);
 		int ahead = world_below(w, nodes);
 		uint64_t timeouts = world_timeouts(w);
@@ -325,6 +345,7 @@ static const struct tap_test tests[] = {
 	  test_hidden },
 	{ "when one of them dies, or who tells of it, all are right within 10 s",
 	  test_hidden_death },
+	{ "two of them without a common home find a way", test_hidden_ways },
 	{ "for them, too, processes that stand still for 4 s are no deaths",
 	  test_hidden_stalls },
 	{ "a seed gives the same history twice", test_repeatable },

@@ -19,7 +19,7 @@ rig_keep(struct rig *r, const struct mesh_action *a)
 		struct rig_frame *kept = &r->frames[r->frames_len];
 
 		/* Signs of life, which come all the time. */
-		if (f.type == WIRE_HEARTBEAT || f.type == WIRE_PING ||
+		if (r->forgets || f.type == WIRE_HEARTBEAT || f.type == WIRE_PING ||
 		    f.type == WIRE_CLOCK)
 			continue;
 		CU_ASSERT_FATAL(++r->frames_len < RIG_FRAMES);
@@ -60,6 +60,13 @@ rig_do(struct rig *r, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_PROBE_END:
 		r->probe_ends++;
+		break;
+	case MESH_ACTION_WAY:
+		r->ways++;
+		r->way = a->link;
+		break;
+	case MESH_ACTION_IDLE:
+		r->idles++;
 		break;
 	case MESH_ACTION_QUERY:
 		r->handed_on++;

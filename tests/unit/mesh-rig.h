@@ -24,12 +24,16 @@ struct rig {
 	uint64_t links[RIG_PEERS]; /* 0: not linked */
 	struct rig_frame frames[RIG_FRAMES];
 	int frames_len;
+	bool forgets; /* keeps no frames */
 	/* What was asked for since rig_forget(): */
 	int probes, probe_ends, handed_on; /* queries for the dispatcher */
 	uint64_t probe;
 	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* of the latest probe */
 	int closed;
 	int dials;
+	int ways; /* told */
+	uint64_t way;
+	int idles;
 	enum mesh_state states[RIG_PEERS]; /* as told last */
 };
 

@@ -19,7 +19,8 @@ attached(struct rig *r, int from, int node, bool is_no_more)
 {
 	struct buf b = BUF_INIT;
 
-	wire_put_attached(&b, bytes_of(r->peers[node].b, ID_BYTES), is_no_more);
+	wire_put_attached(&b, bytes_of(r->peers[node].b, ID_BYTES),
+			  is_no_more ? WIRE_FLAG_NO_MORE : 0);
 	rig_hear(r, from, &b);
 }
 
@@ -50,7 +51,8 @@ test_attached_are_told(void)
 	CU_ASSERT(told(&r, ASKER, HIDDEN) == 0);
 	rig_up(&r, HIDDEN, false);
 	CU_ASSERT(told(&r, ASKER, HIDDEN) == 1);
-	CU_ASSERT(rig_sent(&r, HIDDEN, WIRE_ATTACHED, NULL) == 0);
+	/* And that one of all others. */
+	CU_ASSERT(told(&r, HIDDEN, ASKER) == 1);
 	/* One that comes later hears of all. */
 	rig_forget(&r);
 	rig_up(&r, OTHER, false);
@@ -135,7 +137,7 @@ test_told_before_it_is_known(void)
 	rig_row(&r, HIDDEN, MESH_INBOUND_UNKNOWN);
 	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
 	memset(self.b, 5, ID_BYTES);
-	wire_put_attached(&b, bytes_of(self.b, ID_BYTES), false);
+	wire_put_attached(&b, bytes_of(self.b, ID_BYTES), 0);
 	rig_hear(&r, OTHER, &b);
 	wire_put_frame(&b, WIRE_ATTACHED, 0, bytes_of(self.b, 7));
 	rig_hear(&r, OTHER, &b);
@@ -303,8 +305,14 @@ test_refused(void)
 	struct rig r;
 
 	relay_start(&r);
-	open_to(&r, ASKER, 1, OTHER); /* which takes links itself */
-	CU_ASSERT(sent_error(&r, ASKER, 1).status == 503);
+	/* To one that takes links itself a leaf's are passed on, and no others. */
+	rig_row(&r, 3, MESH_INBOUND_YES);
+	rig_up(&r, 3, false);
+	open_to(&r, OTHER, 1, 3);
+	CU_ASSERT(sent_error(&r, OTHER, 1).status == 503);
+	open_to(&r, ASKER, 1, 3);
+	CU_ASSERT(sent_error(&r, ASKER, 1).status == 0 && mesh_relays(r.mesh) == 1);
+	word(&r, ASKER, WIRE_QUERY_CANCEL, 1);
 	rig_forget(&r);
 	open_to(&r, ASKER, 2, ASKER);
 	CU_ASSERT(sent_error(&r, ASKER, 2).status == 503);
