@@ -240,6 +240,9 @@ wire_read_hello(struct bytes payload, struct wire_hello *ret_h)
 			return -OCF_EMALFORMED;
 		h.address[i] = (char)address.data[i];
 	}
+	/* A socket of the receiver's machine is no address of a node. */
+	if (strncmp(h.address, "unix:", 5) == 0)
+		return -OCF_EMALFORMED;
 	*ret_h = h;
 	return 0;
 }

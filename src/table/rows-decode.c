@@ -189,7 +189,9 @@ check_address(const json_t *item, struct errmsg *err)
 	if (rc != 0)
 		return rc;
 	colon = strrchr(text, ':');
-	if (colon == NULL || colon == text || strchr(text, ' ') != NULL)
+	/* Each reader's own sockets are no addresses of the node. */
+	if (colon == NULL || colon == text || strchr(text, ' ') != NULL ||
+	    strncmp(text, "unix:", 5) == 0)
 		return malformed(err, "addresses", "holds one that is not host:port");
 	port = colon[1] >= '0' && colon[1] <= '9' ? strtol(colon + 1, &end, 10) : 0;
 	if (port < 1 || port > 65535 || *end != '\0')

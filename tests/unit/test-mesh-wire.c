@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -81,6 +82,11 @@ test_hello_address(void)
 	struct buf b = BUF_INIT;
 
 	h.address[2] = '\n';
+	wire_put_hello(&b, &h);
+	CU_ASSERT(wire_read_hello(frame_of(&b).payload, &back) == -OCF_EMALFORMED);
+	buf_clear(&b);
+	h = hello_sample();
+	snprintf(h.address, sizeof(h.address), "unix:/run/x");
 	wire_put_hello(&b, &h);
 	CU_ASSERT(wire_read_hello(frame_of(&b).payload, &back) == -OCF_EMALFORMED);
 	buf_clear(&b);

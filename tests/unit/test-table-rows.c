@@ -182,6 +182,7 @@ static const struct {
 	{ false, false, HEAD ",\"addresses\":[\"a:65536\"]}" },
 	{ false, false, HEAD ",\"addresses\":[\"a:1x\"]}" },
 	{ false, false, HEAD ",\"addresses\":[\"a: 1\"]}" },
+	{ false, false, HEAD ",\"addresses\":[\"unix:/a:1\"]}" },
 	{ false, false, HEAD ",\"hardware\":[]}" },
 	{ false, false, HEAD ",\"hardware\":{\"cpus\":1048577}}" },
 	{ false, false, HEAD ",\"hardware\":{\"gpus\":[1]}}" },
