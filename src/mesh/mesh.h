@@ -109,10 +109,10 @@ enum {
 	MESH_WANTS_SENT_MAX = 8,
 	MESH_WANTS_MAX = 16,
 	/* Dial-backs. */
-	MESH_PROBE_MS = 5 * MS_SECOND, /* for the addresses of a node to answer */
-	MESH_DIAL_BACK_MS = MS_MINUTE, /* between two of them for one node */
-	MESH_PROBES_MAX = 16,	       /* nodes that are dialled back at once */
-	MESH_INBOUND_MS = MS_HOUR,     /* until it is tested again */
+	MESH_PROBE_MS = 10 * MS_SECOND, /* for the addresses of a node to answer */
+	MESH_DIAL_BACK_MS = MS_MINUTE,	/* between two of them for one node */
+	MESH_PROBES_MAX = 16,		/* nodes that are dialled back at once */
+	MESH_INBOUND_MS = MS_HOUR,	/* until it is tested again */
 	/* After a link or new addresses: for our row to get there. */
 	MESH_INBOUND_FIRST_MS = MS_SECOND,
 	MESH_INBOUND_AGAIN_MS = 5 * MS_SECOND, /* for one who could not try */
