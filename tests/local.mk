@@ -60,6 +60,7 @@ dist_check_SCRIPTS += \
 	%D%/system/many.sh \
 	%D%/system/members.sh \
 	%D%/system/missing.sh \
+	%D%/system/nat.sh \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
 	%D%/system/refusals.sh \

@@ -10,6 +10,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/limits.h \
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \
+	%D%/network.c %D%/network.h \
 	%D%/places.c %D%/places.h \
 	%D%/program.c %D%/program.h \
 	%D%/query.c %D%/query.h \

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/network.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/explain.h"
@@ -193,6 +194,16 @@ invite_list(const struct cli *cli)
 
 /* ---- made ---- */
 
+/* The port to be forwarded: that of the first address. */
+static const char *
+invite_port(const json_t *addresses)
+{
+	const char *first = json_string_value(json_array_get(addresses, 0));
+	const char *colon = first != NULL ? strrchr(first, ':') : NULL;
+
+	return colon != NULL ? colon + 1 : "8093";
+}
+
 /* Machines elsewhere cannot reach private addresses. */
 static void
 invite_check_addresses(const json_t *addresses)
@@ -205,7 +216,7 @@ invite_check_addresses(const json_t *addresses)
 	{
 		const char *text = json_string_value(item);
 
-		if (text != NULL && !format_address_is_private(text)) {
+		if (text != NULL && !network_is_private(text)) {
 			buf_fini(&list);
 			return;
 		}
@@ -213,9 +224,12 @@ invite_check_addresses(const json_t *addresses)
 	}
 	if (list.len > 0)
 		cli_say("warning: every address in the token is private (%s): only machines "
-			"of the same network can join with it; for others, set "
-			"peer.advertise in ocf.conf to an address that they reach",
-			buf_text(&list));
+			"of the same network can join with it. For others, forward TCP %s "
+			"on your router to this machine and set peer.advertise in "
+			"ocf.conf to the router's public address; or invite from a node "
+			"that has one; or bring all into one VPN and advertise its "
+			"addresses",
+			buf_text(&list), invite_port(addresses));
 	else
 		cli_say("warning: the token has no address in it");
 	buf_fini(&list);

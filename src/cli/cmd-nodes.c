@@ -31,6 +31,14 @@ nodes_gpus(const json_t *value, struct buf *out)
 	}
 }
 
+static void
+nodes_inbound(const json_t *value, struct buf *out)
+{
+	buf_put_text(out, json_is_true(value)	 ? "yes"
+			  : json_is_false(value) ? "no"
+						 : "-");
+}
+
 int
 cmd_nodes(struct cli *cli, int argc, char **argv)
 {
@@ -48,6 +56,7 @@ cmd_nodes(struct cli *cli, int argc, char **argv)
 		{ "GPUS", "hardware.gpus", nodes_gpus, false, true },
 		{ "REGION", "region", output_plain, false, true },
 		{ "ADDRESSES", "addresses", output_list, false, true },
+		{ "INBOUND", "inbound", nodes_inbound, false, false },
 		{ "RTT", "rtt_ms", output_ms, true, false },
 		{ "SEEN", "last_seen_s", output_seconds, true, false },
 		{ "VERSION", "version", output_plain, false, true },

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/network.h"
 #include "cli/doctor.h"
 #include "cli/format.h"
 #include "cli/output.h"
@@ -171,7 +172,11 @@ doctor_judge_inbound(struct doctor *d, const json_t *facts)
 
 	format_span(doctor_number(facts, "node.reply.inbound.last_s", 0), ago);
 	format_span(doctor_number(facts, "node.reply.status.node.uptime_s", 0), up);
-	if (count > 0)
+	if (json_is_false(told))
+		doctor_say(d, DOCTOR_WARNING, mesh_open_door(),
+			   "others cannot open links to this node: one has tried its "
+			   "addresses; it works by the links that this node opens");
+	else if (count > 0)
 		doctor_say(
 			d, DOCTOR_OK, NULL,
 			"others reach this node: they dialled it %d %s, the last %s ago",
@@ -204,12 +209,6 @@ mesh_all(const json_t *addresses, bool (*is)(const char *address))
 			return false;
 	}
 	return true;
-}
-
-static bool
-mesh_address_is_private(const char *address)
-{
-	return format_address_is_private(address) != 0;
 }
 
 /* Is there another node with an address that is none of this kind? */
@@ -247,8 +246,8 @@ doctor_judge_addresses(struct doctor *d, const json_t *facts)
 			"this node tells only addresses of this machine itself (%s), and "
 			"there are nodes on others",
 			buf_text(&list));
-	else if (mesh_all(ours, mesh_address_is_private) &&
-		 mesh_is_other_beyond(facts, mesh_address_is_private))
+	else if (mesh_all(ours, network_is_private) &&
+		 mesh_is_other_beyond(facts, network_is_private))
 		doctor_say(
 			d, DOCTOR_WARNING, mesh_open_door(),
 			"this node tells only private addresses (%s), and there are nodes "

@@ -3,10 +3,8 @@
 
 #include "cli/format.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 char *
 format_bytes(int64_t bytes, char out[FORMAT_SIZE])
@@ -106,56 +104,4 @@ format_path(const char *path, struct buf *out)
 		else
 			buf_put(out, path, 1);
 	}
-}
-
-static int
-format_is_private4(uint32_t a)
-{
-	return a >> 24 == 10 || a >> 24 == 127 || a >> 20 == 0xac1 || a >> 16 == 0xc0a8 ||
-	       a >> 16 == 0xa9fe || a >> 22 == 0x191; /* 100.64/10 */
-}
-
-static int
-format_is_private6(const struct in6_addr *a)
-{
-	if (IN6_IS_ADDR_V4MAPPED(a))
-		return format_is_private4(get_be32(a->s6_addr + 12));
-	return IN6_IS_ADDR_LOOPBACK(a) || IN6_IS_ADDR_LINKLOCAL(a) ||
-	       (a->s6_addr[0] & 0xfe) == 0xfc;
-}
-
-/* `name` is `suffix` without its dot, or ends in it. */
-static int
-format_ends_in(const char *name, const char *suffix)
-{
-	size_t name_len = strlen(name), len = strlen(suffix);
-
-	return strcasecmp(name, suffix + 1) == 0 ||
-	       (name_len > len && strcasecmp(name + name_len - len, suffix) == 0);
-}
-
-int
-format_address_is_private(const char *address)
-{
-	const char *colon = strrchr(address, ':');
-	size_t len = colon != NULL ? (size_t)(colon - address) : strlen(address);
-	char host[256];
-	struct in6_addr six;
-	struct in_addr four;
-
-	if (len >= 2 && address[0] == '[' && address[len - 1] == ']') {
-		address++;
-		len -= 2;
-	}
-	if (len >= sizeof(host))
-		return 0;
-	memcpy(host, address, len);
-	host[len] = '\0';
-	host[strcspn(host, "%")] = '\0'; /* a zone */
-	if (inet_pton(AF_INET, host, &four) == 1)
-		return format_is_private4(ntohl(four.s_addr));
-	if (inet_pton(AF_INET6, host, &six) == 1)
-		return format_is_private6(&six);
-	return format_ends_in(host, ".localhost") || format_ends_in(host, ".local") ||
-	       format_ends_in(host, ".lan");
 }

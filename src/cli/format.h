@@ -22,9 +22,5 @@ char *format_ms(double ms, char out[FORMAT_SIZE]);
 void format_path_segment(const char *text, struct buf *out);
 /* Append what follows the service in a URL: as it is, but for what no URL may hold. */
 void format_path(const char *path, struct buf *out);
-/* Can only machines of the same network reach "host:port"? Private, link-local, shared
- * and loopback addresses (RFC 1918, 6598, 3927, 4193) and names that end in .local or
- * .lan. */
-int format_address_is_private(const char *address);
 
 #endif

@@ -305,6 +305,7 @@ daemon_open(struct daemon *d, struct errmsg *err)
 		return rc;
 	rows_load(d->rows);
 	self_announce(d);
+	self_follow_addresses(d);
 	rc = workers_open(d, err);
 	if (rc != 0)
 		return rc;
@@ -327,6 +328,7 @@ daemon_close(struct daemon *d)
 {
 	if (d->loop != NULL) {
 		loop_timer_free(d->ready_timer);
+		loop_timer_free(d->address_timer);
 		loop_timer_free(d->stop_timer);
 		drain_close(d);
 	}

@@ -10,6 +10,7 @@
  *	links.c    drives the mesh core: TLS streams, frames
  *	dials.c    what came of dialling
  *	outbox.c   what waits to be sent over a link
+ *	probes.c   dials other nodes back, so that they learn whether they can be reached
  *	repair.c   drives the sync core: tables compared with those of other nodes
  *	replica.c  the store as the sync core reads it
  *	requests.c comparisons that people asked for
@@ -95,6 +96,9 @@ struct daemon {
 	uint64_t incarnation;
 	int addresses_len; /* advertised to other nodes */
 	char *addresses[DAEMON_ADDRESSES_MAX];
+	bool is_inbound_known; /* and so says its row: */
+	bool is_inbound;       /* others can open links to it */
+	struct loop_timer *address_timer;
 	ms_t started_ms; /* monotonic */
 	ms_t started_wall_ms;
 	enum bus_state bus_state;
@@ -156,6 +160,12 @@ int self_open(struct daemon *d, struct errmsg *err);
 void self_close(struct daemon *d);
 /* Claim this node's row, as it is now. */
 void self_announce(struct daemon *d);
+/* From now on, look whether the machine has other addresses: then its row is written anew, and
+ * the mesh is told. */
+void self_follow_addresses(struct daemon *d);
+/* Whether others can open links to this node is now known to be so, or not known any more;
+ * its row is to say it. */
+void self_found_inbound(struct daemon *d, bool is_known, bool is_inbound);
 /* Addresses to dial beside those in the table: configured, and those given at the join
  * (in the store as "seeds", a JSON array). Texts are the caller's to free. */
 int self_seeds(struct daemon *d, char *ret_seeds[], int max);
@@ -273,6 +283,10 @@ void links_rows_changed(struct links *links, uint64_t link, struct bytes rows);
 void links_root_changed(struct links *links);
 /* A node's row changed: where it may be dialled, or that it is gone. */
 void links_node_changed(struct links *links, const struct id *node);
+/* This node advertises other addresses than before. */
+void links_self_changed(struct links *links);
+/* A dial of probes.c is over: who answered; zero: nobody. */
+void links_probed(struct links *links, uint64_t probe, const struct id *node);
 void links_reject(struct links *links, uint64_t link, const char *why);
 /* Frames to a link; one that is gone is ignored. */
 void links_send_query(struct links *links, uint64_t link, struct bytes frame);
@@ -282,6 +296,15 @@ void links_send_rows(struct links *links, uint64_t link, struct bytes rows);
 /* Ask for the node rows of these owners: ids, one behind the other; none is allowed. */
 void links_want(struct links *links, uint64_t link, struct bytes owners);
 uint64_t links_of_node(const struct links *links, const struct id *node);
+/* Links of nodes that pass queries on to this one, to which there is no link; at most `max`. */
+int links_relays_to(const struct links *links, const struct id *node, uint64_t *ret_links,
+		    int max);
+/* Look for one when there is none; links_find_way() ends in queries_way_found(). */
+bool links_may_find_way(const struct links *links, const struct id *node);
+void links_find_way(struct links *links, const struct id *node);
+/* Queries that this node passes on between others now; and no further ones from now on. */
+int links_relaying(const struct links *links);
+void links_leave(struct links *links);
 /* Some link that carries rows; 0 when there is none. */
 uint64_t links_any(const struct links *links, struct id *ret_node);
 json_t *links_peers_json(const struct links *links);
@@ -335,6 +358,10 @@ void queries_worker(struct queries *queries, uint64_t number,
 void queries_worker_gone(struct queries *queries, uint64_t number);
 void queries_bus_down(struct queries *queries);
 void queries_link_down(struct queries *queries, uint64_t link);
+/* What links_find_way() found; link 0: nothing. */
+void queries_way_found(struct queries *queries, const struct id *node, uint64_t link);
+/* Does any query go by the link? */
+bool queries_use(const struct queries *queries, uint64_t link);
 /* A query frame from a link; -OCF_EMALFORMED when it cannot be read. */
 struct wire_frame;
 int queries_frame(struct queries *queries, uint64_t link, const struct wire_frame *frame);

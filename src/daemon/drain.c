@@ -26,12 +26,19 @@ drain_set(struct daemon *d, bool is_draining)
 	queries_drain(d->queries, is_draining);
 }
 
+/* Queries that run, and those that others run by way of this node. */
+static int
+drain_left(const struct daemon *d)
+{
+	return queries_running(d->queries) + links_relaying(d->links);
+}
+
 static bool
 drain_is_done(struct daemon *d)
 {
 	ms_t now = loop_now(d->loop);
 
-	if (queries_running(d->queries) > 0 || api_unsent(d->api) > 0) {
+	if (drain_left(d) > 0 || api_unsent(d->api) > 0) {
 		d->drain_idle_since = 0;
 		return false;
 	}
@@ -50,7 +57,7 @@ drain_look(void *arg)
 	if (d->is_stopping)
 		return;
 	is_done = drain_is_done(d);
-	left = queries_running(d->queries);
+	left = drain_left(d);
 	if (!is_done && loop_now(d->loop) < d->drain_until) {
 		loop_timer_set(d->drain_timer, DRAIN_LOOK_MS);
 		return;
@@ -79,6 +86,7 @@ void
 drain_and_stop(struct daemon *d)
 {
 	d->is_leaving = true;
+	links_leave(d->links);
 	d->drain_until = loop_now(d->loop) + d->config->node.drain_timeout;
 	/* With nothing to wait for, the goodbye says all. */
 	if (!drain_is_done(d) && d->config->node.drain_timeout > 0) {
@@ -86,7 +94,7 @@ drain_and_stop(struct daemon *d)
 			"node",
 			"draining: queries that run: %d; stopping when they have ended, in "
 			"%lld s at the latest",
-			queries_running(d->queries),
+			drain_left(d),
 			(long long)(d->config->node.drain_timeout / MS_SECOND));
 		api_drain(d->api);
 		drain_set(d, true);

@@ -9,10 +9,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/network.h"
 #include "crdt/codec.h"
 #include "daemon/daemon.h"
 #include "daemon/dials.h"
 #include "daemon/outbox.h"
+#include "daemon/probes.h"
 #include "daemon/refusals.h"
 #include "mesh/mesh.h"
 #include "net/stream.h"
@@ -60,6 +62,7 @@ struct links {
 	struct refusals refusals;
 	struct seen *seen;
 	struct dials *dials;
+	struct probes *probes;
 	struct loop_timer *timer;
 	uint64_t *sent_bytes[WIRE_CLASSES]; /* metrics */
 	bool is_pumping;
@@ -172,6 +175,7 @@ link_on_open(void *arg)
 	}
 	l->is_open = true;
 	stream_peer_id(l->stream, &event.node);
+	event.is_near = network_is_private(stream_peer(l->stream));
 	event.link = l->number;
 	links_step(links, &event);
 	/* Behind our HELLO; if there is none the link is gone. */
@@ -366,6 +370,8 @@ links_show_node(struct links *links, const struct mesh_action *a)
 	char id[ID_TEXT_SIZE];
 
 	catalog_set_state(links->d->catalog, &a->node, states[a->state]);
+	if (a->state == MESH_NODE_SUSPECT)
+		links_note_seen(links, &a->node);
 	if (!links->d->is_stopping && catalog_node(links->d->catalog, &a->node, &node) &&
 	    !node.row->has_left)
 		log_info("mesh", "node %s (%s) is %s", node.row->name,
@@ -425,6 +431,29 @@ links_compare(struct links *links, const struct mesh_action *a)
 		       &(struct store_digest){ a->our_root, a->our_rows_len });
 }
 
+/* The result of the latest dial-backs goes into this node's row. */
+static void
+links_show_inbound(struct links *links, enum mesh_inbound inbound)
+{
+	if (inbound == MESH_INBOUND_YES)
+		log_info("mesh", "others can reach this node at its addresses");
+	else if (inbound == MESH_INBOUND_NO)
+		log_info("mesh",
+			 "others cannot reach this node at its addresses; it is reached "
+			 "by the links that it opens itself");
+	self_found_inbound(links->d, inbound != MESH_INBOUND_UNKNOWN,
+			   inbound == MESH_INBOUND_YES);
+}
+
+static void
+links_end_idle(struct links *links, uint64_t link)
+{
+	struct mesh_event event = { .type = MESH_EVENT_IDLE, .link = link };
+
+	if (links->d->queries == NULL || !queries_use(links->d->queries, link))
+		links_step(links, &event);
+}
+
 static void
 links_do(struct links *links, const struct mesh_action *a)
 {
@@ -479,6 +508,22 @@ links_do(struct links *links, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_INCARNATION:
 		d->incarnation = a->incarnation;
+		break;
+	case MESH_ACTION_PROBE:
+		probes_dial(links->probes, a->link, a->address);
+		break;
+	case MESH_ACTION_PROBE_END:
+		probes_end(links->probes, a->link);
+		break;
+	case MESH_ACTION_WAY:
+		if (d->queries != NULL)
+			queries_way_found(d->queries, &a->node, a->link);
+		break;
+	case MESH_ACTION_IDLE:
+		links_end_idle(links, a->link);
+		break;
+	case MESH_ACTION_INBOUND:
+		links_show_inbound(links, a->inbound);
 		break;
 	}
 }
@@ -571,9 +616,35 @@ links_node_changed(struct links *links, const struct id *id)
 	} else if (is_held) {
 		event.addresses = (const char *const *)node.row->addresses;
 		event.addresses_len = node.row->addresses_len;
+		if (node.row->is_inbound_known)
+			event.inbound = node.row->is_inbound ? MESH_INBOUND_YES
+							     : MESH_INBOUND_NO;
 	}
 	links_step(links, &event);
 	buf_fini(&why);
+}
+
+void
+links_self_changed(struct links *links)
+{
+	struct mesh_event event = {
+		.type = MESH_EVENT_SELF,
+		.addresses = (const char *const *)links->d->addresses,
+		.addresses_len = links->d->addresses_len,
+	};
+
+	links_step(links, &event);
+}
+
+void
+links_probed(struct links *links, uint64_t probe, const struct id *node)
+{
+	struct mesh_event event = { .type = MESH_EVENT_PROBED,
+				    .link = probe,
+				    .node = *node };
+
+	if (!links->is_closing)
+		links_step(links, &event);
 }
 
 void
@@ -623,6 +694,41 @@ uint64_t
 links_of_node(const struct links *links, const struct id *node)
 {
 	return mesh_link_of(links->mesh, node);
+}
+
+int
+links_relays_to(const struct links *links, const struct id *node, uint64_t *ret_links,
+		int max)
+{
+	return mesh_relays_to(links->mesh, node, ret_links, max);
+}
+
+bool
+links_may_find_way(const struct links *links, const struct id *node)
+{
+	return mesh_may_open_way(links->mesh, node);
+}
+
+void
+links_find_way(struct links *links, const struct id *node)
+{
+	struct mesh_event event = { .type = MESH_EVENT_WAY, .node = *node };
+
+	links_step(links, &event);
+}
+
+int
+links_relaying(const struct links *links)
+{
+	return mesh_relays(links->mesh);
+}
+
+void
+links_leave(struct links *links)
+{
+	struct mesh_event event = { .type = MESH_EVENT_LEAVING };
+
+	links_step(links, &event);
 }
 
 uint64_t
@@ -696,7 +802,9 @@ links_last_seen_s(const struct links *links, const struct id *node)
 {
 	struct seen *s;
 
-	if (mesh_link_of(links->mesh, node) != 0)
+	/* Linked, or by way of others. */
+	if (mesh_link_of(links->mesh, node) != 0 ||
+	    mesh_node_state(links->mesh, node) == MESH_NODE_ALIVE)
 		return 0;
 	HASH_FIND(hh, links->seen, node, sizeof(*node), s);
 	return s != NULL ? (double)(loop_now(links->d->loop) - s->at_ms) / MS_SECOND : -1;
@@ -746,6 +854,7 @@ links_are_busy(const struct links *links)
 {
 	for (const struct link *l = links->by_number; l != NULL; l = l->hh.next)
 		if (l->is_open && (outbox_has(&l->outbox, OUTBOX_QUERY) ||
+				   outbox_has(&l->outbox, OUTBOX_RELAY) ||
 				   stream_pending(l->stream) > 0))
 			return true;
 	return false;
@@ -774,6 +883,22 @@ links_read_up(void *arg)
 	return links_up(arg);
 }
 
+static double
+links_read_relaying(void *arg)
+{
+	return links_relaying(arg);
+}
+
+static double
+links_read_relayed(void *arg)
+{
+	struct links *links = arg;
+	struct mesh_stats stats;
+
+	mesh_stats(links->mesh, &stats);
+	return (double)stats.relayed;
+}
+
 static void
 links_add_metrics(struct links *links)
 {
@@ -798,6 +923,12 @@ links_add_metrics(struct links *links)
 	}
 	metrics_gauge_read(m, "ocf_peer_links", "Links to other nodes that are up.", NULL,
 			   links_read_up, links);
+	metrics_gauge_read(m, "ocf_relays",
+			   "Queries being passed on between other nodes.", NULL,
+			   links_read_relaying, links);
+	metrics_counter_read(m, "ocf_relayed_total",
+			     "Queries passed on between other nodes.", NULL,
+			     links_read_relayed, links);
 }
 
 /* ---- life ---- */
@@ -847,8 +978,6 @@ links_open(struct daemon *d, struct errmsg *err)
 	if (rc != 0)
 		return rc;
 	config.incarnation = d->incarnation;
-	if (d->addresses_len > 0)
-		snprintf(config.address, sizeof(config.address), "%s", d->addresses[0]);
 	links = mem_calloc(1, sizeof(*links));
 	links->d = d;
 	links->strangers.max = LINKS_STRANGERS_MAX;
@@ -857,7 +986,9 @@ links_open(struct daemon *d, struct errmsg *err)
 	links->mesh = mesh_new(&config, loop_now(d->loop));
 	links->timer = loop_timer_new(d->loop, links_on_timer, links);
 	links_add_metrics(links);
+	links->probes = probes_open(d);
 	d->links = links;
+	links_self_changed(links);
 	links_give_seeds(links);
 	links_root_changed(links);
 	return 0;
@@ -880,6 +1011,7 @@ links_close(struct links *links)
 	if (links == NULL)
 		return;
 	links->is_closing = true;
+	probes_close(links->probes);
 	HASH_ITER (hh, links->by_number, l, next) {
 		link_free(l);
 	}

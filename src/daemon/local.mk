@@ -20,6 +20,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/options.c %D%/options.h \
 	%D%/outbox.c %D%/outbox.h \
 	%D%/own.c \
+	%D%/probes.c %D%/probes.h \
 	%D%/queries.c \
 	%D%/repair.c \
 	%D%/refusals.c %D%/refusals.h \

@@ -16,6 +16,8 @@ static const size_t outbox_caps[OUTBOX_QUEUES] = {
 	[OUTBOX_QUERY] = 64 * 1024 * 1024,
 	/* Windows of messages bound a session to about 3 MiB. */
 	[OUTBOX_SYNC] = 16 * 1024 * 1024,
+	/* MESH_RELAYS_MAX of them, with a window each. */
+	[OUTBOX_RELAY] = 40 * 1024 * 1024,
 };
 
 static enum outbox_queue outbox_queue_of(enum wire_class class)
@@ -29,6 +31,8 @@ static enum outbox_queue outbox_queue_of(enum wire_class class)
 		return OUTBOX_SYNC;
 	case WIRE_CLASS_QUERY:
 		return OUTBOX_QUERY;
+	case WIRE_CLASS_RELAY:
+		return OUTBOX_RELAY;
 	default:
 		return OUTBOX_CONTROL;
 	}
@@ -85,6 +89,10 @@ outbox_next(struct outbox *box)
 		q++;
 	if (q < OUTBOX_QUERY)
 		return q;
+	if (q == OUTBOX_RELAY || !outbox_has(box, OUTBOX_RELAY))
+		box->own_lead = 0;
+	else if (box->own_lead > 0)
+		return OUTBOX_RELAY;
 	if (!outbox_has(box, OUTBOX_QUERY) || !outbox_has(box, OUTBOX_SYNC))
 		box->query_lead = 0;
 	else if (box->query_lead > 0)
@@ -107,8 +115,10 @@ outbox_take(struct outbox *box, struct bytes *ret_frame)
 	len = WIRE_HEADER_BYTES + (size_t)get_be16(frame);
 	assert(box->taken[q] + len <= box->queues[q].len);
 	box->taken[q] += len;
-	if (q >= OUTBOX_QUERY)
+	if (q == OUTBOX_QUERY || q == OUTBOX_SYNC)
 		box->query_lead += q == OUTBOX_QUERY ? (int64_t)len : -(int64_t)len;
+	if (q >= OUTBOX_QUERY)
+		box->own_lead += q != OUTBOX_RELAY ? (int64_t)len : -(int64_t)len;
 	*ret_frame = bytes_of(frame, len);
 	return true;
 }

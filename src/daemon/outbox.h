@@ -12,13 +12,16 @@
 #include "base/bytes.h"
 #include "mesh/wire.h"
 
-/* Most urgent first, but for the last two, which share what is left by halves. */
+/* Most urgent first, but for the last three, which share what is left: what is passed on for
+ * others has half of it at most, and of the rest queries and comparisons half each, while
+ * others want it. */
 enum outbox_queue {
 	OUTBOX_CONTROL,
 	OUTBOX_ROWS,
 	OUTBOX_ANNOUNCE,
 	OUTBOX_QUERY,
 	OUTBOX_SYNC,
+	OUTBOX_RELAY,
 	OUTBOX_QUEUES
 };
 
@@ -28,6 +31,7 @@ struct outbox {
 	size_t taken
 		[OUTBOX_QUEUES]; /* bytes at the front of a queue that are out already */
 	int64_t query_lead;	 /* bytes by which queries are ahead of comparisons */
+	int64_t own_lead;	 /* and both of what is passed on */
 };
 
 void outbox_fini(struct outbox *box);

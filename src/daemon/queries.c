@@ -19,6 +19,7 @@
 
 enum {
 	QUERIES_OFFERS_MAX = 50, /* names listed in a 404 */
+	QUERIES_RELAYS_MAX = 8,	 /* ways to one node that are looked at */
 	/* Of all bodies held here: what a small node can spare. */
 	QUERIES_BUFFER_BYTES_MAX = 256 * 1024 * 1024,
 };
@@ -158,7 +159,10 @@ answerer_do(struct queries *qs, const struct dispatch_action *a)
 	buf_clear(out);
 	switch (a->type) {
 	case DISPATCH_ACTION_RUN_OPEN:
-		wire_put_query_open(out, a->run, a->head);
+		if (id_is_zero(&a->relay_to))
+			wire_put_query_open(out, a->run, a->head);
+		else
+			wire_put_query_relay(out, a->run, &a->relay_to, a->head);
 		break;
 	case DISPATCH_ACTION_RUN_BODY:
 		wire_put_query_body(out, a->run, a->data, a->is_last);
@@ -308,7 +312,9 @@ queries_is_run(enum dispatch_action_type type)
 static void
 queries_do(struct queries *qs, const struct dispatch_action *a)
 {
-	if (!queries_is_run(a->type))
+	if (a->type == DISPATCH_ACTION_WAY)
+		links_find_way(qs->d->links, &a->node);
+	else if (!queries_is_run(a->type))
 		a->link == 0 ? client_do(qs, a) : asker_do(qs, a);
 	else
 		a->link == 0 ? worker_do(qs, a) : answerer_do(qs, a);
@@ -377,31 +383,69 @@ queries_explain(struct queries *qs, const struct query_head *head,
 	buf_fini(&list);
 }
 
+/* How the node is reached: by a link, or else by one of those who pass queries on to it, or by
+ * one that is to be found. False: not at all. */
+static bool
+queries_way(struct queries *qs, const struct id *node, struct dispatch_candidate *ret)
+{
+	uint64_t relays[QUERIES_RELAYS_MAX];
+	struct daemon *d = qs->d;
+	int n;
+
+	*ret = (struct dispatch_candidate){ .node = *node };
+	if (id_equal(node, &d->identity->node_id))
+		return true;
+	ret->link = links_of_node(d->links, node);
+	if (ret->link != 0)
+		return true;
+	n = links_relays_to(d->links, node, relays, QUERIES_RELAYS_MAX);
+	if (n == 0) {
+		ret->is_far = links_may_find_way(d->links, node);
+		return ret->is_far;
+	}
+	ret->link = relays[rng_below(&d->rng, (uint64_t)n)];
+	ret->is_relayed = true;
+	return true;
+}
+
+/* Of a node that is the only one to ask, and that others pass queries on to, there is one
+ * candidate for each of these. Of several nodes each has one, or those with many ways to
+ * them would be asked more often. */
+static int
+queries_other_ways(struct queries *qs, struct dispatch_candidate *ret)
+{
+	uint64_t relays[QUERIES_RELAYS_MAX];
+	int n = links_relays_to(qs->d->links, &ret->node, relays, QUERIES_RELAYS_MAX);
+
+	for (int i = 0; i < n; i++)
+		ret[i] = (struct dispatch_candidate){ .node = ret->node,
+						      .link = relays[i],
+						      .is_relayed = true };
+	return n;
+}
+
 /* The nodes that may be asked, and the links to them. More than the core takes are drawn
  * from, uniformly. */
 static int
 queries_candidates(struct queries *qs, struct dispatch_candidate *ret)
 {
-	struct daemon *d = qs->d;
 	int n = 0;
 
 	for (int i = 0; i < qs->providers.len; i++) {
-		const struct id *node = &qs->providers.items[i].node;
-		bool is_self = id_equal(node, &d->identity->node_id);
-		struct dispatch_candidate c = {
-			.node = *node,
-			.link = is_self ? 0 : links_of_node(d->links, node),
-		};
+		struct dispatch_candidate c;
 		uint64_t place;
 
-		if (!is_self && c.link == 0)
+		if (!queries_way(qs, &qs->providers.items[i].node, &c))
 			continue;
 		n++;
-		place = n <= DISPATCH_CANDIDATES_MAX ? (uint64_t)n - 1
-						     : rng_below(&d->rng, (uint64_t)n);
+		place = n <= DISPATCH_CANDIDATES_MAX
+				? (uint64_t)n - 1
+				: rng_below(&qs->d->rng, (uint64_t)n);
 		if (place < DISPATCH_CANDIDATES_MAX)
 			ret[place] = c;
 	}
+	if (n == 1 && ret->is_relayed)
+		return queries_other_ways(qs, ret);
 	return n < DISPATCH_CANDIDATES_MAX ? n : DISPATCH_CANDIDATES_MAX;
 }
 
@@ -558,6 +602,22 @@ queries_frame(struct queries *qs, uint64_t link, const struct wire_frame *frame)
 	}
 	wire_query_fini(&q);
 	return 0;
+}
+
+void
+queries_way_found(struct queries *qs, const struct id *node, uint64_t link)
+{
+	struct dispatch_event event = { .type = DISPATCH_EVENT_WAY,
+					.node = *node,
+					.link = link };
+
+	queries_step(qs, &event);
+}
+
+bool
+queries_use(const struct queries *qs, uint64_t link)
+{
+	return dispatch_uses(qs->dispatch, link);
 }
 
 void

@@ -20,7 +20,10 @@
 #include "net/stream.h"
 #include "table/rows.h"
 
-enum { SELF_SEEDS_MAX = 32 }; /* in the store */
+enum {
+	SELF_SEEDS_MAX = 32,	       /* in the store */
+	SELF_LOOK_MS = 10 * MS_SECOND, /* between looks at the addresses: 0.1 ms each */
+};
 
 /* ---- name and starts ---- */
 
@@ -129,6 +132,18 @@ self_add_interfaces(struct daemon *d, int port, bool is_v4_only, bool is_loopbac
 	freeifaddrs(list);
 }
 
+/* Then its addresses are the machine's, whichever these are at a time. */
+static bool
+self_listens_everywhere(const struct daemon *d)
+{
+	char host[STREAM_ADDRESS_SIZE];
+	int port;
+
+	return address_split(listener_address(d->peer_listener), host, sizeof(host),
+			     &port) == 0 &&
+	       (strcmp(host, "::") == 0 || strcmp(host, "0.0.0.0") == 0);
+}
+
 static int
 self_find_addresses(struct daemon *d, struct errmsg *err)
 {
@@ -148,7 +163,7 @@ self_find_addresses(struct daemon *d, struct errmsg *err)
 		return 0;
 	if (address_split(bound, host, sizeof(host), &port) != 0)
 		return error_set(err, -EINVAL, "peer.listen: %s", bound);
-	if (strcmp(host, "::") != 0 && strcmp(host, "0.0.0.0") != 0) {
+	if (!self_listens_everywhere(d)) {
 		self_add_address(d, bound);
 		return 0;
 	}
@@ -157,6 +172,92 @@ self_find_addresses(struct daemon *d, struct errmsg *err)
 	    0) /* a machine without a network: nodes beside each other */
 		self_add_interfaces(d, port, host[0] == '0', true);
 	return 0;
+}
+
+/* ---- addresses that change ---- */
+
+static bool
+self_has_address(char *const *addresses, int len, const char *address)
+{
+	for (int i = 0; i < len; i++)
+		if (strcmp(addresses[i], address) == 0)
+			return true;
+	return false;
+}
+
+static void
+self_free_addresses(char **addresses, int len)
+{
+	for (int i = 0; i < len; i++)
+		free(addresses[i]);
+}
+
+static bool
+self_is_local_only(const struct daemon *d)
+{
+	for (int i = 0; i < d->addresses_len; i++)
+		if (!address_is_loopback(d->addresses[i]))
+			return false;
+	return true;
+}
+
+/* Others in any order are the same. A machine that has just lost its network keeps what it
+ * had: others will look for it there first. */
+static bool
+self_look_for_addresses(struct daemon *d)
+{
+	char *old[DAEMON_ADDRESSES_MAX];
+	int old_len = d->addresses_len;
+	struct errmsg err = { "" };
+	bool is_change;
+
+	memcpy(old, d->addresses, sizeof(old));
+	d->addresses_len = 0;
+	is_change = self_find_addresses(d, &err) == 0 && !self_is_local_only(d);
+	if (is_change && d->addresses_len == old_len) {
+		is_change = false;
+		for (int i = 0; i < old_len; i++)
+			is_change |= !self_has_address(old, old_len, d->addresses[i]);
+	}
+	if (is_change) {
+		self_free_addresses(old, old_len);
+		return true;
+	}
+	self_free_addresses(d->addresses, d->addresses_len);
+	memcpy(d->addresses, old, sizeof(old));
+	d->addresses_len = old_len;
+	return false;
+}
+
+static void
+self_on_look(void *arg)
+{
+	struct daemon *d = arg;
+
+	loop_timer_set(d->address_timer, SELF_LOOK_MS);
+	if (d->is_stopping || !self_look_for_addresses(d))
+		return;
+	log_info("node", "this machine has other addresses now; the first is %s",
+		 d->addresses[0]);
+	links_self_changed(d->links);
+	self_announce(d);
+}
+
+void
+self_follow_addresses(struct daemon *d)
+{
+	d->address_timer = loop_timer_new(d->loop, self_on_look, d);
+	if (d->config->peer.advertise.len == 0 && self_listens_everywhere(d))
+		loop_timer_set(d->address_timer, SELF_LOOK_MS);
+}
+
+void
+self_found_inbound(struct daemon *d, bool is_known, bool is_inbound)
+{
+	d->is_inbound_known = is_known;
+	d->is_inbound = is_inbound;
+	if (d->address_timer != NULL)
+		self_announce(d);
 }
 
 static json_t *
@@ -255,6 +356,8 @@ self_describe(const struct daemon *d, struct buf *out, struct errmsg *err)
 	node.incarnation = d->incarnation;
 	node.is_draining = d->is_draining;
 	node.holds_ca = d->identity->ca_key != NULL;
+	node.is_inbound_known = d->is_inbound_known;
+	node.is_inbound = d->is_inbound;
 	buf_put_bytes(&node.cert, buf_bytes(&d->identity->node_cert));
 	rc = table_node_encode(&node, out, err);
 	table_node_fini(&node);
@@ -299,8 +402,7 @@ self_open(struct daemon *d, struct errmsg *err)
 void
 self_close(struct daemon *d)
 {
-	for (int i = 0; i < d->addresses_len; i++)
-		free(d->addresses[i]);
+	self_free_addresses(d->addresses, d->addresses_len);
 	d->addresses_len = 0;
 	free(d->name);
 	d->name = NULL;

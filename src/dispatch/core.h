@@ -64,8 +64,10 @@ struct query {
 	struct query_head head;
 	struct dispatch_candidate *candidates; /* owned */
 	int candidates_len;
-	uint64_t tried; /* a bit for each candidate that is out */
-	int retries;	/* left */
+	uint64_t tried;	  /* a bit for each candidate that is out */
+	bool is_awaiting; /* a way to a candidate: */
+	int awaited;
+	int retries; /* left */
 	int returns;
 	ms_t arrived;
 	bool has_reply; /* the head has gone out */
@@ -165,6 +167,8 @@ void query_end_error(struct dispatch *d, struct query *q, struct query_error *e,
 /* End; whoever asked has been told or has left. Its run is cancelled. */
 void query_end(struct dispatch *d, struct query *q);
 void query_free(struct dispatch *d, struct query *q); /* without any action */
+/* A way to a node was found, or none. */
+void query_way(struct dispatch *d, const struct dispatch_event *e);
 void query_link_down(struct dispatch *d, uint64_t link);
 void queries_end_all(struct dispatch *d);
 /* "worker w on node 1a2b3c4d", for texts; `out` is returned. */

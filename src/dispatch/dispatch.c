@@ -294,6 +294,9 @@ dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *e)
 	case DISPATCH_EVENT_BUS_DOWN:
 		workers_gone(d);
 		break;
+	case DISPATCH_EVENT_WAY:
+		query_way(d, e);
+		break;
 	case DISPATCH_EVENT_LINK_DOWN:
 		query_link_down(d, e->link);
 		run_link_down(d, e->link);
@@ -306,6 +309,15 @@ dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *e)
 		queries_end_all(d);
 		break;
 	}
+}
+
+bool
+dispatch_uses(const struct dispatch *d, uint64_t link)
+{
+	for (const struct query *q = d->queries; q != NULL; q = q->hh.next)
+		if (q->key.link == link || (q->run != NULL && q->run->link == link))
+			return true;
+	return false;
 }
 
 void

@@ -77,6 +77,12 @@ struct dispatch_config {
 struct dispatch_candidate {
 	struct id node;
 	uint64_t link; /* 0: this node itself */
+	/* The link is to another node, which passes the query on to this one. To the core that
+	 * is a link like others, but that it may end in two ways. */
+	bool is_relayed;
+	/* No link leads there yet, but one may be found: when the query is to go there it waits
+	 * for DISPATCH_EVENT_WAY. `link` is 0. */
+	bool is_far;
 };
 
 struct dispatch_service {
@@ -126,6 +132,9 @@ enum dispatch_event_type {
 	DISPATCH_EVENT_WORKER_GONE,
 	/* All workers are gone. */
 	DISPATCH_EVENT_BUS_DOWN,
+	/* By `link` queries are passed on to `node`; 0: no way was found. The answer to
+	 * DISPATCH_ACTION_WAY. */
+	DISPATCH_EVENT_WAY,
 	/* `link` has ended (MESH_ACTION_LINK_DOWN). */
 	DISPATCH_EVENT_LINK_DOWN,
 	/* From now on (`is_draining`), or no more: other nodes' queries are not taken. Those
@@ -143,6 +152,7 @@ struct dispatch_event {
 	uint64_t link;
 	uint64_t query;
 	uint64_t run;
+	struct id node;
 	const struct query_head *head;
 	const struct reply_head *reply;
 	const struct query_error *error; /* status and text are used, and retry_after_s */
@@ -159,6 +169,8 @@ struct dispatch_event {
 };
 
 enum dispatch_action_type {
+	/* Look for a way to `node`, which was a candidate without one (`is_far`). */
+	DISPATCH_ACTION_WAY,
 	/* To whoever asked, (`link`, `query`): */
 	DISPATCH_ACTION_WANT,  /* `parts` more of the body may be given */
 	DISPATCH_ACTION_TAKEN, /* a worker is about to have it (to nodes: QUERY_TAKEN) */
@@ -167,7 +179,9 @@ enum dispatch_action_type {
 	DISPATCH_ACTION_ERROR, /* `error`, `is_final`; ends the query. After HEAD the client's
 				* connection is to be cut off */
 	/* To whoever answers, `run`; `link` and, if that is 0, `worker_id`: */
-	DISPATCH_ACTION_RUN_OPEN, /* `head`, with attempt, hops and timeout_ms as of now */
+	/* `head`, with attempt, hops and timeout_ms as of now; `relay_to`: zero, or the node
+	 * to which whoever is behind the link is to pass it on. */
+	DISPATCH_ACTION_RUN_OPEN,
 	DISPATCH_ACTION_RUN_BODY,   /* `data`, `is_last` */
 	DISPATCH_ACTION_RUN_GO,	    /* to a node */
 	DISPATCH_ACTION_RUN_CREDIT, /* `parts` more of the reply may be sent */
@@ -181,6 +195,8 @@ struct dispatch_action {
 	uint64_t query;
 	uint64_t run;
 	uint64_t worker_id;
+	struct id relay_to;
+	struct id node;
 	const struct query_head *head;
 	const struct reply_head *reply;
 	const struct query_error *error;
@@ -199,6 +215,9 @@ void dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *ev
 bool dispatch_next(struct dispatch *d, struct dispatch_action *ret_action);
 /* The moment of the next tick; -1 when nothing is waited for. */
 ms_t dispatch_due(const struct dispatch *d);
+
+/* Does any query come or go by this link (not 0)? */
+bool dispatch_uses(const struct dispatch *d, uint64_t link);
 
 struct dispatch_stats {
 	int queries;   /* alive, of clients and of other nodes */

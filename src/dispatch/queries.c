@@ -125,6 +125,51 @@ query_expired(struct dispatch *d, void *owner)
 
 /* Where next. */
 
+static void
+query_await(struct dispatch *d, struct query *q, int candidate)
+{
+	struct dispatch_action a = {
+		.type = DISPATCH_ACTION_WAY,
+		.node = q->candidates[candidate].node,
+	};
+
+	q->is_awaiting = true;
+	q->awaited = candidate;
+	dispatch_act(d, &a, NULL);
+}
+
+static void
+query_has_way(struct dispatch *d, struct query *q, uint64_t link)
+{
+	struct dispatch_candidate *c = &q->candidates[q->awaited];
+	struct query_error error;
+	char node[9];
+
+	q->is_awaiting = false;
+	if (link != 0) {
+		c->link = link;
+		c->is_relayed = true;
+		c->is_far = false;
+		run_start_node(d, q, q->awaited);
+		return;
+	}
+	query_error_set(&error, 503, "no way to node %s was found",
+			node_short(&c->node, node));
+	error.node = c->node;
+	error.retry_after_s = 1;
+	query_failed(d, q, q->awaited, DISPATCH_NOT_TAKEN, &error);
+}
+
+void
+query_way(struct dispatch *d, const struct dispatch_event *e)
+{
+	struct query *q, *next;
+
+	HASH_ITER (hh, d->queries, q, next)
+		if (q->is_awaiting && id_equal(&q->candidates[q->awaited].node, &e->node))
+			query_has_way(d, q, e->link);
+}
+
 void
 query_choose(struct dispatch *d, struct query *q)
 {
@@ -136,7 +181,9 @@ query_choose(struct dispatch *d, struct query *q)
 			open[n++] = i;
 	if (n > 0) {
 		pick = open[rng_below(&d->rng, (uint64_t)n)];
-		if (q->candidates[pick].link == 0)
+		if (q->candidates[pick].is_far)
+			query_await(d, q, pick);
+		else if (q->candidates[pick].link == 0)
 			queue_put(d, q, pick);
 		else
 			run_start_node(d, q, pick);
@@ -172,7 +219,8 @@ void
 query_failed(struct dispatch *d, struct query *q, int candidate,
 	     enum dispatch_failure failure, struct query_error *e)
 {
-	bool is_here = candidate < 0 || q->candidates[candidate].link == 0;
+	bool is_here = candidate < 0 || (q->candidates[candidate].link == 0 &&
+					 !q->candidates[candidate].is_far);
 	bool may_repeat = failure == DISPATCH_LOST && q->head.is_idempotent &&
 			  q->retries > 0;
 

@@ -56,6 +56,8 @@ run_open(struct dispatch *d, struct run *run)
 		.head = &head,
 	};
 
+	if (run->link != 0 && q->candidates[run->candidate].is_relayed)
+		a.relay_to = run->node;
 	head.timeout_ms = q->deadline.at - d->now;
 	if (run->link != 0)
 		head.hops++;
@@ -87,7 +89,7 @@ run_start_worker(struct dispatch *d, struct query *q, struct worker *w)
 	run->worker = w;
 	run->node = d->config.self;
 	for (int i = 0; i < q->candidates_len; i++)
-		if (q->candidates[i].link == 0)
+		if (q->candidates[i].link == 0 && !q->candidates[i].is_far)
 			run->candidate = i;
 	w->running++;
 	act_query(d, DISPATCH_ACTION_TAKEN, q, 0);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes, seeds and
  * dials. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
- * on a link, heartbeats, rows. */
+ * on a link, heartbeats, rows. inbound.c: can others dial this node? homes.c: whom
+ * a node that takes no links attaches to; attached.c: nodes that are reached by way of
+ * others; relay.c: their queries. */
 #ifndef OCF_MESH_CORE_H
 #define OCF_MESH_CORE_H
 
@@ -26,6 +28,19 @@ enum {
 			      1024, /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
 };
 
+/* What was told of a node. */
+enum mesh_told {
+	MESH_TOLD_NOTHING,
+	MESH_TOLD_LINKED,
+	MESH_TOLD_HEARD,
+};
+
+enum mesh_dialling {
+	MESH_DIAL_NEVER,
+	MESH_DIAL_RARELY,
+	MESH_DIAL_SOON,
+};
+
 struct mesh_node {
 	struct id id;
 	UT_hash_handle hh;
@@ -44,7 +59,16 @@ struct mesh_node {
 	int fails;	      /* dials and short links in a row */
 	int turn;	      /* of its addresses */
 	ms_t next_dial;
-	ms_t banished_until; /* links are refused: it sent what it must not */
+	ms_t dialled;		   /* when it was last */
+	ms_t banished_until;	   /* links are refused: it sent what it must not */
+	enum mesh_inbound inbound; /* as its row says */
+	ms_t dialled_back;	   /* when it may be dialled back again */
+	ms_t ask_after;		   /* it could not dial us back lately */
+	enum mesh_told told, told_leaves;
+	bool is_home;	 /* of ours */
+	ms_t busy_until; /* it has too many leaves */
+	ms_t way_until;	 /* it may be a way to another one */
+	ms_t way_due;	 /* a way to it is looked for until then; 0: none is */
 };
 
 struct mesh_seed {
@@ -66,6 +90,7 @@ struct mesh_link {
 	enum mesh_link_state state;
 	bool is_inbound;
 	bool is_rowless;
+	bool is_near;		/* over a private address */
 	struct mesh_node *node; /* NULL while a seed is dialled */
 	char address[WIRE_ADDRESS_BYTES_MAX + 1];
 	ms_t since;
@@ -85,7 +110,56 @@ struct mesh_link {
 	ms_t rtt;
 	ms_t skew;
 	/* PINGs and WANTs from the peer, and WANTs to it, are counted per second. */
-	struct mesh_rate pings, wants, sent_wants;
+	struct mesh_rate pings, wants, sent_wants, dial_backs;
+	struct mesh_claim *claims;
+	bool is_leaf; /* and is told what leaves are told */
+	ms_t used;    /* a query frame came by it */
+	int relays;   /* from it and to it */
+};
+
+/* A node that the peer of a link is linked to, as it says. */
+struct mesh_claim {
+	struct id node;
+	bool is_heard; /* it is not linked, but knows */
+	UT_hash_handle hh;
+};
+
+struct mesh_relay_key {
+	uint64_t link, qid;
+};
+
+/* A query that is passed on. */
+struct mesh_relay {
+	struct mesh_relay_key key; /* of the asker */
+	uint64_t out_link, out_qid;
+	UT_hash_handle hh, hh_out; /* by key; by out_qid */
+	int body_room, reply_room; /* parts that may come */
+	bool is_taken;
+};
+
+enum mesh_relayed {
+	MESH_RELAYED_NOT, /* the frame is of another query */
+	MESH_RELAYED,
+	MESH_RELAYED_CLOSED, /* the link was closed for it */
+};
+
+/* The test whether others can dial this node. */
+struct mesh_test {
+	enum mesh_inbound found;
+	uint64_t addresses; /* digest; 0: none are advertised */
+	ms_t due;	    /* of the next question; 0: waits for a link */
+	uint64_t link;	    /* that was asked, and waits for its answer; 0: none */
+	uint64_t token;
+	ms_t until;
+	bool has_failed; /* one said no: */
+	struct id failed;
+};
+
+/* A node that is being dialled back; `number` 0: none. */
+struct mesh_probe {
+	uint64_t number, link, token;
+	struct id node;
+	ms_t until;
 };
 
 /* Bytes shared by the sends of one flood. */
@@ -115,6 +189,15 @@ struct mesh {
 	struct u128 root;
 	uint64_t rows, horizon;
 	uint64_t word; /* of heartbeats */
+	struct mesh_test test;
+	struct mesh_probe probes[MESH_PROBES_MAX];
+	uint64_t last_probe;
+	struct mesh_relay *relays, *relays_out;
+	uint64_t last_relay;
+	bool is_leaving;
+	bool has_link;	/* as of the latest tick */
+	ms_t homes_due; /* when ours are chosen anew */
+	int homes, homes_up;
 	ms_t beat_due;
 	uint64_t beat_link; /* the last that got one */
 	struct mesh_item *first, *last, *taken;
@@ -155,7 +238,55 @@ void mesh_links_tick(struct mesh *m);
 /* The peer told its clock and horizon; false when the link was closed for it. */
 bool mesh_link_clock(struct mesh *m, struct mesh_link *l, ms_t wall, uint64_t horizon);
 
+/* inbound.c */
+void mesh_self_set(struct mesh *m, const struct mesh_event *e);
+void mesh_inbound_link_up(struct mesh *m);
+void mesh_inbound_link_down(struct mesh *m, const struct mesh_link *l);
+void mesh_inbound_tick(struct mesh *m);
+void mesh_probed(struct mesh *m, const struct mesh_event *e);
+/* False when the link was closed. */
+bool mesh_frame_dial_back(struct mesh *m, struct mesh_link *l, struct bytes payload);
+bool mesh_frame_dialled(struct mesh *m, struct mesh_link *l, struct bytes payload);
+
+/* homes.c */
+/* This node takes no links itself. */
+bool mesh_is_leaf(const struct mesh *m);
+void mesh_homes_tick(struct mesh *m);
+enum mesh_dialling mesh_dialling_of(const struct mesh *m, const struct mesh_node *n);
+bool mesh_link_is_spare(const struct mesh *m, const struct mesh_link *l);
+/* Are there too many leaves for this one? */
+bool mesh_is_full_for(const struct mesh *m, const struct mesh_node *n);
+void mesh_way_open(struct mesh *m, const struct mesh_event *e);
+void mesh_way_end(struct mesh *m, struct mesh_node *n, uint64_t link);
+
+/* attached.c */
+/* The node's link, state or row has changed: tell the others if it is to be told. */
+void mesh_attached_update(struct mesh *m, struct mesh_node *n);
+/* We are a leaf now, or not any more. */
+void mesh_attached_update_all(struct mesh *m);
+/* A peer is a leaf now, or not any more: its links are told what it is to know then. */
+void mesh_attached_change(struct mesh *m, struct mesh_node *n);
+/* Tell a link that is up what all others were told. */
+void mesh_attached_greet(struct mesh *m, struct mesh_link *l);
+/* Does anybody say that it is linked to it? */
+bool mesh_node_is_claimed(const struct mesh *m, const struct mesh_node *n);
+/* Set the state of a node without a link to what others say. */
+void mesh_node_weigh(struct mesh *m, struct mesh_node *n);
+bool mesh_frame_attached(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
+/* The link has ended. */
+void mesh_claims_end(struct mesh *m, struct mesh_link *l);
+
+/* relay.c */
+enum mesh_relayed mesh_frame_relay(struct mesh *m, struct mesh_link *l,
+				   const struct wire_frame *f);
+void mesh_relays_link_down(struct mesh *m, const struct mesh_link *l);
+void mesh_relays_free(struct mesh *m);
+
 /* frames.c */
+/* Close for a frame that is not what it should be; false. */
+bool mesh_malformed(struct mesh *m, struct mesh_link *l, const char *what);
+/* May this be done once more within this second? */
+bool mesh_rate_pass(const struct mesh *m, struct mesh_rate *rate, int max);
 void mesh_link_data(struct mesh *m, uint64_t link, struct bytes data);
 void mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows);
 void mesh_beat_tick(struct mesh *m);

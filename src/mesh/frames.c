@@ -23,8 +23,7 @@ mesh_ping(struct mesh *m, struct mesh_link *l)
 	mesh_send_ping(m, l, WIRE_PING, (uint64_t)m->now);
 }
 
-/* May this be done once more within this second? */
-static bool
+bool
 mesh_rate_pass(const struct mesh *m, struct mesh_rate *rate, int max)
 {
 	if (m->now - rate->since >= MS_SECOND)
@@ -162,7 +161,7 @@ mesh_beat_tick(struct mesh *m)
 
 /* Each of these is false when the link was closed. */
 
-static bool
+bool
 mesh_malformed(struct mesh *m, struct mesh_link *l, const char *what)
 {
 	mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "%s cannot be read", what);
@@ -260,6 +259,18 @@ mesh_frame_hand_on(struct mesh *m, struct mesh_link *l, const struct wire_frame 
 }
 
 static bool
+mesh_frame_query(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
+{
+	enum mesh_relayed relayed;
+
+	l->used = m->now;
+	relayed = mesh_frame_relay(m, l, f);
+	if (relayed == MESH_RELAYED_NOT)
+		return mesh_frame_hand_on(m, l, f, MESH_ACTION_QUERY);
+	return relayed == MESH_RELAYED;
+}
+
+static bool
 mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 {
 	uint64_t v;
@@ -277,6 +288,12 @@ mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 		return mesh_frame_clock(m, l, f);
 	case WIRE_WANT:
 		return mesh_frame_want(m, l, f);
+	case WIRE_DIAL_BACK:
+		return mesh_frame_dial_back(m, l, f->payload);
+	case WIRE_ATTACHED:
+		return mesh_frame_attached(m, l, f);
+	case WIRE_DIALLED:
+		return mesh_frame_dialled(m, l, f->payload);
 	case WIRE_ROWS:
 	case WIRE_SYNC_ROWS:
 		return mesh_rows_arrived(m, l, f);
@@ -289,7 +306,7 @@ mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 		break;
 	}
 	if (wire_type_is_query(f->type))
-		return mesh_frame_hand_on(m, l, f, MESH_ACTION_QUERY);
+		return mesh_frame_query(m, l, f);
 	if (f->flags & WIRE_FLAG_MUST) {
 		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
 				"a frame of type %d, which this node must understand and "

@@ -164,6 +164,8 @@ mesh_node_lost_link(struct mesh *m, struct mesh_node *n, uint8_t goodbye)
 		   (goodbye == WIRE_GOODBYE_DUPLICATE && mesh_node_is_greeting(m, n))) {
 		n->suspect_at = m->now + MESH_HANDOVER_MS;
 		mesh_want(m, n->suspect_at);
+	} else if (mesh_node_is_claimed(m, n)) {
+		mesh_node_set_state(m, n, MESH_NODE_ALIVE);
 	} else {
 		mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
 	}
@@ -176,24 +178,34 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 	bool was_up = l->state == MESH_LINK_UP;
 
 	/* An end that both sides want is no failure. */
-	if (goodbye == WIRE_GOODBYE_DUPLICATE || goodbye == WIRE_GOODBYE_CLOCK) {
+	if (goodbye == WIRE_GOODBYE_DUPLICATE || goodbye == WIRE_GOODBYE_CLOCK ||
+	    goodbye == WIRE_GOODBYE_IDLE) {
 		struct mesh_seed *s = mesh_link_seed(m, l);
 
 		if (s != NULL)
 			s->link = 0;
 		if (n != NULL)
 			n->next_dial = m->now + mesh_backoff(m, 2);
-	} else {
+	} else if (goodbye != 0 || !l->is_inbound || was_up) {
+		/* Of one that came and went it is not known whether it was to be a link: a
+		 * dial-back (inbound.c) looks like that. */
 		mesh_link_ended_backoff(m, l, goodbye);
 	}
 	HASH_DEL(m->links, l);
 	if (n != NULL)
 		n->links--;
+	if (n != NULL && goodbye == WIRE_GOODBYE_BUSY && mesh_is_leaf(m)) {
+		n->busy_until = m->now + MESH_BUSY_MS;
+		m->homes_due = m->now;
+	}
 	if (was_up) {
 		struct mesh_item *item = mesh_act(m, MESH_ACTION_LINK_DOWN, l->id);
 
 		item->action.node = n->id;
 		mesh_act_text(item, why, &item->action.why);
+		mesh_inbound_link_down(m, l);
+		mesh_relays_link_down(m, l);
+		mesh_claims_end(m, l);
 		mesh_node_lost_link(m, n, goodbye);
 	}
 	wire_reader_fini(&l->reader);
@@ -331,6 +343,7 @@ mesh_link_opened(struct mesh *m, const struct mesh_event *e)
 	if (l == NULL)
 		l = mesh_link_make(m, e->link, true);
 	l->since = l->heard = m->now;
+	l->is_near = e->is_near;
 	n = mesh_link_opened_node(m, l, &e->node);
 	if (n == NULL)
 		return;
@@ -345,6 +358,10 @@ mesh_link_opened(struct mesh *m, const struct mesh_event *e)
 		mesh_link_close(m, l, WIRE_GOODBYE_BUSY,
 				"%d links with that node are open",
 				MESH_LINKS_OF_NODE_MAX);
+	else if (l->is_inbound && mesh_is_full_for(m, n))
+		mesh_link_close(m, l, WIRE_GOODBYE_BUSY,
+				"%d nodes that take no links are attached to this one",
+				MESH_LEAVES_MAX);
 	else if (n->is_gone)
 		mesh_link_bar(m, l);
 	else if (n->banished_until > m->now)
@@ -496,7 +513,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	}
 	n->life = h.life;
 	l->state = MESH_LINK_UP;
-	l->since = m->now;
+	l->since = l->used = m->now;
 	l->rtt_due = m->now + MESH_RTT_MS;
 	item = mesh_act(m, MESH_ACTION_LINK_UP, l->id);
 	item->action.node = n->id;
@@ -508,7 +525,13 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	item->action.our_root = l->told_root;
 	item->action.our_rows_len = l->told_rows;
 	mesh_node_set_state(m, n, MESH_NODE_ALIVE);
+	mesh_inbound_link_up(m);
 	mesh_node_choose(m, n);
+	mesh_attached_update(m, n);
+	/* It may be the one of two to go, later; while it lives it hears what others do. */
+	l = mesh_link_find(m, id);
+	if (l != NULL)
+		mesh_attached_greet(m, l);
 	/* Of two links it may just have been the one to go. */
 	if (n->link == id)
 		mesh_ping(m, l);
@@ -554,6 +577,10 @@ mesh_link_tick_up(struct mesh *m, struct mesh_link *l)
 	}
 	if (m->now - l->since >= MESH_DIAL_HEALTHY_MS)
 		l->node->fails = 0;
+	if (mesh_link_is_spare(m, l) && m->now - l->used >= MESH_IDLE_MS) {
+		l->used = m->now;
+		mesh_act(m, MESH_ACTION_IDLE, l->id);
+	}
 	mesh_want(m, l->heard + (l->is_pinged ? MESH_SILENT_MS : MESH_PING_MS));
 	mesh_want(m, l->rtt_due);
 	if (l->retired_at != 0)

@@ -1,9 +1,13 @@
 noinst_LIBRARIES += %D%/libmesh.a
 %C%_libmesh_a_SOURCES = \
+	%D%/attached.c \
 	%D%/core.h \
 	%D%/frames.c \
+	%D%/homes.c \
+	%D%/inbound.c \
 	%D%/links.c \
 	%D%/mesh.c %D%/mesh.h \
+	%D%/relay.c \
 	%D%/wire.c %D%/wire.h \
 	%D%/wire-query.c
 
@@ -18,10 +22,21 @@ endif
 EXTRA_DIST += tests/fuzz/corpus/wire
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-mesh-mesh tests/unit/test-mesh-wire
-TESTS += tests/unit/test-mesh-mesh tests/unit/test-mesh-wire
+mesh_tests = tests/unit/test-mesh-homes tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh tests/unit/test-mesh-relay \
+	tests/unit/test-mesh-wire
+check_PROGRAMS += $(mesh_tests)
+TESTS += $(mesh_tests)
+tests_unit_test_mesh_homes_SOURCES = tests/unit/test-mesh-homes.c \
+	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
+tests_unit_test_mesh_homes_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_inbound_SOURCES = tests/unit/test-mesh-inbound.c \
+	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
+tests_unit_test_mesh_inbound_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_mesh_SOURCES = tests/unit/test-mesh-mesh.c
 tests_unit_test_mesh_mesh_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_relay_SOURCES = tests/unit/test-mesh-relay.c \
+	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
+tests_unit_test_mesh_relay_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_wire_SOURCES = tests/unit/test-mesh-wire.c
 tests_unit_test_mesh_wire_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 endif

@@ -54,7 +54,14 @@ mesh_free(struct mesh *m)
 
 	if (m == NULL)
 		return;
+	mesh_relays_free(m);
 	HASH_ITER (hh, m->links, l, l_next) {
+		struct mesh_claim *c, *c_next;
+
+		HASH_ITER (hh, l->claims, c, c_next) {
+			HASH_DEL(l->claims, c);
+			free(c);
+		}
 		HASH_DEL(m->links, l);
 		wire_reader_fini(&l->reader);
 		buf_fini(&l->rows);
@@ -217,12 +224,13 @@ mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state)
 		n->dead_at = m->now + MESH_DEAD_MS;
 		mesh_want(m, n->dead_at);
 	}
-	if (n->state == state)
-		return;
-	n->state = state;
-	item = mesh_act(m, MESH_ACTION_NODE_STATE, 0);
-	item->action.node = n->id;
-	item->action.state = state;
+	if (n->state != state) {
+		n->state = state;
+		item = mesh_act(m, MESH_ACTION_NODE_STATE, 0);
+		item->action.node = n->id;
+		item->action.state = state;
+	}
+	mesh_attached_update(m, n);
 }
 
 static void
@@ -265,8 +273,12 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	free(n->barred_why);
 	n->barred_why = e->is_gone && e->why != NULL ? mem_strdup(e->why) : NULL;
 	n->has_left = e->has_left;
+	n->inbound = e->inbound;
 	if (n->is_gone)
 		mesh_node_bar_links(m, n);
+	mesh_attached_change(m, n);
+	mesh_attached_update(m, n);
+	mesh_node_weigh(m, n);
 	if (mesh_node_same_addresses(n, e))
 		return;
 	for (int i = 0; i < n->addresses_len; i++)
@@ -288,8 +300,10 @@ mesh_nodes_tick(struct mesh *m)
 	struct mesh_node *n, *next;
 
 	HASH_ITER (hh, m->nodes, n, next) {
-		if (n->suspect_at != 0 && n->suspect_at <= m->now)
+		if (n->suspect_at != 0 && n->suspect_at <= m->now) {
 			mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
+			mesh_node_weigh(m, n);
+		}
 		if (n->state == MESH_NODE_SUSPECT && n->dead_at <= m->now)
 			mesh_node_set_state(m, n, MESH_NODE_DEAD);
 		if (n->suspect_at != 0)
@@ -335,9 +349,14 @@ mesh_dial_nodes(struct mesh *m)
 
 	HASH_ITER (hh, m->nodes, n, next) {
 		const char *address = n->hello_address;
+		enum mesh_dialling dialling = mesh_dialling_of(m, n);
 
-		if (n->is_gone || n->has_left || n->links > 0)
+		if (n->is_gone || n->has_left || n->links > 0 ||
+		    dialling == MESH_DIAL_NEVER)
 			continue;
+		if (dialling == MESH_DIAL_RARELY && n->fails > 0 &&
+		    n->next_dial < n->dialled + MESH_RARELY_MS)
+			n->next_dial = n->dialled + MESH_RARELY_MS;
 		if (n->addresses_len > 0)
 			address = n->addresses[n->turn % n->addresses_len];
 		if (address[0] == '\0')
@@ -348,6 +367,7 @@ mesh_dial_nodes(struct mesh *m)
 			continue;
 		}
 		n->turn = n->addresses_len > 0 ? (n->turn + 1) % n->addresses_len : 0;
+		n->dialled = m->now;
 		mesh_dial(m, address, n);
 	}
 }
@@ -360,6 +380,8 @@ mesh_dial_seeds(struct mesh *m)
 		struct mesh_node *n = mesh_node_find(m, &s->node);
 
 		if (s->link != 0 || (n != NULL && (n->links > 0 || n->is_gone)))
+			continue;
+		if (n != NULL && mesh_dialling_of(m, n) == MESH_DIAL_NEVER)
 			continue;
 		if (s->next_dial > m->now || HASH_COUNT(m->links) >= MESH_LINKS_MAX) {
 			mesh_want(m, s->next_dial > m->now ? s->next_dial
@@ -431,6 +453,8 @@ mesh_tick(struct mesh *m)
 		return;
 	mesh_links_tick(m);
 	mesh_nodes_tick(m);
+	mesh_inbound_tick(m);
+	mesh_homes_tick(m);
 	mesh_dial_nodes(m);
 	mesh_dial_seeds(m);
 	mesh_beat_tick(m);
@@ -452,6 +476,9 @@ mesh_step_link(struct mesh *m, const struct mesh_event *e)
 		mesh_link_data(m, e->link, e->data);
 	else if (e->type == MESH_EVENT_LINK_CLOSED)
 		mesh_link_ended(m, l, 0, why);
+	else if (e->type == MESH_EVENT_IDLE)
+		mesh_link_close(m, l, WIRE_GOODBYE_IDLE, "%s",
+				wire_goodbye_text(WIRE_GOODBYE_IDLE));
 	else
 		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "%s", why);
 }
@@ -470,6 +497,9 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 	case MESH_EVENT_SEEDS:
 		mesh_seeds_set(m, e);
 		break;
+	case MESH_EVENT_SELF:
+		mesh_self_set(m, e);
+		break;
 	case MESH_EVENT_NODE:
 		mesh_node_learned(m, e);
 		break;
@@ -477,6 +507,7 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 	case MESH_EVENT_LINK_DATA:
 	case MESH_EVENT_LINK_CLOSED:
 	case MESH_EVENT_LINK_REJECT:
+	case MESH_EVENT_IDLE:
 		mesh_step_link(m, e);
 		break;
 	case MESH_EVENT_ROWS_CHANGED:
@@ -490,6 +521,15 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 		break;
 	case MESH_EVENT_WANT:
 		mesh_want_rows(m, e->link, e->data);
+		break;
+	case MESH_EVENT_PROBED:
+		mesh_probed(m, e);
+		break;
+	case MESH_EVENT_WAY:
+		mesh_way_open(m, e);
+		break;
+	case MESH_EVENT_LEAVING:
+		m->is_leaving = true;
 		break;
 	case MESH_EVENT_STOP:
 		mesh_stop(m);
@@ -511,6 +551,12 @@ mesh_link_of(const struct mesh *m, const struct id *node)
 	const struct mesh_node *n = mesh_node_find(m, node);
 
 	return n != NULL ? n->link : 0;
+}
+
+int
+mesh_relays(const struct mesh *m)
+{
+	return (int)HASH_CNT(hh, m->relays);
 }
 
 ms_t

@@ -16,6 +16,43 @@
  * allows, carries no rows: both ends judge so by the same two HELLOs. Clocks and horizons are
  * told again from time to time, and when the answer is another the link is greeted anew.
  *
+ * Whether this node takes links from others it cannot know by itself: a while after it has a
+ * link, then hourly, and when its addresses change, it asks a peer to dial them (DIAL_BACK).
+ * The peer dials what that node's row advertises, for MESH_PROBE_MS at most, and only an
+ * answer with that node's certificate counts. One yes is believed; a no only when another
+ * peer says the same, if there is one. Peers at public addresses are asked before those
+ * of the same private network, to whom an address may be good that is none for the others.
+ *
+ * What a hostile member could make of it: its row may name a stranger's address. So may every
+ * row, and each node of a cluster dials what rows name, more often than it dials back: a
+ * dial-back is one connection to each of MESH_ADDRESSES_MAX addresses, at most once in
+ * MESH_DIAL_BACK_MS for each member, with nothing in it that the member chose. Nor does the
+ * answer tell anything of a stranger: a no comes when the time is over, whatever was there.
+ *
+ * Leaves are nodes that take no links, as their rows say (`inbound`). A leaf attaches to homes:
+ * the rings k = 0 … MESH_RINGS - 1 order all nodes by hash(k, node id), and on each the next
+ * two behind hash(k, its id) that take links and are not dead are its homes; with fewer than
+ * MESH_HOMES_MAX such nodes all of them are. It dials these and no others, and nobody dials
+ * it. One that has MESH_LEAVES_MAX leaves says BUSY, and the leaf goes on to the next of the
+ * ring. All others are linked to each other. Without any link every node is dialled.
+ *
+ * So most pairs with a leaf are not linked, and hear of each other by ATTACHED. A node that is
+ * no leaf tells, when a link comes up and when it changes,
+ *   its links that are no leaves   which nodes that are not known to take links it is linked to
+ *   its leaves                     all nodes that it holds for alive, and to which it is linked
+ * Who is not linked to a node holds it for alive as long as any of its links says this, and for
+ * suspect, then dead, when none does. A node that is no leaf believes it of leaves alone: of
+ * another one a missing link means something. What it is told is first-hand, and what it tells
+ * to leaves they do not pass on; so nothing goes round in circles or outlives its source,
+ * and a death that a linked one has seen after MESH_SILENT_MS is seen by all after MESH_DEAD_MS
+ * and the delays of two links more.
+ *
+ * Queries to a node without a link pass through one that says it is linked to it
+ * (QUERY_RELAY): at most MESH_RELAYS_MAX at a time over one link, each with the window of parts
+ * that every query has. For a leaf that is one of its own homes, or else, if it has none in
+ * common with the other leaf, one of that one's: MESH_EVENT_WAY opens a link to these, which is
+ * closed when it was not needed for MESH_IDLE_MS.
+ *
  * A link goes: MESH_ACTION_DIAL or mesh_link_new() for an accepted stream; then
  * MESH_EVENT_LINK_OPEN when TLS is up; MESH_ACTION_LINK_UP after both HELLOs. It ends by
  * MESH_ACTION_CLOSE (the driver writes what is pending, closes, and reports nothing) or by
@@ -78,12 +115,39 @@ enum {
 	/* WANTs a second: sent over one link, more are dropped, and taken from one peer. */
 	MESH_WANTS_SENT_MAX = 8,
 	MESH_WANTS_MAX = 16,
+	/* Dial-backs. */
+	MESH_PROBE_MS = 10 * MS_SECOND, /* for the addresses of a node to answer */
+	MESH_DIAL_BACK_MS = MS_MINUTE,	/* between two of them for one node */
+	MESH_PROBES_MAX = 16,		/* nodes that are dialled back at once */
+	MESH_INBOUND_MS = MS_HOUR,	/* until it is tested again */
+	/* After a link or new addresses: for our row to get there. */
+	MESH_INBOUND_FIRST_MS = MS_SECOND,
+	MESH_INBOUND_AGAIN_MS = 5 * MS_SECOND, /* for one who could not try */
+	MESH_DIAL_BACKS_MAX = 4,	       /* a second from one peer */
+	/* Queries passed on over one link, from or to it. What waits of each is about 1 MiB each
+	 * way: so all together stay within half of what may wait for a link. */
+	MESH_RELAYS_MAX = 32,
+	/* Leaves. */
+	MESH_HOMES_MAX = 6,	       /* two on each ring */
+	MESH_LEAVES_MAX = 512,	       /* attached to one node */
+	MESH_BUSY_MS = 10 * MS_MINUTE, /* until one that was too busy is asked again */
+	MESH_RARELY_MS = 5 *
+			 MS_MINUTE, /* between dials of a leaf that seems to be dead */
+	MESH_IDLE_MS = MS_MINUTE, /* a link beside those to homes lives that long unused */
+	MESH_WAY_MS = 5 * MS_SECOND, /* for a way to be found */
 };
 
 enum mesh_state {
 	MESH_NODE_SUSPECT, /* no link since a moment; also every node at our start */
 	MESH_NODE_ALIVE,
 	MESH_NODE_DEAD,
+};
+
+/* Can others open links to a node? */
+enum mesh_inbound {
+	MESH_INBOUND_UNKNOWN, /* not tested yet: as if they could */
+	MESH_INBOUND_NO,
+	MESH_INBOUND_YES,
 };
 
 struct mesh_config {
@@ -102,12 +166,16 @@ enum mesh_event_type {
 	MESH_EVENT_TICK,
 	/* Seeds from the configuration: `addresses`. Replaces the earlier list. */
 	MESH_EVENT_SEEDS,
+	/* What this node advertises is now `addresses`; the first goes into HELLO. To be given
+	 * at the start, before any link. Other ones than before are tested anew. */
+	MESH_EVENT_SELF,
 	/* A node's row was learned or changed: `node`, `addresses`. With `is_gone` it was
 	 * banned or forgotten: links to it are closed and refused, and it is told `why`. With
 	 * `has_left` it withdrew and says goodbye itself: it is not dialled any more, but may
-	 * come back. */
+	 * come back. `inbound`: what it says of itself. */
 	MESH_EVENT_NODE,
-	/* A dialled or accepted `link` is open; TLS says that `node` is at the other end. */
+	/* A dialled or accepted `link` is open; TLS says that `node` is at the other end. With
+	 * `is_near` its address is a private one. */
 	MESH_EVENT_LINK_OPEN,
 	/* `data` arrived on `link`; all of it is taken. */
 	MESH_EVENT_LINK_DATA,
@@ -126,6 +194,15 @@ enum mesh_event_type {
 	/* Ask the peer of `link` for the node rows of the owners in `data`, ids one behind the
 	 * other: as many as may be asked for in a second, what is above that is dropped. */
 	MESH_EVENT_WANT,
+	/* One dial of the probe `link` has ended: `node` answered, or nobody did (zero). */
+	MESH_EVENT_PROBED,
+	/* A query wants to go to `node`, and neither a link nor a relay leads there: see
+	 * MESH_ACTION_WAY. */
+	MESH_EVENT_WAY,
+	/* No query uses `link` now: the answer to MESH_ACTION_IDLE. */
+	MESH_EVENT_IDLE,
+	/* This node is about to stop: it passes on no further queries. */
+	MESH_EVENT_LEAVING,
 	/* Say goodbye on every link, close them all, dial no more. */
 	MESH_EVENT_STOP,
 };
@@ -137,6 +214,8 @@ struct mesh_event {
 	uint64_t link;
 	struct id node;
 	bool is_gone, has_left;
+	bool is_near;
+	enum mesh_inbound inbound;
 	struct bytes data;
 	struct bytes rows;
 	uint64_t rows_len;
@@ -181,6 +260,20 @@ enum mesh_action_type {
 	/* Our incarnation was raised: another node held us for dead. Keep it for the next
 	 * start. */
 	MESH_ACTION_INCARNATION,
+	/* Connect to `address` for the probe `link`, look whose certificate is there, close,
+	 * and tell by MESH_EVENT_PROBED. There may be several of one probe, at once. */
+	MESH_ACTION_PROBE,
+	/* The probe `link` is over: what is still under way of it is closed, and nothing told. */
+	MESH_ACTION_PROBE_END,
+	/* Others can, or cannot, open links to this node, or that is not known any more:
+	 * `inbound`. */
+	MESH_ACTION_INBOUND,
+	/* Queries can be passed on to `node` by `link`; 0: no way was found. Once for each
+	 * MESH_EVENT_WAY, or once for several at a time. */
+	MESH_ACTION_WAY,
+	/* `link` is not needed but for queries, and none came by it for MESH_IDLE_MS: if there
+	 * are none, say so (MESH_EVENT_IDLE), and it is closed. */
+	MESH_ACTION_IDLE,
 };
 
 struct mesh_action {
@@ -188,6 +281,7 @@ struct mesh_action {
 	uint64_t link;
 	struct id node;
 	enum mesh_state state;
+	enum mesh_inbound inbound;
 	enum wire_class class;
 	uint8_t goodbye; /* enum wire_goodbye; 0: none was said */
 	struct bytes data;
@@ -216,10 +310,24 @@ ms_t mesh_due(const struct mesh *m);
 uint64_t mesh_link_new(struct mesh *m);
 /* The link by which queries reach the node; 0 when there is none. */
 uint64_t mesh_link_of(const struct mesh *m, const struct id *node);
+/* The links of those who can pass queries on to a node that is not linked to us itself; at
+ * most `max`. Returns how many. */
+int mesh_relays_to(const struct mesh *m, const struct id *node, uint64_t *ret_links,
+		   int max);
+/* May MESH_EVENT_WAY find one? */
+bool mesh_may_open_way(const struct mesh *m, const struct id *node);
+/* The homes of a node, if it is a leaf, as far as this node knows; returns how many. */
+int mesh_homes(const struct mesh *m, const struct id *leaf,
+	       struct id ret[MESH_HOMES_MAX]);
+/* Queries that are being passed on now. */
+int mesh_relays(const struct mesh *m);
 /* Round trip to it, smoothed; -1: not linked, or not measured yet. */
 ms_t mesh_rtt_of(const struct mesh *m, const struct id *node);
 /* SUSPECT for a node that is not known. */
 enum mesh_state mesh_node_state(const struct mesh *m, const struct id *node);
+
+/* What the last test has found of this node itself. */
+enum mesh_inbound mesh_inbound(const struct mesh *m);
 
 /* For /v1/peers. */
 struct mesh_peer {
@@ -248,6 +356,7 @@ struct mesh_stats {
 	uint64_t received_frames[WIRE_CLASSES];
 	uint64_t skipped_frames; /* of unknown types */
 	uint64_t refused_links;	 /* by HELLO or for malformed frames */
+	uint64_t relayed;	 /* queries passed on for others */
 	int links_up;
 };
 void mesh_stats(const struct mesh *m, struct mesh_stats *ret_stats);

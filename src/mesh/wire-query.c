@@ -34,6 +34,27 @@ wire_put_query_open(struct buf *out, uint64_t qid, const struct query_head *head
 }
 
 void
+wire_put_query_relay(struct buf *out, uint64_t qid, const struct id *node,
+		     const struct query_head *head)
+{
+	struct buf b = BUF_INIT;
+
+	buf_put(&b, node->b, ID_BYTES);
+	query_head_put(&b, head);
+	wire_put_qid(out, WIRE_QUERY_RELAY, 0, qid, buf_bytes(&b));
+	buf_fini(&b);
+}
+
+void
+wire_put_query_again(struct buf *out, const struct wire_frame *f, uint64_t qid)
+{
+	assert(f->type != WIRE_QUERY_OPEN && f->type != WIRE_QUERY_RELAY &&
+	       f->payload.len >= 8);
+	wire_put_qid(out, f->type, f->flags, qid,
+		     bytes_of(f->payload.data + 8, f->payload.len - 8));
+}
+
+void
 wire_put_query_body(struct buf *out, uint64_t qid, struct bytes part, bool is_last)
 {
 	assert(part.len <= LIMIT_PART_BYTES_MAX);
@@ -115,6 +136,11 @@ wire_read_query(const struct wire_frame *f, struct wire_query *ret_q)
 	assert(wire_type_is_query(f->type));
 	q.qid = reader_u64(&r);
 	switch (q.type) {
+	case WIRE_QUERY_RELAY:
+		reader_copy(&r, q.node.b, ID_BYTES);
+		if (r.failed)
+			return -OCF_EMALFORMED;
+		/* fall through */
 	case WIRE_QUERY_OPEN:
 		if (r.len > QUERY_HEAD_BYTES_MAX || query_head_read(&r, &q.head) < 0)
 			return -OCF_EMALFORMED;

@@ -19,7 +19,7 @@ wire_class_name(enum wire_class c)
 		[WIRE_CLASS_HELLO] = "hello",	    [WIRE_CLASS_HEARTBEAT] = "heartbeat",
 		[WIRE_CLASS_CONTROL] = "control",   [WIRE_CLASS_ROWS] = "rows",
 		[WIRE_CLASS_ANNOUNCE] = "announce", [WIRE_CLASS_SYNC] = "sync",
-		[WIRE_CLASS_QUERY] = "query",
+		[WIRE_CLASS_QUERY] = "query",	    [WIRE_CLASS_RELAY] = "relay",
 	};
 
 	assert(c < WIRE_CLASSES);
@@ -37,13 +37,15 @@ wire_class_of(uint8_t type)
 		return WIRE_CLASS_ROWS;
 	if (type == WIRE_SYNC || type == WIRE_SYNC_ROWS)
 		return WIRE_CLASS_SYNC;
+	if (type == WIRE_QUERY_RELAY)
+		return WIRE_CLASS_RELAY;
 	return wire_type_is_query(type) ? WIRE_CLASS_QUERY : WIRE_CLASS_CONTROL;
 }
 
 bool
 wire_type_is_query(uint8_t type)
 {
-	return type >= WIRE_QUERY_OPEN && type <= WIRE_REPLY_ERROR;
+	return type >= WIRE_QUERY_OPEN && type <= WIRE_QUERY_RELAY;
 }
 
 const char *
@@ -62,6 +64,8 @@ wire_goodbye_text(uint8_t reason)
 		return "nothing was heard for too long";
 	case WIRE_GOODBYE_BUSY:
 		return "too many links";
+	case WIRE_GOODBYE_IDLE:
+		return "the link is not needed any more";
 	case WIRE_GOODBYE_CLOCK:
 		return "the clocks differ otherwise than before";
 	case WIRE_GOODBYE_BARRED:
@@ -238,6 +242,9 @@ wire_read_hello(struct bytes payload, struct wire_hello *ret_h)
 			return -OCF_EMALFORMED;
 		h.address[i] = (char)address.data[i];
 	}
+	/* A socket of the receiver's machine is no address of a node. */
+	if (strncmp(h.address, "unix:", 5) == 0)
+		return -OCF_EMALFORMED;
 	*ret_h = h;
 	return 0;
 }
@@ -314,6 +321,69 @@ wire_read_want(struct bytes payload, struct bytes *ret_owners)
 		return -OCF_EMALFORMED;
 	*ret_owners = payload;
 	return 0;
+}
+
+void
+wire_put_attached(struct buf *out, struct bytes nodes, uint8_t flags)
+{
+	assert(nodes.len > 0 && nodes.len % ID_BYTES == 0 &&
+	       nodes.len / ID_BYTES <= WIRE_WANT_MAX);
+	wire_put_frame(out, WIRE_ATTACHED, flags, nodes);
+}
+
+void
+wire_put_dial_back(struct buf *out, uint64_t token, uint64_t addresses)
+{
+	size_t start = wire_begin(out, WIRE_DIAL_BACK, 0);
+
+	buf_put_u64(out, token);
+	buf_put_u64(out, addresses);
+	wire_end(out, start);
+}
+
+int
+wire_read_dial_back(struct bytes payload, uint64_t *ret_token, uint64_t *ret_addresses)
+{
+	if (payload.len != WIRE_DIAL_BACK_BYTES)
+		return -OCF_EMALFORMED;
+	*ret_token = get_be64(payload.data);
+	*ret_addresses = get_be64(payload.data + 8);
+	return 0;
+}
+
+void
+wire_put_dialled(struct buf *out, uint64_t token, enum wire_dialled result)
+{
+	size_t start = wire_begin(out, WIRE_DIALLED, 0);
+
+	buf_put_u64(out, token);
+	buf_put_u8(out, (uint8_t)result);
+	wire_end(out, start);
+}
+
+int
+wire_read_dialled(struct bytes payload, uint64_t *ret_token,
+		  enum wire_dialled *ret_result)
+{
+	if (payload.len != 9 || payload.data[8] > WIRE_DIALLED_NOT)
+		return -OCF_EMALFORMED;
+	*ret_token = get_be64(payload.data);
+	*ret_result = (enum wire_dialled)payload.data[8];
+	return 0;
+}
+
+uint64_t
+wire_addresses_digest(const char *const *addresses, int len)
+{
+	struct buf b = BUF_INIT;
+	uint64_t digest;
+
+	/* With the NUL, so that the parts cannot be moved. */
+	for (int i = 0; i < len; i++)
+		buf_put(&b, addresses[i], strlen(addresses[i]) + 1);
+	digest = hash64(buf_bytes(&b), WIRE_DIAL_BACK);
+	buf_fini(&b);
+	return digest;
 }
 
 void

@@ -19,6 +19,16 @@
  *                 of these owners aside, for lack of their node rows; who holds them answers
  *                 with ROWS
  *   GOODBYE       reason u8 (enum wire_goodbye) | text: why the link ends
+ *   DIAL_BACK     token u64 | addresses u64: dial me at the addresses of my node row, and tell
+ *                 whether I am there. `addresses` is their digest (wire_addresses_digest()):
+ *                 who holds another row dials nobody. No address is named, so that none
+ *                 can be asked for that is not signed into the sender's own row
+ *   DIALLED       token u64 | result u8 (enum wire_dialled): the answer
+ *   ATTACHED      node 16, repeated to the end, at most WIRE_WANT_MAX: the sender is linked to
+ *                 these nodes, which take no links themselves, or are not known to; with
+ *                 WIRE_FLAG_NO_MORE: it is not any more. All there are when a link comes up,
+ *                 then what changes. A node that takes no links is told of all nodes that the
+ *                 sender holds for alive; with WIRE_FLAG_HEARD it is not linked to them
  *   ROWS          rows that changed: row key and row state (crdt/codec.h), repeated to the
  *                 end. A state too long for one frame travels alone, in several frames with
  *                 WIRE_FLAG_MORE in all but the last; frames of other types may stand
@@ -36,6 +46,16 @@
  *   QUERY_CREDIT  qid | parts u16                         FINAL: no use to try elsewhere
  *                 (reply parts consumed)    QUERY_CREDIT  the same with WIRE_FLAG_TO_ASKER
  *                                                         (body parts consumed)
+ *
+ *   QUERY_RELAY   qid | node 16 | query head: as QUERY_OPEN, for that node, to which the receiver
+ *                 is linked; the sender or that node takes no links itself
+ *
+ * A QUERY_RELAY goes on as a QUERY_OPEN, with a qid of its own on that link, and so do the
+ * frames that follow, both ways, with nothing changed but the qid. Who passes it on is to the
+ * one that answers the one that asks; a QUERY_OPEN is never passed on, so that there is one
+ * such hop at most. If a link is lost, the end that is left is told: by QUERY_CANCEL, or by a
+ * REPLY_ERROR which says whether a QUERY_TAKEN had passed. So the asker knows as much as it
+ * would of a link of its own.
  *
  * A query whose head says body_len 0 has no QUERY_BODY. A part holds at most
  * LIMIT_PART_BYTES_MAX bytes and needs a credit, an empty last part needs none; each side
@@ -68,6 +88,7 @@ enum {
 	WIRE_ADDRESS_BYTES_MAX = 127,
 	WIRE_GOODBYE_BYTES_MAX = 200, /* of text */
 	WIRE_WANT_MAX = 64,	      /* owners */
+	WIRE_DIAL_BACK_BYTES = 16,    /* payload */
 };
 
 /* ms; what a clock may say, with room to reckon: the year 10,000 is before it. */
@@ -81,6 +102,9 @@ enum wire_type {
 	WIRE_GOODBYE = 5,
 	WIRE_CLOCK = 6,
 	WIRE_WANT = 7,
+	WIRE_DIAL_BACK = 8,
+	WIRE_DIALLED = 9,
+	WIRE_ATTACHED = 10,
 	WIRE_ROWS = 16,
 	WIRE_SYNC = 17,
 	WIRE_SYNC_ROWS = 18,
@@ -93,6 +117,7 @@ enum wire_type {
 	WIRE_REPLY_HEAD = 38,
 	WIRE_REPLY_DATA = 39,
 	WIRE_REPLY_ERROR = 40,
+	WIRE_QUERY_RELAY = 41,
 };
 
 enum {
@@ -101,6 +126,8 @@ enum {
 	WIRE_FLAG_LAST = 0x01,	   /* QUERY_BODY, REPLY_DATA */
 	WIRE_FLAG_FINAL = 0x01,	   /* REPLY_ERROR: the worker itself answered so */
 	WIRE_FLAG_TO_ASKER = 0x01, /* QUERY_CREDIT: of the body */
+	WIRE_FLAG_NO_MORE = 0x01,  /* ATTACHED */
+	WIRE_FLAG_HEARD = 0x02,	   /* ATTACHED */
 	WIRE_FLAGS_STATUS = 0x03,  /* HEARTBEAT: enum wire_status */
 };
 
@@ -114,6 +141,7 @@ enum wire_class {
 	WIRE_CLASS_ANNOUNCE,
 	WIRE_CLASS_SYNC,
 	WIRE_CLASS_QUERY,
+	WIRE_CLASS_RELAY, /* of queries between two others */
 	WIRE_CLASSES,
 };
 
@@ -133,6 +161,13 @@ enum wire_goodbye {
 	WIRE_GOODBYE_BUSY = 6,	    /* too many links */
 	WIRE_GOODBYE_CLOCK = 7,	 /* greet anew: the clocks differ otherwise than before */
 	WIRE_GOODBYE_BARRED = 8, /* the receiver was banned or forgotten: who, when, why */
+	WIRE_GOODBYE_IDLE = 9,	 /* the link was for a query that is over */
+};
+
+enum wire_dialled {
+	WIRE_DIALLED_FAILED,  /* at no address did that node answer within the time */
+	WIRE_DIALLED_REACHED, /* it answered, with its certificate */
+	WIRE_DIALLED_NOT, /* not tried: too soon, too much to do, or its row is not here */
 };
 
 struct wire_frame {
@@ -170,6 +205,7 @@ struct wire_query {
 	bool is_to_asker; /* QUERY_CREDIT */
 	int parts;	  /* QUERY_CREDIT: 1 … LIMIT_PARTS_WINDOW */
 	struct bytes data;
+	struct id node; /* QUERY_RELAY: who is to answer */
 	struct query_head head;
 	struct reply_head reply;
 	struct query_error error;
@@ -202,14 +238,24 @@ void wire_put_ping(struct buf *out, enum wire_type ping_or_pong, uint64_t token)
 void wire_put_clock(struct buf *out, ms_t wall_ms, uint64_t horizon);
 /* `owners`: ids, one behind the other, at most WIRE_WANT_MAX. */
 void wire_put_want(struct buf *out, struct bytes owners);
+void wire_put_dial_back(struct buf *out, uint64_t token, uint64_t addresses);
+void wire_put_dialled(struct buf *out, uint64_t token, enum wire_dialled result);
+/* Of a node's addresses, in their order. */
+uint64_t wire_addresses_digest(const char *const *addresses, int len);
 /* `text` is cut at WIRE_GOODBYE_BYTES_MAX. */
 void wire_put_goodbye(struct buf *out, enum wire_goodbye reason, const char *text);
 /* Encoded rows, any length: as many frames as it takes, ROWS or SYNC_ROWS. */
 void wire_put_rows(struct buf *out, enum wire_type type, struct bytes rows);
+/* `nodes`: ids, one behind the other, at most WIRE_WANT_MAX. Read by wire_read_want(). */
+void wire_put_attached(struct buf *out, struct bytes nodes, uint8_t flags);
 /* A whole message, at most WIRE_PAYLOAD_BYTES_MAX. */
 void wire_put_sync(struct buf *out, struct bytes message);
 
 void wire_put_query_open(struct buf *out, uint64_t qid, const struct query_head *head);
+void wire_put_query_relay(struct buf *out, uint64_t qid, const struct id *node,
+			  const struct query_head *head);
+/* The same frame, any but OPEN and RELAY, with another qid. */
+void wire_put_query_again(struct buf *out, const struct wire_frame *f, uint64_t qid);
 void wire_put_query_body(struct buf *out, uint64_t qid, struct bytes part, bool is_last);
 /* QUERY_GO, QUERY_CANCEL, QUERY_TAKEN: a qid and nothing else. */
 void wire_put_query_word(struct buf *out, enum wire_type type, uint64_t qid);
@@ -226,6 +272,10 @@ int wire_read_hello(struct bytes payload, struct wire_hello *ret_h);
 int wire_read_u64(struct bytes payload, uint64_t *ret_v);
 int wire_read_clock(struct bytes payload, ms_t *ret_wall_ms, uint64_t *ret_horizon);
 int wire_read_want(struct bytes payload, struct bytes *ret_owners);
+int wire_read_dial_back(struct bytes payload, uint64_t *ret_token,
+			uint64_t *ret_addresses);
+int wire_read_dialled(struct bytes payload, uint64_t *ret_token,
+		      enum wire_dialled *ret_result);
 /* `ret_text` gets printable characters only, and a NUL. */
 int wire_read_goodbye(struct bytes payload, uint8_t *ret_reason,
 		      char ret_text[WIRE_GOODBYE_BYTES_MAX + 1]);

@@ -93,7 +93,9 @@ node_json(const struct node *n, const struct catalog_contact *contact)
 	json_object_set_new(o, "state", json_string(catalog_state_text(node_state(n))));
 	json_object_set_new(o, "addresses",
 			    json_texts(row->addresses, row->addresses_len));
-	json_object_set_new(o, "inbound", json_boolean(row->is_inbound));
+	json_object_set_new(o, "inbound",
+			    row->is_inbound_known ? json_boolean(row->is_inbound)
+						  : json_null());
 	json_object_set_new(o, "region",
 			    row->region != NULL ? json_string(row->region) : json_null());
 	json_object_set_new(o, "labels", labels);

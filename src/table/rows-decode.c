@@ -189,7 +189,9 @@ check_address(const json_t *item, struct errmsg *err)
 	if (rc != 0)
 		return rc;
 	colon = strrchr(text, ':');
-	if (colon == NULL || colon == text || strchr(text, ' ') != NULL)
+	/* Each reader's own sockets are no addresses of the node. */
+	if (colon == NULL || colon == text || strchr(text, ' ') != NULL ||
+	    strncmp(text, "unix:", 5) == 0)
 		return malformed(err, "addresses", "holds one that is not host:port");
 	port = colon[1] >= '0' && colon[1] <= '9' ? strtol(colon + 1, &end, 10) : 0;
 	if (port < 1 || port > 65535 || *end != '\0')
@@ -303,6 +305,7 @@ decode_node(const json_t *object, struct table_node *n, struct errmsg *err)
 		rc = decode_addresses(object, n, err);
 	if (rc == 0)
 		rc = read_bool(object, "inbound", &n->is_inbound, err);
+	n->is_inbound_known = json_object_get(object, "inbound") != NULL;
 	if (rc == 0)
 		rc = read_optional_text(object, "region", TABLE_REGION_BYTES_MAX,
 					&n->region, err);

@@ -91,7 +91,8 @@ encode_node(const struct table_node *n, bool *ok)
 
 	put(object, "name", json_string(n->name != NULL ? n->name : ""), ok);
 	put(object, "addresses", encode_texts(n->addresses, n->addresses_len, ok), ok);
-	put(object, "inbound", json_boolean(n->is_inbound), ok);
+	if (n->is_inbound_known)
+		put(object, "inbound", json_boolean(n->is_inbound), ok);
 	if (n->region != NULL)
 		put(object, "region", json_string(n->region), ok);
 	if (n->is_draining)

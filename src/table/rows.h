@@ -6,7 +6,8 @@
  *   node    {"addresses":["h:p",…],"ca":true,"cert":"<base64 DER>","hardware":{…},
  *            "inbound":true,"incarnation":7,"labels":{"k":"v",…},"name":"n1",
  *            "region":"eu","state":"draining","version":"0.1"}; no "state" = it takes
- *            queries; "ca" only where the cluster's CA key is held
+ *            queries; "ca" only where the cluster's CA key is held; no "inbound" = not known
+ *            yet whether others can open links to it
  *   left    {"cert":"<base64 DER>","left":true}: what a node that withdrew leaves behind
  *   worker  {"hardware":{…},"id":"w1","metadata":{…},"services":[{"match":["k=v",…],
  *            "name":"s"},…],"slots":4,"state":"draining"}; no "state" = ready
@@ -79,8 +80,9 @@ struct table_node {
 	char *name;
 	int addresses_len;
 	char **addresses; /* "host:port", as peers may dial them */
-	bool is_inbound;  /* a peer has dialled back (design.md §7) */
-	char *region;	  /* or NULL */
+	bool is_inbound;  /* others can open links to it: a peer has dialled back */
+	bool is_inbound_known;
+	char *region; /* or NULL */
 	int labels_len;
 	struct table_label *labels; /* ascending names */
 	struct table_hardware hardware;

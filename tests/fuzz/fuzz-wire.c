@@ -47,7 +47,9 @@ fuzz_query(const struct wire_frame *f)
 static void
 fuzz_control(struct bytes payload)
 {
-	struct buf clock = BUF_INIT, want = BUF_INIT;
+	struct buf clock = BUF_INIT, want = BUF_INIT, dialled = BUF_INIT;
+	enum wire_dialled result;
+	uint64_t token;
 	struct bytes owners;
 	uint64_t horizon;
 	ms_t wall;
@@ -62,6 +64,12 @@ fuzz_control(struct bytes payload)
 		buf_drop(&want, WIRE_HEADER_BYTES);
 		assert(bytes_equal(buf_bytes(&want), payload));
 	}
+	if (wire_read_dialled(payload, &token, &result) == 0) {
+		wire_put_dialled(&dialled, token, result);
+		buf_drop(&dialled, WIRE_HEADER_BYTES);
+		assert(bytes_equal(buf_bytes(&dialled), payload));
+	}
+	buf_fini(&dialled);
 	buf_fini(&clock);
 	buf_fini(&want);
 }

@@ -143,6 +143,10 @@ node_kill() { # NODE
 sees_nodes() { # NODE COUNT: … so many nodes are alive
 	[ "$(at "$1" ocf nodes --json | jq '[.[] | select(.alive)] | length')" = "$2" ]
 }
+# … it knows whether others can reach it; before that its row is about to change
+knows_inbound() { # NODE
+	at "$1" ocf nodes --json | jq -e --arg name "$1" 'any(.[]; .name == $name and .inbound != null)'
+}
 sees_worker() { # NODE ID
 	at "$1" ocf workers --json | jq -e --arg id "$2" 'any(.[]; .id == $id)'
 }
@@ -160,7 +164,7 @@ tables_are_equal() { # NODE…
 	done
 }
 
-# n1 makes the cluster, n2 … join it; all are told of each other.
+# n1 makes the cluster, n2 … join it; all are told of each other, and dialled back.
 cluster_start() { # COUNT
 	local i
 	node_init n1
@@ -173,6 +177,8 @@ cluster_start() { # COUNT
 		wait_until "$CLUSTER_SECONDS" sees_nodes "n$i" "$1" ||
 			cluster_fail "n$i does not see $1 nodes: $(at "n$i" ocf nodes 2>&1)" \
 				"$TMP"/n*/log
+		[ "$1" -eq 1 ] || wait_until "$CLUSTER_SECONDS" knows_inbound "n$i" ||
+			cluster_fail "n$i does not find out who can reach it" "$TMP"/n*/log
 	done
 }
 

@@ -489,9 +489,38 @@ peer_do(struct node *n, const struct dispatch_action *a)
 	case DISPATCH_ACTION_RUN_CANCEL:
 		wire_put_query_word(&b, WIRE_QUERY_CANCEL, a->run);
 		break;
+	case DISPATCH_ACTION_WAY:
+		break;
 	}
 	link_send(n, a->link, &b);
 	buf_fini(&b);
+}
+
+/* A way is found after a while, if there is one, mostly. */
+static void
+way_found(struct sim *sim, void *arg, void *data)
+{
+	struct world *w = arg;
+	struct later *l = data;
+	struct dispatch_event e = { .type = DISPATCH_EVENT_WAY,
+				    .node = w->nodes[l->to].id };
+
+	if (later_is_void(l))
+		return;
+	if (!sim_once_in(sim, 3))
+		e.link = (uint64_t)w->link[l->node->index][l->to];
+	node_step(l->node, &e);
+}
+
+static void
+way_find(struct node *n, const struct dispatch_action *a)
+{
+	struct world *w = n->world;
+	struct later *l = later_new(n, 0);
+
+	while (!id_equal(&w->nodes[l->to].id, &a->node))
+		l->to++;
+	later(w, (ms_t)sim_below(&w->sim, 1000), way_found, l);
 }
 
 static void
@@ -503,7 +532,9 @@ node_do(struct node *n, const struct dispatch_action *a)
 	};
 
 	sim_note(&n->world->sim, words, sizeof(words));
-	if (a->link != 0)
+	if (a->type == DISPATCH_ACTION_WAY)
+		way_find(n, a);
+	else if (a->link != 0)
 		peer_do(n, a);
 	else if (a->type >= DISPATCH_ACTION_RUN_OPEN)
 		worker_do(n, a);
@@ -645,10 +676,13 @@ world_ask(struct sim *sim, void *arg, void *data)
 	e.query = (uint64_t)q->index;
 	/* The table may be behind: a node that offers nothing any more is among them. */
 	for (int i = 0; i < w->nodes_len; i++)
-		if (i == n->index || w->link[n->index][i] != 0)
-			candidates[e.candidates_len++] = (struct dispatch_candidate){
-				w->nodes[i].id, (uint64_t)w->link[n->index][i]
-			};
+		if (i == n->index || w->link[n->index][i] != 0) {
+			struct dispatch_candidate *c = &candidates[e.candidates_len++];
+
+			*c = (struct dispatch_candidate){ .node = w->nodes[i].id };
+			c->is_far = i != n->index && !w->is_tame && sim_once_in(sim, 6);
+			c->link = c->is_far ? 0 : (uint64_t)w->link[n->index][i];
+		}
 	node_step(n, &e);
 	client_feed_later(n, q);
 	if (!w->is_tame && sim_once_in(sim, 10)) {

@@ -104,9 +104,9 @@ stream_open(struct sim *sim, void *arg, void *data)
 		return;
 	if (!a->is_running || a->life != s->life[0] || s->link[0] == 0)
 		return;
-	if (w->blocked[a->index][b->index])
+	if (w->blocked[a->index][b->index] || (b->is_hidden && p->stream % 2 == 0))
 		return; /* the core's own limit ends the dial */
-	if (!b->is_running) {
+	if (!b->is_running || b->is_hidden) {
 		e = (struct mesh_event){ .type = MESH_EVENT_LINK_CLOSED,
 					 .link = s->link[0],
 					 .why = "connection refused" };
@@ -193,13 +193,15 @@ node_merge(struct sim *sim, void *arg, void *data)
 
 		if (!mesh_table_merge(&n->table, mesh_row_read(&r), &changed, &wanted))
 			node_want(n, m->link, wanted);
-	}
-	CU_ASSERT(reader_done(&r));
-	e.rows = buf_bytes(&changed);
-	if (changed.len > 0) {
+		if (changed.len == 0)
+			continue;
+		/* One, and what waited for it: all at once may be more than a link reads. */
+		e.rows = buf_bytes(&changed);
 		node_step(n, &e);
 		node_tell_root(n);
+		buf_clear(&changed);
 	}
+	CU_ASSERT(reader_done(&r));
 	buf_fini(&changed);
 }
 
@@ -273,6 +275,92 @@ node_close(struct node *n, const struct mesh_action *a)
 	stream_put(n->world, stream, 1 - end, NULL, 0, true);
 }
 
+/* Dial-backs. */
+
+static void
+node_probe(struct sim *sim, void *arg, void *data)
+{
+	struct node *n = arg;
+	struct packet *p = data;
+	struct node *other = &n->world->nodes[p->to];
+	struct mesh_event e = { .type = MESH_EVENT_PROBED, .link = p->link };
+
+	(void)sim;
+	if (sim_keep(&n->process, node_probe, arg, p, sizeof(*p)))
+		return;
+	if (!n->is_running || n->life != (uint32_t)p->stream)
+		return;
+	if (other->is_running && !other->is_hidden &&
+	    !n->world->blocked[n->index][other->index])
+		e.node = other->id;
+	node_step(n, &e);
+}
+
+static void
+node_dial_back(struct node *n, const struct mesh_action *a)
+{
+	struct world *w = n->world;
+	struct packet *p = mem_calloc(1, sizeof(*p));
+
+	*p = (struct packet){ .link = a->link,
+			      .to = a->address[1] - '0',
+			      .stream = (int)n->life };
+	sim_at(&w->sim, w->sim.now + 2 * world_delay(w), node_probe, n, p);
+}
+
+/* Its row says something else, and reaches the others. */
+static void
+node_learn_late(struct sim *sim, void *arg, void *data)
+{
+	struct node *n = arg;
+
+	(void)sim;
+	(void)data;
+	if (sim_keep(&n->process, node_learn_late, arg, NULL, 0))
+		return;
+	if (n->is_running)
+		node_learn(n, true);
+}
+
+static void
+node_found_inbound(struct node *n, enum mesh_inbound inbound)
+{
+	struct world *w = n->world;
+
+	n->inbound = inbound;
+	for (int i = 0; i < w->nodes_len; i++)
+		if (i != n->index)
+			sim_at(&w->sim, w->sim.now + world_delay(w), node_learn_late,
+			       &w->nodes[i], NULL);
+}
+
+bool
+node_is_to_link(const struct node *a, const struct node *b)
+{
+	struct id homes[MESH_HOMES_MAX];
+	int len;
+
+	if (!a->is_hidden && !b->is_hidden)
+		return true;
+	if (a->is_hidden && b->is_hidden)
+		return false;
+	if (b->is_hidden)
+		return node_is_to_link(b, a);
+	len = mesh_homes(a->mesh, &a->id, homes);
+	for (int i = 0; i < len; i++)
+		if (id_equal(&homes[i], &b->id))
+			return true;
+	return false;
+}
+
+static void
+node_end_idle(struct node *n, uint64_t link)
+{
+	struct mesh_event e = { .type = MESH_EVENT_IDLE, .link = link };
+
+	node_step(n, &e);
+}
+
 static void
 node_do(struct node *n, const struct mesh_action *a)
 {
@@ -307,6 +395,19 @@ node_do(struct node *n, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_WANTED:
 		node_answer(n, a);
+		break;
+	case MESH_ACTION_PROBE:
+		node_dial_back(n, a);
+		break;
+	case MESH_ACTION_WAY:
+		n->ways++;
+		n->ways_found += a->link != 0;
+		break;
+	case MESH_ACTION_IDLE:
+		node_end_idle(n, a->link);
+		break;
+	case MESH_ACTION_INBOUND:
+		node_found_inbound(n, a->inbound);
 		break;
 	case MESH_ACTION_LINK_UP:
 	case MESH_ACTION_LINK_DOWN:
@@ -371,6 +472,7 @@ node_learn(struct node *n, bool all)
 			continue;
 		address[1] = (char)('0' + i);
 		e.node = n->world->nodes[i].id;
+		e.inbound = n->world->nodes[i].inbound;
 		node_step(n, &e);
 	}
 }
@@ -387,7 +489,10 @@ node_start(struct node *n)
 		.rows_per_node = 16384,
 		.format = 1,
 	};
-	const char *seed = "n0";
+	const char *seed = "n0", *own = config.address;
+	struct mesh_event self = { .type = MESH_EVENT_SELF,
+				   .addresses = &own,
+				   .addresses_len = 1 };
 	struct mesh_event e = { .type = MESH_EVENT_SEEDS,
 				.addresses = &seed,
 				.addresses_len = 1 };
@@ -399,6 +504,8 @@ node_start(struct node *n)
 	n->tick_at = 0;
 	memset(n->seen, 0, sizeof(n->seen));
 	memset(n->table.aside, 0, sizeof(n->table.aside));
+	n->inbound = MESH_INBOUND_UNKNOWN;
+	node_step(n, &self);
 	node_tell_root(n);
 	/* All know node 0 by its address alone, and some know the others by their rows. */
 	node_step(n, &e);

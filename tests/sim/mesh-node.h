@@ -20,6 +20,8 @@ struct node {
 	int index;
 	struct id id;
 	bool is_running;
+	bool is_hidden;		   /* takes no links */
+	enum mesh_inbound inbound; /* as its row says */
 	uint32_t life;
 	struct mesh *mesh;
 	struct mesh_table table; /* what its disk holds */
@@ -31,6 +33,7 @@ struct node {
 	enum mesh_state seen[MESH_WORLD_NODES_MAX];
 	ms_t seen_at[MESH_WORLD_NODES_MAX];
 	int verdicts; /* states told, in all */
+	int ways, ways_found;
 	uint64_t sent[WIRE_CLASSES];
 };
 
@@ -78,6 +81,8 @@ void node_learn(struct node *n, bool all);
 void node_start(struct node *n);
 /* A process that dies resets its streams; a host that dies does not. */
 void node_crash(struct node *n, bool is_silent);
+/* Are the two to be linked? */
+bool node_is_to_link(const struct node *a, const struct node *b);
 /* For its comparisons. */
 void node_send_sync(void *arg, uint64_t link, struct bytes frames);
 void node_reject(void *arg, uint64_t link, const char *why);

@@ -116,12 +116,27 @@ world_timeouts(const struct world *w)
 	return n;
 }
 
+/* By one who passes queries on; two that are hidden may have to look for one. */
+static bool
+world_has_way(const struct world *w, int node, int other)
+{
+	const struct mesh *m = w->nodes[node].mesh;
+	const struct id *id = &w->nodes[other].id;
+	uint64_t link;
+
+	if (mesh_relays_to(m, id, &link, 1) == 1)
+		return true;
+	return w->nodes[node].is_hidden && w->nodes[other].is_hidden &&
+	       mesh_may_open_way(m, id);
+}
+
 static void
 world_check_pair(struct world *w, int a, int b)
 {
 	int open = 0;
 	uint64_t at_a = mesh_link_of(w->nodes[a].mesh, &w->nodes[b].id);
 	uint64_t at_b = mesh_link_of(w->nodes[b].mesh, &w->nodes[a].id);
+	int wanted = node_is_to_link(&w->nodes[a], &w->nodes[b]);
 
 	for (int i = 0; i < w->streams_len; i++) {
 		struct stream *s = &w->streams[i];
@@ -135,9 +150,11 @@ world_check_pair(struct world *w, int a, int b)
 		open++;
 		CU_ASSERT(s->link[first] == at_a && s->link[1 - first] == at_b);
 	}
-	if (open != 1)
+	if (open != wanted)
 		tap_note("nodes %d and %d have %d links", a, b, open);
-	CU_ASSERT(open == 1);
+	CU_ASSERT(open == wanted);
+	if (!wanted)
+		CU_ASSERT(world_has_way(w, a, b) && world_has_way(w, b, a));
 	CU_ASSERT(world_is_rowless(w, a, b) == world_is_rowless(w, b, a));
 }
 
@@ -165,10 +182,13 @@ world_check(struct world *w)
 							 : MESH_NODE_DEAD));
 			CU_ASSERT(mesh_node_state(n->mesh, &w->nodes[k].id) ==
 				  n->seen[k]);
-			alive += w->nodes[k].is_running;
+			alive += w->nodes[k].is_running &&
+				 node_is_to_link(n, &w->nodes[k]);
 			if (k > i && w->nodes[k].is_running)
 				world_check_pair(w, i, k);
 		}
+		CU_ASSERT(alive == 0 || n->inbound == (n->is_hidden ? MESH_INBOUND_NO
+								    : MESH_INBOUND_YES));
 		for (int row = 0; row < MESH_ROWS_MAX; row++)
 			for (int k = 0; k < w->nodes_len; k++)
 				lacks += w->nodes[k].is_running &&
@@ -192,7 +212,7 @@ world_check(struct world *w)
 }
 
 struct world *
-world_new(uint64_t seed, int nodes)
+world_new(uint64_t seed, int nodes, int hidden)
 {
 	struct world *w = mem_calloc(1, sizeof(*w));
 
@@ -203,6 +223,7 @@ world_new(uint64_t seed, int nodes)
 	for (int i = 0; i < nodes; i++) {
 		w->nodes[i].world = w;
 		w->nodes[i].index = i;
+		w->nodes[i].is_hidden = i >= nodes - hidden;
 		w->nodes[i].table.stamps = w->stamps;
 		w->nodes[i].sync = (struct mesh_sync){ .sim = &w->sim,
 						       .process = &w->nodes[i].process,
@@ -233,9 +254,9 @@ world_free(struct world *w)
 }
 
 uint64_t
-world_run(uint64_t seed, int nodes, bool with_faults)
+world_run(uint64_t seed, int nodes, int hidden, bool with_faults)
 {
-	struct world *w = world_new(seed, nodes);
+	struct world *w = world_new(seed, nodes, hidden);
 	uint64_t trace;
 
 	if (with_faults)
@@ -253,7 +274,10 @@ world_run(uint64_t seed, int nodes, bool with_faults)
 	for (int i = 0; i < nodes; i++)
 		if (w->nodes[i].is_running)
 			node_learn(&w->nodes[i], true);
-	sim_run(&w->sim, w->sim.now + (with_faults ? 5 * MS_MINUTE : 20 * MS_SECOND));
+	/* Links that are not needed live for a while. */
+	sim_run(&w->sim, w->sim.now + (with_faults  ? 5 * MS_MINUTE
+				       : hidden > 0 ? 2 * MS_MINUTE
+						    : 20 * MS_SECOND));
 	world_check(w);
 	trace = w->sim.trace;
 	world_free(w);
@@ -261,12 +285,14 @@ world_run(uint64_t seed, int nodes, bool with_faults)
 }
 
 struct world *
-world_calm(uint64_t seed, int nodes)
+world_calm(uint64_t seed, int nodes, int hidden)
 {
-	struct world *w = world_new(seed, nodes);
+	struct world *w = world_new(seed, nodes, hidden);
 
 	for (int i = 0; i < nodes; i++)
 		node_learn(&w->nodes[i], true);
+	if (hidden > 0)
+		sim_run(&w->sim, w->sim.now + 2 * MS_MINUTE);
 	sim_run(&w->sim,
 		w->sim.now + 20 * MS_SECOND + (ms_t)sim_below(&w->sim, 2 * MS_MINUTE));
 	world_check(w);
@@ -363,4 +389,35 @@ world_verdicts(const struct world *w)
 	for (int i = 0; i < w->nodes_len; i++)
 		verdicts += w->nodes[i].verdicts;
 	return verdicts;
+}
+
+int
+world_look_for_ways(struct world *w)
+{
+	struct mesh_event e = { .type = MESH_EVENT_WAY };
+	int far = 0;
+
+	for (int i = 0; i < w->nodes_len; i++)
+		for (int k = 0; k < w->nodes_len; k++) {
+			uint64_t link;
+
+			if (i == k || !w->nodes[i].is_hidden || !w->nodes[k].is_hidden)
+				continue;
+			e.node = w->nodes[k].id;
+			far += mesh_relays_to(w->nodes[i].mesh, &e.node, &link, 1) == 0;
+			node_step(&w->nodes[i], &e);
+		}
+	return far;
+}
+
+int
+world_lost_ways(const struct world *w)
+{
+	int lost = 0, looked = 0;
+
+	for (int i = 0; i < w->nodes_len; i++) {
+		lost += w->nodes[i].ways - w->nodes[i].ways_found;
+		looked += w->nodes[i].ways;
+	}
+	return looked > 0 ? lost : -1;
 }

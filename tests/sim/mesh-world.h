@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clusters of mesh cores in virtual time: streams that arrive in any pieces, resets, silent
  * partitions, crashes and restarts, processes that stand still, dials from both sides at
- * once, writes all the while. Afterwards, with the network whole again, every pair has
- * exactly one link, every row is everywhere and every verdict is right. */
+ * once, writes all the while. The last `hidden` nodes take no links. Afterwards, with the
+ * network whole again, every pair has exactly one link, but for hidden ones, which have one to
+ * each of their homes; every row is everywhere, every verdict is right, and all have found out
+ * who is hidden. */
 #ifndef OCF_TESTS_SIM_MESH_WORLD_H
 #define OCF_TESTS_SIM_MESH_WORLD_H
 
@@ -12,18 +14,21 @@
 #include "base/clock.h"
 #include "mesh/mesh.h"
 
-enum { MESH_WORLD_NODES_MAX = 8 };
+enum {
+	MESH_WORLD_NODES_MAX = 10,
+	MESH_WORLD_OPEN_MAX = 8, /* where none is hidden */
+};
 
 struct world;
 
 /* One history, with or without faults, checked at its end; returns the hash of all that
  * happened. */
-uint64_t world_run(uint64_t seed, int nodes, bool with_faults);
+uint64_t world_run(uint64_t seed, int nodes, int hidden, bool with_faults);
 
 /* Or step by step. All nodes run, and some know of each other: */
-struct world *world_new(uint64_t seed, int nodes);
+struct world *world_new(uint64_t seed, int nodes, int hidden);
 /* All know each other and are linked, for 20 s to more than two minutes: */
-struct world *world_calm(uint64_t seed, int nodes);
+struct world *world_calm(uint64_t seed, int nodes, int hidden);
 void world_free(struct world *w);
 void world_go_on(struct world *w, ms_t span);
 ms_t world_now(const struct world *w);
@@ -49,6 +54,11 @@ uint64_t world_timeouts(const struct world *w);
 enum mesh_state world_seen(const struct world *w, int node, int other, ms_t *ret_since);
 /* How often any node was told anything of another since it was calm. */
 int world_verdicts(const struct world *w);
+/* Each hidden node looks for a way to each other one; returns for how many there was none
+ * before. */
+int world_look_for_ways(struct world *w);
+/* How many looked and have found none. */
+int world_lost_ways(const struct world *w);
 /* All is as it should be, now. */
 void world_check(struct world *w);
 

@@ -15,8 +15,8 @@ rounds(void)
 static void
 test_calm(void)
 {
-	for (int nodes = 2; nodes <= MESH_WORLD_NODES_MAX; nodes++)
-		world_run(tap_seed() + (uint64_t)nodes, nodes, false);
+	for (int nodes = 2; nodes <= MESH_WORLD_OPEN_MAX; nodes++)
+		world_run(tap_seed() + (uint64_t)nodes, nodes, 0, false);
 }
 
 static void
@@ -26,11 +26,11 @@ test_faults(void)
 		uint64_t seed = tap_seed() * 1000 + (uint64_t)i;
 		unsigned before = CU_get_number_of_failures();
 
-		world_run(seed, 2 + i % (MESH_WORLD_NODES_MAX - 1), true);
+		world_run(seed, 2 + i % (MESH_WORLD_OPEN_MAX - 1), 0, true);
 		if (CU_get_number_of_failures() != before)
 			tap_note("failed with seed %llu, %d nodes",
 				 (unsigned long long)seed,
-				 2 + i % (MESH_WORLD_NODES_MAX - 1));
+				 2 + i % (MESH_WORLD_OPEN_MAX - 1));
 	}
 }
 
@@ -41,8 +41,8 @@ test_death(void)
 	ms_t slowest = 0, since;
 
 	for (int i = 0; i < rounds(); i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
-		struct world *w = world_calm(tap_seed() * 2000 + (uint64_t)i, nodes);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
+		struct world *w = world_calm(tap_seed() * 2000 + (uint64_t)i, nodes, 0);
 		int victim = world_below(w, nodes);
 		ms_t from = world_now(w);
 
@@ -80,8 +80,8 @@ test_stalls(void)
 	enum { STALL_MS_MAX = MESH_SILENT_MS - MESH_PING_MS - 500 };
 
 	for (int i = 0; i < rounds(); i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
-		struct world *w = world_calm(tap_seed() * 3000 + (uint64_t)i, nodes);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
+		struct world *w = world_calm(tap_seed() * 3000 + (uint64_t)i, nodes, 0);
 
 		for (int k = 0; k < 10; k++) {
 			world_freeze(w, world_below(w, nodes),
@@ -102,8 +102,8 @@ static void
 test_long_stall(void)
 {
 	for (int i = 0; i < rounds(); i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
-		struct world *w = world_calm(tap_seed() * 4000 + (uint64_t)i, nodes);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
+		struct world *w = world_calm(tap_seed() * 4000 + (uint64_t)i, nodes, 0);
 		int sleeper = world_below(w, nodes);
 		ms_t span = 12 * MS_SECOND + world_below(w, 2 * MS_MINUTE);
 
@@ -146,8 +146,8 @@ test_halves(void)
 	ms_t slowest_link = 0;
 
 	for (int i = 0; i < rounds() / 2; i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
-		struct world *w = world_calm(tap_seed() * 5000 + (uint64_t)i, nodes);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
+		struct world *w = world_calm(tap_seed() * 5000 + (uint64_t)i, nodes, 0);
 		int left = 1 + world_below(w, nodes - 1);
 		ms_t seen = 0, healed;
 
@@ -170,14 +170,109 @@ test_halves(void)
 	tap_note("linked again after %lld ms at the latest", (long long)slowest_link);
 }
 
+/* Some take no links: those are alive for each other by what others say. */
+static void
+test_hidden(void)
+{
+	for (int i = 0; i < rounds(); i++) {
+		uint64_t seed = tap_seed() * 8000 + (uint64_t)i;
+		int nodes = 3 + i % (MESH_WORLD_NODES_MAX - 2);
+		int hidden = 1 + i % (nodes - 1);
+		unsigned before = CU_get_number_of_failures();
+
+		world_run(seed, nodes, hidden, i % 4 != 0);
+		if (CU_get_number_of_failures() != before)
+			tap_note("failed with seed %llu, %d nodes, %d hidden",
+				 (unsigned long long)seed, nodes, hidden);
+	}
+}
+
+/* Such a node that dies, and one of two that say who is there. */
+static void
+test_hidden_death(void)
+{
+	ms_t slowest = 0, since;
+
+	for (int i = 0; i < rounds(); i++) {
+		int nodes = 4 + i % (MESH_WORLD_NODES_MAX - 3);
+		int hidden = 2 + i % (nodes - 3);
+		struct world *w = world_calm(tap_seed() * 9000 + (uint64_t)i, nodes,
+					     hidden);
+		int victim = i % 2 ? nodes - 1 : world_below(w, nodes - hidden);
+		ms_t from = world_now(w);
+
+		if (i % 3 == 0)
+			world_freeze(w, victim, 2 * MS_MINUTE);
+		else
+			world_crash(w, victim, i % 3 == 1);
+		world_go_on(w, 10 * MS_SECOND);
+		for (int k = 0; k < nodes; k++) {
+			for (int j = 0; j < nodes && k != victim; j++)
+				CU_ASSERT(j == k ||
+					  world_seen(w, k, j, NULL) ==
+						  (j == victim ? MESH_NODE_DEAD
+							       : MESH_NODE_ALIVE));
+			world_seen(w, k, victim, &since);
+			if (k != victim && since - from > slowest)
+				slowest = since - from;
+		}
+		if (i % 3 != 0)
+			world_start(w, victim);
+		world_go_on(w, 2 * MS_MINUTE + 20 * MS_SECOND + MESH_IDLE_MS);
+		world_check(w);
+		world_free(w);
+	}
+	tap_note("dead after %lld ms at the latest", (long long)slowest);
+}
+
+/* Processes that stand still are no deaths, whoever tells of whom. */
+static void
+test_hidden_stalls(void)
+{
+	for (int i = 0; i < rounds() / 2; i++) {
+		int nodes = 3 + i % (MESH_WORLD_NODES_MAX - 2);
+		struct world *w = world_calm(tap_seed() * 11000 + (uint64_t)i, nodes,
+					     1 + i % (nodes - 1));
+
+		for (int k = 0; k < 10; k++) {
+			world_freeze(w, world_below(w, nodes),
+				     1 + world_below(w, 4 * MS_SECOND));
+			world_go_on(w, 10 * MS_SECOND);
+		}
+		CU_ASSERT(world_verdicts(w) == 0);
+		world_check(w);
+		world_free(w);
+	}
+}
+
+/* Those that have no home in common find a way all the same, and the links for it end. */
+static void
+test_hidden_ways(void)
+{
+	int far = 0;
+
+	for (int i = 0; i < rounds() / 2; i++) {
+		struct world *w = world_calm(tap_seed() * 12000 + (uint64_t)i,
+					     MESH_WORLD_NODES_MAX, 2 + i % 2);
+
+		far += world_look_for_ways(w);
+		world_go_on(w, MESH_WAY_MS);
+		CU_ASSERT(world_lost_ways(w) == 0);
+		world_go_on(w, MESH_IDLE_MS + 5 * MS_SECOND);
+		world_check(w);
+		world_free(w);
+	}
+	tap_note("%d pairs had no home in common", far);
+}
+
 static void
 test_repeatable(void)
 {
 	for (int i = 0; i < (tap_is_quick() ? 2 : 6); i++) {
 		uint64_t seed = tap_seed() + 77 + (uint64_t)i;
 
-		CU_ASSERT(world_run(seed, 3 + i % 5, true) ==
-			  world_run(seed, 3 + i % 5, true));
+		CU_ASSERT(world_run(seed, 3 + i % 5, i % 3, true) ==
+			  world_run(seed, 3 + i % 5, i % 3, true));
 	}
 }
 
@@ -187,8 +282,8 @@ static void
 test_wants(void)
 {
 	for (int i = 0; i < rounds() / 2; i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
-		struct world *w = world_calm(tap_seed() * 6000 + (uint64_t)i, nodes);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
+		struct world *w = world_calm(tap_seed() * 6000 + (uint64_t)i, nodes, 0);
 		int loser = world_below(w, nodes);
 
 		do {
@@ -209,8 +304,8 @@ static void
 test_horizons(void)
 {
 	for (int i = 0; i < rounds() / 4; i++) {
-		int nodes = 2 + i % (MESH_WORLD_NODES_MAX - 1);
-		struct world *w = world_calm(tap_seed() * 7000 + (uint64_t)i, nodes);
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
+		struct world *w = world_calm(tap_seed() * 7000 + (uint64_t)i, nodes, 0);
 		int ahead = world_below(w, nodes);
 		uint64_t timeouts = world_timeouts(w);
 
@@ -246,6 +341,13 @@ static const struct tap_test tests[] = {
 	{ "a row that needs one which is lost here brings that one, too", test_wants },
 	{ "a horizon beyond the clocks ends rows at both ends of each link, until it is not",
 	  test_horizons },
+	{ "nodes that take no links find it out, and are alive for each other by way of others",
+	  test_hidden },
+	{ "when one of them dies, or who tells of it, all are right within 10 s",
+	  test_hidden_death },
+	{ "two of them without a common home find a way", test_hidden_ways },
+	{ "for them, too, processes that stand still for 4 s are no deaths",
+	  test_hidden_stalls },
 	{ "a seed gives the same history twice", test_repeatable },
 };
 

@@ -10,6 +10,8 @@ for node in n2 n3 n4 other; do node_folder "$node"; done
 
 run at n1 ocf invite
 is "ocf invite prints one line" "$status $(wc -l <<<"$out")" "0 1"
+like "with private addresses alone it says what to do" "$err" \
+	"private \\(127\\.0\\.0\\.1:.* forward TCP [0-9]+ .*peer\\.advertise.* VPN"
 token=$out
 run at n2 ocf join --name n2 "$token"
 is "which lets one node in" "$status" 0 || diag "$err"

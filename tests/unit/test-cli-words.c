@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/network.h"
 #include "cli/format.h"
 #include "cli/linked.h"
 #include "cli/nearest.h"
@@ -131,9 +132,9 @@ test_private_addresses_are_known(void)
 	};
 
 	for (size_t i = 0; i < sizeof(private) / sizeof(private[0]); i++)
-		CU_ASSERT(format_address_is_private(private[i]));
+		CU_ASSERT(network_is_private(private[i]));
 	for (size_t i = 0; i < sizeof(public) / sizeof(public[0]); i++)
-		CU_ASSERT_FALSE(format_address_is_private(public[i]));
+		CU_ASSERT_FALSE(network_is_private(public[i]));
 }
 
 static json_t *

@@ -84,6 +84,36 @@ test_queries_and_comparisons_share_by_halves(void)
 	outbox_fini(&box);
 }
 
+static void
+test_what_is_passed_on_has_at_most_half(void)
+{
+	struct outbox box = { 0 };
+	size_t bytes[4] = { 0 };
+
+	for (uint32_t i = 0; i < 300; i++) {
+		put(&box, WIRE_CLASS_QUERY, 1000, 1);
+		put(&box, WIRE_CLASS_SYNC, 2000, 2);
+		put(&box, WIRE_CLASS_RELAY, 3000, 3);
+		put(&box, WIRE_CLASS_RELAY, 3000, 3);
+	}
+	for (int i = 0; i < 200; i++) {
+		int64_t which = take(&box);
+
+		bytes[which] += 1000 * (size_t)which + WIRE_HEADER_BYTES;
+		CU_ASSERT(bytes[3] <= bytes[1] + bytes[2] + 4000);
+	}
+	CU_ASSERT(bytes[3] + 4000 >= bytes[1] + bytes[2]);
+	CU_ASSERT(bytes[1] + 3000 >= bytes[2] && bytes[2] + 3000 >= bytes[1]);
+	/* What nobody else wants is for it. */
+	while (outbox_has(&box, OUTBOX_QUERY) || outbox_has(&box, OUTBOX_SYNC))
+		take(&box);
+	CU_ASSERT(outbox_has(&box, OUTBOX_RELAY));
+	CU_ASSERT_EQUAL(take(&box), 3);
+	put(&box, WIRE_CLASS_QUERY, 8, 1);
+	CU_ASSERT_EQUAL(take(&box), 1);
+	outbox_fini(&box);
+}
+
 /* Something else always waits: of whatever goes over the link no more than half is bulk, and
  * one frame. */
 static void
@@ -169,6 +199,8 @@ static const struct tap_test tests[] = {
 	  test_the_most_urgent_goes_first },
 	{ "queries and comparisons share by halves",
 	  test_queries_and_comparisons_share_by_halves },
+	{ "what is passed on for others has at most half of a link that is wanted",
+	  test_what_is_passed_on_has_at_most_half },
 	{ "bulk has at most half of a link that others want, whatever their sizes",
 	  test_bulk_has_at_most_half },
 	{ "a queue over its cap is told, others have room",

@@ -21,6 +21,7 @@ struct said {
 	ms_t timeout;
 	char text[200];
 	char who[20];
+	struct id relay_to;
 };
 
 struct desk {
@@ -34,7 +35,7 @@ struct desk {
 static void
 desk_note(struct desk *k, const struct dispatch_action *a)
 {
-	static const char letters[] = "WTHDEobgcx";
+	static const char letters[] = "wWTHDEobgcx";
 	struct said *s = &k->said[k->len];
 
 	CU_ASSERT_FATAL(k->len < ACTIONS_MAX);
@@ -47,7 +48,8 @@ desk_note(struct desk *k, const struct dispatch_action *a)
 			    .parts = a->parts,
 			    .len = a->data.len,
 			    .is_last = a->is_last,
-			    .is_final = a->is_final };
+			    .is_final = a->is_final,
+			    .relay_to = a->relay_to };
 	if (a->error != NULL) {
 		s->status = a->error->status;
 		s->retry_after = a->error->retry_after_s;
@@ -147,6 +149,8 @@ struct ask {
 	int nodes_len;
 	bool is_here;
 	int hops;
+	bool is_relayed; /* the nodes are reached by way of another */
+	bool is_far;	 /* or by nobody yet */
 };
 
 static const char *
@@ -173,7 +177,11 @@ ask(struct desk *k, struct ask a)
 		head.selector = selector;
 	}
 	for (int i = 0; i < a.nodes_len; i++) {
-		candidates[e.candidates_len].link = a.nodes[i];
+		candidates[e.candidates_len] = (struct dispatch_candidate){
+			.link = a.is_far ? 0 : a.nodes[i],
+			.is_relayed = a.is_relayed,
+			.is_far = a.is_far
+		};
 		memset(candidates[e.candidates_len++].node.b, (int)a.nodes[i], ID_BYTES);
 	}
 	if (a.is_here)
@@ -345,6 +353,91 @@ test_elsewhere(void)
 		"E"));
 	CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after > 0);
 	CU_ASSERT(!k.said[0].is_taken);
+	desk_close(&k);
+}
+
+/* Who is reached by way of another is named to that one; all else is as with a link. */
+static void
+test_by_way_of_another(void)
+{
+	struct desk k;
+	struct id node;
+
+	desk_open(&k);
+	memset(node.b, 5, ID_BYTES);
+	ask(&k, (struct ask){ .query = 1, .nodes = { 5 }, .nodes_len = 1 });
+	CU_ASSERT(k.said[0].type == DISPATCH_ACTION_RUN_OPEN);
+	CU_ASSERT(id_is_zero(&k.said[0].relay_to));
+	did(&k,
+	    (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CANCEL, .query = 1 },
+	    "x");
+	ask(&k, (struct ask){
+			.query = 2, .nodes = { 5 }, .nodes_len = 1, .is_relayed = true });
+	CU_ASSERT(k.said[0].type == DISPATCH_ACTION_RUN_OPEN && k.said[0].link == 5);
+	CU_ASSERT(id_equal(&k.said[0].relay_to, &node));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_RUN_TAKEN,
+					       .link = 5,
+					       .run = k.said[0].run },
+		      "Tg"));
+	CU_ASSERT(id_is_zero(&k.said[1].relay_to));
+	CU_ASSERT(did(
+		&k,
+		(struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN, .link = 5 },
+		"E"));
+	CU_ASSERT(k.said[0].status == 502 && k.said[0].is_taken);
+	desk_close(&k);
+}
+
+/* It waits for a way; none: it goes elsewhere. */
+static void
+test_no_way_yet(void)
+{
+	struct dispatch_event way = { .type = DISPATCH_EVENT_WAY };
+	struct desk k;
+
+	desk_open(&k);
+	memset(way.node.b, 5, ID_BYTES);
+	for (int round = 0; round < 2; round++) {
+		uint64_t query = 1 + (uint64_t)round;
+
+		CU_ASSERT(strcmp(ask(&k, (struct ask){ .query = query,
+						       .nodes = { 5 },
+						       .nodes_len = 1,
+						       .is_far = true }),
+				 "w") == 0);
+		/* Of another node. */
+		way.node.b[0] = 6;
+		CU_ASSERT(did(&k, way, ""));
+		way.node.b[0] = 5;
+		way.link = round == 0 ? 77 : 0;
+		if (round == 1) {
+			CU_ASSERT(did(&k, way, "E"));
+			CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after > 0);
+			continue;
+		}
+		CU_ASSERT(!dispatch_uses(k.dispatch, 77));
+		CU_ASSERT(did(&k, way, "o"));
+		CU_ASSERT(k.said[0].link == 77 &&
+			  id_equal(&k.said[0].relay_to, &way.node));
+		CU_ASSERT(dispatch_uses(k.dispatch, 77) &&
+			  !dispatch_uses(k.dispatch, 78));
+		CU_ASSERT(did(&k, way, "")); /* it is found already */
+		CU_ASSERT(did(&k,
+			      (struct dispatch_event){
+				      .type = DISPATCH_EVENT_QUERY_CANCEL, .query = 1 },
+			      "x"));
+	}
+	/* The deadline does not wait. */
+	ask(&k, (struct ask){ .query = 3,
+			      .nodes = { 5 },
+			      .nodes_len = 1,
+			      .is_far = true,
+			      .timeout = 50 });
+	k.now += 50;
+	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_TICK }, "E"));
+	CU_ASSERT(k.said[0].status == 504);
+	CU_ASSERT(did(&k, way, ""));
 	desk_close(&k);
 }
 
@@ -691,6 +784,10 @@ static const struct tap_test tests[] = {
 	{ "at its deadline a query ends with 504, wherever it is", test_deadline },
 	{ "what nobody has taken goes elsewhere; what was taken does not",
 	  test_elsewhere },
+	{ "a query waits for a way to a node, and goes elsewhere without one",
+	  test_no_way_yet },
+	{ "a node that is reached by way of another is named to that one",
+	  test_by_way_of_another },
 	{ "an idempotent query is tried again, as often as configured", test_idempotent },
 	{ "after the first byte nothing is tried again", test_after_first_byte },
 	{ "a query of another node runs when its asker says so, and ends with its link",

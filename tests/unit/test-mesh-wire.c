@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -81,6 +82,11 @@ test_hello_address(void)
 	struct buf b = BUF_INIT;
 
 	h.address[2] = '\n';
+	wire_put_hello(&b, &h);
+	CU_ASSERT(wire_read_hello(frame_of(&b).payload, &back) == -OCF_EMALFORMED);
+	buf_clear(&b);
+	h = hello_sample();
+	snprintf(h.address, sizeof(h.address), "unix:/run/x");
 	wire_put_hello(&b, &h);
 	CU_ASSERT(wire_read_hello(frame_of(&b).payload, &back) == -OCF_EMALFORMED);
 	buf_clear(&b);
@@ -249,7 +255,8 @@ test_query_frames(void)
 				   .timeout_ms = 5000 };
 	struct query_error e = { 0 };
 	struct reply_head reply = { .status = 201 };
-	struct buf b = BUF_INIT;
+	struct buf b = BUF_INIT, again = BUF_INIT;
+	struct id node;
 	struct wire_query q;
 	struct wire_frame f;
 
@@ -264,6 +271,19 @@ test_query_frames(void)
 		CU_ASSERT(wire_read_query(&cut, &q) == -OCF_EMALFORMED);
 	}
 	buf_clear(&b);
+	memset(node.b, 7, ID_BYTES);
+	wire_put_query_relay(&b, 41, &node, &head);
+	f = frame_of(&b);
+	CU_ASSERT_FATAL(wire_read_query(&f, &q) == 0);
+	CU_ASSERT(q.qid == 41 && id_equal(&q.node, &node));
+	CU_ASSERT(strcmp(q.head.path, path) == 0);
+	wire_query_fini(&q);
+	for (size_t len = 0; len < f.payload.len; len++) {
+		struct wire_frame cut = { f.type, f.flags, { f.payload.data, len } };
+
+		CU_ASSERT(wire_read_query(&cut, &q) == -OCF_EMALFORMED);
+	}
+	buf_clear(&b);
 	query_error_set(&e, 502, "line one\nline two");
 	wire_put_reply_error(&b, 43, &e, true);
 	f = frame_of(&b);
@@ -271,6 +291,12 @@ test_query_frames(void)
 	CU_ASSERT(q.is_final && q.error.status == 502);
 	CU_ASSERT(strcmp(q.error.text, "line one\nline two") == 0);
 	wire_query_fini(&q);
+	/* Passed on with another number, and nothing else. */
+	wire_put_query_again(&again, &f, 99);
+	CU_ASSERT(again.len == b.len && memcmp(again.data, b.data, 4) == 0);
+	CU_ASSERT(get_be64(again.data + 4) == 99);
+	CU_ASSERT(memcmp(again.data + 12, b.data + 12, b.len - 12) == 0);
+	buf_fini(&again);
 	query_error_fini(&e);
 	buf_clear(&b);
 	wire_put_reply_head(&b, 44, &reply);
@@ -312,6 +338,31 @@ test_query_parts(void)
 }
 
 static void
+test_dial_backs(void)
+{
+	static const char *const one[] = { "a:1b", ":2" }, *const other[] = { "a:1",
+									      "b:2" };
+	uint64_t token = 0, addresses = 0;
+	enum wire_dialled result;
+	struct buf b = BUF_INIT;
+
+	wire_put_dial_back(&b, 7, 8);
+	CU_ASSERT(wire_read_dial_back(frame_of(&b).payload, &token, &addresses) == 0);
+	CU_ASSERT(token == 7 && addresses == 8);
+	CU_ASSERT(wire_read_dial_back(BYTES_NONE, &token, &addresses) < 0);
+	CU_ASSERT(wire_read_dialled(frame_of(&b).payload, &token, &result) < 0);
+	buf_clear(&b);
+	wire_put_dialled(&b, 9, WIRE_DIALLED_NOT);
+	CU_ASSERT(wire_read_dialled(frame_of(&b).payload, &token, &result) == 0);
+	CU_ASSERT(token == 9 && result == WIRE_DIALLED_NOT);
+	b.data[b.len - 1] = WIRE_DIALLED_NOT + 1;
+	CU_ASSERT(wire_read_dialled(frame_of(&b).payload, &token, &result) < 0);
+	CU_ASSERT(wire_addresses_digest(one, 2) != wire_addresses_digest(other, 2));
+	CU_ASSERT(wire_addresses_digest(one, 1) != wire_addresses_digest(one, 2));
+	buf_fini(&b);
+}
+
+static void
 test_classes(void)
 {
 	CU_ASSERT(wire_class_of(WIRE_HELLO) == WIRE_CLASS_HELLO);
@@ -336,6 +387,8 @@ static const struct tap_test tests[] = {
 	  test_small_frames },
 	{ "CLOCK and WANT are read back the same, and refused at any other length",
 	  test_clock_and_want },
+	{ "DIAL_BACK and DIALLED are read back the same; a digest knows where addresses end",
+	  test_dial_backs },
 	{ "rows longer than a frame go on in the next", test_rows_continue },
 	{ "frames arrive whole from any pieces", test_pieces },
 	{ "a frame longer than allowed is refused by its header", test_too_long },

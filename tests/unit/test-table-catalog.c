@@ -730,7 +730,7 @@ test_lists_have_the_shapes_of_the_interface(void)
 		text,
 		"[{\"id\":\"10000000000000000000000000000000\",\"name\":\"n0\",\"alive\":"
 		"true,"
-		"\"state\":\"alive\",\"addresses\":[],\"inbound\":false,\"region\":null,"
+		"\"state\":\"alive\",\"addresses\":[],\"inbound\":null,\"region\":null,"
 		"\"labels\":{},\"hardware\":{\"cpus\":0,\"memory\":0,\"gpus\":[]},"
 		"\"workers\":1,\"version\":\"1\",\"ca\":false,"
 		"\"rtt_ms\":1.5,\"last_seen_s\":null}]");

@@ -21,7 +21,7 @@ fill_node(struct table_node *n)
 	n->name = mem_strdup("n1");
 	n->version = mem_strdup("0.1.0");
 	n->region = mem_strdup("eu");
-	n->is_inbound = true;
+	n->is_inbound = n->is_inbound_known = true;
 	n->incarnation = 7;
 	n->hardware.cpus = 8;
 	n->hardware.memory = 67108864000;
@@ -247,6 +247,7 @@ static const struct {
 	{ false, false, HEAD ",\"addresses\":[\"a:65536\"]}" },
 	{ false, false, HEAD ",\"addresses\":[\"a:1x\"]}" },
 	{ false, false, HEAD ",\"addresses\":[\"a: 1\"]}" },
+	{ false, false, HEAD ",\"addresses\":[\"unix:/a:1\"]}" },
 	{ false, false, HEAD ",\"hardware\":[]}" },
 	{ false, false, HEAD ",\"hardware\":{\"cpus\":1048577}}" },
 	{ false, false, HEAD ",\"hardware\":{\"gpus\":[1]}}" },

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "unit/mesh-rig.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void
+rig_keep(struct rig *r, const struct mesh_action *a)
+{
+	struct bytes data = a->data;
+	struct wire_reader reader;
+	struct wire_frame f;
+
+	wire_reader_init(&reader);
+	reader.payload_max = WIRE_PAYLOAD_BYTES_MAX;
+	while (wire_reader_next(&reader, &data, &f) == 1) {
+		struct rig_frame *kept = &r->frames[r->frames_len];
+
+		/* Signs of life, which come all the time. */
+		if (r->forgets || f.type == WIRE_HEARTBEAT || f.type == WIRE_PING ||
+		    f.type == WIRE_CLOCK)
+			continue;
+		CU_ASSERT_FATAL(++r->frames_len < RIG_FRAMES);
+		*kept = (struct rig_frame){ .link = a->link,
+					    .type = f.type,
+					    .flags = f.flags,
+					    .class = a->class };
+		buf_put_bytes(&kept->payload, f.payload);
+	}
+	wire_reader_fini(&reader);
+}
+
+static void
+rig_do(struct rig *r, const struct mesh_action *a)
+{
+	switch (a->type) {
+	case MESH_ACTION_SEND:
+		rig_keep(r, a);
+		break;
+	case MESH_ACTION_DIAL:
+		r->dials++;
+		break;
+	case MESH_ACTION_CLOSE:
+		r->closed++;
+		for (int i = 0; i < RIG_PEERS; i++)
+			if (r->links[i] == a->link)
+				r->links[i] = 0;
+		break;
+	case MESH_ACTION_NODE_STATE:
+		for (int i = 0; i < RIG_PEERS; i++)
+			if (id_equal(&r->peers[i], &a->node))
+				r->states[i] = a->state;
+		break;
+	case MESH_ACTION_PROBE:
+		r->probes++;
+		r->probe = a->link;
+		snprintf(r->address, sizeof(r->address), "%s", a->address);
+		break;
+	case MESH_ACTION_PROBE_END:
+		r->probe_ends++;
+		break;
+	case MESH_ACTION_WAY:
+		r->ways++;
+		r->way = a->link;
+		break;
+	case MESH_ACTION_IDLE:
+		r->idles++;
+		break;
+	case MESH_ACTION_QUERY:
+		r->handed_on++;
+		break;
+	default:
+		break;
+	}
+}
+
+void
+rig_step(struct rig *r, struct mesh_event e)
+{
+	struct mesh_action a;
+
+	e.wall_ms = RIG_WALL_MS;
+	mesh_step(r->mesh, r->now, &e);
+	while (mesh_next(r->mesh, &a))
+		rig_do(r, &a);
+}
+
+/* Peers that are linked say something now and then, so that they are not called silent. */
+void
+rig_pass(struct rig *r, ms_t span)
+{
+	ms_t until = r->now + span;
+
+	while (r->now < until) {
+		ms_t due = mesh_due(r->mesh);
+
+		r->now = due > until ? until : due > r->now ? due : r->now;
+		for (int i = 0; i < RIG_PEERS; i++) {
+			struct buf b = BUF_INIT;
+
+			if (r->links[i] == 0)
+				continue;
+			wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE);
+			rig_hear(r, i, &b);
+		}
+		if (mesh_due(r->mesh) <= r->now)
+			rig_step(r, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	}
+}
+
+void
+rig_init(struct rig *r, const char *const *addresses, int len)
+{
+	struct mesh_config config = { .seed = tap_seed(),
+				      .incarnation = 10,
+				      .retention_ms = MS_DAY,
+				      .rows_per_node = 100,
+				      .format = 1 };
+
+	*r = (struct rig){ .now = 1000 };
+	memset(config.self.b, 5, ID_BYTES);
+	for (int i = 0; i < RIG_PEERS; i++)
+		memset(r->peers[i].b, 0x10 + i, ID_BYTES);
+	r->mesh = mesh_new(&config, r->now);
+	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_SELF,
+					 .addresses = addresses,
+					 .addresses_len = len });
+}
+
+void
+rig_forget(struct rig *r)
+{
+	for (int i = 0; i < r->frames_len; i++)
+		buf_fini(&r->frames[i].payload);
+	r->frames_len = 0;
+	r->probes = r->probe_ends = r->handed_on = r->closed = r->dials = 0;
+}
+
+void
+rig_fini(struct rig *r)
+{
+	rig_forget(r);
+	mesh_free(r->mesh);
+}
+
+void
+rig_row(struct rig *r, int i, enum mesh_inbound inbound)
+{
+	char address[32];
+	const char *addresses[] = { address };
+
+	snprintf(address, sizeof(address), "10.0.0.%d:1", i);
+	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					 .node = r->peers[i],
+					 .inbound = inbound,
+					 .addresses = addresses,
+					 .addresses_len = 1 });
+}
+
+void
+rig_up(struct rig *r, int i, bool is_near)
+{
+	struct wire_hello h = { .protocol_min = 1,
+				.protocol_max = 1,
+				.node = r->peers[i],
+				.life = 77,
+				.incarnation = 3,
+				.retention_ms = MS_DAY,
+				.rows_per_node = 100,
+				.format = 1,
+				.wall_ms = RIG_WALL_MS };
+	struct buf b = BUF_INIT;
+
+	r->links[i] = mesh_link_new(r->mesh);
+	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
+					 .link = r->links[i],
+					 .node = r->peers[i],
+					 .is_near = is_near });
+	wire_put_hello(&b, &h);
+	rig_hear(r, i, &b);
+	CU_ASSERT(mesh_link_of(r->mesh, &r->peers[i]) == r->links[i]);
+}
+
+void
+rig_down(struct rig *r, int i)
+{
+	uint64_t link = r->links[i];
+
+	r->links[i] = 0;
+	rig_step(r, (struct mesh_event){
+			    .type = MESH_EVENT_LINK_CLOSED, .link = link, .why = "cut" });
+}
+
+void
+rig_hear(struct rig *r, int i, struct buf *b)
+{
+	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA,
+					 .link = r->links[i],
+					 .data = buf_bytes(b) });
+	buf_fini(b);
+}
+
+int
+rig_sent(const struct rig *r, int i, uint8_t type, const struct rig_frame **ret_last)
+{
+	int n = 0;
+
+	for (int k = 0; k < r->frames_len; k++) {
+		if (r->frames[k].link != r->links[i] || r->frames[k].type != type)
+			continue;
+		n++;
+		if (ret_last != NULL)
+			*ret_last = &r->frames[k];
+	}
+	return n;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One mesh core and some peers made of bare hands, for unit tests: what the core does is
+ * kept. */
+#ifndef OCF_TESTS_MESH_RIG_H
+#define OCF_TESTS_MESH_RIG_H
+
+#include "lib/tap.h"
+#include "mesh/mesh.h"
+
+enum { RIG_PEERS = 6, RIG_FRAMES = 512, RIG_WALL_MS = 1700000000 };
+
+/* A frame that was sent. */
+struct rig_frame {
+	uint64_t link;
+	uint8_t type, flags;
+	enum wire_class class;
+	struct buf payload;
+};
+
+struct rig {
+	struct mesh *mesh;
+	ms_t now;
+	struct id peers[RIG_PEERS];
+	uint64_t links[RIG_PEERS]; /* 0: not linked */
+	struct rig_frame frames[RIG_FRAMES];
+	int frames_len;
+	bool forgets; /* keeps no frames */
+	/* What was asked for since rig_forget(): */
+	int probes, probe_ends, handed_on; /* queries for the dispatcher */
+	uint64_t probe;
+	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* of the latest probe */
+	int closed;
+	int dials;
+	int ways; /* told */
+	uint64_t way;
+	int idles;
+	enum mesh_state states[RIG_PEERS]; /* as told last */
+};
+
+/* We advertise `addresses`; our id is 5. */
+void rig_init(struct rig *r, const char *const *addresses, int len);
+void rig_fini(struct rig *r);
+void rig_forget(struct rig *r);
+void rig_step(struct rig *r, struct mesh_event e);
+/* Until then, with all ticks. */
+void rig_pass(struct rig *r, ms_t span);
+/* The node row of peer `i`, with one address "10.0.0.<i>:1". */
+void rig_row(struct rig *r, int i, enum mesh_inbound inbound);
+/* It opens a link; over a private address with `is_near`. */
+void rig_up(struct rig *r, int i, bool is_near);
+void rig_down(struct rig *r, int i);
+/* Whole frames from it; `b` is emptied. */
+void rig_hear(struct rig *r, int i, struct buf *b);
+/* How many frames of the type were sent to it; *ret_last is the latest, if not NULL. */
+int rig_sent(const struct rig *r, int i, uint8_t type, const struct rig_frame **ret_last);
+
+#endif

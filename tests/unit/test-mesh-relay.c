@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Nodes that take no links: who says that they are there, who believes it, and how a query
+ * gets to one by way of a third. */
+#include "config.h"
+
+#include <string.h>
+
+#include "lib/tap.h"
+#include "unit/mesh-rig.h"
+
+static const char *const home[] = { "192.0.2.7:8093" };
+
+enum { ASKER, HIDDEN, OTHER };
+
+/* ---- who is there ---- */
+
+static void
+attached(struct rig *r, int from, int node, bool is_no_more)
+{
+	struct buf b = BUF_INIT;
+
+	wire_put_attached(&b, bytes_of(r->peers[node].b, ID_BYTES),
+			  is_no_more ? WIRE_FLAG_NO_MORE : 0);
+	rig_hear(r, from, &b);
+}
+
+/* Did we tell the peer that the node is attached (1), is not any more (-1), or nothing (0),
+ * in the latest such frame? */
+static int
+told(const struct rig *r, int to, int node)
+{
+	const struct rig_frame *f = NULL;
+
+	if (rig_sent(r, to, WIRE_ATTACHED, &f) == 0)
+		return 0;
+	CU_ASSERT(f->payload.len == ID_BYTES &&
+		  memcmp(f->payload.data, r->peers[node].b, ID_BYTES) == 0);
+	return f->flags & WIRE_FLAG_NO_MORE ? -1 : 1;
+}
+
+static void
+test_attached_are_told(void)
+{
+	struct rig r;
+
+	rig_init(&r, home, 1);
+	rig_row(&r, ASKER, MESH_INBOUND_YES);
+	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
+	rig_row(&r, OTHER, MESH_INBOUND_YES);
+	rig_up(&r, ASKER, false);
+	CU_ASSERT(told(&r, ASKER, HIDDEN) == 0);
+	rig_up(&r, HIDDEN, false);
+	CU_ASSERT(told(&r, ASKER, HIDDEN) == 1);
+	/* And that one of all others. */
+	CU_ASSERT(told(&r, HIDDEN, ASKER) == 1);
+	/* One that comes later hears of all. */
+	rig_forget(&r);
+	rig_up(&r, OTHER, false);
+	CU_ASSERT(told(&r, OTHER, HIDDEN) == 1);
+	rig_down(&r, HIDDEN);
+	CU_ASSERT(told(&r, OTHER, HIDDEN) == -1 && told(&r, ASKER, HIDDEN) == -1);
+	/* It finds out that it can be reached: nothing is to be said of it any more. */
+	rig_up(&r, HIDDEN, false);
+	CU_ASSERT(told(&r, ASKER, HIDDEN) == 1);
+	rig_row(&r, HIDDEN, MESH_INBOUND_YES);
+	CU_ASSERT(told(&r, ASKER, HIDDEN) == -1);
+	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
+	CU_ASSERT(told(&r, ASKER, HIDDEN) == 1);
+	/* A link in the place of another is no change. */
+	rig_forget(&r);
+	rig_up(&r, HIDDEN, false);
+	CU_ASSERT(told(&r, ASKER, HIDDEN) == 0);
+	/* We advertise nothing any more, and so take no links ourselves. */
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_SELF });
+	CU_ASSERT(mesh_inbound(r.mesh) == MESH_INBOUND_NO);
+	CU_ASSERT(told(&r, ASKER, HIDDEN) == -1);
+	rig_fini(&r);
+}
+
+static void
+test_what_is_told_is_believed(void)
+{
+	uint64_t ways[4];
+	struct rig r;
+
+	rig_init(&r, home, 1);
+	rig_up(&r, ASKER, false);
+	rig_up(&r, OTHER, false);
+	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
+	rig_pass(&r, MESH_DEAD_MS);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 0);
+	attached(&r, ASKER, HIDDEN, false);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 1);
+	CU_ASSERT(ways[0] == r.links[ASKER]);
+	attached(&r, OTHER, HIDDEN, false);
+	attached(&r, OTHER, HIDDEN, false);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 2);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 1) == 1);
+	/* One of two that said so, by a word or by its end. */
+	attached(&r, OTHER, HIDDEN, true);
+	rig_pass(&r, MS_MINUTE);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	rig_down(&r, ASKER);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_SUSPECT);
+	rig_pass(&r, MESH_DEAD_MS);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
+	/* By a link of its own it is alive whatever others say. */
+	rig_up(&r, HIDDEN, false);
+	attached(&r, OTHER, HIDDEN, false);
+	attached(&r, OTHER, HIDDEN, true);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 0);
+	/* When that ends what others say counts, without a doubt in between. */
+	attached(&r, OTHER, HIDDEN, false);
+	rig_down(&r, HIDDEN);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	/* Of one that takes links it does not. */
+	rig_row(&r, HIDDEN, MESH_INBOUND_YES);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_SUSPECT);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 0);
+	rig_fini(&r);
+}
+
+/* Of a node whose row comes later; and of ourselves. */
+static void
+test_told_before_it_is_known(void)
+{
+	struct buf b = BUF_INIT;
+	struct id self;
+	struct rig r;
+
+	rig_init(&r, home, 1);
+	rig_up(&r, OTHER, false);
+	attached(&r, OTHER, HIDDEN, false);
+	rig_row(&r, HIDDEN, MESH_INBOUND_UNKNOWN);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	memset(self.b, 5, ID_BYTES);
+	wire_put_attached(&b, bytes_of(self.b, ID_BYTES), 0);
+	rig_hear(&r, OTHER, &b);
+	wire_put_frame(&b, WIRE_ATTACHED, 0, bytes_of(self.b, 7));
+	rig_hear(&r, OTHER, &b);
+	CU_ASSERT(r.closed == 1 && r.links[OTHER] == 0);
+	rig_fini(&r);
+}
+
+/* ---- queries ---- */
+
+static void
+relay_start(struct rig *r)
+{
+	rig_init(r, home, 1);
+	rig_row(r, ASKER, MESH_INBOUND_NO);
+	rig_row(r, HIDDEN, MESH_INBOUND_NO);
+	rig_row(r, OTHER, MESH_INBOUND_YES);
+	for (int i = ASKER; i <= OTHER; i++)
+		rig_up(r, i, false);
+	rig_forget(r);
+}
+
+static void
+open_to(struct rig *r, int from, uint64_t qid, int node)
+{
+	struct query_head head = { .request_id = (char[]){ "r" },
+				   .service = (char[]){ "wc" },
+				   .method = (char[]){ "POST" },
+				   .path = (char[]){ "/" },
+				   .hops = 1,
+				   .body_len = -1,
+				   .timeout_ms = 1000 };
+	struct buf b = BUF_INIT;
+
+	wire_put_query_relay(&b, qid, &r->peers[node], &head);
+	rig_hear(r, from, &b);
+}
+
+static void
+word(struct rig *r, int from, enum wire_type type, uint64_t qid)
+{
+	struct buf b = BUF_INIT;
+
+	wire_put_query_word(&b, type, qid);
+	rig_hear(r, from, &b);
+}
+
+static void
+part(struct rig *r, int from, enum wire_type type, uint64_t qid, size_t len, bool is_last)
+{
+	static const uint8_t bytes[LIMIT_PART_BYTES_MAX];
+	struct buf b = BUF_INIT;
+
+	if (type == WIRE_QUERY_BODY)
+		wire_put_query_body(&b, qid, bytes_of(bytes, len), is_last);
+	else
+		wire_put_reply_data(&b, qid, bytes_of(bytes, len), is_last);
+	rig_hear(r, from, &b);
+}
+
+static void
+credit(struct rig *r, int from, uint64_t qid, int parts, bool is_to_asker)
+{
+	struct buf b = BUF_INIT;
+
+	wire_put_query_credit(&b, qid, parts, is_to_asker);
+	rig_hear(r, from, &b);
+}
+
+/* The qid of the latest frame of this type sent to the peer; 0: there was none. */
+static uint64_t
+sent_qid(const struct rig *r, int to, enum wire_type type)
+{
+	const struct rig_frame *f = NULL;
+
+	if (rig_sent(r, to, (uint8_t)type, &f) == 0)
+		return 0;
+	CU_ASSERT(f->class == WIRE_CLASS_RELAY);
+	return get_be64(f->payload.data);
+}
+
+/* The error that the peer was told; status 0: none. */
+static struct query_error
+sent_error(const struct rig *r, int to, uint64_t qid)
+{
+	const struct rig_frame *f = NULL;
+	struct query_error e = { 0 };
+	struct wire_query q;
+
+	if (rig_sent(r, to, WIRE_REPLY_ERROR, &f) == 0)
+		return e;
+	CU_ASSERT_FATAL(
+		wire_read_query(&(struct wire_frame){ .type = f->type,
+						      .flags = f->flags,
+						      .payload = buf_bytes(&f->payload) },
+				&q) == 0);
+	CU_ASSERT(q.qid == qid);
+	e.status = q.error.status;
+	e.is_taken = q.error.is_taken;
+	wire_query_fini(&q);
+	return e;
+}
+
+static void
+test_a_query_passes(void)
+{
+	struct rig r;
+	uint64_t qid;
+
+	relay_start(&r);
+	open_to(&r, ASKER, 7, HIDDEN);
+	qid = sent_qid(&r, HIDDEN, WIRE_QUERY_OPEN);
+	CU_ASSERT_FATAL(qid != 0 && qid != 7);
+	CU_ASSERT(mesh_relays(r.mesh) == 1);
+	part(&r, ASKER, WIRE_QUERY_BODY, 7, 100, true);
+	CU_ASSERT(sent_qid(&r, HIDDEN, WIRE_QUERY_BODY) == qid);
+	word(&r, HIDDEN, WIRE_QUERY_TAKEN, qid);
+	CU_ASSERT(sent_qid(&r, ASKER, WIRE_QUERY_TAKEN) == 7);
+	word(&r, ASKER, WIRE_QUERY_GO, 7);
+	CU_ASSERT(sent_qid(&r, HIDDEN, WIRE_QUERY_GO) == qid);
+	part(&r, HIDDEN, WIRE_REPLY_DATA, qid, 50, false);
+	CU_ASSERT(sent_qid(&r, ASKER, WIRE_REPLY_DATA) == 7);
+	credit(&r, ASKER, 7, 1, false);
+	CU_ASSERT(sent_qid(&r, HIDDEN, WIRE_QUERY_CREDIT) == qid);
+	credit(&r, HIDDEN, qid, 1, true);
+	CU_ASSERT(sent_qid(&r, ASKER, WIRE_QUERY_CREDIT) == 7);
+	CU_ASSERT(r.handed_on == 0);
+	part(&r, HIDDEN, WIRE_REPLY_DATA, qid, 0, true);
+	CU_ASSERT(mesh_relays(r.mesh) == 0);
+	/* Late words are the dispatcher's, which drops them; and so are its own queries. */
+	credit(&r, ASKER, 7, 1, false);
+	part(&r, HIDDEN, WIRE_REPLY_DATA, qid, 0, true);
+	word(&r, OTHER, WIRE_QUERY_CANCEL, 7);
+	CU_ASSERT(r.handed_on == 3 && r.closed == 0);
+	rig_fini(&r);
+}
+
+/* Numbers of one link mean nothing on another, nor from the other end. */
+static void
+test_others_cannot_meddle(void)
+{
+	struct rig r;
+	uint64_t qid;
+
+	relay_start(&r);
+	open_to(&r, ASKER, 7, HIDDEN);
+	qid = sent_qid(&r, HIDDEN, WIRE_QUERY_OPEN);
+	rig_forget(&r);
+	word(&r, OTHER, WIRE_QUERY_TAKEN, qid);
+	word(&r, OTHER, WIRE_QUERY_CANCEL, 7);
+	word(&r, ASKER, WIRE_QUERY_TAKEN, qid);
+	word(&r, HIDDEN, WIRE_QUERY_CANCEL, qid);
+	CU_ASSERT(r.handed_on == 4 && r.frames_len == 0 && mesh_relays(r.mesh) == 1);
+	/* The same number again. */
+	open_to(&r, ASKER, 7, HIDDEN);
+	CU_ASSERT(r.frames_len == 0 && mesh_relays(r.mesh) == 1);
+	open_to(&r, OTHER, 7, HIDDEN);
+	CU_ASSERT(mesh_relays(r.mesh) == 2);
+	CU_ASSERT(sent_qid(&r, HIDDEN, WIRE_QUERY_OPEN) != qid);
+	rig_fini(&r);
+}
+
+static void
+test_refused(void)
+{
+	struct rig r;
+
+	relay_start(&r);
+	/* To one that takes links itself a leaf's are passed on, and no others. */
+	rig_row(&r, 3, MESH_INBOUND_YES);
+	rig_up(&r, 3, false);
+	open_to(&r, OTHER, 1, 3);
+	CU_ASSERT(sent_error(&r, OTHER, 1).status == 503);
+	open_to(&r, ASKER, 1, 3);
+	CU_ASSERT(sent_error(&r, ASKER, 1).status == 0 && mesh_relays(r.mesh) == 1);
+	word(&r, ASKER, WIRE_QUERY_CANCEL, 1);
+	rig_forget(&r);
+	open_to(&r, ASKER, 2, ASKER);
+	CU_ASSERT(sent_error(&r, ASKER, 2).status == 503);
+	rig_forget(&r);
+	open_to(&r, ASKER, 3, 4); /* not linked, nor known */
+	CU_ASSERT(sent_error(&r, ASKER, 3).status == 503);
+	CU_ASSERT(!sent_error(&r, ASKER, 3).is_taken);
+	rig_forget(&r);
+	for (int i = 0; i < MESH_RELAYS_MAX; i++)
+		open_to(&r, i % 2 ? ASKER : OTHER, 10 + (uint64_t)i, HIDDEN);
+	CU_ASSERT(rig_sent(&r, ASKER, WIRE_REPLY_ERROR, NULL) == 0);
+	CU_ASSERT(mesh_relays(r.mesh) == MESH_RELAYS_MAX);
+	open_to(&r, ASKER, 99, HIDDEN);
+	CU_ASSERT(sent_error(&r, ASKER, 99).status == 503);
+	word(&r, ASKER, WIRE_QUERY_CANCEL, 11);
+	rig_forget(&r);
+	open_to(&r, ASKER, 100, HIDDEN);
+	CU_ASSERT(sent_error(&r, ASKER, 100).status == 0);
+	word(&r, ASKER, WIRE_QUERY_CANCEL, 13);
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_LEAVING });
+	open_to(&r, ASKER, 101, HIDDEN);
+	CU_ASSERT(sent_error(&r, ASKER, 101).status == 503);
+	rig_fini(&r);
+}
+
+static void
+test_ends_are_told(void)
+{
+	struct rig r;
+	uint64_t qid;
+
+	/* The asker cancels, or is gone. */
+	relay_start(&r);
+	open_to(&r, ASKER, 7, HIDDEN);
+	qid = sent_qid(&r, HIDDEN, WIRE_QUERY_OPEN);
+	word(&r, ASKER, WIRE_QUERY_CANCEL, 7);
+	CU_ASSERT(sent_qid(&r, HIDDEN, WIRE_QUERY_CANCEL) == qid);
+	open_to(&r, ASKER, 8, HIDDEN);
+	qid = sent_qid(&r, HIDDEN, WIRE_QUERY_OPEN);
+	rig_down(&r, ASKER);
+	CU_ASSERT(sent_qid(&r, HIDDEN, WIRE_QUERY_CANCEL) == qid);
+	CU_ASSERT(mesh_relays(r.mesh) == 0);
+	rig_up(&r, ASKER, false);
+	/* The one that answers is gone: before it had said that a worker has it … */
+	open_to(&r, ASKER, 9, HIDDEN);
+	rig_forget(&r);
+	rig_down(&r, HIDDEN);
+	CU_ASSERT(sent_error(&r, ASKER, 9).status == 503);
+	CU_ASSERT(!sent_error(&r, ASKER, 9).is_taken);
+	/* … and after. */
+	rig_up(&r, HIDDEN, false);
+	open_to(&r, ASKER, 10, HIDDEN);
+	word(&r, HIDDEN, WIRE_QUERY_TAKEN, sent_qid(&r, HIDDEN, WIRE_QUERY_OPEN));
+	rig_forget(&r);
+	rig_down(&r, HIDDEN);
+	CU_ASSERT(sent_error(&r, ASKER, 10).status == 502);
+	CU_ASSERT(sent_error(&r, ASKER, 10).is_taken);
+	CU_ASSERT(mesh_relays(r.mesh) == 0);
+	rig_fini(&r);
+}
+
+static void
+test_windows_are_kept(void)
+{
+	struct rig r;
+	uint64_t qid;
+
+	for (int way = 0; way < 2; way++) {
+		int from = way == 0 ? ASKER : HIDDEN;
+		enum wire_type type = way == 0 ? WIRE_QUERY_BODY : WIRE_REPLY_DATA;
+
+		relay_start(&r);
+		open_to(&r, ASKER, 7, HIDDEN);
+		qid = sent_qid(&r, HIDDEN, WIRE_QUERY_OPEN);
+		for (int i = 0; i < LIMIT_PARTS_WINDOW; i++)
+			part(&r, from, type, way == 0 ? 7 : qid, 10, false);
+		if (way == 0)
+			credit(&r, HIDDEN, qid, 1, true);
+		else
+			credit(&r, ASKER, 7, 1, false);
+		part(&r, from, type, way == 0 ? 7 : qid, 10, false);
+		CU_ASSERT(mesh_relays(r.mesh) == 1);
+		part(&r, from, type, way == 0 ? 7 : qid, 10, false);
+		CU_ASSERT(mesh_relays(r.mesh) == 0);
+		CU_ASSERT(sent_qid(&r, HIDDEN, WIRE_QUERY_CANCEL) == qid);
+		CU_ASSERT(sent_error(&r, ASKER, 7).status == 502);
+		rig_fini(&r);
+	}
+	/* More credit than there is room. */
+	relay_start(&r);
+	open_to(&r, ASKER, 7, HIDDEN);
+	credit(&r, ASKER, 7, 1, false);
+	CU_ASSERT(mesh_relays(r.mesh) == 0);
+	rig_fini(&r);
+}
+
+/* Bad bytes end the link that they came by, and not that of the node that would see them. */
+static void
+test_bad_bytes_stop_here(void)
+{
+	struct buf b = BUF_INIT;
+	struct rig r;
+
+	relay_start(&r);
+	open_to(&r, ASKER, 7, HIDDEN);
+	wire_put_frame(&b, WIRE_QUERY_GO, WIRE_FLAG_MUST,
+		       bytes_of("\0\0\0\0\0\0\0\7x", 9));
+	rig_hear(&r, ASKER, &b);
+	CU_ASSERT(r.links[ASKER] == 0 && r.links[HIDDEN] != 0 && r.closed == 1);
+	CU_ASSERT(rig_sent(&r, HIDDEN, WIRE_QUERY_CANCEL, NULL) == 1);
+	wire_put_frame(&b, WIRE_QUERY_RELAY, WIRE_FLAG_MUST, bytes_of("too short", 9));
+	rig_hear(&r, OTHER, &b);
+	CU_ASSERT(r.links[OTHER] == 0);
+	rig_fini(&r);
+}
+
+static const struct tap_test tests[] = {
+	{ "all links are told who is attached, and when it is not any more",
+	  test_attached_are_told },
+	{ "a node without a link is alive while one who is linked to it says so",
+	  test_what_is_told_is_believed },
+	{ "what is told of a node counts when its row comes",
+	  test_told_before_it_is_known },
+	{ "a query passes to a node that takes no links, and its reply comes back",
+	  test_a_query_passes },
+	{ "words of others about it are not passed on", test_others_cannot_meddle },
+	{ "for a node that takes links, a stranger, or too many at once: refused",
+	  test_refused },
+	{ "when one end is gone the other is told, and whether a worker had it",
+	  test_ends_are_told },
+	{ "more parts or credits than were asked for end the query",
+	  test_windows_are_kept },
+	{ "bad bytes are not passed on; the link that they came by ends",
+	  test_bad_bytes_stop_here },
+};
+
+int
+main(int argc, char **argv)
+{
+	return TAP_MAIN(argc, argv, tests);
+}
