@@ -7,14 +7,14 @@
  *	leave.c    leave the cluster, then stop
  *	rows.c     the table: check, merge, hand on; with own.c, sweep.c, aside.c (rows.h)
  *	verify.c   checks signatures, beside the loop
- *	links.c    drives the mesh core: TLS streams, frames
+ *	links.c    drives the mesh core: TLS streams, frames; with links-feed.c, links-views.c
  *	dials.c    what came of dialling
  *	outbox.c   what waits to be sent over a link
  *	probes.c   dials other nodes back, so that they learn whether they can be reached
  *	repair.c   drives the sync core: tables compared with those of other nodes
  *	replica.c  the store as the sync core reads it
  *	requests.c comparisons that people asked for
- *	queries.c  drives the dispatch core: HTTP, links and bus on its three sides
+ *	queries.c  drives the dispatch core: HTTP, links and, queries-bus.c, the bus
  *	ca.c       bans and forgets nodes, where the CA's key is held
  *	bars.c     who is told of that, and what
  *	workers.c  the bus's workers become rows and slots

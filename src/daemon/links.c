@@ -3,27 +3,19 @@
  * each link's outbox (outbox.h). */
 #include "config.h"
 
+#include "daemon/links.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/network.h"
 #include "crdt/codec.h"
-#include "daemon/daemon.h"
-#include "daemon/dials.h"
-#include "daemon/outbox.h"
-#include "daemon/probes.h"
-#include "daemon/refusals.h"
-#include "mesh/mesh.h"
-#include "net/stream.h"
-#include "net/strangers.h"
 
 enum {
 	LINKS_FLUSH_BYTES = 64 * 1024, /* at most this much waits in the stream itself */
 	LINKS_FINISH_MS = MS_SECOND,
-	LINKS_PEERS_MAX = MESH_LINKS_MAX,
 	/* Accepted and not known yet: strangers may come this far, each for as long as TLS
 	 * gives a handshake; and so many of one address. An honest node needs one for two round
 	 * trips, and one that is sent away dials again a moment later, so the share is enough for
@@ -31,45 +23,6 @@ enum {
 	LINKS_STRANGERS_MAX = 256,
 	LINKS_STRANGERS_OF_ADDRESS_MAX = 32,
 };
-
-struct link {
-	uint64_t number;
-	struct links *links;
-	struct stream *stream;
-	struct outbox outbox;
-	uint64_t sent_bytes;
-	char *dialled;	  /* the address; NULL when the other side dialled */
-	struct id sought; /* whom we dialled; zero: whoever answers */
-	bool is_accepted; /* the other side dialled */
-	bool is_stranger; /* accepted, not open */
-	bool is_open;
-	bool is_up; /* greeted */
-	UT_hash_handle hh;
-};
-
-/* When a node that is not linked was linked last. */
-struct seen {
-	struct id node;
-	ms_t at_ms;
-	UT_hash_handle hh;
-};
-
-struct links {
-	struct daemon *d;
-	struct mesh *mesh;
-	struct link *by_number;
-	struct strangers strangers;
-	struct refusals refusals;
-	struct seen *seen;
-	struct dials *dials;
-	struct probes *probes;
-	struct loop_timer *timer;
-	uint64_t *sent_bytes[WIRE_CLASSES]; /* metrics */
-	bool is_pumping;
-	bool is_closing;
-};
-
-static void links_step(struct links *links, struct mesh_event *event);
 
 /* ---- output ---- */
 
@@ -114,7 +67,7 @@ link_note_failure(const struct link *l, const char *why)
 			     loop_now(l->links->d->loop));
 }
 
-static struct link *
+struct link *
 links_find(const struct links *links, uint64_t number)
 {
 	struct link *l;
@@ -135,7 +88,7 @@ links_drop(struct links *links, struct link *l, const char *why)
 	links_step(links, &event);
 }
 
-static void
+void
 links_send(struct links *links, uint64_t number, enum wire_class class,
 	   struct bytes frames)
 {
@@ -530,7 +483,7 @@ links_do(struct links *links, const struct mesh_action *a)
 
 /* Feed the core and do what it asks; what its actions cause in turn is fed in the same
  * way, and its actions follow in order. */
-static void
+void
 links_step(struct links *links, struct mesh_event *event)
 {
 	struct mesh_action action;
@@ -557,378 +510,6 @@ links_on_timer(void *arg)
 	struct mesh_event event = { .type = MESH_EVENT_TICK };
 
 	links_step(arg, &event);
-}
-
-/* ---- for the others ---- */
-
-void
-links_rows_changed(struct links *links, uint64_t link, struct bytes rows)
-{
-	struct mesh_event event = { .type = MESH_EVENT_ROWS_CHANGED,
-				    .link = link,
-				    .rows = rows };
-
-	links_step(links, &event);
-}
-
-void
-links_root_changed(struct links *links)
-{
-	struct store_digest root = store_root(links->d->store);
-	struct mesh_event event = {
-		.type = MESH_EVENT_ROOT,
-		.root = root.sum,
-		.rows_len = root.count,
-		.horizon = rows_horizon(links->d->rows),
-		.word = repair_word(links->d),
-	};
-
-	links_step(links, &event);
-}
-
-/* Said once, when it was there until now; its row tells no name any more. */
-static void
-links_log_left(const struct links *links, const struct id *id)
-{
-	char text[ID_TEXT_SIZE];
-
-	if (mesh_node_state(links->mesh, id) == MESH_NODE_ALIVE)
-		log_info("mesh", "node %s has left the cluster", id_text(id, text));
-}
-
-void
-links_node_changed(struct links *links, const struct id *id)
-{
-	struct mesh_event event = { .type = MESH_EVENT_NODE, .node = *id };
-	struct catalog_node node;
-	struct buf why = BUF_INIT;
-	bool is_held;
-
-	if (links == NULL || id_equal(id, &links->d->identity->node_id))
-		return;
-	is_held = catalog_node(links->d->catalog, id, &node);
-	if (bars_put_why(links->d, id, &why)) {
-		event.is_gone = true;
-		event.why = buf_text(&why);
-	} else if (is_held && node.row->has_left) {
-		event.has_left = true;
-		links_log_left(links, id);
-	} else if (is_held) {
-		event.addresses = (const char *const *)node.row->addresses;
-		event.addresses_len = node.row->addresses_len;
-		if (node.row->is_inbound_known)
-			event.inbound = node.row->is_inbound ? MESH_INBOUND_YES
-							     : MESH_INBOUND_NO;
-	}
-	links_step(links, &event);
-	buf_fini(&why);
-}
-
-void
-links_self_changed(struct links *links)
-{
-	struct mesh_event event = {
-		.type = MESH_EVENT_SELF,
-		.addresses = (const char *const *)links->d->addresses,
-		.addresses_len = links->d->addresses_len,
-	};
-
-	links_step(links, &event);
-}
-
-void
-links_probed(struct links *links, uint64_t probe, const struct id *node)
-{
-	struct mesh_event event = { .type = MESH_EVENT_PROBED,
-				    .link = probe,
-				    .node = *node };
-
-	if (!links->is_closing)
-		links_step(links, &event);
-}
-
-void
-links_reject(struct links *links, uint64_t link, const char *why)
-{
-	struct mesh_event event = { .type = MESH_EVENT_LINK_REJECT,
-				    .link = link,
-				    .why = why };
-
-	links_step(links, &event);
-}
-
-void
-links_send_query(struct links *links, uint64_t link, struct bytes frame)
-{
-	links_send(links, link, WIRE_CLASS_QUERY, frame);
-}
-
-void
-links_send_sync(struct links *links, uint64_t link, struct bytes frames)
-{
-	links_send(links, link, WIRE_CLASS_SYNC, frames);
-}
-
-void
-links_send_rows(struct links *links, uint64_t link, struct bytes rows)
-{
-	struct buf frames = BUF_INIT;
-
-	wire_put_rows(&frames, WIRE_ROWS, rows);
-	links_send(links, link, WIRE_CLASS_ROWS, buf_bytes(&frames));
-	buf_fini(&frames);
-}
-
-void
-links_want(struct links *links, uint64_t link, struct bytes owners)
-{
-	struct mesh_event event = { .type = MESH_EVENT_WANT,
-				    .link = link,
-				    .data = owners };
-
-	if (owners.len > 0)
-		links_step(links, &event);
-}
-
-uint64_t
-links_of_node(const struct links *links, const struct id *node)
-{
-	return mesh_link_of(links->mesh, node);
-}
-
-int
-links_relays_to(const struct links *links, const struct id *node, uint64_t *ret_links,
-		int max)
-{
-	return mesh_relays_to(links->mesh, node, ret_links, max);
-}
-
-bool
-links_may_find_way(const struct links *links, const struct id *node)
-{
-	return mesh_may_open_way(links->mesh, node);
-}
-
-void
-links_find_way(struct links *links, const struct id *node)
-{
-	struct mesh_event event = { .type = MESH_EVENT_WAY, .node = *node };
-
-	links_step(links, &event);
-}
-
-int
-links_relaying(const struct links *links)
-{
-	return mesh_relays(links->mesh);
-}
-
-void
-links_leave(struct links *links)
-{
-	struct mesh_event event = { .type = MESH_EVENT_LEAVING };
-
-	links_step(links, &event);
-}
-
-uint64_t
-links_any(const struct links *links, struct id *ret_node)
-{
-	struct mesh_peer *peers = mem_calloc(LINKS_PEERS_MAX, sizeof(*peers));
-	int n = mesh_peers(links->mesh, peers, LINKS_PEERS_MAX), fit = 0;
-	uint64_t link = 0;
-
-	for (int i = 0; i < n && i < LINKS_PEERS_MAX; i++) {
-		if (mesh_link_of(links->mesh, &peers[i].node) != peers[i].link ||
-		    peers[i].is_rowless)
-			continue;
-		/* Each of those that fit with the same chance. */
-		if (rng_below(&links->d->rng, (uint64_t)++fit) > 0)
-			continue;
-		link = peers[i].link;
-		*ret_node = peers[i].node;
-	}
-	free(peers);
-	return link;
-}
-
-json_t *
-links_peers_json(const struct links *links)
-{
-	struct mesh_peer *peers = mem_calloc(LINKS_PEERS_MAX, sizeof(*peers));
-	int n = mesh_peers(links->mesh, peers, LINKS_PEERS_MAX);
-	ms_t now = loop_now(links->d->loop);
-	json_t *list = json_array();
-
-	for (int i = 0; i < n && i < LINKS_PEERS_MAX; i++) {
-		const struct mesh_peer *p = &peers[i];
-		struct link *l = links_find(links, p->link);
-		struct catalog_node node;
-		char id[ID_TEXT_SIZE];
-		bool is_known = catalog_node(links->d->catalog, &p->node, &node);
-
-		json_array_append_new(
-			list,
-			json_pack(
-				"{s:o, s:s?, s:s, s:s, s:s, s:o, s:I, s:I, s:i, s:o, "
-				"s:b, s:o}",
-				"node",
-				id_is_zero(&p->node) ? json_null()
-						     : json_string(id_text(&p->node, id)),
-				"name", is_known ? node.row->name : NULL, "address",
-				p->address, "direction", p->is_inbound ? "in" : "out",
-				"state", p->state, "rtt_ms",
-				p->rtt_ms < 0 ? json_null() : json_integer(p->rtt_ms),
-				"sent_bytes", (json_int_t)(l != NULL ? l->sent_bytes : 0),
-				"received_bytes", (json_int_t)p->received_bytes,
-				"protocol", p->protocol, "since_s",
-				json_integer((now - p->since_ms) / MS_SECOND), "rowless",
-				p->is_rowless, "clock_skew_ms",
-				p->protocol == 0 ? json_null()
-						 : json_integer(p->clock_skew_ms)));
-	}
-	free(peers);
-	return list;
-}
-
-double
-links_rtt_ms(const struct links *links, const struct id *node)
-{
-	return (double)mesh_rtt_of(links->mesh, node);
-}
-
-double
-links_last_seen_s(const struct links *links, const struct id *node)
-{
-	struct seen *s;
-
-	/* Linked, or by way of others. */
-	if (mesh_link_of(links->mesh, node) != 0 ||
-	    mesh_node_state(links->mesh, node) == MESH_NODE_ALIVE)
-		return 0;
-	HASH_FIND(hh, links->seen, node, sizeof(*node), s);
-	return s != NULL ? (double)(loop_now(links->d->loop) - s->at_ms) / MS_SECOND : -1;
-}
-
-void
-links_tell_doctor(const struct links *links, json_t *reply)
-{
-	ms_t now = loop_now(links->d->loop);
-
-	json_object_set_new(reply, "dials", dials_failures_json(links->dials, now));
-	json_object_set_new(reply, "inbound", dials_inbound_json(links->dials, now));
-}
-
-int
-links_up(const struct links *links)
-{
-	struct mesh_stats stats;
-
-	mesh_stats(links->mesh, &stats);
-	return stats.links_up;
-}
-
-int
-links_rows_sent(const struct links *links, int *ret_links)
-{
-	struct mesh_peer *peers = mem_calloc(LINKS_PEERS_MAX, sizeof(*peers));
-	int n = mesh_peers(links->mesh, peers, LINKS_PEERS_MAX), sent = 0;
-
-	*ret_links = 0;
-	for (int i = 0; i < n && i < LINKS_PEERS_MAX; i++) {
-		const struct link *l = links_find(links, peers[i].link);
-
-		if (l == NULL || l->stream == NULL || peers[i].is_rowless ||
-		    mesh_link_of(links->mesh, &peers[i].node) != l->number)
-			continue;
-		++*ret_links;
-		sent += !outbox_has(&l->outbox, OUTBOX_ROWS) &&
-			stream_pending(l->stream) == 0;
-	}
-	free(peers);
-	return sent;
-}
-
-bool
-links_are_busy(const struct links *links)
-{
-	for (const struct link *l = links->by_number; l != NULL; l = l->hh.next)
-		if (l->is_open && (outbox_has(&l->outbox, OUTBOX_QUERY) ||
-				   outbox_has(&l->outbox, OUTBOX_RELAY) ||
-				   stream_pending(l->stream) > 0))
-			return true;
-	return false;
-}
-
-/* ---- metrics ---- */
-
-struct links_received {
-	struct links *links;
-	enum wire_class class;
-};
-
-static double
-links_read_received(void *arg)
-{
-	struct links_received *r = arg;
-	struct mesh_stats stats;
-
-	mesh_stats(r->links->mesh, &stats);
-	return (double)stats.received_bytes[r->class];
-}
-
-static double
-links_read_up(void *arg)
-{
-	return links_up(arg);
-}
-
-static double
-links_read_relaying(void *arg)
-{
-	return links_relaying(arg);
-}
-
-static double
-links_read_relayed(void *arg)
-{
-	struct links *links = arg;
-	struct mesh_stats stats;
-
-	mesh_stats(links->mesh, &stats);
-	return (double)stats.relayed;
-}
-
-static void
-links_add_metrics(struct links *links)
-{
-	static struct links_received received[WIRE_CLASSES];
-	struct metrics *m = links->d->metrics;
-
-	for (int c = 0; c < WIRE_CLASSES; c++) {
-		char *labels = metrics_labels(
-			"class", wire_class_name((enum wire_class)c), (char *)NULL);
-
-		links->sent_bytes[c] = metrics_counter(
-			m, "ocf_peer_sent_bytes_total",
-			"Bytes of frames sent to other nodes, headers "
-			"included, before TLS.",
-			labels);
-		received[c] = (struct links_received){ links, (enum wire_class)c };
-		metrics_counter_read(
-			m, "ocf_peer_received_bytes_total",
-			"Bytes of frames received from other nodes, headers included.",
-			labels, links_read_received, &received[c]);
-		free(labels);
-	}
-	metrics_gauge_read(m, "ocf_peer_links", "Links to other nodes that are up.", NULL,
-			   links_read_up, links);
-	metrics_gauge_read(m, "ocf_relays",
-			   "Queries being passed on between other nodes.", NULL,
-			   links_read_relaying, links);
-	metrics_counter_read(m, "ocf_relayed_total",
-			     "Queries passed on between other nodes.", NULL,
-			     links_read_relayed, links);
 }
 
 /* ---- life ---- */

@@ -15,13 +15,13 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/dump.c \
 	%D%/invite.c \
 	%D%/leave.c \
-	%D%/links.c \
+	%D%/links.c %D%/links.h %D%/links-feed.c %D%/links-views.c \
 	%D%/load.c \
 	%D%/options.c %D%/options.h \
 	%D%/outbox.c %D%/outbox.h \
 	%D%/own.c \
 	%D%/probes.c %D%/probes.h \
-	%D%/queries.c \
+	%D%/queries.c %D%/queries.h %D%/queries-bus.c \
 	%D%/repair.c \
 	%D%/refusals.c %D%/refusals.h \
 	%D%/replica.c %D%/replica.h \
