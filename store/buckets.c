@@ -243,9 +243,17 @@ buckets_fit(struct store *store, MDB_txn *txn, struct root *root)
 	if (fitted.bits == root->bits)
 		return 0;
 	rc = buckets_rebuild(store, txn, &fitted);
-	if (rc == 0)
-		*root = fitted;
-	return rc;
+	if (rc != 0)
+		return rc;
+	/* Something had rotted; only the rows' signatures can tell what. */
+	if (fitted.digest.count != root->digest.count ||
+	    !u128_equal(fitted.digest.sum, root->digest.sum)) {
+		pthread_mutex_lock(&store->lock);
+		store->scrub.doubts = SCRUB_DOUBTS;
+		pthread_mutex_unlock(&store->lock);
+	}
+	*root = fitted;
+	return 0;
 }
 
 /* The children as sums of buckets: `shift` bits of a bucket's number lie below them. */

@@ -74,6 +74,10 @@ struct waiter {
 };
 
 /* Where the scrubber is, and what it has done. */
+enum {
+	SCRUB_DOUBTS =
+		2, /* the present pass, which may be beyond some rows, and a whole one */
+};
 enum scrub_phase { SCRUB_ROWS, SCRUB_OWNERS, SCRUB_REMOVED, SCRUB_ROOT };
 struct scrub_at {
 	enum scrub_phase phase;

@@ -21,11 +21,7 @@
 #include "base/mem.h"
 #include "store/scrub-private.h"
 
-enum {
-	SCRUB_ITEMS_MIN = 256,
-	SCRUB_DOUBTS =
-		2, /* the present pass, which may be beyond some rows, and a whole one */
-};
+enum { SCRUB_ITEMS_MIN = 256 };
 
 const char *
 store_fault_text(enum store_fault fault)

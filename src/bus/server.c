@@ -594,10 +594,11 @@ bus_server_open(struct loop *loop, const struct bus_server_config *config,
 	if (rc == 0) {
 		server_replace_left_over(s);
 		rc = server_spawn(s, err);
-	}
-	if (rc == -ENOSPC || rc == -EDQUOT) { /* tried again, and told, by the timer */
-		server_restart_later(s);
-		rc = 0;
+		/* Of its files, not of the folders: tried again, and told, by the timer. */
+		if (rc == -ENOSPC || rc == -EDQUOT) {
+			server_restart_later(s);
+			rc = 0;
+		}
 	}
 	if (rc < 0) {
 		server_free(s);

@@ -105,9 +105,12 @@ drain_end(const json_t *state)
 
 	if (strcmp(json_string_value(json_object_get(state, "state")), "left") != 0)
 		return cli_fail(EXIT_FAILURE,
-				"the node has not left the cluster: %s. It stops, and is "
-				"a member still",
-				why != NULL ? why : "it does not say why");
+				"the node has not left the cluster: %s. It stops%s",
+				why != NULL ? why : "it does not say why",
+				json_is_true(json_object_get(state, "member"))
+					? ", and is a member still"
+					: "; 'ocf nodes --all' on another node says "
+					  "whether it is a member still");
 	printf("Node %s has left the cluster and stops.\n", name != NULL ? name : "?");
 	drain_say_told(state);
 	if (cut > 0)

@@ -279,7 +279,8 @@ look_at_server_program(const char *wanted, json_t *server)
 	struct buf out = BUF_INIT;
 	const char *version;
 
-	if (path != NULL && program_is_one(path)) {
+	/* Never one of whatever folder this was started in. */
+	if (path != NULL && path[0] == '/' && program_is_one(path)) {
 		json_object_set_new(server, "program", doctor_string(path));
 		if (doctor_run(argv, &out, error) == 0) {
 			version = buf_text(&out);

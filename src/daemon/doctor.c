@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "daemon/daemon.h"
 #include "http/server.h"
 #include "mesh/mesh.h"
@@ -84,6 +85,13 @@ doctor_addresses(const struct daemon *d)
 	return list;
 }
 
+/* A path as JSON can hold it; null where it is not UTF-8. */
+static json_t *
+doctor_path(const char *path)
+{
+	return utf8_is_valid(path) ? json_string(path) : json_null();
+}
+
 int
 doctor_admin(struct daemon *d, const json_t *body, json_t **ret_reply, struct errmsg *err)
 {
@@ -102,10 +110,11 @@ doctor_admin(struct daemon *d, const json_t *body, json_t **ret_reply, struct er
 	(void)body;
 	(void)err;
 	reply = json_pack(
-		"{s:i, s:s, s:s, s:I, s:b, s:s, s:s, s:b, s:I, s:o}", "pid",
-		(int)getpid(), "data", d->places->data, "config", d->places->config_file,
-		"wall_ms", (json_int_t)clock_wall_ms(), "ready",
-		d->is_ready && !d->is_stopping, "http", http != NULL ? http : "", "peer",
+		"{s:i, s:o, s:o, s:I, s:b, s:s, s:s, s:b, s:I, s:o}", "pid",
+		(int)getpid(), "data", doctor_path(d->places->data), "config",
+		doctor_path(d->places->config_file), "wall_ms",
+		(json_int_t)clock_wall_ms(), "ready", d->is_ready && !d->is_stopping,
+		"http", http != NULL ? http : "", "peer",
 		listener_address(d->peer_listener), "ca_key", d->identity->ca_key != NULL,
 		"sync_interval_ms", (json_int_t)d->config->sync.interval, "addresses",
 		doctor_addresses(d));

@@ -88,8 +88,10 @@ drain_and_stop(struct daemon *d)
 	d->is_leaving = true;
 	links_leave(d->links);
 	d->drain_until = loop_now(d->loop) + d->config->node.drain_timeout;
-	/* With nothing to wait for, the goodbye says all. */
-	if (!drain_is_done(d) && d->config->node.drain_timeout > 0) {
+	/* With nothing to wait for, the goodbye says all; but a node that leaves the cluster
+	 * has rows to write before it. */
+	if (d->leave != NULL ||
+	    (!drain_is_done(d) && d->config->node.drain_timeout > 0)) {
 		log_info(
 			"node",
 			"draining: queries that run: %d; stopping when they have ended, in "

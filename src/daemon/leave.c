@@ -52,10 +52,11 @@ struct leave {
 	struct daemon *d;
 	struct loop_timer *timer;
 	enum leave_phase phase;
-	ms_t since; /* the phase's begin; monotonic */
-	int cut;    /* queries that were not waited for */
-	int told;   /* links that took the rows */
-	char *why;  /* why it failed */
+	ms_t since;	/* the phase's begin; monotonic */
+	int cut;	/* queries that were not waited for */
+	int told;	/* links that took the rows */
+	char *why;	/* why it failed */
+	bool is_member; /* … before anything was written */
 	struct leave_job *jobs;
 };
 
@@ -82,7 +83,8 @@ leave_json(const struct leave *leave)
 				 counts.nodes, "cut", leave->cut, "ca",
 				 d->identity->ca_key != NULL);
 	default:
-		return json_pack("{s:s, s:s}", "state", "failed", "why", leave->why);
+		return json_pack("{s:s, s:s, s:b}", "state", "failed", "why", leave->why,
+				 "member", leave->is_member);
 	}
 }
 
@@ -144,11 +146,13 @@ leave_set_phase(struct leave *leave, enum leave_phase phase)
 static void
 leave_fail(struct leave *leave, char *why)
 {
+	leave->is_member = leave->phase == LEAVE_DRAINS;
 	leave_set_phase(leave, LEAVE_FAILED);
 	leave->why = why;
 	leave_tell(leave);
 }
 
+/* What the disk holds is that it left. */
 static void
 leave_done(struct leave *leave, int told)
 {
@@ -161,7 +165,6 @@ leave_done(struct leave *leave, int told)
 	else
 		log_info("node", "left the cluster; nodes that were told: %d", told);
 	leave_tell(leave);
-	daemon_stop(d, EXIT_SUCCESS);
 }
 
 static void
@@ -194,8 +197,10 @@ leave_look_told(struct leave *leave)
 	int links, told = links_rows_sent(d->links, &links);
 
 	if (told == links || (told > 0 && spent >= LEAVE_TELL_ALL_MS) ||
-	    spent >= LEAVE_TELL_MS)
+	    spent >= LEAVE_TELL_MS) {
 		leave_done(leave, told);
+		daemon_stop(d, EXIT_SUCCESS);
+	}
 }
 
 static void
@@ -261,7 +266,13 @@ leave_give_up(struct daemon *d)
 void
 leave_stopping(struct daemon *d)
 {
-	if (d->leave != NULL && !leave_is_over(d->leave))
+	int links;
+
+	if (d->leave == NULL || leave_is_over(d->leave))
+		return;
+	if (d->leave->phase == LEAVE_TELLS)
+		leave_done(d->leave, links_rows_sent(d->links, &links));
+	else
 		leave_fail(d->leave,
 			   mem_strdup(d->fatal != NULL
 					      ? d->fatal
@@ -330,22 +341,12 @@ leave_open(struct daemon *d, const struct query_headers *params, struct bytes bo
 	return 200;
 }
 
-/* On the lane, which has nothing to do here. */
-static int
-leave_step(void *arg, struct buf *out, struct errmsg *err)
-{
-	const struct leave_job *job = arg;
-
-	(void)out;
-	(void)err;
-	return job->is_over ? 0 : 1;
-}
-
 static bool
 leave_land(void *arg, struct work *w, struct buf *out)
 {
 	struct leave_job *job = arg;
 
+	work_goes_on(w, !job->is_over);
 	if (job->is_over || leave_job_tell(job, out))
 		return true;
 	job->work = w;
@@ -367,7 +368,6 @@ const struct work_type work_drain = {
 	.content_type = "application/jsonl",
 	.is_light = true,
 	.open = leave_open,
-	.step = leave_step,
 	.land = leave_land,
 	.close = leave_job_close,
 };

@@ -152,6 +152,12 @@ work_on_stepped(void *arg, bool was_run)
 }
 
 void
+work_goes_on(struct work *w, bool has_more)
+{
+	w->rc = has_more;
+}
+
+void
 work_landed(struct work *w, int rc, const char *why)
 {
 	w->is_landing = false;

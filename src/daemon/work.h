@@ -36,6 +36,8 @@ struct work_type {
 extern const struct work_type work_backup, work_ban, work_drain, work_dump, work_forget,
 	work_load, work_unban;
 
+/* Said by land() of a work without steps: whether more comes behind what it makes now. */
+void work_goes_on(struct work *w, bool has_more);
 /* The landing is over: 0, or a negative code with the reason. */
 void work_landed(struct work *w, int rc, const char *why);
 

@@ -482,6 +482,32 @@ test_much_harm(void)
 	rig_close();
 }
 
+/* The store grows, and with it the number of buckets: digests are summed up anew, in which
+ * the row that rotted does not show. */
+static void
+test_harm_hidden(void)
+{
+	struct store_stats stats;
+	int bits;
+
+	rig_open("hidden");
+	store_stats(rig->store, &stats);
+	bits = stats.bucket_bits;
+	damage(damage_row_signature);
+	for (int i = ROWS; i < BUCKET_ROWS_MEAN_MAX << bits; i++) {
+		struct row_key key = test_key(1, i);
+
+		CU_ASSERT(test_merge(rig->store, &key, 3, 1, 40) == 0);
+	}
+	CU_ASSERT(test_store_wait(rig->store) == 0);
+	store_stats(rig->store, &stats);
+	CU_ASSERT(stats.bucket_bits > bits);
+	CU_ASSERT(pass(NULL) == 0 && was_told("is not what its owner signed"));
+	store_stats(rig->store, &stats);
+	CU_ASSERT(stats.faults[STORE_FAULT_ROW] == 1);
+	rig_close();
+}
+
 static void
 test_sound(void)
 {
@@ -580,6 +606,8 @@ main(int argc, char **argv)
 		{ "damage that a commit meets is put right at once, and it goes on",
 		  test_harm_met },
 		{ "damage of all kinds at once is put right", test_much_harm },
+		{ "a row that rotted is found, too, when digests were made anew since",
+		  test_harm_hidden },
 		{ "nothing is found beside writes that is not there",
 		  test_no_false_alarm },
 		{ "what cannot be put right on a full disk is put right later",
