@@ -14,7 +14,7 @@
 struct bars {
 	struct daemon *d;
 	char *told; /* this node was barred, as others say; or NULL */
-	struct log_limit told_limit, refused_limit;
+	struct log_limit news_limit, told_limit, refused_limit;
 };
 
 /* ---- in words ---- */
@@ -102,7 +102,7 @@ bars_note_told(struct bars *bars, const struct id *by, const char *why)
 		free(bars->told);
 		bars->told = mem_strdup(why);
 	}
-	if (!is_news && !log_limit_pass(&bars->told_limit, "mesh"))
+	if (!log_limit_pass(is_news ? &bars->news_limit : &bars->told_limit, "mesh"))
 		return;
 	catalog_describe(bars->d->catalog, by, &text);
 	log_error("mesh",
@@ -136,6 +136,7 @@ bars_open(struct daemon *d)
 
 	bars->d = d;
 	bars->told_limit = (struct log_limit){ .span_ms = MS_HOUR, .burst = 1 };
+	bars->news_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 3 };
 	bars->refused_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 3 };
 	return bars;
 }

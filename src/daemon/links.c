@@ -38,6 +38,20 @@ link_flush(struct link *l, size_t limit)
 	}
 }
 
+/* Tell the core when what is passed on for others begins to wait here, or ends to. */
+static void
+link_weigh(struct link *l)
+{
+	struct mesh_event event = { .type = MESH_EVENT_LINK_LOADED,
+				    .link = l->number,
+				    .is_loaded = outbox_is_loaded(&l->outbox) };
+
+	if (event.is_loaded == l->is_loaded)
+		return;
+	l->is_loaded = event.is_loaded;
+	links_step(l->links, &event);
+}
+
 /* Its other end has shown who it is, or has gone. */
 static void
 link_is_known(struct link *l)
@@ -103,6 +117,7 @@ links_send(struct links *links, uint64_t number, enum wire_class class,
 	}
 	if (l->is_open)
 		link_flush(l, LINKS_FLUSH_BYTES);
+	link_weigh(l);
 }
 
 /* ---- streams ---- */
@@ -151,6 +166,7 @@ static void
 link_on_drain(void *arg)
 {
 	link_flush(arg, LINKS_FLUSH_BYTES);
+	link_weigh(arg);
 }
 
 /* Not one that left by itself: TLS judged it, or was judged by it (a code of our own), or a

@@ -5,19 +5,23 @@
 
 #include <assert.h>
 
-enum { OUTBOX_KEPT_BYTES = 256 * 1024 }; /* memory of an empty queue */
+enum {
+	OUTBOX_KEPT_BYTES = 256 * 1024, /* memory of an empty queue */
+	OUTBOX_LOADED_BYTES = 8 * 1024 * 1024,
+};
 
 /* In bytes. */
 static const size_t outbox_caps[OUTBOX_QUEUES] = {
-	[OUTBOX_CONTROL] = 256 * 1024,
+	/* What a leaf is told of all nodes when it is greeted has half of it. */
+	[OUTBOX_CONTROL] = 512 * 1024,
 	[OUTBOX_ROWS] = 8 * 1024 * 1024,
 	[OUTBOX_ANNOUNCE] = 256 * 1024,
 	/* Windows of parts bound each query to about 1 MiB each way. */
 	[OUTBOX_QUERY] = 64 * 1024 * 1024,
 	/* Windows of messages bound a session to about 3 MiB. */
 	[OUTBOX_SYNC] = 16 * 1024 * 1024,
-	/* MESH_RELAYS_MAX of them, with a window each. */
-	[OUTBOX_RELAY] = 40 * 1024 * 1024,
+	/* MESH_RELAYS_MAX of them, with a window each, above what those left that ended. */
+	[OUTBOX_RELAY] = 32 * 1024 * 1024 + OUTBOX_LOADED_BYTES,
 };
 
 static enum outbox_queue outbox_queue_of(enum wire_class class)
@@ -49,6 +53,13 @@ bool
 outbox_has(const struct outbox *box, enum outbox_queue q)
 {
 	return box->taken[q] < box->queues[q].len;
+}
+
+bool
+outbox_is_loaded(const struct outbox *box)
+{
+	return box->queues[OUTBOX_RELAY].len - box->taken[OUTBOX_RELAY] >
+	       OUTBOX_LOADED_BYTES;
 }
 
 /* Forget what was taken: when nothing else is left, with the memory that a crowd needed;

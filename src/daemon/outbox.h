@@ -40,5 +40,7 @@ bool outbox_put(struct outbox *box, enum wire_class class, struct bytes frames);
 /* The frame whose turn it is, valid until the next call; false when there is none. */
 bool outbox_take(struct outbox *box, struct bytes *ret_frame);
 bool outbox_has(const struct outbox *box, enum outbox_queue queue);
+/* So much waits that was passed on for others that nothing more should be taken on. */
+bool outbox_is_loaded(const struct outbox *box);
 
 #endif

@@ -157,9 +157,9 @@ mesh_node_is_claimed(const struct mesh *m, const struct mesh_node *n)
 void
 mesh_node_weigh(struct mesh *m, struct mesh_node *n)
 {
-	if (n->link != 0 || n->is_gone)
+	if (n->link != 0)
 		return;
-	if (mesh_node_is_claimed(m, n))
+	if (!n->has_said_goodbye && mesh_node_is_claimed(m, n))
 		mesh_node_set_state(m, n, MESH_NODE_ALIVE);
 	else if (n->state == MESH_NODE_ALIVE && n->suspect_at == 0)
 		mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
@@ -189,6 +189,8 @@ claim_add(struct mesh *m, struct mesh_link *l, const struct id *node, bool is_he
 		c = mem_calloc(1, sizeof(*c));
 		c->node = *node;
 		HASH_ADD(hh, l->claims, node, sizeof(c->node), c);
+		if (n != NULL)
+			n->has_said_goodbye = false;
 	}
 	c->is_heard = is_heard;
 	claim_weigh(m, node);
@@ -209,6 +211,7 @@ claim_drop(struct mesh *m, struct mesh_link *l, struct mesh_claim *c)
 bool
 mesh_frame_attached(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 {
+	bool is_too_much = false;
 	struct bytes nodes;
 	struct reader r;
 	struct id node;
@@ -220,12 +223,21 @@ mesh_frame_attached(struct mesh *m, struct mesh_link *l, const struct wire_frame
 	     reader_copy(&r, node.b, ID_BYTES)) {
 		struct mesh_claim *c = claim_find(l, &node);
 
-		if (!(f->flags & WIRE_FLAG_NO_MORE))
+		if (!(f->flags & WIRE_FLAG_NO_MORE)) {
 			claim_add(m, l, &node, f->flags & WIRE_FLAG_HEARD);
-		else if (c != NULL)
+		} else if (c != NULL) {
 			claim_drop(m, l, c);
+			is_too_much |= !mesh_rate_pass_in(m, &l->unclaims,
+							  MESH_UNCLAIMS_MAX, MS_MINUTE);
+		}
 	}
-	return true;
+	/* A leaf hears of all nodes, and tells nobody. */
+	if (!is_too_much || mesh_is_leaf(m))
+		return true;
+	mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
+			"more than %d nodes a minute that it is not linked to any more",
+			MESH_UNCLAIMS_MAX);
+	return false;
 }
 
 void

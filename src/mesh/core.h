@@ -48,7 +48,8 @@ struct mesh_node {
 	int addresses_len;
 	char hello_address[WIRE_ADDRESS_BYTES_MAX + 1]; /* until its row brings others */
 	bool is_gone, has_left;
-	char *barred_why; /* owned; what it is told when it is gone, or NULL */
+	bool has_said_goodbye; /* it stops: only news revive it, no claim of before */
+	char *barred_why;      /* owned; what it is told when it is gone, or NULL */
 	enum mesh_state state;
 	ms_t suspect_at; /* alive without a link: when it becomes suspect; 0 = not waiting */
 	ms_t dead_at;	 /* suspect: when it becomes dead */
@@ -112,9 +113,11 @@ struct mesh_link {
 	/* PINGs and WANTs from the peer, and WANTs to it, are counted per second. */
 	struct mesh_rate pings, wants, sent_wants, dial_backs;
 	struct mesh_claim *claims;
-	bool is_leaf; /* and is told what leaves are told */
-	ms_t used;    /* a query frame came by it */
-	int relays;   /* from it and to it */
+	bool is_leaf;	/* and is told what leaves are told */
+	ms_t used;	/* a query frame came by it */
+	int relays;	/* from it and to it */
+	bool is_loaded; /* MESH_EVENT_LINK_LOADED */
+	struct mesh_rate unclaims;
 };
 
 /* A node that the peer of a link is linked to, as it says. */
@@ -134,6 +137,7 @@ struct mesh_relay {
 	uint64_t out_link, out_qid;
 	UT_hash_handle hh, hh_out; /* by key; by out_qid */
 	int body_room, reply_room; /* parts that may come */
+	int words;		   /* of those that need no credit */
 	bool is_taken;
 };
 
@@ -279,6 +283,7 @@ void mesh_claims_end(struct mesh *m, struct mesh_link *l);
 /* relay.c */
 enum mesh_relayed mesh_frame_relay(struct mesh *m, struct mesh_link *l,
 				   const struct wire_frame *f);
+void mesh_link_loaded(struct mesh *m, const struct mesh_event *e);
 void mesh_relays_link_down(struct mesh *m, const struct mesh_link *l);
 void mesh_relays_free(struct mesh *m);
 
@@ -287,6 +292,7 @@ void mesh_relays_free(struct mesh *m);
 bool mesh_malformed(struct mesh *m, struct mesh_link *l, const char *what);
 /* May this be done once more within this second? */
 bool mesh_rate_pass(const struct mesh *m, struct mesh_rate *rate, int max);
+bool mesh_rate_pass_in(const struct mesh *m, struct mesh_rate *rate, int max, ms_t span);
 void mesh_link_data(struct mesh *m, uint64_t link, struct bytes data);
 void mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows);
 void mesh_beat_tick(struct mesh *m);

@@ -24,11 +24,17 @@ mesh_ping(struct mesh *m, struct mesh_link *l)
 }
 
 bool
-mesh_rate_pass(const struct mesh *m, struct mesh_rate *rate, int max)
+mesh_rate_pass_in(const struct mesh *m, struct mesh_rate *rate, int max, ms_t span)
 {
-	if (m->now - rate->since >= MS_SECOND)
+	if (m->now - rate->since >= span)
 		*rate = (struct mesh_rate){ .since = m->now };
 	return ++rate->count <= max;
+}
+
+bool
+mesh_rate_pass(const struct mesh *m, struct mesh_rate *rate, int max)
+{
+	return mesh_rate_pass_in(m, rate, max, MS_SECOND);
 }
 
 /* Rows. */
@@ -241,6 +247,10 @@ mesh_frame_goodbye(struct mesh *m, struct mesh_link *l, const struct wire_frame 
 	item->action.node = l->node->id;
 	item->action.is_barred = reason == WIRE_GOODBYE_BARRED;
 	mesh_act_text(item, why, &item->action.why);
+	if (reason == WIRE_GOODBYE_BUSY && mesh_is_leaf(m)) {
+		l->node->busy_until = m->now + MESH_BUSY_MS;
+		m->homes_due = m->now;
+	}
 	mesh_link_ended(m, l, reason, why);
 	return false;
 }

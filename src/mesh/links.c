@@ -159,6 +159,7 @@ mesh_node_lost_link(struct mesh *m, struct mesh_node *n, uint8_t goodbye)
 	if (n->link != 0)
 		return;
 	if (goodbye == WIRE_GOODBYE_LEAVING) {
+		n->has_said_goodbye = true;
 		mesh_node_set_state(m, n, MESH_NODE_DEAD);
 	} else if (goodbye == WIRE_GOODBYE_CLOCK ||
 		   (goodbye == WIRE_GOODBYE_DUPLICATE && mesh_node_is_greeting(m, n))) {
@@ -194,10 +195,6 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 	HASH_DEL(m->links, l);
 	if (n != NULL)
 		n->links--;
-	if (n != NULL && goodbye == WIRE_GOODBYE_BUSY && mesh_is_leaf(m)) {
-		n->busy_until = m->now + MESH_BUSY_MS;
-		m->homes_due = m->now;
-	}
 	if (was_up) {
 		struct mesh_item *item = mesh_act(m, MESH_ACTION_LINK_DOWN, l->id);
 
@@ -524,9 +521,10 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	item->action.rows_len = h.rows;
 	item->action.our_root = l->told_root;
 	item->action.our_rows_len = l->told_rows;
+	n->has_said_goodbye = false;
+	mesh_node_choose(m, n); /* before others are told that it is alive, and linked */
 	mesh_node_set_state(m, n, MESH_NODE_ALIVE);
 	mesh_inbound_link_up(m);
-	mesh_node_choose(m, n);
 	mesh_attached_update(m, n);
 	/* It may be the one of two to go, later; while it lives it hears what others do. */
 	l = mesh_link_find(m, id);

@@ -534,6 +534,9 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 	case MESH_EVENT_STOP:
 		mesh_stop(m);
 		break;
+	case MESH_EVENT_LINK_LOADED:
+		mesh_link_loaded(m, e);
+		break;
 	}
 }
 

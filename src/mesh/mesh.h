@@ -77,10 +77,11 @@ struct mesh;
 enum {
 	MESH_NODES_MAX = 16384, /* known; more are ignored */
 	MESH_LINKS_MAX = 1024,	/* of all states; a further inbound one gets BUSY */
-	/* Of all states, with one node; a further one that it dials gets BUSY. Above what one
-	 * has whose links break without a word while it dials ever later. */
-	MESH_LINKS_OF_NODE_MAX = 8,
 	MESH_ADDRESSES_MAX = 8, /* of one node */
+	/* Of all states, with one node; a further one that it dials gets BUSY. Above what one
+	 * has whose links break without a word while it dials ever later, or which dials all
+	 * addresses back. */
+	MESH_LINKS_OF_NODE_MAX = 2 * MESH_ADDRESSES_MAX,
 	MESH_SEEDS_MAX = 64,
 	MESH_WHY_SIZE = 256,
 	MESH_DIAL_BASE_MS = 200,
@@ -127,6 +128,12 @@ enum {
 	/* Queries passed on over one link, from or to it. What waits of each is about 1 MiB each
 	 * way: so all together stay within half of what may wait for a link. */
 	MESH_RELAYS_MAX = 32,
+	/* Of one of these: QUERY_GO, QUERY_TAKEN and REPLY_HEAD, which need no credit. Above
+	 * what all tries of a query come to. */
+	MESH_RELAY_WORDS_MAX = 32,
+	/* Nodes that one link says it is not linked to any more, in a minute: more than it can
+	 * have been, for we tell all our leaves of each. */
+	MESH_UNCLAIMS_MAX = 2 * 512,
 	/* Leaves. */
 	MESH_HOMES_MAX = 6,	       /* two on each ring */
 	MESH_LEAVES_MAX = 512,	       /* attached to one node */
@@ -205,6 +212,9 @@ enum mesh_event_type {
 	MESH_EVENT_LEAVING,
 	/* Say goodbye on every link, close them all, dial no more. */
 	MESH_EVENT_STOP,
+	/* Much that is passed on for others waits for `link` (`is_loaded`), or not any more:
+	 * until then no further query is passed on over it. */
+	MESH_EVENT_LINK_LOADED,
 };
 
 /* Fields that an event does not name are zero. Everything is borrowed for the call. */
@@ -215,6 +225,7 @@ struct mesh_event {
 	struct id node;
 	bool is_gone, has_left;
 	bool is_near;
+	bool is_loaded;
 	enum mesh_inbound inbound;
 	struct bytes data;
 	struct bytes rows;

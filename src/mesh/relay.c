@@ -138,7 +138,8 @@ relay_refusal(const struct mesh *m, const struct mesh_link *in,
 	    (to->inbound == MESH_INBOUND_YES && in->node->inbound != MESH_INBOUND_NO))
 		return "the node that was to pass the query on is not linked to the one "
 		       "that answers";
-	if (in->relays >= MESH_RELAYS_MAX || out->relays >= MESH_RELAYS_MAX)
+	if (in->relays >= MESH_RELAYS_MAX || out->relays >= MESH_RELAYS_MAX ||
+	    out->is_loaded)
 		return "the node that passes queries on has too many of them";
 	return NULL;
 }
@@ -172,6 +173,15 @@ relay_open(struct mesh *m, struct mesh_link *in, const struct wire_query *q)
 	relay_send(m, r->out_link, &b);
 }
 
+void
+mesh_link_loaded(struct mesh *m, const struct mesh_event *e)
+{
+	struct mesh_link *l = mesh_link_find(m, e->link);
+
+	if (l != NULL)
+		l->is_loaded = e->is_loaded;
+}
+
 /* ---- passing on ---- */
 
 static bool
@@ -197,7 +207,9 @@ relay_account(struct mesh_relay *r, const struct wire_query *q)
 	case WIRE_QUERY_TAKEN:
 	case WIRE_REPLY_HEAD:
 		r->is_taken = true;
-		return true;
+		return ++r->words <= MESH_RELAY_WORDS_MAX;
+	case WIRE_QUERY_GO:
+		return ++r->words <= MESH_RELAY_WORDS_MAX;
 	default:
 		return true;
 	}

@@ -145,6 +145,76 @@ test_told_before_it_is_known(void)
 	rig_fini(&r);
 }
 
+/* It says itself that it stops: what others said before that does not revive it. */
+static void
+test_goodbye_outweighs_what_was_told(void)
+{
+	struct buf b = BUF_INIT;
+	struct rig r;
+
+	rig_init(&r, home, 1);
+	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
+	for (int i = ASKER; i <= OTHER; i++)
+		rig_up(&r, i, false);
+	attached(&r, ASKER, HIDDEN, false);
+	attached(&r, OTHER, HIDDEN, false);
+	wire_put_goodbye(&b, WIRE_GOODBYE_LEAVING, "");
+	rig_hear(&r, HIDDEN, &b);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
+	attached(&r, ASKER, HIDDEN, true);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
+	attached(&r, ASKER, HIDDEN, false); /* news */
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	/* One that was banned is alive by nobody's word. */
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					  .node = r.peers[HIDDEN],
+					  .is_gone = true });
+	rig_pass(&r, MESH_DEAD_MS);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
+	rig_fini(&r);
+}
+
+/* Who greets anew was never away. */
+static void
+test_handover_is_not_told(void)
+{
+	struct buf b = BUF_INIT;
+	struct rig r;
+
+	rig_init(&r, home, 1);
+	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
+	rig_up(&r, OTHER, false);
+	rig_up(&r, HIDDEN, false);
+	rig_forget(&r);
+	wire_put_goodbye(&b, WIRE_GOODBYE_CLOCK, "");
+	rig_hear(&r, HIDDEN, &b);
+	rig_up(&r, HIDDEN, false);
+	CU_ASSERT(rig_sent(&r, OTHER, WIRE_ATTACHED, NULL) == 0);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	rig_fini(&r);
+}
+
+/* Each is told to all our leaves. */
+static void
+test_comings_and_goings_are_bounded(void)
+{
+	struct rig r;
+
+	rig_init(&r, home, 1);
+	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
+	rig_up(&r, OTHER, false);
+	r.forgets = true;
+	for (int i = 0; i < MESH_UNCLAIMS_MAX; i++) {
+		attached(&r, OTHER, HIDDEN, false);
+		attached(&r, OTHER, HIDDEN, true);
+	}
+	CU_ASSERT(r.links[OTHER] != 0);
+	attached(&r, OTHER, HIDDEN, false);
+	attached(&r, OTHER, HIDDEN, true);
+	CU_ASSERT(r.links[OTHER] == 0);
+	rig_fini(&r);
+}
+
 /* ---- queries ---- */
 
 static void
@@ -339,6 +409,32 @@ test_refused(void)
 }
 
 static void
+test_much_that_waits(void)
+{
+	struct mesh_event loaded = { .type = MESH_EVENT_LINK_LOADED, .is_loaded = true };
+	struct rig r;
+
+	relay_start(&r);
+	loaded.link = r.links[HIDDEN];
+	rig_step(&r, loaded);
+	open_to(&r, ASKER, 1, HIDDEN);
+	CU_ASSERT(sent_error(&r, ASKER, 1).status == 503);
+	CU_ASSERT(rig_sent(&r, HIDDEN, WIRE_QUERY_OPEN, NULL) == 0);
+	loaded.is_loaded = false;
+	rig_step(&r, loaded);
+	rig_forget(&r);
+	open_to(&r, ASKER, 2, HIDDEN);
+	CU_ASSERT(rig_sent(&r, HIDDEN, WIRE_QUERY_OPEN, NULL) == 1);
+	/* Words that need no credit. */
+	for (int i = 0; i < MESH_RELAY_WORDS_MAX; i++)
+		word(&r, ASKER, WIRE_QUERY_GO, 2);
+	CU_ASSERT(mesh_relays(r.mesh) == 1);
+	word(&r, ASKER, WIRE_QUERY_GO, 2);
+	CU_ASSERT(mesh_relays(r.mesh) == 0 && sent_error(&r, ASKER, 2).status == 502);
+	rig_fini(&r);
+}
+
+static void
 test_ends_are_told(void)
 {
 	struct rig r;
@@ -436,11 +532,18 @@ static const struct tap_test tests[] = {
 	  test_what_is_told_is_believed },
 	{ "what is told of a node counts when its row comes",
 	  test_told_before_it_is_known },
+	{ "a goodbye outweighs what others said before it",
+	  test_goodbye_outweighs_what_was_told },
+	{ "one that greets anew was not away", test_handover_is_not_told },
+	{ "who tells of too many that come and go loses the link",
+	  test_comings_and_goings_are_bounded },
 	{ "a query passes to a node that takes no links, and its reply comes back",
 	  test_a_query_passes },
 	{ "words of others about it are not passed on", test_others_cannot_meddle },
 	{ "for a node that takes links, a stranger, or too many at once: refused",
 	  test_refused },
+	{ "nothing new is passed on while much waits, nor words without end",
+	  test_much_that_waits },
 	{ "when one end is gone the other is told, and whether a worker had it",
 	  test_ends_are_told },
 	{ "more parts or credits than were asked for end the query",
