@@ -53,7 +53,12 @@ bar_ask(const struct cli *cli, const char *verb, const char *text, const char *r
 	status = client_post_json(cli, path, body, &reply, NULL);
 	if (status == EXIT_SUCCESS) {
 		name = names_of_node(cli, id);
-		if (json_is_true(json_object_get(reply, "changed"))) {
+		if (json_is_true(json_object_get(reply, "forgotten")))
+			cli_say("node %s is not banned, but it is forgotten: it can only "
+				"join anew, with a new invitation and an empty data "
+				"folder",
+				name);
+		else if (json_is_true(json_object_get(reply, "changed"))) {
 			cli_say("node %s %s", name, done);
 		} else {
 			bar_put_since(reply, &since);

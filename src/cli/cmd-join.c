@@ -188,8 +188,10 @@ join_again(const struct places *places, const struct token *token)
 	id_text(&identity->cluster_id, cluster);
 	if (ident_equal(identity->fingerprint, token->fingerprint,
 			sizeof(token->fingerprint)))
-		printf("The node in %s is of this cluster (%s) already.\n", places->data,
-		       cluster);
+		printf("The node in %s is of this cluster (%s) already; nothing was "
+		       "changed.\nOne that was banned or forgotten joins with an empty "
+		       "folder: move this one away first\n(A NEW KEY in ocf(1)).\n",
+		       places->data, cluster);
 	else
 		status = cli_fail(
 			EXIT_FAILURE,

@@ -85,7 +85,7 @@ daemon_judge_absent(struct doctor *d, const json_t *facts)
 			   "there is no node in %s, but one of the whole machine", data);
 	else if (!is_node && !doctor_is(facts, "keys.denied"))
 		doctor_say(d, DOCTOR_PROBLEM,
-			   mem_printf("ocf init makes a cluster, ocf join TOKEN joins "
+			   mem_printf("ocf init makes a cluster, ocf join - joins "
 				      "one; then: %s",
 				      doctor_start(facts)),
 			   "there is no node in %s yet", data);
@@ -104,7 +104,8 @@ daemon_judge_absent(struct doctor *d, const json_t *facts)
 			pid);
 	else
 		doctor_say(d, DOCTOR_PROBLEM,
-			   mem_printf("start it: %s", doctor_start(facts)),
+			   mem_printf("start it: %s (first mend what is a problem below)",
+				      doctor_start(facts)),
 			   "ocfd does not run: nobody listens at %s", socket);
 }
 

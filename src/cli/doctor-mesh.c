@@ -116,6 +116,8 @@ mesh_put_failure(const json_t *failure, struct buf *out)
 
 /* ---- links ---- */
 
+#define MESH_BARRED "node.reply.status.node.barred"
+
 void
 doctor_judge_links(struct doctor *d, const json_t *facts)
 {
@@ -125,7 +127,14 @@ doctor_judge_links(struct doctor *d, const json_t *facts)
 	struct buf why = BUF_INIT;
 
 	mesh_put_failure(failure, &why);
-	if (in + out > 0)
+	if (doctor_text(facts, MESH_BARRED)[0] != '\0')
+		doctor_say(
+			d, DOCTOR_PROBLEM,
+			mem_strdup("banned: ask for ocf unban; forgotten: join anew, see "
+				   "A NEW KEY in ocf(1)"),
+			"the others take this node for no member any more: %s",
+			doctor_text(facts, MESH_BARRED));
+	else if (in + out > 0)
 		doctor_say(d, DOCTOR_OK, NULL,
 			   "%d of %d other %s linked: %d dialled from here, %d by them",
 			   in + out < others ? in + out : others, others,
@@ -286,6 +295,11 @@ doctor_judge_nodes(struct doctor *d, const json_t *facts)
 	int all = 0, lost = 0;
 	size_t i;
 
+	if (doctor_text(facts, MESH_BARRED)[0] != '\0') {
+		doctor_say(d, DOCTOR_UNKNOWN, NULL,
+			   "the others do not talk to this node any more");
+		return;
+	}
 	json_array_foreach((json_t *)nodes, i, node)
 	{
 		bool is_lost = mesh_state_is(node, "dead") ||

@@ -50,8 +50,11 @@ names_pick(const json_t *nodes, const char *text, char ret_id[ID_TEXT_SIZE])
 			text);
 	id = names == 1 ? named : begun;
 	if (names + begins == 0 || strlen(id) != ID_TEXT_SIZE - 1)
-		return cli_fail(EXIT_FAILURE,
-				"there is no node '%s'; 'ocf nodes' lists them", text);
+		return cli_fail(
+			EXIT_FAILURE,
+			"there is no node '%s'; 'ocf nodes --all' lists them, and "
+			"%d digits of an id are enough, if no other begins so",
+			text, PREFIX_MIN);
 	memcpy(ret_id, id, ID_TEXT_SIZE);
 	return EXIT_SUCCESS;
 }

@@ -394,6 +394,11 @@ ca_put_reply(const struct ca_job *job, bool has_changed, struct buf *out)
 		json_object_set_new(reply, "at", json_string(clock_text(bar.at_ms, at)));
 		json_object_set_new(reply, "reason", json_string(bar.reason));
 	}
+	/* A ban that is lifted may not be all that keeps it out. */
+	if (job->op == CA_UNBAN)
+		json_object_set_new(
+			reply, "forgotten",
+			json_boolean(catalog_bar(catalog, &job->node, ROW_FORGET, &bar)));
 	text = json_dumps(reply, JSON_COMPACT | JSON_SORT_KEYS);
 	buf_put_text(out, text);
 	free(text);

@@ -358,10 +358,16 @@ config_unknown(const char *section, const char *key, struct errmsg *err)
 {
 	char *name = mem_printf("%s.%s", section, key), *nearest = config_nearest(name);
 
-	if (section[0] == '\0')
-		error_set(err, -EINVAL, "'%s' stands in front of the first [section]%s%s",
-			  key, nearest != NULL ? "; did you mean " : "",
-			  nearest != NULL ? nearest : "");
+	if (section[0] == '\0' && nearest != NULL)
+		error_set(
+			err, -EINVAL,
+			"'%s' stands in front of the first [section]; write [%.*s] in a "
+			"line, and below it: %s = …",
+			key, (int)strcspn(nearest, "."), nearest,
+			nearest + strcspn(nearest, ".") + 1);
+	else if (section[0] == '\0')
+		error_set(err, -EINVAL, "'%s' stands in front of the first [section]",
+			  key);
 	else if (nearest != NULL)
 		error_set(err, -EINVAL, "unknown option %s; did you mean %s?", name,
 			  nearest);

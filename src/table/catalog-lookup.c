@@ -369,6 +369,8 @@ catalog_ca_holders(const struct catalog *c, const struct id *but, int max,
 		if (shown++ > 0)
 			buf_put_text(out, ", ");
 		catalog_describe(c, &n->id, out);
+		if (!node_is_live(n))
+			buf_put_text(out, " which does not answer");
 	}
 	if (more > 0)
 		buf_printf(out, " and %d more", more);

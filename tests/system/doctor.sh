@@ -27,7 +27,7 @@ says_so() { # NODE CHECK REGEX
 # ---- nothing there yet
 
 node_folder n3
-doctor_names "no node" n3 1 daemon 'problem there is no node in .*n3/state/ocf yet -> ocf init .*ocf join TOKEN'
+doctor_names "no node" n3 1 daemon 'problem there is no node in .*n3/state/ocf yet -> ocf init .*ocf join -'
 run at n3 ocf doctor --socket "$TMP/none.sock"
 is "a socket at which nobody is, and nothing else to look at: exit 69" "$status" 69
 run at n3 ocf doctor --url http://127.0.0.1:1

@@ -44,8 +44,8 @@ run at n1 ocf invite
 token=$out
 middle=$((${#token} / 2))
 letter=${token:middle:1}
-other=A
-[ "$letter" != A ] || other=B
+other=a
+[ "$letter" != a ] || other=b
 run at n5 ocf join --name n5 "${token:0:middle}$other${token:middle+1}"
 like "a token with one letter wrong is refused" "$status" '^(1|2|75)$'
 run at n5 ocf join --name n5 "$token"

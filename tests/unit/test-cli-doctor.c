@@ -196,7 +196,7 @@ test_the_daemon(void)
 		{ "node", "{'rc':-111,'status':69}", "run", "{'pid':9,'is_alive':false}",
 		  "daemon", "problem", "was killed, or it crashed", "see the log" },
 		{ "node", "{'rc':-2,'status':69}", "keys.is_there", "false", "daemon",
-		  "problem", "there is no node in /d", "ocf join TOKEN" },
+		  "problem", "there is no node in /d", "ocf join -" },
 	};
 
 	JUDGE(cases);
@@ -392,6 +392,9 @@ test_the_others(void)
 		  "peer.seeds" },
 		{ "node.reply.peers", "[]", NULL, NULL, "links", "problem",
 		  "none of 1 other node", "peer.seeds" },
+		{ "node.reply.status.node.barred", "'banned by n2: noise'", NULL, NULL,
+		  "links", "problem", "no member any more: banned by n2: noise",
+		  "ocf unban" },
 		{ "node.reply.peers", "[]", "node.reply.nodes",
 		  "[{'id':'aa','alive':true,'state':'alive'}]", "links", "ok",
 		  "the only one", NULL },

@@ -88,7 +88,7 @@ static const struct {
 	{ "[htp]\nlisten = 127.0.0.1:1\n",
 	  { "bad.conf:2", "htp.listen", "http.listen" } },
 	{ "listen = 127.0.0.1:1\n",
-	  { "bad.conf:1", "'listen' stands in front", "did you mean" } },
+	  { "bad.conf:1", "'listen' stands in front", "write [" } },
 	{ "[http]\n\nmax_body = big\n", { "bad.conf:3", "http.max_body", "size" } },
 	{ "[http]\nmax_body = 1\n", { "bad.conf:2", "http.max_body", "1024" } },
 	{ "[http]\npublic = perhaps\n", { "bad.conf:2", "http.public", "yes nor no" } },
