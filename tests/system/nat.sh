@@ -173,4 +173,26 @@ is "for what only that site has: try later" "$status" 75 || diag "$err"
 at r3 ip link set wan up
 at r3 ip route replace default via 203.0.113.5
 ok "back in the network, it is asked again" wait_until 60 answers n2 three cba
+
+# ---- banned, and let in again
+
+run at n1 ocf ban n2 --reason "it has moved out"
+is "a node behind NAT is banned" "$status" 0 || diag "$err"
+is_banned() { # NODE OTHER
+	at "$1" ocf nodes --all --json | jq -e --arg name "$2" 'any(.[]; .name == $name and .state == "banned")'
+}
+ok "the other site knows it" wait_until "$CLUSTER_SECONDS" is_banned n3 n2
+told() { [ "$(grep -c 'no member any more.*it has moved out' "$TMP/n2/log")" -ge "$1" ]; }
+ok "it is told why" wait_until "$CLUSTER_SECONDS" told 1 || tail -n 5 "$TMP/n2/log" | diag
+run at n3 ocf query two --data abc
+ok "nobody asks it" test "$status" -ne 0
+node_stop n2
+node_start n2
+ok "started again it is refused as before" wait_until "$CLUSTER_SECONDS" told 2
+run at n1 ocf unban n2
+is "it is let in again" "$status" 0 || diag "$err"
+# Nobody can dial it, and it would ask by itself after some minutes.
+node_stop n2
+node_start n2
+ok "and is asked again" wait_until 60 answers n3 two cba || tail -n 5 "$TMP/n2/log" | diag
 cluster_done
