@@ -131,12 +131,12 @@ enum {
 	/* Of one of these: QUERY_GO, QUERY_TAKEN and REPLY_HEAD, which need no credit. Above
 	 * what all tries of a query come to. */
 	MESH_RELAY_WORDS_MAX = 32,
-	/* Nodes that one link says it is not linked to any more, in a minute: more than it can
-	 * have been, for we tell all our leaves of each. */
-	MESH_UNCLAIMS_MAX = 2 * 512,
 	/* Leaves. */
-	MESH_HOMES_MAX = 6,	       /* two on each ring */
-	MESH_LEAVES_MAX = 512,	       /* attached to one node */
+	MESH_HOMES_MAX = 6,    /* two on each ring */
+	MESH_LEAVES_MAX = 512, /* attached to one node */
+	/* Nodes that one link says it is not linked to any more, in a minute, of which we tell
+	 * all our leaves: all that it may have attached, going twice. */
+	MESH_UNCLAIMS_MAX = 2 * MESH_LEAVES_MAX,
 	MESH_BUSY_MS = 10 * MS_MINUTE, /* until one that was too busy is asked again */
 	MESH_RARELY_MS = 5 *
 			 MS_MINUTE, /* between dials of a leaf that seems to be dead */

@@ -206,6 +206,23 @@ worker_kill() { # ID
 	unset "WORKER_PID[$1]"
 }
 
+# ---- queries that take a while
+
+# A worker's command that answers when $TMP/gate is there.
+gated() { echo "while [ ! -e '$TMP/gate' ]; do sleep 0.05; done; cat"; }
+# A command in the background; its status and output are in $TMP/NAME.status, .out, .err.
+ask() { # NAME COMMAND ARG…
+	local name=$1
+	shift
+	rm -f "$TMP/$name".*
+	{
+		"$@" >"$TMP/$name.out" 2>"$TMP/$name.err" </dev/null
+		echo $? >"$TMP/$name.status"
+	} &
+}
+answered() { wait_until "$CLUSTER_SECONDS" test -s "$TMP/$1.status"; }
+runs() { [ "$(at "$1" ocf status --json | jq .queue.running)" = "$2" ]; }
+
 # ---- the end
 
 # Processes whose command line names our folder: daemons, and the servers they started.

@@ -105,6 +105,9 @@ ok "the banned node has no link" wait_until "$CLUSTER_SECONDS" no_links_up
 knows_it() { grep -q 'no member any more.*banned on 20.*by node n1.*it reads what it should not' "$TMP/n4/log"; }
 ok "and its log says who banned it, and why" wait_until "$CLUSTER_SECONDS" knows_it
 like "so does its status" "$(at n4 ocf status)" 'no member any more: .*banned on'
+like "and its doctor, with what to do" \
+	"$(at n4 ocf doctor --json | jq -r '.[] | select(.check == "links") | .state + " " + .text + " " + .remedy')" \
+	'problem the others take this node for no member any more: .*banned on.* ask for ocf unban'
 run at n3 ocf query wc --data 'a b c'
 is "a query is not sent there" "$status" 1 || diag "$out $err"
 run at n3 ocf query rev --data abc

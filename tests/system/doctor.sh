@@ -101,6 +101,13 @@ printf '[peer]\nlisten = 192.0.2.1:80\n' >"$file"
 like "an address of no interface" "$(doctor_says n2 ports)" 'problem peer\.listen 192\.0\.2\.1:80: this machine has no such address'
 printf '[bus]\nserver = %s/none/nats-server\n' "$TMP" >"$file"
 doctor_names "no nats-server" n2 1 bus 'problem bus\.server: .*none/nats-server is not a program.*-> .*ocf\.conf'
+# Also where the folder that it is started in has a program of that name.
+printf '#!/bin/sh\ntouch "%s/was-run"\n' "$TMP" >"$TMP/none"
+chmod 755 "$TMP/none"
+printf '[bus]\nserver = none\n' >"$file"
+(cd "$TMP" && at n2 ocf doctor >"$TMP/out" 2>&1)
+ok "no program is run for a node without a bus" test ! -e "$TMP/was-run"
+rm "$TMP/none"
 printf '[bus]\nurl = nats://me:geheim@127.0.0.1:1\n' >"$file"
 run at n2 ocf doctor
 like "a bus of one's own is named" "$out" 'bus at 127\.0\.0\.1:1'
@@ -135,5 +142,15 @@ ok "n2 sees that the clocks differ" wait_until "$CLUSTER_SECONDS" says_so n2 clo
 doctor_names "a clock that is an hour ahead" n2 1 clock 'problem no rows .*1 of 1 links: the clock of n1 is (1 h|60 min|59 min)[^;]* behind ours -> .*set-ntp'
 like "the other one sees it, too" "$(doctor_says n1 clock)" 'problem .*clock of n2 is .* ahead of ours'
 like "a low limit of open files" "$(doctor_says n2 files)" 'warning ocfd may have 512 files open.*-> ulimit -Hn 8192'
+node_stop n2
+
+# ---- a name that JSON cannot hold
+
+named=$(printf '%s/caf\xe9.conf' "$TMP")
+: >"$named"
+node_start n2 --config "$named"
+says_ok() { at n2 ocf doctor --json | jq -e 'any(.[]; .check == "daemon" and .state == "ok")'; }
+ok "a configuration whose name is not UTF-8 does no harm" says_ok
+ok "to the daemon either" at n2 ocf status
 node_stop n2
 cluster_done

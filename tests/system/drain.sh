@@ -5,20 +5,6 @@
 # shellcheck source=tests/lib/cluster.sh
 . "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
 
-# A command that answers when a file is there.
-gated() { echo "while [ ! -e '$TMP/gate' ]; do sleep 0.05; done; cat"; }
-# A query in the background; its status and output are in $TMP/NAME.status, .out, .err.
-ask() { # NAME COMMAND ARG…
-	local name=$1
-	shift
-	rm -f "$TMP/$name".*
-	{
-		"$@" >"$TMP/$name.out" 2>"$TMP/$name.err" </dev/null
-		echo $? >"$TMP/$name.status"
-	} &
-}
-answered() { wait_until "$CLUSTER_SECONDS" test -s "$TMP/$1.status"; }
-runs() { [ "$(at "$1" ocf status --json | jq .queue.running)" = "$2" ]; }
 state_is() { # SEEN-BY NODE STATE
 	[ "$(at "$1" ocf nodes --json | jq -r --arg n "$2" '.[] | select(.name == $n) | .state')" = "$3" ]
 }

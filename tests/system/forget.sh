@@ -38,6 +38,11 @@ done
 run at n1 ocf unban n3
 is "it cannot be taken back" "$status" 1
 like "but join anew" "$err" 'joining anew'
+run at n1 ocf ban n3
+is "it may be banned as well" "$status" 0 || diag "$err"
+run at n1 ocf unban n3
+is "and unbanned" "$status" 0 || diag "$err"
+like "which does not let it in" "$err" 'not banned, but it is forgotten'
 
 # ---- it returns
 

@@ -6,19 +6,6 @@
 # shellcheck source=tests/lib/cluster.sh
 . "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
 
-gated() { echo "while [ ! -e '$TMP/gate' ]; do sleep 0.05; done; cat"; }
-# In the background; status and output are in $TMP/NAME.status, .out, .err.
-ask() { # NAME COMMAND ARG…
-	local name=$1
-	shift
-	rm -f "$TMP/$name".*
-	{
-		"$@" >"$TMP/$name.out" 2>"$TMP/$name.err" </dev/null
-		echo $? >"$TMP/$name.status"
-	} &
-}
-answered() { wait_until "$CLUSTER_SECONDS" test -s "$TMP/$1.status"; }
-runs() { [ "$(at "$1" ocf status --json | jq .queue.running)" = "$2" ]; }
 state_of() { # SEEN-BY ID
 	at "$1" ocf nodes --all --json | jq -r --arg id "$2" '.[] | select(.id == $id) | .state'
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "daemon/outbox.h"
+#include "mesh/mesh.h"
 #include "lib/tap.h"
 
 enum { LONG_FRAME = 60 * 1024 };
@@ -81,6 +82,27 @@ test_queries_and_comparisons_share_by_halves(void)
 	CU_ASSERT_FALSE(outbox_has(&box, OUTBOX_QUERY));
 	put(&box, WIRE_CLASS_SYNC, 8, 7);
 	CU_ASSERT_EQUAL(take(&box), 7);
+	outbox_fini(&box);
+}
+
+static void
+test_much_that_is_passed_on(void)
+{
+	struct outbox box = { 0 };
+	int n = 0;
+
+	CU_ASSERT(put(&box, WIRE_CLASS_QUERY, 60000, 1));
+	while (!outbox_is_loaded(&box) && n < 1000) {
+		CU_ASSERT(put(&box, WIRE_CLASS_RELAY, 60000, 2));
+		n++;
+	}
+	/* Far below where the link would be lost. */
+	CU_ASSERT(n * 60000 > 8000000 && n * 60000 < 9000000);
+	for (int i = 0; i < MESH_RELAYS_MAX * LIMIT_PARTS_WINDOW; i++)
+		CU_ASSERT(put(&box, WIRE_CLASS_RELAY, 60000, 2));
+	while (take(&box) >= 0)
+		;
+	CU_ASSERT(!outbox_is_loaded(&box));
 	outbox_fini(&box);
 }
 
@@ -199,6 +221,8 @@ static const struct tap_test tests[] = {
 	  test_the_most_urgent_goes_first },
 	{ "queries and comparisons share by halves",
 	  test_queries_and_comparisons_share_by_halves },
+	{ "a link on which much waits that is passed on says so before it is lost",
+	  test_much_that_is_passed_on },
 	{ "what is passed on for others has at most half of a link that is wanted",
 	  test_what_is_passed_on_has_at_most_half },
 	{ "bulk has at most half of a link that others want, whatever their sizes",
