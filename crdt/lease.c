@@ -100,7 +100,7 @@ leases_note(struct leases *l, const struct row_key *key, const struct row *row)
 bool
 leases_knows(const struct leases *l, const struct row_key *key)
 {
-	return key->kind != ROW_WORKER || leases_of(l, &key->owner) != 0;
+	return !row_kind_is_leased(key->kind) || leases_of(l, &key->owner) != 0;
 }
 
 /* What a node row with this highest stamp is worth. */
@@ -193,7 +193,7 @@ leases_sweep(const struct leases *l, const struct row_key *key, struct row *row)
 {
 	uint64_t lease;
 
-	if (row->len == 0 || (key->kind != ROW_NODE && key->kind != ROW_WORKER))
+	if (row->len == 0 || (key->kind != ROW_NODE && !row_kind_is_leased(key->kind)))
 		return false;
 	lease = key->kind == ROW_NODE
 			? leases_worth(leases_find(l, &key->owner), row_stamp(row))

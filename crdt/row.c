@@ -18,19 +18,32 @@ static const char *const row_kinds[] = {
 	[ROW_WORKER] = "worker",
 	[ROW_BAN] = "ban",
 	[ROW_FORGET] = "forget",
+	[ROW_LATER_FIRST] = "later-16",
+	[ROW_LATER_FIRST + 1] = "later-17",
+	[ROW_LATER_FIRST + 2] = "later-18",
+	[ROW_LATER_LAST] = "later-19",
 };
+enum { ROW_KINDS = sizeof(row_kinds) / sizeof(row_kinds[0]) };
+_Static_assert(ROW_KINDS == ROW_LATER_LAST + 1 && ROW_LATER_LAST == ROW_LATER_FIRST + 3,
+	       "every kind has a name");
 
 const char *
 row_kind_text(uint8_t kind)
 {
-	return kind >= ROW_NODE && kind <= ROW_FORGET ? row_kinds[kind] : "unknown";
+	return kind < ROW_KINDS && row_kinds[kind] != NULL ? row_kinds[kind] : "unknown";
+}
+
+bool
+row_kind_is_leased(uint8_t kind)
+{
+	return kind == ROW_WORKER || (kind >= ROW_LATER_FIRST && kind <= ROW_LATER_LAST);
 }
 
 int
 row_kind_find(const char *text)
 {
-	for (int kind = ROW_NODE; kind <= ROW_FORGET; kind++)
-		if (strcmp(text, row_kinds[kind]) == 0)
+	for (int kind = ROW_NODE; kind < ROW_KINDS; kind++)
+		if (row_kinds[kind] != NULL && strcmp(text, row_kinds[kind]) == 0)
 			return kind;
 	return -OCF_EUNKNOWN;
 }
@@ -73,18 +86,12 @@ row_key_check(const struct row_key *key, uint32_t rows_per_node)
 
 	if (key->name_len > ROW_NAME_BYTES_MAX)
 		return -OCF_EMALFORMED;
-	switch (key->kind) {
-	case ROW_NODE:
+	if (key->kind == ROW_NODE)
 		is_good = key->name_len == 0;
-		break;
-	case ROW_WORKER:
+	else if (row_kind_is_leased(key->kind))
 		is_good = row_name_is_number(key, rows_per_node);
-		break;
-	case ROW_BAN:
-	case ROW_FORGET:
+	else if (key->kind == ROW_BAN || key->kind == ROW_FORGET)
 		is_good = row_name_is_id(key);
-		break;
-	}
 	return is_good ? 0 : -OCF_EMALFORMED;
 }
 
@@ -413,7 +420,7 @@ row_sweep(struct row *row, const struct row_key *key, uint64_t horizon)
 {
 	int kept = 0;
 
-	if (key->kind != ROW_WORKER)
+	if (!row_kind_is_leased(key->kind))
 		return false;
 	for (int i = 0; i < row->len; i++) {
 		struct version *v = &row->versions[i];

@@ -32,6 +32,10 @@ enum row_kind {
 	ROW_WORKER = 2, /* name = a number below the cluster's rows per node */
 	ROW_BAN = 3,	/* name = 32 hex digits of the node; owned by the cluster's CA */
 	ROW_FORGET = 4, /* likewise */
+	/* Kinds of later versions, with the rules of ROW_WORKER: owned by a node, numbered,
+	 * swept with its lease. Kept, compared and handed on untouched; nothing reads them. */
+	ROW_LATER_FIRST = 16,
+	ROW_LATER_LAST = 19,
 };
 
 enum {
@@ -86,8 +90,10 @@ struct row {
 /* SHA-256 is the caller's (OpenSSL's, through src/ident): this folder stays pure. */
 typedef void row_sha256_fn(const void *data, size_t len, uint8_t out[ROW_HASH_BYTES]);
 
-/* "node", "worker", "ban", "forget"; "unknown" for any other. */
+/* "node", "worker", "ban", "forget", "later-16", …; "unknown" for any other. */
 const char *row_kind_text(uint8_t kind);
+/* Does a row of this kind live by the lease of its owner's node row, and need that row? */
+bool row_kind_is_leased(uint8_t kind);
 /* Its number, or -OCF_EUNKNOWN. */
 int row_kind_find(const char *text);
 /* -OCF_EMALFORMED for an unknown kind, a name too long, or one that the kind does not

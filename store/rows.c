@@ -122,7 +122,7 @@ rows_removed_key(const uint8_t k[STORE_K_BYTES], struct bytes record,
 	size_t key_len = rows_key_len(record);
 	uint64_t stamp;
 
-	if (key_len == 0 || record.data[ROWS_KIND_AT] != ROW_WORKER ||
+	if (key_len == 0 || !row_kind_is_leased(record.data[ROWS_KIND_AT]) ||
 	    !codec_oldest_removed(bytes_of(record.data + key_len, record.len - key_len),
 				  &stamp))
 		return false;

@@ -121,7 +121,7 @@ request_named_json(const struct sync_named *named)
 	struct row_key key;
 
 	/* Another node may have sent this. */
-	if (codec_read_key(&r, &key) != 0 || key.kind < ROW_NODE || key.kind > ROW_FORGET)
+	if (codec_read_key(&r, &key) != 0 || row_key_check(&key, UINT32_MAX) != 0)
 		return NULL;
 	for (int i = 0; i < key.name_len; i++)
 		if (key.name[i] < 0x20 || key.name[i] > 0x7e)

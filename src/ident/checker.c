@@ -103,17 +103,14 @@ checker_key_for(struct checker *c, const struct row_key *key, const struct row *
 {
 	const struct version *visible = row_visible(row);
 
-	switch (key->kind) {
-	case ROW_NODE:
+	if (key->kind == ROW_NODE)
 		return checker_node_key(c, &key->owner, visible->value, ret_pub);
-	case ROW_WORKER:
+	if (row_kind_is_leased(key->kind))
 		return checker_find(c, &key->owner, ret_pub);
-	default:
-		if (!id_equal(&key->owner, &c->identity->cluster_id))
-			return -OCF_ESIGNATURE;
-		memcpy(ret_pub, c->identity->ca_public, KEY_PUBLIC_BYTES);
-		return 0;
-	}
+	if (!id_equal(&key->owner, &c->identity->cluster_id))
+		return -OCF_ESIGNATURE;
+	memcpy(ret_pub, c->identity->ca_public, KEY_PUBLIC_BYTES);
+	return 0;
 }
 
 int

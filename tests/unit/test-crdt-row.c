@@ -447,6 +447,12 @@ test_keys(void)
 		{ ROW_BAN, "0123456789abcdef", -OCF_EMALFORMED },
 		{ (enum row_kind)0, "", -OCF_EMALFORMED },
 		{ (enum row_kind)5, "", -OCF_EMALFORMED },
+		{ ROW_LATER_FIRST, "99", 0 },
+		{ ROW_LATER_LAST, "0", 0 },
+		{ ROW_LATER_LAST, "100", -OCF_EMALFORMED },
+		{ ROW_LATER_LAST, "", -OCF_EMALFORMED },
+		{ (enum row_kind)(ROW_LATER_LAST + 1), "0", -OCF_EMALFORMED },
+		{ (enum row_kind)(ROW_LATER_FIRST - 1), "0", -OCF_EMALFORMED },
 	};
 	struct id owner = { { 9 } };
 	struct row_key a, b;
@@ -457,6 +463,12 @@ test_keys(void)
 		key.name_len = (uint8_t)strlen(cases[i].name);
 		memcpy(key.name, cases[i].name, key.name_len);
 		CU_ASSERT(row_key_check(&key, 100) == cases[i].rc);
+	}
+	for (int kind = 0; kind <= UINT8_MAX; kind++) {
+		const char *text = row_kind_text((uint8_t)kind);
+
+		CU_ASSERT(row_kind_find(text) ==
+			  (strcmp(text, "unknown") == 0 ? -OCF_EUNKNOWN : kind));
 	}
 	CU_ASSERT(row_key_make(&owner, ROW_WORKER, "12345678901234567890123456789012x",
 			       &a) == -OCF_EMALFORMED);
