@@ -178,6 +178,33 @@ links_read_relayed(void *arg)
 	return (double)stats.relayed;
 }
 
+static double
+links_read_wire(const struct links *links, bool is_sent)
+{
+	uint64_t sum = is_sent ? links->ended_sent : links->ended_received;
+
+	for (const struct link *l = links->by_number; l != NULL; l = l->hh.next) {
+		uint64_t received = 0, sent = 0;
+
+		if (l->stream != NULL)
+			stream_wire_bytes(l->stream, &received, &sent);
+		sum += is_sent ? sent : received;
+	}
+	return (double)sum;
+}
+
+static double
+links_read_wire_received(void *arg)
+{
+	return links_read_wire(arg, false);
+}
+
+static double
+links_read_wire_sent(void *arg)
+{
+	return links_read_wire(arg, true);
+}
+
 void
 links_add_metrics(struct links *links)
 {
@@ -200,6 +227,13 @@ links_add_metrics(struct links *links)
 			labels, links_read_received, &received[c]);
 		free(labels);
 	}
+	metrics_counter_read(m, "ocf_peer_tls_sent_bytes_total",
+			     "Bytes written to the sockets of links, with TLS and its "
+			     "handshakes, failed ones included.",
+			     NULL, links_read_wire_sent, links);
+	metrics_counter_read(m, "ocf_peer_tls_received_bytes_total",
+			     "Bytes read from the sockets of links, likewise.", NULL,
+			     links_read_wire_received, links);
 	metrics_gauge_read(m, "ocf_peer_links", "Links to other nodes that are up.", NULL,
 			   links_read_up, links);
 	metrics_gauge_read(m, "ocf_relays",

@@ -61,12 +61,29 @@ link_is_known(struct link *l)
 	l->is_stranger = false;
 }
 
+/* The link gives its stream away, or up: what it moved counts on. */
+static void
+link_part(struct link *l)
+{
+	uint64_t received, sent;
+
+	if (l->stream == NULL)
+		return;
+	stream_wire_bytes(l->stream, &received, &sent);
+	l->links->ended_received += received;
+	l->links->ended_sent += sent;
+	l->stream = NULL;
+}
+
 static void
 link_free(struct link *l)
 {
+	struct stream *stream = l->stream;
+
 	HASH_DEL(l->links->by_number, l);
 	link_is_known(l);
-	stream_close(l->stream);
+	link_part(l);
+	stream_close(stream);
 	outbox_fini(&l->outbox);
 	free(l->dialled);
 	free(l);
@@ -133,7 +150,7 @@ link_on_open(void *arg)
 	if (l->is_accepted && strcmp(stream_alpn(l->stream), TLS_ALPN_JOIN) == 0) {
 		struct stream *stream = l->stream;
 
-		l->stream = NULL;
+		link_part(l);
 		event.type = MESH_EVENT_LINK_CLOSED;
 		event.why = "a node that joins";
 		link_free(l);
@@ -306,9 +323,11 @@ links_do_close(struct links *links, const struct mesh_action *a)
 	else
 		links_log_closed(links, l, a);
 	if (l->is_open) {
+		struct stream *stream = l->stream;
+
 		link_flush(l, SIZE_MAX);
-		stream_finish(l->stream, LINKS_FINISH_MS);
-		l->stream = NULL;
+		link_part(l);
+		stream_finish(stream, LINKS_FINISH_MS);
 	}
 	link_free(l);
 }

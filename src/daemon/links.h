@@ -54,6 +54,8 @@ struct links {
 	struct probes *probes;
 	struct loop_timer *timer;
 	uint64_t *sent_bytes[WIRE_CLASSES]; /* metrics */
+	/* On the sockets of links that have ended, TLS and handshakes included. */
+	uint64_t ended_received, ended_sent;
 	bool is_pumping;
 	bool is_closing;
 };

@@ -115,6 +115,15 @@ is "with every node" "$status" 0 || diag "$out$err"
 run at n1 ocf-sync verify
 is "and the store is sound" "$status" 0 || diag "$out$err"
 
+# ---- what went over the wire: the frames, and TLS around them
+
+bytes_of() { curl -s "$(node_url n1)/metrics" | awk -v name="$1" 'index($1, name) == 1 { sum += $2 } END { printf "%d", sum }'; }
+for way in sent received; do
+	frames=$(bytes_of "ocf_peer_${way}_bytes_total")
+	ok "frames were $way" [ "$frames" -gt 1000 ]
+	ok "and TLS counts more than they hold" [ "$(bytes_of "ocf_peer_tls_${way}_bytes_total")" -gt "$frames" ]
+done
+
 # ---- who asked goes away: what was asked for ends with it
 
 sync_sent() { curl -s "$(node_url n1)/metrics" | grep '^ocf_peer_sent_bytes_total{class="sync"}'; }
