@@ -151,6 +151,19 @@ bench:
 		[ $$status -eq 0 ] || exit $$status; \
 	done
 
+# The same for the mesh, with real daemons: `make bench-mesh BENCH_NODES="3 10 25"`. Ends with an
+# error when one costs more bytes than its budget (bench/bench-mesh.sh).
+BENCH_NODES = 10
+.PHONY: bench-mesh
+bench-mesh: all
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) -s tests/bench/mesh-probe tests/bench/bench-tools \
+		tests/lib/announcer >&2 || exit 1; \
+	status=0; \
+	for nodes in $(BENCH_NODES); do \
+		$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/tests/bench/bench-mesh.sh $$nodes || status=1; \
+	done; \
+	exit $$status
+
 bench_sources = tests/bench/bench.c tests/bench/bench.h
 bench_libs = src/table/libtable.a store/libstore.a src/ident/libident.a $(CRDT_LIBS) \
 	$(LMDB_LIBS) $(JANSSON_LIBS) $(OPENSSL_LIBS)
