@@ -21,6 +21,11 @@ check_PROGRAMS += %D%/lib/gate
 %C%_lib_gate_SOURCES = %D%/lib/gate.c
 %C%_lib_gate_LDADD =
 
+# Writes rows, as workers that announce themselves do.
+check_PROGRAMS += %D%/lib/announcer
+%C%_lib_announcer_SOURCES = %D%/lib/announcer.c
+%C%_lib_announcer_LDADD =
+
 # A worker of the 2023 protocol, for system/legacy.sh: plain sockets, nothing of ours.
 check_PROGRAMS += %D%/system/old-worker
 %C%_system_old_worker_SOURCES = %D%/system/old-worker.c
@@ -61,6 +66,12 @@ dist_check_SCRIPTS += \
 	%D%/system/members.sh \
 	%D%/system/missing.sh \
 	%D%/system/nat.sh \
+	%D%/system/net-advertise.sh \
+	%D%/system/net-ipv6.sh \
+	%D%/system/net-kills.sh \
+	%D%/system/net-loss.sh \
+	%D%/system/net-oneway.sh \
+	%D%/system/net-split.sh \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
 	%D%/system/refusals.sh \
@@ -78,7 +89,7 @@ TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \
 	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
-	%D%/lib/network.sh \
+	%D%/lib/network.sh %D%/lib/writers.sh \
 	%D%/data/README %D%/data/page.png %D%/data/page.txt %D%/data/store-1.mdb.gz \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
 
@@ -103,8 +114,8 @@ format:
 	$(AM_V_at)cd $(top_srcdir) && find crdt store src tests -name '*.[ch]' -exec clang-format -i {} +
 
 # What takes too long for every change: the unit tests with other seeds at full length, a
-# million histories of the table, then the unit tests under valgrind (not in sanitized
-# builds, which valgrind cannot run).
+# million histories of the table, the real nodes in a network that fails for longer, then the
+# unit tests under valgrind (not in sanitized builds, which valgrind cannot run).
 SLOW_SEEDS = 1 2 3 4 5 6 7 8
 .PHONY: check-slow
 check-slow: all
@@ -117,6 +128,11 @@ check-slow: all
 	done; \
 	OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=43200 \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS=tests/sim/test-sim-table || exit 1; \
+	nets=; for test in $(TESTS); do \
+		case $$test in */net-*.sh) nets="$$nets $$test" ;; esac; \
+	done; \
+	OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=3600 \
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$nets" || exit 1; \
 	OCF_TEST_VALGRIND=yes OCF_TEST_LEVEL=quick OCF_TEST_SECONDS=3600 \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units"
 
@@ -134,6 +150,19 @@ bench:
 		rm -rf "$$folder"; \
 		[ $$status -eq 0 ] || exit $$status; \
 	done
+
+# The same for the mesh, with real daemons: `make bench-mesh BENCH_NODES="3 10 25"`. Ends with an
+# error when one costs more bytes than its budget (bench/bench-mesh.sh).
+BENCH_NODES = 10
+.PHONY: bench-mesh
+bench-mesh: all
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) -s tests/bench/mesh-probe tests/bench/bench-tools \
+		tests/lib/announcer >&2 || exit 1; \
+	status=0; \
+	for nodes in $(BENCH_NODES); do \
+		$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/tests/bench/bench-mesh.sh $$nodes || status=1; \
+	done; \
+	exit $$status
 
 bench_sources = tests/bench/bench.c tests/bench/bench.h
 bench_libs = src/table/libtable.a store/libstore.a src/ident/libident.a $(CRDT_LIBS) \

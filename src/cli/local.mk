@@ -80,3 +80,9 @@ tests_bench_bench_tools_SOURCES = tests/bench/bench-tools.c
 tests_bench_bench_tools_LDADD = src/table/libtable.a store/libstore.a $(IDENT_LIBS) \
 	$(LMDB_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS)
 EXTRA_DIST += tests/bench/bench-tools.sh
+
+# What tests/bench/bench-mesh.sh needs beside it.
+EXTRA_PROGRAMS += tests/bench/mesh-probe
+tests_bench_mesh_probe_SOURCES = tests/bench/mesh-probe.c
+tests_bench_mesh_probe_LDADD = src/table/libtable.a $(IDENT_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS)
+EXTRA_DIST += tests/bench/bench-mesh.sh

@@ -91,7 +91,7 @@ uninstall-local: %D%/ocf.conf
 if HAVE_CUNIT
 daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-ca tests/unit/test-daemon-dials \
 	tests/unit/test-daemon-options tests/unit/test-daemon-outbox tests/unit/test-daemon-refusals \
-	tests/unit/test-daemon-requests tests/unit/test-daemon-rows
+	tests/unit/test-daemon-replica tests/unit/test-daemon-requests tests/unit/test-daemon-rows
 check_PROGRAMS += $(daemon_tests)
 TESTS += $(daemon_tests)
 tests_unit_test_daemon_aside_SOURCES = tests/unit/test-daemon-aside.c
@@ -106,6 +106,10 @@ tests_unit_test_daemon_options_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(NET_LIBS) 
 	$(INIH_LIBS) $(BASE_LIBS)
 tests_unit_test_daemon_refusals_SOURCES = tests/unit/test-daemon-refusals.c
 tests_unit_test_daemon_refusals_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(BASE_LIBS)
+tests_unit_test_daemon_replica_SOURCES = tests/unit/test-daemon-replica.c \
+	tests/lib/rows.c tests/lib/rows.h tests/lib/sha256.c tests/lib/sha256.h
+tests_unit_test_daemon_replica_LDADD = $(TEST_LIBS) %D%/libdaemon.a src/sync/libsync.a \
+	$(STORE_LIBS) $(OPENSSL_LIBS)
 tests_unit_test_daemon_requests_SOURCES = tests/unit/test-daemon-requests.c
 tests_unit_test_daemon_requests_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS) \
 	$(JANSSON_LIBS)

@@ -95,18 +95,12 @@ replica_rows(void *arg, const uint8_t from[SYNC_K_BYTES], sync_row_fn *fn, void 
 	return rc;
 }
 
-/* Where a page begins: the store's place K, rounded up to an even one, and in its last bit
- * which pass this is: nodes' rows first, so that a reader can check the owners of what
- * follows. K is a 128-bit hash, so that two rows one apart, of which the second could be
- * left out, do not occur; if they did, the comparison that follows would find it. */
-static void
-replica_round_up(uint8_t k[STORE_K_BYTES])
-{
-	if ((k[15] & 1) == 0)
-		return;
-	for (int i = STORE_K_BYTES - 1; i >= 0 && ++k[i] == 0; i--)
-		;
-}
+/* Where a page begins: in the last bit of the place which pass it is of, nodes' rows first, so
+ * that a reader can check the owners of what follows; the other bits are those of the store's
+ * place K, whose last one is lost. So it begins at an even K, at most one before the first row
+ * that is to be read, where that is the row of an odd one. K is a 128-bit hash: no row that was
+ * read already is there. */
+enum { REPLICA_SECOND = 1 };
 
 static int
 replica_page(void *arg, const uint8_t cursor[SYNC_K_BYTES], size_t max_bytes,
@@ -117,13 +111,14 @@ replica_page(void *arg, const uint8_t cursor[SYNC_K_BYTES], size_t max_bytes,
 					   .fn = fn,
 					   .fn_arg = fn_arg,
 					   .is_page = true,
-					   .is_second = (cursor[15] & 1) != 0 };
+					   .is_second = (cursor[15] & REPLICA_SECOND) !=
+							0 };
 	uint8_t from[STORE_K_BYTES], next[STORE_K_BYTES] = { 0 };
 	bool has_more = false;
 	int rc;
 
 	memcpy(from, cursor, sizeof(from));
-	from[15] &= 0xfe;
+	from[15] &= (uint8_t)~REPLICA_SECOND;
 	rc = store_page(reading.store, from, STORE_PAGE_ROWS_MAX, max_bytes,
 			replica_on_row, &reading, next, &has_more);
 	buf_fini(&reading.encoded);
@@ -131,11 +126,10 @@ replica_page(void *arg, const uint8_t cursor[SYNC_K_BYTES], size_t max_bytes,
 		return rc;
 	if (!has_more)
 		memset(next, 0, sizeof(next));
-	else
-		replica_round_up(next);
 	*ret_is_last = !has_more && reading.is_second;
+	next[15] &= (uint8_t)~REPLICA_SECOND;
 	if (reading.is_second || !has_more)
-		next[15] |= 1;
+		next[15] |= REPLICA_SECOND;
 	memcpy(ret_next, next, sizeof(next));
 	return 0;
 }

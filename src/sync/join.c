@@ -21,6 +21,10 @@ join_begin(struct sync *s, uint64_t theirs, uint8_t ret_cursor[SYNC_K_BYTES])
 
 	if (x->result.is_dry)
 		return false;
+	/* What is not settled is held all the same: settled roots do not tell how few rows are
+	 * here. */
+	if (!is_begun && (x->flags & SYNC_FLAG_WHOLE) == 0)
+		return false;
 	/* One that was begun goes on as long as the other has more rows. */
 	if (theirs <= (is_begun ? ours : SYNC_FEW_FACTOR * ours) + SYNC_FEW_ROWS) {
 		if (is_begun && theirs + SYNC_FEW_ROWS >= s->join.of)

@@ -104,7 +104,11 @@ node_is_ready() { # NODE
 node_start() { # NODE [ARG… of ocfd]
 	local node=$1
 	shift
-	[ -z "${NODE_ADDRESS[$node]:-}" ] || set -- "--peer.listen=${NODE_ADDRESS[$node]}:8093" "$@"
+	case ${NODE_ADDRESS[$node]:-} in
+	'') ;;
+	*:*) set -- "--peer.listen=[${NODE_ADDRESS[$node]}]:8093" "$@" ;;
+	*) set -- "--peer.listen=${NODE_ADDRESS[$node]}:8093" "$@" ;;
+	esac
 	at_background "$node" "$TMP/$node/log" ocfd "${CLUSTER_LISTEN[@]}" "$@"
 	NODE_PID[$node]=$!
 	wait_until "$CLUSTER_SECONDS" node_is_ready "$node" ||

@@ -47,8 +47,9 @@ network_is_apart() { # PID
 	[ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/self/ns/net)" ]
 }
 
-# A namespace for the node, at 10.83.0.NUMBER. It lives as long as a process that does
-# nothing, which dies with the test.
+# A namespace for the node, at 10.83.0.NUMBER, or fd83::NUMBER where NETWORK_FAMILY is 6. It
+# lives as long as a process that does nothing, which dies with the test.
+NETWORK_FAMILY=4
 network_attach() { # NODE left|right
 	local node=$1 side=$2 number=${1#n} pid
 	unshare --net setpriv --pdeathsig KILL sleep infinity &
@@ -56,6 +57,7 @@ network_attach() { # NODE left|right
 	wait_until "$CLUSTER_SECONDS" network_is_apart "$pid" || bail "no namespace for $node"
 	NODE_NET[$node]=$pid
 	NODE_ADDRESS[$node]=10.83.0.$number
+	[ "$NETWORK_FAMILY" -eq 4 ] || NODE_ADDRESS[$node]=fd83::$number
 	NETWORK_SIDE[$node]=$side
 	network_plug "$node" || bail "no network for $node"
 }
@@ -63,8 +65,15 @@ network_attach() { # NODE left|right
 network_plug() { # NODE
 	ip link add name "$1" type veth peer name eth0 netns "${NODE_NET[$1]}" || return 1
 	ip link set "$1" master "${NETWORK_SIDE[$1]}" up || return 1
-	at "$1" ip address add "${NODE_ADDRESS[$1]}/24" dev eth0 || return 1
+	network_address "$1" "${NODE_ADDRESS[$1]}" || return 1
 	at "$1" ip link set lo up && at "$1" ip link set eth0 up
+}
+
+network_address() { # NODE ADDRESS: one of its addresses from now on
+	case $2 in
+	*:*) at "$1" ip address add "$2/64" dev eth0 nodad ;;
+	*) at "$1" ip address add "$2/24" dev eth0 ;;
+	esac
 }
 
 # The two sides lose each other, and find each other again.
@@ -82,4 +91,14 @@ network_mute() { # FROM TO
 }
 network_unmute() { # FROM TO
 	at "$1" ip neigh del "${NODE_ADDRESS[$2]}" dev eth0 || bail "$1 cannot be heard again"
+}
+
+# Of what comes to the node one packet in so many is lost, by chance; 0: none is any more.
+network_lose() { # NODE PERCENT
+	at "$1" iptables -F INPUT || return 1
+	[ "$2" -eq 0 ] || at "$1" iptables -A INPUT -i eth0 -m statistic --mode random \
+		--probability "$(printf 0.%02d "$2")" -j DROP
+}
+network_lost() { # NODE: packets that were
+	at "$1" iptables -nvxL INPUT | awk '$3 == "DROP" { print $1 }'
 }
