@@ -353,6 +353,8 @@ links_show_node(struct links *links, const struct mesh_action *a)
 		[MESH_NODE_SUSPECT] = CATALOG_SUSPECT,
 		[MESH_NODE_ALIVE] = CATALOG_ALIVE,
 		[MESH_NODE_DEAD] = CATALOG_DEAD,
+		[MESH_NODE_UNREACHABLE] = CATALOG_UNREACHABLE,
+		[MESH_NODE_LEFT] = CATALOG_LEFT,
 	};
 	struct catalog_node node;
 	char id[ID_TEXT_SIZE];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes, seeds and
  * dials. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
- * on a link, heartbeats, rows. inbound.c: can others dial this node? homes.c: whom
+ * on a link, heartbeats, rows. rings.c: who is linked to whom. inbound.c: can others dial this node? homes.c: whom
  * a node that takes no links attaches to; attached.c: nodes that are reached by way of
  * others; relay.c: their queries. */
 #ifndef OCF_MESH_CORE_H
@@ -23,7 +23,9 @@ enum {
 	MESH_HANDOVER_MS = MS_SECOND, /* between a duplicate's end and the other's HELLO */
 	MESH_SELF_MS = 10 *
 		       MS_MINUTE, /* until a seed that led to ourselves is tried again */
-	MESH_RINGS = 3,		  /* K, named in HELLO */
+	MESH_RINGS = 3,		  /* K, named in HELLO and by beacons: this many, */
+	MESH_RINGS_MAX = 4,	  /* or, where nodes are very many, this */
+	MESH_NEIGHBOURS_MAX = 2 * MESH_RINGS_MAX,
 	MESH_ROWS_BYTES_MAX = 256 *
 			      1024, /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
 };
@@ -44,6 +46,9 @@ enum mesh_dialling {
 struct mesh_node {
 	struct id id;
 	UT_hash_handle hh;
+	uint64_t places[MESH_RINGS_MAX]; /* on the rings */
+	uint16_t region;		 /* a hash of its label */
+	bool is_on_rings;
 	char *addresses[MESH_ADDRESSES_MAX]; /* owned */
 	int addresses_len;
 	char hello_address[WIRE_ADDRESS_BYTES_MAX + 1]; /* until its row brings others */
@@ -159,6 +164,18 @@ struct mesh_test {
 	struct id failed;
 };
 
+/* All that take links, this node too, in the order of their places on each ring. */
+struct mesh_rings {
+	int count; /* K */
+	struct mesh_node **nodes[MESH_RINGS_MAX];
+	int len, cap;
+	uint64_t version; /* another one: whoever computed from them computes anew */
+};
+
+/* Does `n` count, when the neighbours of `x` are asked for? */
+typedef bool mesh_filter(const struct mesh *m, const struct mesh_node *n,
+			 const struct mesh_node *x);
+
 /* A node that is being dialled back; `number` 0: none. */
 struct mesh_probe {
 	uint64_t number, link, token;
@@ -186,7 +203,10 @@ struct mesh {
 	ms_t now, wall, due;
 	bool is_stopped;
 	uint64_t next_link;
+	struct mesh_node self; /* on the rings among the others, unless it is a leaf */
+	char self_region[MESH_REGION_BYTES_MAX + 1];
 	struct mesh_node *nodes;
+	struct mesh_rings rings;
 	struct mesh_link *links;
 	struct mesh_seed seeds[MESH_SEEDS_MAX];
 	int seeds_len;
@@ -251,6 +271,29 @@ void mesh_probed(struct mesh *m, const struct mesh_event *e);
 /* False when the link was closed. */
 bool mesh_frame_dial_back(struct mesh *m, struct mesh_link *l, struct bytes payload);
 bool mesh_frame_dialled(struct mesh *m, struct mesh_link *l, struct bytes payload);
+
+/* rings.c */
+/* What decides where the node stands (inbound, is_gone, region) was learned or changed. */
+void mesh_rings_update(struct mesh *m, struct mesh_node *n, const char *region);
+void mesh_rings_free(struct mesh *m);
+/* Of those that pass the filter: the nearest before and behind x on each ring, topped up to
+ * 2 K or all there are; if x is a leaf its homes, two behind it on each ring. Returns how
+ * many; x itself is none of them, this node may be. */
+int mesh_neighbours(const struct mesh *m, const struct mesh_node *x, mesh_filter *filter,
+		    struct mesh_node *ret[MESH_NEIGHBOURS_MAX]);
+/* Is n among the standing neighbours of x? Topping up is not symmetric: who wants to know
+ * whether two are to be linked asks both ways. */
+bool mesh_is_neighbour_of(const struct mesh *m, const struct mesh_node *x,
+			  const struct mesh_node *n);
+/* May `voter` say of x that it is not there? Who watches x, by our view, and who may by
+ * another one's: the two nearest on each side, or four homes, on each ring. */
+bool mesh_is_voter(const struct mesh *m, const struct mesh_node *x,
+		   const struct mesh_node *voter);
+/* Filters. Not gone, left or dead; and not unreachable either. */
+bool mesh_is_standing(const struct mesh *m, const struct mesh_node *n,
+		      const struct mesh_node *x);
+bool mesh_is_reachable(const struct mesh *m, const struct mesh_node *n,
+		       const struct mesh_node *x);
 
 /* homes.c */
 /* This node takes no links itself. */

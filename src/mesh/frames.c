@@ -158,7 +158,7 @@ mesh_beat_tick(struct mesh *m)
 	if (next == NULL)
 		return;
 	m->beat_link = next->id;
-	wire_put_heartbeat(&b, m->word, WIRE_STATUS_ALIVE);
+	wire_put_heartbeat(&b, m->word, WIRE_STATUS_ALIVE, 0);
 	mesh_send(m, next, WIRE_CLASS_HEARTBEAT, buf_bytes(&b));
 	buf_fini(&b);
 }

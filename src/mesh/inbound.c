@@ -28,6 +28,8 @@ inbound_found(struct mesh *m, enum mesh_inbound found)
 	if (t->found == found)
 		return;
 	t->found = found;
+	m->self.inbound = found;
+	mesh_rings_update(m, &m->self, m->self_region);
 	m->homes_due = m->now;
 	mesh_act(m, MESH_ACTION_INBOUND, 0)->action.inbound = found;
 	mesh_attached_update_all(m);
@@ -55,6 +57,9 @@ mesh_self_set(struct mesh *m, const struct mesh_event *e)
 	if (strlen(first) <= WIRE_ADDRESS_BYTES_MAX)
 		memcpy(m->config.address, first, strlen(first));
 	t->addresses = digest;
+	if (e->region != NULL && strlen(e->region) < sizeof(m->self_region))
+		memcpy(m->self_region, e->region, strlen(e->region) + 1);
+	mesh_rings_update(m, &m->self, m->self_region);
 	/* Who advertises nothing is dialled by nobody. */
 	if (is_change || digest == 0)
 		inbound_found(m, digest == 0 ? MESH_INBOUND_NO : MESH_INBOUND_UNKNOWN);

@@ -272,7 +272,7 @@ mesh_link_send_hello(struct mesh *m, struct mesh_link *l)
 		.horizon = m->horizon,
 		.root = m->root,
 		.rows = m->rows,
-		.rings = MESH_RINGS,
+		.rings = (uint8_t)m->rings.count,
 		.held_incarnation = l->node->incarnation,
 	};
 	struct buf b = BUF_INIT;

@@ -8,7 +8,9 @@ noinst_LIBRARIES += %D%/libmesh.a
 	%D%/links.c \
 	%D%/mesh.c %D%/mesh.h \
 	%D%/relay.c \
+	%D%/rings.c \
 	%D%/wire.c %D%/wire.h \
+	%D%/wire-live.c \
 	%D%/wire-query.c
 
 # The fuzz target of the frames; without --enable-fuzzing it replays its corpus.

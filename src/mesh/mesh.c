@@ -23,6 +23,10 @@ mesh_new(const struct mesh_config *config, ms_t now)
 	m->life = rng_next(&m->rng);
 	m->now = now;
 	m->next_link = 1;
+	m->rings.count = MESH_RINGS;
+	m->self.id = config->self;
+	m->self.state = MESH_NODE_ALIVE;
+	mesh_rings_update(m, &m->self, "");
 	m->beat_due = now + MESH_BEAT_MS;
 	m->due = m->beat_due;
 	return m;
@@ -70,6 +74,7 @@ mesh_free(struct mesh *m)
 	}
 	HASH_ITER (hh, m->nodes, n, n_next)
 		mesh_node_free(m, n);
+	mesh_rings_free(m);
 	mesh_item_free(m->taken);
 	while (m->first != NULL) {
 		struct mesh_item *item = m->first;
@@ -209,6 +214,7 @@ mesh_node_get(struct mesh *m, const struct id *id)
 	if (id_compare(&m->config.self, id) > 0)
 		n->next_dial += MESH_DIAL_YIELD_MS + (ms_t)rng_below(&m->rng, 500);
 	HASH_ADD(hh, m->nodes, id, sizeof(n->id), n);
+	mesh_rings_update(m, n, "");
 	mesh_want(m, n->dead_at);
 	mesh_want(m, n->next_dial);
 	return n;
@@ -274,6 +280,7 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	n->barred_why = e->is_gone && e->why != NULL ? mem_strdup(e->why) : NULL;
 	n->has_left = e->has_left;
 	n->inbound = e->inbound;
+	mesh_rings_update(m, n, e->region != NULL ? e->region : "");
 	if (n->is_gone)
 		mesh_node_bar_links(m, n);
 	mesh_attached_change(m, n);

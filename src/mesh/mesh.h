@@ -83,6 +83,7 @@ enum {
 	 * addresses back. */
 	MESH_LINKS_OF_NODE_MAX = 2 * MESH_ADDRESSES_MAX,
 	MESH_SEEDS_MAX = 64,
+	MESH_REGION_BYTES_MAX = 64, /* of a region's label; a longer one counts as none */
 	MESH_WHY_SIZE = 256,
 	MESH_DIAL_BASE_MS = 200,
 	MESH_DIAL_CAP_MS = 30 * MS_SECOND,
@@ -148,6 +149,8 @@ enum mesh_state {
 	MESH_NODE_SUSPECT, /* no link since a moment; also every node at our start */
 	MESH_NODE_ALIVE,
 	MESH_NODE_DEAD,
+	MESH_NODE_UNREACHABLE, /* none of those who watch it can be reached */
+	MESH_NODE_LEFT,	       /* it said so itself */
 };
 
 /* Can others open links to a node? */
@@ -235,6 +238,7 @@ struct mesh_event {
 	uint64_t word;
 	const char *const *addresses;
 	int addresses_len;
+	const char *region; /* NODE, SELF: the label, NULL as "" */
 	const char *why;
 };
 

@@ -33,8 +33,10 @@ wire_class_of(uint8_t type)
 		return WIRE_CLASS_HELLO;
 	if (type == WIRE_HEARTBEAT)
 		return WIRE_CLASS_HEARTBEAT;
-	if (type == WIRE_ROWS)
+	if (type == WIRE_ROWS || type == WIRE_REFRESH)
 		return WIRE_CLASS_ROWS;
+	if (type == WIRE_ANNOUNCE || type == WIRE_PULL)
+		return WIRE_CLASS_ANNOUNCE;
 	if (type == WIRE_SYNC || type == WIRE_SYNC_ROWS)
 		return WIRE_CLASS_SYNC;
 	if (type == WIRE_QUERY_RELAY)
@@ -204,6 +206,7 @@ wire_put_hello(struct buf *out, const struct wire_hello *h)
 	buf_put_u8(out, h->held_status);
 	buf_put_u64(out, h->held_incarnation);
 	buf_put_bytes8(out, bytes_text(h->address));
+	buf_put_u64(out, h->liveness);
 	wire_end(out, start);
 }
 
@@ -233,6 +236,7 @@ wire_read_hello(struct bytes payload, struct wire_hello *ret_h)
 	h.held_status = reader_u8(&r);
 	h.held_incarnation = reader_u64(&r);
 	address = reader_bytes8(&r);
+	h.liveness = reader_u64(&r);
 	if (r.failed || !is_magic || h.protocol_min > h.protocol_max ||
 	    h.held_status > WIRE_STATUS_DEAD || h.wall_ms < 0 ||
 	    h.wall_ms > WIRE_WALL_MAX || address.len > WIRE_ADDRESS_BYTES_MAX)
@@ -268,9 +272,18 @@ wire_read_u64(struct bytes payload, uint64_t *ret_v)
 }
 
 void
-wire_put_heartbeat(struct buf *out, uint64_t word, enum wire_status belief)
+wire_put_heartbeat(struct buf *out, uint64_t word, enum wire_status belief, int next_s)
 {
-	wire_put_u64(out, WIRE_HEARTBEAT, (uint8_t)belief & WIRE_FLAGS_STATUS, word);
+	uint8_t flags = (uint8_t)belief & WIRE_FLAGS_STATUS;
+
+	assert(next_s >= 0 && next_s <= WIRE_BEAT_SECONDS_MAX);
+	wire_put_u64(out, WIRE_HEARTBEAT, (uint8_t)(flags | next_s << 2), word);
+}
+
+int
+wire_beat_seconds(uint8_t flags)
+{
+	return flags >> 2;
 }
 
 void

@@ -10,9 +10,11 @@
  * versions add fields there).
  *
  *   HELLO         who, which cluster, which constants, which table (struct wire_hello)
- *   HEARTBEAT     word u64: the first 56 bits of the sender's settled root, and the last
- *                 byte of the epoch for which it is settled (sync_word()); flags: what the
- *                 sender believes of the receiver (enum wire_status); 12 bytes in all
+ *   HEARTBEAT     word u64: the first 40 bits of the sender's settled root, 16 bits of the sum
+ *                 over those that it holds for dead or gone, and the last byte of the epoch
+ *                 for which the root is settled (sync_word()); flags: what the sender
+ *                 believes of the receiver (enum wire_status), and in how many seconds its
+ *                 next beat on this link comes; 12 bytes in all
  *   PING, PONG    token u64, given back unchanged
  *   CLOCK         wall u64 | horizon u64: the sender's, now, as in HELLO
  *   WANT          owner 16, repeated to the end, at most WIRE_WANT_MAX: the sender holds rows
@@ -29,6 +31,25 @@
  *                 WIRE_FLAG_NO_MORE: it is not any more. All there are when a link comes up,
  *                 then what changes. A node that takes no links is told of all nodes that the
  *                 sender holds for alive; with WIRE_FLAG_HEARD it is not linked to them
+ *   SUSPECT       subject 16 | incarnation u64 | observer 16 | signature 64 by the observer: it
+ *                 watches the subject, and does not hear it. With WIRE_FLAG_ISOLATED it
+ *                 hears hardly anybody, and accuses nobody: only that the two are not linked
+ *   ALIVE         subject 16 | incarnation u64 | standing u8 (enum wire_standing) | signature
+ *                 64 by the subject itself: it is there, or it leaves
+ *   VERDICT       subject 16 | incarnation u64 | (observer 16 | signature 64 of its SUSPECT),
+ *                 at most WIRE_VOTES_MAX: it is dead, and who said so
+ *   ASK           subject 16: did you hear that node within the last second?
+ *   HEARD         subject 16: I did, or just now; who did not hear it says nothing
+ *   BEACON        rank u64 | seq u32 | distance u8 | rings u8: the root of the tree by which rows
+ *                 travel, and how far the sender is from it
+ *   PARENT        rank u64: rows of the tree with that root go over this link, both ways; with
+ *                 WIRE_FLAG_NO_MORE: not any more
+ *   ANNOUNCE      hash u64, repeated to the end: the sender holds these rows, each named by
+ *                 the hash of its encoding, and sends them to who asks
+ *   PULL          hash u64, repeated to the end: send me these, as ROWS or REFRESH
+ *   REFRESH       owner 16 | actor u64 | seq u64 | stamp u64 | own u64 | signature 64: a new
+ *                 version of a node's row, with the same value as the one before and no other
+ *                 actors; who does not hold that value asks for the row (WANT)
  *   ROWS          rows that changed: row key and row state (crdt/codec.h), repeated to the
  *                 end. A state too long for one frame travels alone, in several frames with
  *                 WIRE_FLAG_MORE in all but the last; frames of other types may stand
@@ -89,6 +110,11 @@ enum {
 	WIRE_GOODBYE_BYTES_MAX = 200, /* of text */
 	WIRE_WANT_MAX = 64,	      /* owners */
 	WIRE_DIAL_BACK_BYTES = 16,    /* payload */
+	WIRE_SIGNATURE_BYTES = 64,    /* Ed25519 */
+	WIRE_VOTES_MAX = 6,	      /* of a VERDICT: at most 512 bytes, a SUSPECT 108 */
+	WIRE_HASHES_MAX = 1024,	      /* of an ANNOUNCE or a PULL */
+	WIRE_REFRESH_BYTES = ID_BYTES + 4 * 8 + WIRE_SIGNATURE_BYTES, /* payload */
+	WIRE_BEAT_SECONDS_MAX = 63,   /* between two beats over one link */
 };
 
 /* ms; what a clock may say, with room to reckon: the year 10,000 is before it. */
@@ -105,9 +131,19 @@ enum wire_type {
 	WIRE_DIAL_BACK = 8,
 	WIRE_DIALLED = 9,
 	WIRE_ATTACHED = 10,
+	WIRE_SUSPECT = 11,
+	WIRE_ALIVE = 12,
+	WIRE_VERDICT = 13,
+	WIRE_ASK = 14,
+	WIRE_HEARD = 15,
 	WIRE_ROWS = 16,
 	WIRE_SYNC = 17,
 	WIRE_SYNC_ROWS = 18,
+	WIRE_BEACON = 19,
+	WIRE_PARENT = 20,
+	WIRE_ANNOUNCE = 21,
+	WIRE_PULL = 22,
+	WIRE_REFRESH = 23,
 	WIRE_QUERY_OPEN = 32,
 	WIRE_QUERY_BODY = 33,
 	WIRE_QUERY_GO = 34,
@@ -126,7 +162,8 @@ enum {
 	WIRE_FLAG_LAST = 0x01,	   /* QUERY_BODY, REPLY_DATA */
 	WIRE_FLAG_FINAL = 0x01,	   /* REPLY_ERROR: the worker itself answered so */
 	WIRE_FLAG_TO_ASKER = 0x01, /* QUERY_CREDIT: of the body */
-	WIRE_FLAG_NO_MORE = 0x01,  /* ATTACHED */
+	WIRE_FLAG_NO_MORE = 0x01,  /* ATTACHED, PARENT */
+	WIRE_FLAG_ISOLATED = 0x01, /* SUSPECT */
 	WIRE_FLAG_HEARD = 0x02,	   /* ATTACHED */
 	WIRE_FLAGS_STATUS = 0x03,  /* HEARTBEAT: enum wire_status */
 };
@@ -150,6 +187,11 @@ enum wire_status {
 	WIRE_STATUS_ALIVE,
 	WIRE_STATUS_SUSPECT,
 	WIRE_STATUS_DEAD,
+};
+
+enum wire_standing {
+	WIRE_STANDING_THERE = 1,
+	WIRE_STANDING_LEFT = 2, /* it stops, of its own will */
 };
 
 enum wire_goodbye {
@@ -193,6 +235,31 @@ struct wire_hello {
 	uint8_t held_status; /* enum wire_status: what the sender holds of the receiver, */
 	uint64_t held_incarnation; /* and at which incarnation; 0: nothing */
 	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* advertised, or "" */
+	uint64_t liveness; /* sum over those that the sender holds for dead or gone */
+};
+
+struct wire_vote {
+	struct id observer;
+	uint8_t signature[WIRE_SIGNATURE_BYTES];
+};
+
+/* SUSPECT (one vote), ALIVE (a signature, no vote), VERDICT. */
+struct wire_liveness {
+	enum wire_type type;
+	bool is_isolated; /* SUSPECT */
+	struct id subject;
+	uint64_t incarnation;
+	enum wire_standing standing;		 /* ALIVE */
+	uint8_t signature[WIRE_SIGNATURE_BYTES]; /* ALIVE */
+	struct wire_vote votes[WIRE_VOTES_MAX];
+	int votes_len;
+};
+
+struct wire_beacon {
+	uint64_t rank;
+	uint32_t seq;
+	uint8_t distance;
+	uint8_t rings;
 };
 
 /* One query frame, read. `head`, `reply` and `error` are owned, see wire_query_fini();
@@ -233,7 +300,21 @@ int wire_reader_next(struct wire_reader *r, struct bytes *input,
 /* Append one frame. */
 void wire_put_frame(struct buf *out, uint8_t type, uint8_t flags, struct bytes payload);
 void wire_put_hello(struct buf *out, const struct wire_hello *h);
-void wire_put_heartbeat(struct buf *out, uint64_t word, enum wire_status belief);
+void wire_put_heartbeat(struct buf *out, uint64_t word, enum wire_status belief,
+			int next_s); /* at most WIRE_BEAT_SECONDS_MAX */
+void wire_put_liveness(struct buf *out, const struct wire_liveness *l);
+/* What is signed: of a SUSPECT, and so of each vote, by `signer`, of an ALIVE by its subject. */
+void wire_put_liveness_signed(struct buf *out, const struct id *cluster,
+			      const struct wire_liveness *l, const struct id *signer);
+/* ASK or HEARD. */
+void wire_put_about(struct buf *out, enum wire_type type, const struct id *subject);
+void wire_put_beacon(struct buf *out, const struct wire_beacon *beacon);
+void wire_put_parent(struct buf *out, uint64_t rank, bool is_no_more);
+/* ANNOUNCE or PULL; `len` of them, as many frames as it takes. */
+void wire_put_hashes(struct buf *out, enum wire_type type, const uint64_t *hashes,
+		     size_t len);
+/* `payload`: WIRE_REFRESH_BYTES. */
+void wire_put_refresh(struct buf *out, struct bytes payload);
 void wire_put_ping(struct buf *out, enum wire_type ping_or_pong, uint64_t token);
 void wire_put_clock(struct buf *out, ms_t wall_ms, uint64_t horizon);
 /* `owners`: ids, one behind the other, at most WIRE_WANT_MAX. */
@@ -268,7 +349,14 @@ void wire_put_reply_error(struct buf *out, uint64_t qid, const struct query_erro
 /* Read a payload: 0 or -OCF_EMALFORMED. HELLO checks form only: foreign clusters and other
  * versions are for its reader to judge. */
 int wire_read_hello(struct bytes payload, struct wire_hello *ret_h);
-/* HEARTBEAT, PING, PONG. */
+/* SUSPECT, ALIVE, VERDICT. */
+int wire_read_liveness(const struct wire_frame *f, struct wire_liveness *ret_l);
+int wire_read_about(struct bytes payload, struct id *ret_subject);
+int wire_read_beacon(struct bytes payload, struct wire_beacon *ret_beacon);
+/* ANNOUNCE, PULL: whole hashes, one at least; read them by get_be64(). */
+int wire_read_hashes(struct bytes payload, struct bytes *ret_hashes);
+/* HEARTBEAT (its seconds: wire_beat_seconds()), PING, PONG, PARENT. */
+int wire_beat_seconds(uint8_t flags);
 int wire_read_u64(struct bytes payload, uint64_t *ret_v);
 int wire_read_clock(struct bytes payload, ms_t *ret_wall_ms, uint64_t *ret_horizon);
 int wire_read_want(struct bytes payload, struct bytes *ret_owners);

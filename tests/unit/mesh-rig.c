@@ -102,7 +102,7 @@ rig_pass(struct rig *r, ms_t span)
 
 			if (r->links[i] == 0)
 				continue;
-			wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE);
+			wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE, 0);
 			rig_hear(r, i, &b);
 		}
 		if (mesh_due(r->mesh) <= r->now)

@@ -105,7 +105,7 @@ test_small_frames(void)
 	uint8_t reason;
 	uint64_t v;
 
-	wire_put_heartbeat(&b, 0x0102030405060708, WIRE_STATUS_SUSPECT);
+	wire_put_heartbeat(&b, 0x0102030405060708, WIRE_STATUS_SUSPECT, 6);
 	CU_ASSERT(b.len == WIRE_HEARTBEAT_BYTES);
 	CU_ASSERT((frame_of(&b).flags & WIRE_FLAGS_STATUS) == WIRE_STATUS_SUSPECT);
 	CU_ASSERT(wire_read_u64(frame_of(&b).payload, &v) == 0 &&
