@@ -9,6 +9,8 @@ noinst_LIBRARIES += %D%/libmesh.a
 	%D%/mesh.c %D%/mesh.h \
 	%D%/relay.c \
 	%D%/rings.c \
+	%D%/spread.c \
+	%D%/tree.c \
 	%D%/wire.c %D%/wire.h \
 	%D%/wire-live.c \
 	%D%/wire-query.c

@@ -22,7 +22,7 @@ put(struct outbox *box, enum wire_class class, size_t len, uint32_t number)
 
 	put_be32(payload, number);
 	wire_put_frame(&frame, WIRE_PING, 0, bytes_of(payload, len));
-	is_good = outbox_put(box, class, buf_bytes(&frame));
+	is_good = outbox_put(box, class, 0, buf_bytes(&frame)) == OUTBOX_TAKEN;
 	buf_fini(&frame);
 	free(payload);
 	return is_good;
@@ -32,9 +32,10 @@ put(struct outbox *box, enum wire_class class, size_t len, uint32_t number)
 static int64_t
 take(struct outbox *box)
 {
+	enum wire_class class;
 	struct bytes frame;
 
-	if (!outbox_take(box, &frame))
+	if (!outbox_take(box, &frame, &class))
 		return -1;
 	CU_ASSERT(frame.len == WIRE_HEADER_BYTES + (size_t)get_be16(frame.data));
 	return get_be32(frame.data + WIRE_HEADER_BYTES);
@@ -153,6 +154,7 @@ test_bulk_has_at_most_half(void)
 		struct outbox box = { 0 };
 
 		for (int i = 0; i < 300; i++) {
+			enum wire_class class;
 			struct bytes frame;
 
 			while (waits < 2) {
@@ -163,7 +165,7 @@ test_bulk_has_at_most_half(void)
 				waiting += len + WIRE_HEADER_BYTES;
 			}
 			put(&box, WIRE_CLASS_SYNC, 4 + rng_below(&rng, 48 * 1024), 2);
-			CU_ASSERT_FATAL(outbox_take(&box, &frame));
+			CU_ASSERT_FATAL(outbox_take(&box, &frame, &class));
 			if (get_be32(frame.data + WIRE_HEADER_BYTES) == 2) {
 				bulk += frame.len;
 			} else {

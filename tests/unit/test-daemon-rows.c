@@ -26,11 +26,13 @@ static struct {
 } said;
 
 void
-links_rows_changed(struct links *links, uint64_t link, struct bytes rows)
+links_row_changed(struct links *links, uint64_t link, struct bytes row,
+		  struct bytes refresh)
 {
 	(void)links;
 	(void)link;
-	buf_put_bytes(&said.handed_on, rows);
+	(void)refresh;
+	buf_put_bytes(&said.handed_on, row);
 }
 
 void
@@ -242,7 +244,7 @@ rig_deliver(struct rig *rig, struct buf *rows, uint64_t expected)
 {
 	uint64_t len = 0;
 
-	CU_ASSERT(rows_deliver(rig->d.rows, LINK, buf_bytes(rows), &len) == 0);
+	CU_ASSERT(rows_deliver(rig->d.rows, LINK, buf_bytes(rows), false, &len) == 0);
 	CU_ASSERT(len == expected);
 	buf_clear(rows);
 }
