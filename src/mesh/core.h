@@ -95,11 +95,13 @@ struct mesh_rate {
 
 /* A link as an edge of the tree. */
 struct mesh_edge {
-	bool is_child;		  /* PARENT came by it */
-	bool is_no_child;	  /* PARENT came with NO_MORE: it has another one */
-	bool is_parent_told;	  /* we said PARENT */
-	bool is_no_parent_told;	  /* we said NO_MORE */
-	ms_t heard;		  /* its latest beacon; 0: none */
+	bool is_child;	    /* PARENT came by it */
+	bool is_no_child;   /* with NO_MORE: in the tree of `child_rank` it has another one */
+	uint64_t child_rank;
+	bool is_parent_told;	/* we said PARENT, */
+	bool is_no_parent_told; /* or NO_MORE, in the tree of `told_rank` */
+	uint64_t told_rank;
+	ms_t heard; /* its latest beacon; 0: none */
 	struct wire_beacon beacon;
 	struct mesh_rate beacons;
 	ms_t lagging_at; /* rows for it have been dropped since then; 0: none are */

@@ -154,6 +154,19 @@ recent_add(struct mesh *m, uint64_t hash, struct mesh_blob *rows)
 	return r;
 }
 
+/* Rows take other ways by their origins: what matters is the slow ones, which need not be
+ * many, so that it grows fast and shrinks slowly. */
+static void
+lag_learn(struct mesh_link *l, ms_t lag)
+{
+	ms_t *smoothed = &l->lazy.lag;
+
+	if (lag > *smoothed)
+		*smoothed += (lag - *smoothed + 1) / 2;
+	else
+		*smoothed -= (*smoothed - lag) / 16;
+}
+
 /* How long the tree took longer than the announcement: what was pulled does not tell. */
 static void
 recent_learn_lag(struct mesh *m, struct mesh_recent *r, const struct mesh_link *from)
@@ -165,7 +178,7 @@ recent_learn_lag(struct mesh *m, struct mesh_recent *r, const struct mesh_link *
 		return;
 	r->announced_at = 0;
 	if (l != NULL)
-		l->lazy.lag = l->lazy.lag == 0 ? lag : (7 * l->lazy.lag + lag) / 8;
+		lag_learn(l, lag);
 }
 
 static bool
@@ -424,7 +437,7 @@ mesh_frame_announce(struct mesh *m, struct mesh_link *l, struct bytes payload)
 
 		if (r != NULL) {
 			having_add(&r->having, l->id);
-			l->lazy.lag -= l->lazy.lag / 8;
+			lag_learn(l, 0);
 		} else if (a != NULL) {
 			having_add(&a->having, l->id);
 		} else {

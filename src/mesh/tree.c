@@ -108,10 +108,13 @@ static bool
 tree_is_elsewhere(const struct mesh *m, const struct mesh_link *l)
 {
 	const struct mesh_edge *e = &l->edge;
+	uint64_t rank = m->tree.beacon.rank;
 
-	return e->is_no_child ||
-	       (m->tree.is_set && e->heard != 0 && m->now - e->heard < TREE_TOLD_MS &&
-		e->beacon.rank == m->tree.beacon.rank);
+	if (!m->tree.is_set)
+		return false;
+	return (e->is_no_child && e->child_rank == rank) ||
+	       (e->heard != 0 && m->now - e->heard < TREE_TOLD_MS &&
+		e->beacon.rank == rank);
 }
 
 static bool
@@ -146,6 +149,7 @@ tree_send_parent(struct mesh *m, struct mesh_link *l, bool is_no_more)
 	buf_fini(&b);
 	l->edge.is_parent_told = !is_no_more;
 	l->edge.is_no_parent_told = is_no_more;
+	l->edge.told_rank = m->tree.beacon.rank;
 }
 
 /* A leaf passes no beacon on, so that it has to say what others hear from theirs. */
@@ -153,15 +157,19 @@ static void
 tree_tell_link(struct mesh *m, struct mesh_link *l)
 {
 	const struct mesh_tree *t = &m->tree;
-	bool is_edge = l->id == t->parent || (tree_is_orphan(m) && !l->edge.is_child &&
-					      !mesh_link_is_spare(m, l));
+	const struct mesh_edge *e = &l->edge;
+	bool is_orphan = tree_is_orphan(m);
 
-	if (is_edge && !l->edge.is_parent_told)
-		tree_send_parent(m, l, false);
-	else if (!is_edge && t->settle_due == 0 &&
-		 (l->edge.is_parent_told ||
-		  (mesh_is_leaf(m) && !l->edge.is_no_parent_told)))
+	if (l->id == t->parent ||
+	    (is_orphan && !e->is_child && !mesh_link_is_spare(m, l))) {
+		if (!e->is_parent_told)
+			tree_send_parent(m, l, false);
+	} else if (!is_orphan && t->settle_due == 0 &&
+		   (e->is_parent_told ||
+		    (mesh_is_leaf(m) && !(e->is_no_parent_told &&
+					  e->told_rank == t->beacon.rank)))) {
 		tree_send_parent(m, l, true);
+	}
 }
 
 static void
@@ -337,6 +345,7 @@ mesh_frame_parent(struct mesh *m, struct mesh_link *l, const struct wire_frame *
 		return mesh_malformed(m, l, "a PARENT");
 	l->edge.is_child = !(f->flags & WIRE_FLAG_NO_MORE);
 	l->edge.is_no_child = !l->edge.is_child;
+	l->edge.child_rank = rank;
 	return true;
 }
 
@@ -447,6 +456,37 @@ tree_tick_lagging(struct mesh *m)
 	}
 }
 
+/* Another root, of which was heard while a better one was followed: by whoever stands nearest
+ * to it. Nobody has it by way of us, so that no circle can form. */
+static void
+tree_follow_other(struct mesh *m)
+{
+	struct wire_beacon best = { .rank = UINT64_MAX };
+	struct mesh_node *root = NULL;
+	struct mesh_link *from = NULL;
+
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next) {
+		const struct wire_beacon *b = &l->edge.beacon;
+		struct mesh_node *n;
+
+		if (!mesh_link_has_rows(l) || l->edge.heard == 0 ||
+		    m->now - l->edge.heard >= MESH_ROOT_MS ||
+		    b->rank == m->tree.beacon.rank || b->rank > best.rank ||
+		    (b->rank == best.rank &&
+		     (tree_is_later(best.seq, b->seq) ||
+		      (best.seq == b->seq && best.distance <= b->distance))))
+			continue;
+		n = tree_node_of_rank(m, b->rank);
+		if (n == NULL || n == &m->self)
+			continue;
+		best = *b;
+		root = n;
+		from = l;
+	}
+	if (root != NULL)
+		tree_follow(m, root, &best, from);
+}
+
 /* Forget a root that is gone, or of which nothing is heard any more. */
 static void
 tree_tick_root(struct mesh *m)
@@ -467,7 +507,9 @@ tree_tick_root(struct mesh *m)
 	}
 	t->is_lost = !is_heard || root->inbound == MESH_INBOUND_NO ||
 		     !mesh_is_reachable(m, root, root);
-	if (!t->is_lost)
+	if (t->is_lost)
+		tree_follow_other(m);
+	else
 		mesh_want(m, t->heard + MESH_ROOT_MS);
 }
 
