@@ -31,6 +31,7 @@ struct aside_row {
 	struct row_key key;
 	struct row row;
 	size_t bytes;
+	bool is_joining; /* see rows_deliver() */
 };
 
 struct aside *aside_new(void);

@@ -178,10 +178,13 @@ struct rows *rows_open(struct daemon *d);
 void rows_close(struct rows *rows); /* NULL is allowed */
 /* Feed catalog and mesh with the rows of the store; after links_open(). */
 void rows_load(struct rows *rows);
-/* Encoded rows from a link, to be verified and merged. -OCF_EMALFORMED: they cannot be
- * read, and nothing of them was taken. */
-int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded,
+/* Encoded rows from a link, to be verified, merged, and handed on unless this node `is_joining`
+ * and reads them page by page: whom they come from has sent them to all others long ago.
+ * -OCF_EMALFORMED: they cannot be read, and nothing of them was taken. */
+int rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded, bool is_joining,
 		 uint64_t *ret_len);
+/* The payload of a REFRESH; if its value is not held, `link` is asked for the row. */
+int rows_deliver_refresh(struct rows *rows, uint64_t link, struct bytes payload);
 /* Call fn(arg, number) once all rows that came before are merged and on the disk, or were
  * put aside, refused or dropped; not at all when the node stops before. */
 void rows_settle(struct rows *rows, void (*fn)(void *arg, uint64_t number), void *arg,
@@ -279,7 +282,9 @@ int links_open(struct daemon *d, struct errmsg *err);
 void links_stop(struct links *links);
 void links_close(struct links *links); /* NULL is allowed */
 /* Rows that changed here, one or a page of them; they came from `link` (0: our own). */
-void links_rows_changed(struct links *links, uint64_t link, struct bytes rows);
+/* `refresh`: the payload of a REFRESH that says as much, or empty. */
+void links_row_changed(struct links *links, uint64_t link, struct bytes row,
+		       struct bytes refresh);
 void links_root_changed(struct links *links);
 /* A node's row changed: where it may be dialled, or that it is gone. */
 void links_node_changed(struct links *links, const struct id *node);
@@ -334,6 +339,8 @@ void repair_link_up(struct repair *repair, uint64_t link, const struct id *node,
 void repair_link_down(struct repair *repair, uint64_t link);
 void repair_root_heard(struct repair *repair, uint64_t link, uint64_t word);
 void repair_message(struct repair *repair, uint64_t link, struct bytes message);
+/* Is the table of the link's other end being read page by page? */
+bool repair_is_joining(const struct repair *repair, uint64_t link);
 void repair_rows(struct repair *repair, uint64_t link, uint64_t len, size_t bytes);
 /* POST /v1/admin/sync; as api_host.admin. */
 int repair_admin(struct daemon *d, const json_t *body, json_t **ret_reply,

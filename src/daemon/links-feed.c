@@ -5,13 +5,21 @@
 #include "daemon/links.h"
 
 #include "base/log.h"
+#include "crdt/codec.h"
 
 void
-links_rows_changed(struct links *links, uint64_t link, struct bytes rows)
+links_row_changed(struct links *links, uint64_t link, struct bytes row,
+		  struct bytes refresh)
 {
-	struct mesh_event event = { .type = MESH_EVENT_ROWS_CHANGED,
-				    .link = link,
-				    .rows = rows };
+	size_t key_len = CODEC_KEY_BYTES_MAX - ROW_NAME_BYTES_MAX +
+			 row.data[CODEC_KEY_BYTES_MAX - ROW_NAME_BYTES_MAX - 1];
+	struct mesh_event event = {
+		.type = MESH_EVENT_ROW_CHANGED,
+		.link = link,
+		.rows = row,
+		.refresh = refresh,
+		.key_hash = hash64(bytes_of(row.data, key_len), 0),
+	};
 
 	links_step(links, &event);
 }
@@ -105,13 +113,13 @@ links_reject(struct links *links, uint64_t link, const char *why)
 void
 links_send_query(struct links *links, uint64_t link, struct bytes frame)
 {
-	links_send(links, link, WIRE_CLASS_QUERY, frame);
+	links_send(links, link, WIRE_CLASS_QUERY, 0, frame);
 }
 
 void
 links_send_sync(struct links *links, uint64_t link, struct bytes frames)
 {
-	links_send(links, link, WIRE_CLASS_SYNC, frames);
+	links_send(links, link, WIRE_CLASS_SYNC, 0, frames);
 }
 
 void
@@ -120,7 +128,7 @@ links_send_rows(struct links *links, uint64_t link, struct bytes rows)
 	struct buf frames = BUF_INIT;
 
 	wire_put_rows(&frames, WIRE_ROWS, rows);
-	links_send(links, link, WIRE_CLASS_ROWS, buf_bytes(&frames));
+	links_send(links, link, WIRE_CLASS_ROWS, 0, buf_bytes(&frames));
 	buf_fini(&frames);
 }
 

@@ -50,7 +50,7 @@ links_peers_json(const struct links *links)
 			list,
 			json_pack(
 				"{s:o, s:s?, s:s, s:s, s:s, s:o, s:I, s:I, s:i, s:o, "
-				"s:b, s:o}",
+				"s:b, s:o, s:b, s:b, s:b}",
 				"node",
 				id_is_zero(&p->node) ? json_null()
 						     : json_string(id_text(&p->node, id)),
@@ -64,7 +64,9 @@ links_peers_json(const struct links *links)
 				json_integer((now - p->since_ms) / MS_SECOND), "rowless",
 				p->is_rowless, "clock_skew_ms",
 				p->protocol == 0 ? json_null()
-						 : json_integer(p->clock_skew_ms)));
+						 : json_integer(p->clock_skew_ms),
+				"parent", p->is_parent, "child", p->is_child, "lagging",
+				p->is_lagging));
 	}
 	free(peers);
 	return list;

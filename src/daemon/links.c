@@ -30,26 +30,39 @@ enum {
 static void
 link_flush(struct link *l, size_t limit)
 {
+	enum wire_class class;
 	struct bytes frame;
 
-	while (stream_pending(l->stream) < limit && outbox_take(&l->outbox, &frame)) {
+	while (stream_pending(l->stream) < limit &&
+	       outbox_take(&l->outbox, &frame, &class)) {
 		stream_write(l->stream, frame);
 		l->sent_bytes += frame.len;
+		*l->links->sent_bytes[class] += frame.len;
 	}
 }
 
-/* Tell the core when what is passed on for others begins to wait here, or ends to. */
+/* Tell the core when what is passed on for others begins to wait here, or ends to; and when
+ * rows begin to be dropped, until all that waited are out. */
 static void
-link_weigh(struct link *l)
+link_weigh(struct link *l, bool has_dropped)
 {
 	struct mesh_event event = { .type = MESH_EVENT_LINK_LOADED,
 				    .link = l->number,
-				    .is_loaded = outbox_is_loaded(&l->outbox) };
+				    .is_loaded = outbox_is_loaded(&l->outbox),
+				    .is_lagging = has_dropped ||
+						  (l->is_lagging &&
+						   outbox_has(&l->outbox, OUTBOX_ROWS)) };
+	bool is_lag_new = event.is_lagging != l->is_lagging;
+	struct links *links = l->links;
 
-	if (event.is_loaded == l->is_loaded)
-		return;
-	l->is_loaded = event.is_loaded;
-	links_step(l->links, &event);
+	l->is_lagging = event.is_lagging;
+	if (event.is_loaded != l->is_loaded) {
+		l->is_loaded = event.is_loaded;
+		links_step(links, &event);
+	}
+	event.type = MESH_EVENT_LINK_LAGGING;
+	if (is_lag_new)
+		links_step(links, &event);
 }
 
 /* Its other end has shown who it is, or has gone. */
@@ -120,21 +133,22 @@ links_drop(struct links *links, struct link *l, const char *why)
 }
 
 void
-links_send(struct links *links, uint64_t number, enum wire_class class,
+links_send(struct links *links, uint64_t number, enum wire_class class, uint64_t key,
 	   struct bytes frames)
 {
 	struct link *l = links_find(links, number);
+	enum outbox_end end;
 
 	if (l == NULL || l->stream == NULL)
 		return;
-	*links->sent_bytes[class] += frames.len;
-	if (!outbox_put(&l->outbox, class, frames)) {
+	end = outbox_put(&l->outbox, class, key, frames);
+	if (end == OUTBOX_FULL) {
 		links_drop(links, l, "it takes its frames too slowly");
 		return;
 	}
 	if (l->is_open)
 		link_flush(l, LINKS_FLUSH_BYTES);
-	link_weigh(l);
+	link_weigh(l, end == OUTBOX_DROPPED);
 }
 
 /* ---- streams ---- */
@@ -183,7 +197,7 @@ static void
 link_on_drain(void *arg)
 {
 	link_flush(arg, LINKS_FLUSH_BYTES);
-	link_weigh(arg);
+	link_weigh(arg, false);
 }
 
 /* Not one that left by itself: TLS judged it, or was judged by it (a code of our own), or a
@@ -402,9 +416,10 @@ links_log_up(const struct links *links, const struct mesh_action *a, bool is_up)
 static void
 links_deliver_rows(struct links *links, const struct mesh_action *a)
 {
+	bool is_joining = a->is_sync && repair_is_joining(links->d->repair, a->link);
 	uint64_t len;
 
-	if (rows_deliver(links->d->rows, a->link, a->rows, &len) != 0)
+	if (rows_deliver(links->d->rows, a->link, a->rows, is_joining, &len) != 0)
 		links_reject(links, a->link, "rows that cannot be read");
 	else if (a->is_sync)
 		repair_rows(links->d->repair, a->link, len, a->rows.len);
@@ -454,7 +469,7 @@ links_do(struct links *links, const struct mesh_action *a)
 		links_dial(links, a);
 		break;
 	case MESH_ACTION_SEND:
-		links_send(links, a->link, a->class, a->data);
+		links_send(links, a->link, a->class, a->key, a->data);
 		break;
 	case MESH_ACTION_CLOSE:
 		links_do_close(links, a);
@@ -481,6 +496,10 @@ links_do(struct links *links, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_DELIVER_ROWS:
 		links_deliver_rows(links, a);
+		break;
+	case MESH_ACTION_DELIVER_REFRESH:
+		if (rows_deliver_refresh(d->rows, a->link, a->data) != 0)
+			links_reject(links, a->link, "a refresh that cannot be read");
 		break;
 	case MESH_ACTION_ROOT_HEARD:
 		repair_root_heard(d->repair, a->link, a->word);

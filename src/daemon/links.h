@@ -32,7 +32,7 @@ struct link {
 	bool is_stranger; /* accepted, not open */
 	bool is_open;
 	bool is_up;	/* greeted */
-	bool is_loaded; /* as the core was told */
+	bool is_loaded, is_lagging; /* as the core was told */
 	UT_hash_handle hh;
 };
 
@@ -63,8 +63,9 @@ struct links {
 /* Feed the core and do what it asks. */
 void links_step(struct links *links, struct mesh_event *event);
 struct link *links_find(const struct links *links, uint64_t number);
-/* Frames for a link; one that is gone is ignored. */
-void links_send(struct links *links, uint64_t number, enum wire_class class,
+/* Frames for a link; one that is gone is ignored. With a `key` they are one row, see
+ * outbox.h. */
+void links_send(struct links *links, uint64_t number, enum wire_class class, uint64_t key,
 		struct bytes frames);
 void links_add_metrics(struct links *links);
 

@@ -23,6 +23,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/probes.c %D%/probes.h \
 	%D%/queries.c %D%/queries.h %D%/queries-bus.c \
 	%D%/repair.c \
+	%D%/refresh.c %D%/refresh.h \
 	%D%/refusals.c %D%/refusals.h \
 	%D%/replica.c %D%/replica.h \
 	%D%/requests.c %D%/requests.h \

@@ -301,6 +301,12 @@ repair_rows(struct repair *repair, uint64_t link, uint64_t len, size_t bytes)
 }
 
 bool
+repair_is_joining(const struct repair *repair, uint64_t link)
+{
+	return sync_is_paging(repair->core, link);
+}
+
+bool
 repair_has_compared(const struct repair *repair)
 {
 	struct sync_stats stats;

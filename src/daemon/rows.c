@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "crdt/codec.h"
+#include "daemon/refresh.h"
 
 enum {
 	ROWS_PAGE_BYTES = 48 * 1024,
@@ -31,46 +32,68 @@ rows_encode(struct buf *out, const struct row_key *key, const struct row *row)
 	codec_put_row(out, row);
 }
 
-/* A row that is to be handed on: its length, then itself. */
+/* A row that is to be handed on: how it may travel as a REFRESH, if at all, then itself, each
+ * behind its length. */
 static void
-rows_note(struct buf *out, const struct row_key *key, const struct row *row)
+rows_note(struct buf *out, const struct row_key *key, const struct row *row,
+	  bool is_refresh)
 {
-	size_t start = out->len;
+	struct buf refresh = BUF_INIT;
+	size_t start;
 
+	if (is_refresh)
+		refresh_put(key, row, &refresh);
+	buf_put_bytes32(out, buf_bytes(&refresh));
+	buf_fini(&refresh);
+	start = out->len;
 	buf_put_u32(out, 0);
 	rows_encode(out, key, row);
 	put_be32(out->data + start, (uint32_t)(out->len - start - 4));
 }
 
-/* However many there are, in pages cut between rows: a reader puts a limit on what it must
- * hold before it can read a row. */
+/* To one link, however many there are, in pages cut between rows: a reader puts a limit on
+ * what it must hold before it can read a row. */
 static void
-rows_each_page(struct rows *rows, uint64_t link, struct bytes noted,
-	       void (*fn)(struct links *links, uint64_t link, struct bytes page))
+rows_send(struct rows *rows, uint64_t link, struct bytes noted)
 {
 	struct reader r = reader_of(noted);
 	struct buf page = BUF_INIT;
 
 	while (r.len > 0) {
-		struct bytes row = reader_bytes32(&r);
+		struct bytes row;
 
+		reader_bytes32(&r);
+		row = reader_bytes32(&r);
 		if (page.len > 0 && page.len + row.len > ROWS_PAGE_BYTES) {
-			fn(rows->d->links, link, buf_bytes(&page));
+			links_send_rows(rows->d->links, link, buf_bytes(&page));
 			buf_clear(&page);
 		}
 		buf_put_bytes(&page, row);
 	}
 	assert(!r.failed);
 	if (page.len > 0)
-		fn(rows->d->links, link, buf_bytes(&page));
+		links_send_rows(rows->d->links, link, buf_bytes(&page));
 	buf_fini(&page);
+}
+
+static void
+rows_spread(struct rows *rows, uint64_t link, struct bytes noted)
+{
+	struct reader r = reader_of(noted);
+
+	while (r.len > 0) {
+		struct bytes refresh = reader_bytes32(&r);
+
+		links_row_changed(rows->d->links, link, reader_bytes32(&r), refresh);
+	}
+	assert(!r.failed);
 }
 
 /* Rows that came from `link` and changed something, to all others. */
 static void
 rows_hand_on(struct rows *rows, uint64_t link, struct bytes noted)
 {
-	rows_each_page(rows, link, noted, links_rows_changed);
+	rows_spread(rows, link, noted);
 	if (rows->notes.len + noted.len <= ROWS_NOTES_BYTES_MAX)
 		buf_put_bytes(&rows->notes, noted);
 }
@@ -91,7 +114,7 @@ rows_greet_with_bar(void *arg, const uint8_t k[STORE_K_BYTES], const struct row_
 	struct buf *noted = arg;
 
 	(void)k;
-	rows_note(noted, key, row);
+	rows_note(noted, key, row, false);
 	return noted->len < ROWS_NOTES_BYTES_MAX;
 }
 
@@ -102,10 +125,10 @@ rows_greet(struct rows *rows, uint64_t link)
 	struct buf bars = BUF_INIT;
 
 	store_owner_each(d->store, &d->identity->cluster_id, rows_greet_with_bar, &bars);
-	rows_each_page(rows, link, buf_bytes(&bars), links_send_rows);
+	rows_send(rows, link, buf_bytes(&bars));
 	buf_fini(&bars);
-	rows_each_page(rows, link, buf_bytes(&rows->syncing), links_send_rows);
-	rows_each_page(rows, link, buf_bytes(&rows->notes), links_send_rows);
+	rows_send(rows, link, buf_bytes(&rows->syncing));
+	rows_send(rows, link, buf_bytes(&rows->notes));
 }
 
 void
@@ -121,10 +144,10 @@ rows_answer(struct rows *rows, uint64_t link, struct bytes owners)
 		reader_copy(&r, key.owner.b, ID_BYTES);
 		if (r.failed || store_get(rows->d->store, &key, &row) != 0)
 			continue;
-		rows_note(&noted, &key, &row);
+		rows_note(&noted, &key, &row, false);
 		row_fini(&row);
 	}
-	rows_each_page(rows, link, buf_bytes(&noted), links_send_rows);
+	rows_send(rows, link, buf_bytes(&noted));
 	buf_fini(&noted);
 }
 
@@ -189,8 +212,7 @@ rows_on_synced(void *arg, int rc)
 		if (rows->syncing.len > ROWS_NOTES_BYTES_MAX)
 			buf_clear(&rows->syncing);
 	} else {
-		rows_each_page(rows, 0, buf_bytes(&rows->own_syncing),
-			       links_rows_changed);
+		rows_spread(rows, 0, buf_bytes(&rows->own_syncing));
 		links_root_changed(rows->d->links);
 		buf_clear(&rows->own_syncing);
 		buf_clear(&rows->syncing);
@@ -247,10 +269,11 @@ rows_write(struct rows *rows, const struct row_key *key, const struct key *signe
 {
 	uint8_t signature[ROW_SIGNATURE_BYTES];
 	struct buf text = BUF_INIT;
-	struct row next = ROW_INIT;
+	struct row next = ROW_INIT, before = ROW_INIT;
 	bool has_changed = false;
 	int rc;
 
+	store_get(rows->d->store, key, &before);
 	codec_put_signed(&text, &store_constants(rows->d->store)->cluster, key, v,
 			 ident_sha256);
 	ident_sign(signer, buf_bytes(&text), signature);
@@ -263,9 +286,11 @@ rows_write(struct rows *rows, const struct row_key *key, const struct key *signe
 	row_fini(&next);
 	if (rc == 0 && has_changed) {
 		if (ret_merged->len > 0)
-			rows_note(&rows->own_notes, key, ret_merged);
+			rows_note(&rows->own_notes, key, ret_merged,
+				  refresh_is_one(&before, ret_merged));
 		rows_changed(rows, key, ret_merged);
 	}
+	row_fini(&before);
 	return rc;
 }
 
@@ -286,6 +311,7 @@ rows_take_from_aside(struct rows *rows, const struct id *owner)
 	while (aside_take(rows->aside, owner, &row)) {
 		struct verify_job *job = verify_job_new(row.link);
 
+		job->is_joining = row.is_joining;
 		verify_job_add(job, &row.key, &row.row, row.bytes);
 		verify_submit(rows->verify, job);
 		rows->checked_again++;
@@ -310,7 +336,8 @@ rows_refuse(struct rows *rows, uint64_t link, const struct row_key *key)
 /* Merge one verified row; note it in `changed` if there was anything new. */
 static int
 rows_merge(struct rows *rows, const struct row_key *key, const struct row *row,
-	   struct buf *changed, struct row *ret_merged, bool *ret_has_changed)
+	   bool is_refresh, struct buf *changed, struct row *ret_merged,
+	   bool *ret_has_changed)
 {
 	int rc;
 
@@ -318,7 +345,8 @@ rows_merge(struct rows *rows, const struct row_key *key, const struct row *row,
 	rc = store_merge(rows->d->store, key, row, ret_has_changed, ret_merged);
 	if (rc == 0 && *ret_has_changed) {
 		if (ret_merged->len > 0)
-			rows_note(changed, key, ret_merged);
+			rows_note(changed, key, ret_merged,
+				  is_refresh && row_equal(ret_merged, row));
 		rows_changed(rows, key, ret_merged);
 		own_held(rows->own, key, ret_merged);
 		if (key->kind == ROW_NODE)
@@ -336,7 +364,7 @@ rows_import(struct rows *rows, const struct row_key *key, const struct row *row,
 	int rc = -OCF_EUNKNOWN;
 
 	if (leases_knows(rows->leases, key))
-		rc = rows_merge(rows, key, row, changed, &merged, &has_changed);
+		rc = rows_merge(rows, key, row, false, changed, &merged, &has_changed);
 	if (merged.len == 0)
 		*ret_end = ROWS_IMPORT_ENDED;
 	else
@@ -358,7 +386,8 @@ rows_merge_item(struct rows *rows, struct verify_item *item, struct buf *changed
 {
 	struct row merged = ROW_INIT;
 	bool has_changed = false;
-	int rc = rows_merge(rows, &item->key, &item->row, changed, &merged, &has_changed);
+	int rc = rows_merge(rows, &item->key, &item->row, item->is_refresh, changed,
+			    &merged, &has_changed);
 
 	if (rc != 0 && log_limit_pass(&rows->failed_limit, "table"))
 		log_warn("table", "a row could not be merged and is left for later: %s",
@@ -370,17 +399,20 @@ rows_merge_item(struct rows *rows, struct verify_item *item, struct buf *changed
  * it ran at the same time: once more. Else the row waits, and its owner is noted in `wanted`
  * if the node row is to be asked for. */
 static void
-rows_put_aside(struct rows *rows, uint64_t link, struct verify_item *item,
+rows_put_aside(struct rows *rows, const struct verify_job *of, struct verify_item *item,
 	       struct buf *wanted)
 {
-	struct aside_row row = {
-		.link = link, .key = item->key, .row = item->row, .bytes = item->bytes
-	};
+	struct aside_row row = { .link = of->link,
+				 .key = item->key,
+				 .row = item->row,
+				 .bytes = item->bytes,
+				 .is_joining = of->is_joining };
 
 	item->row = ROW_INIT;
 	if (leases_knows(rows->leases, &row.key) && !item->is_again) {
-		struct verify_job *job = verify_job_new(link);
+		struct verify_job *job = verify_job_new(row.link);
 
+		job->is_joining = row.is_joining;
 		verify_job_add(job, &row.key, &row.row, row.bytes);
 		job->items[0].is_again = true;
 		verify_submit(rows->verify, job);
@@ -444,13 +476,16 @@ rows_on_verified(void *arg, struct verify_job *job)
 
 		if (item->rc == -OCF_EUNKNOWN ||
 		    (item->rc == 0 && !leases_knows(rows->leases, &item->key)))
-			rows_put_aside(rows, job->link, item, &wanted);
+			rows_put_aside(rows, job, item, &wanted);
 		else if (item->rc == 0)
 			rows_merge_item(rows, item, &changed);
+		else if (item->is_refresh) /* of another value than ours */
+			buf_put(&wanted, item->key.owner.b, ID_BYTES);
 		else
 			rows_refuse(rows, job->link, &item->key);
 	}
-	rows_hand_on(rows, job->link, buf_bytes(&changed));
+	if (!job->is_joining)
+		rows_hand_on(rows, job->link, buf_bytes(&changed));
 	links_want(rows->d->links, job->link, buf_bytes(&wanted));
 	buf_fini(&changed);
 	buf_fini(&wanted);
@@ -494,13 +529,15 @@ rows_is_new(struct rows *rows, const struct row_key *key, const struct row *row)
 }
 
 int
-rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded, uint64_t *ret_len)
+rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded, bool is_joining,
+	     uint64_t *ret_len)
 {
 	uint32_t rows_per_node = store_constants(rows->d->store)->rows_per_node;
 	struct verify_job *job = verify_job_new(link), *bars = verify_job_new(link);
 	struct reader r = reader_of(encoded);
 	uint64_t len = 0;
 
+	job->is_joining = is_joining;
 	for (; r.len > 0; len++) {
 		size_t left = r.len;
 		struct row_key key;
@@ -530,6 +567,33 @@ rows_deliver(struct rows *rows, uint64_t link, struct bytes encoded, uint64_t *r
 		log_warn("table",
 			 "too many rows at once; some wait for the next comparison");
 	*ret_len = len;
+	return 0;
+}
+
+int
+rows_deliver_refresh(struct rows *rows, uint64_t link, struct bytes payload)
+{
+	struct row held = ROW_INIT, row = ROW_INIT;
+	struct verify_job *job;
+	struct refresh refresh;
+	const struct row_key *key = &refresh.key;
+
+	if (refresh_read(payload, &refresh) != 0)
+		return -OCF_EMALFORMED;
+	store_get(rows->d->store, key, &held);
+	if (row_seen(&held, refresh.v.dot.actor) >= refresh.v.dot.seq) {
+		row_fini(&held);
+		return 0; /* held, or older than what is */
+	}
+	if (refresh_apply(&refresh, &held, ident_sha256, &row)) {
+		job = verify_job_new(link);
+		verify_job_add(job, key, &row, payload.len);
+		job->items[0].is_refresh = true;
+		verify_submit(rows->verify, job);
+	} else {
+		links_want(rows->d->links, link, bytes_of(key->owner.b, ID_BYTES));
+	}
+	row_fini(&held);
 	return 0;
 }
 

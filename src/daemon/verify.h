@@ -30,12 +30,14 @@ struct verify_item {
 	struct row row; /* owned */
 	size_t bytes;	/* encoded */
 	bool is_again;	/* checked for the second time */
+	bool is_refresh; /* it came without its value, which is ours */
 	int rc; /* 0; -OCF_ESIGNATURE; -OCF_EUNKNOWN: the owner's node row was not met yet
 		 */
 };
 
 struct verify_job {
 	uint64_t link;
+	bool is_joining; /* its rows are handed on to nobody; see rows_deliver() */
 	int len, cap;
 	size_t bytes;
 	struct verify_item *items;  /* owned */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes, seeds and
  * dials. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
- * on a link, heartbeats, rows. rings.c: who is linked to whom. inbound.c: can others dial this node? homes.c: whom
+ * on a link, heartbeats, rows. tree.c: the tree by which rows travel; spread.c: how they do,
+ * who announces them and who asks. rings.c: who is linked to whom. inbound.c: can others dial this node? homes.c: whom
  * a node that takes no links attaches to; attached.c: nodes that are reached by way of
  * others; relay.c: their queries. */
 #ifndef OCF_MESH_CORE_H
@@ -46,6 +47,8 @@ enum mesh_dialling {
 struct mesh_node {
 	struct id id;
 	UT_hash_handle hh;
+	uint64_t rank;	 /* among those who may be the tree's root: the lowest is */
+	bool is_mute;	 /* it was to be, and no beacon of it came */
 	uint64_t places[MESH_RINGS_MAX]; /* on the rings */
 	uint16_t region;		 /* a hash of its label */
 	bool is_on_rings;
@@ -90,6 +93,32 @@ struct mesh_rate {
 	int count;
 };
 
+/* A link as an edge of the tree. */
+struct mesh_edge {
+	bool is_child;	    /* PARENT came by it */
+	bool is_no_child;   /* with NO_MORE: in the tree of `child_rank` it has another one */
+	uint64_t child_rank;
+	bool is_parent_told;	/* we said PARENT, */
+	bool is_no_parent_told; /* or NO_MORE, in the tree of `told_rank` */
+	uint64_t told_rank;
+	ms_t heard; /* its latest beacon; 0: none */
+	struct wire_beacon beacon;
+	struct mesh_rate beacons;
+	ms_t lagging_at; /* rows for it have been dropped since then; 0: none are */
+};
+
+/* A link by which rows are announced, and asked for. */
+struct mesh_lazy {
+	struct buf announce; /* hashes that wait to be announced */
+	ms_t announce_due;
+	struct buf pull; /* those asked for in this tick */
+	ms_t lag;	 /* smoothed: by how much the tree is behind its announcements */
+	int awaited;	 /* rows of which it was the first to tell, and which are not here */
+	struct mesh_rate pulled; /* bytes sent to it */
+	struct mesh_rate refreshes;
+	ms_t wanted_until; /* rows that come again are wanted */
+};
+
 struct mesh_link {
 	uint64_t id;
 	UT_hash_handle hh;
@@ -123,6 +152,8 @@ struct mesh_link {
 	int relays;	/* from it and to it */
 	bool is_loaded; /* MESH_EVENT_LINK_LOADED */
 	struct mesh_rate unclaims;
+	struct mesh_edge edge;
+	struct mesh_lazy lazy;
 };
 
 /* A node that the peer of a link is linked to, as it says. */
@@ -196,6 +227,65 @@ struct mesh_item {
 	struct mesh_item *next;
 };
 
+/* The tree by which rows travel, as this node stands in it. */
+struct mesh_tree {
+	bool is_set;  /* a root is followed, or was */
+	bool is_lost; /* it is not any more: whichever is heard next will be */
+	struct wire_beacon beacon; /* what we tell: that root, and how far we are from it */
+	struct mesh_node *root;	   /* m->self: this node */
+	ms_t heard;		   /* when its latest beacon came */
+	uint64_t parent;	   /* the link; 0: none */
+	ms_t settle_due;	   /* the former parent is told then; 0: nobody is to be */
+	/* Who is to be the root by our view, NULL: nobody; and since when. */
+	struct mesh_node *heir;
+	ms_t heir_since;
+	bool is_heir_stale;
+	ms_t beacon_due; /* as root: of the next beacon */
+	ms_t beaconed;	 /* and when the last was sent */
+	int quick;	 /* so many more come soon one after the other */
+};
+
+/* How many of those who have a row are remembered. */
+enum { MESH_HAVING_MAX = 4 };
+
+struct mesh_having {
+	uint64_t links[MESH_HAVING_MAX];
+	int len;
+};
+
+/* A row that came lately, or is ours and new, by the hash of its bytes. */
+struct mesh_recent {
+	uint64_t hash;
+	UT_hash_handle hh;
+	struct mesh_blob *rows;	   /* its bytes; of one that came as REFRESH these */
+	struct mesh_blob *refresh; /* NULL, or how it is sent instead */
+	uint64_t key;
+	bool is_held; /* verified and merged; until then it may be rubbish */
+	ms_t at;      /* when it came, or was held */
+	struct mesh_having having;
+	/* It was announced before it came: when, by which link, and from whom we pulled it.
+	 * 0: it was not, or that was reckoned with. */
+	ms_t announced_at;
+	uint64_t announcer, puller;
+};
+
+/* A row that was announced and is not here. */
+struct mesh_awaited {
+	uint64_t hash;
+	UT_hash_handle hh;
+	ms_t at;
+	struct mesh_having having; /* the first is the one that counts it */
+	int asked;		   /* how many of them */
+	ms_t pull_due;
+};
+
+struct mesh_spread {
+	struct mesh_recent *recents; /* oldest first */
+	size_t recents_bytes;
+	struct mesh_awaited *awaited;
+	ms_t pull_due; /* of the first; 0: none is awaited */
+};
+
 struct mesh {
 	struct mesh_config config;
 	uint64_t incarnation, life;
@@ -208,6 +298,8 @@ struct mesh {
 	struct mesh_node *nodes;
 	struct mesh_rings rings;
 	struct mesh_link *links;
+	struct mesh_tree tree;
+	struct mesh_spread spread;
 	struct mesh_seed seeds[MESH_SEEDS_MAX];
 	int seeds_len;
 	struct u128 root;
@@ -295,6 +387,37 @@ bool mesh_is_standing(const struct mesh *m, const struct mesh_node *n,
 bool mesh_is_reachable(const struct mesh *m, const struct mesh_node *n,
 		       const struct mesh_node *x);
 
+/* tree.c */
+uint64_t mesh_rank(const struct mesh *m, const struct id *node);
+/* What decides who may be the root was learned or changed. */
+void mesh_tree_node_changed(struct mesh *m, const struct mesh_node *n);
+/* The link is up, and it is known which of several to its node stays. */
+void mesh_tree_link_up(struct mesh *m, struct mesh_link *l);
+/* It has ended, and is not among m->links any more; or another one has taken its place. */
+void mesh_tree_link_down(struct mesh *m, const struct mesh_link *l);
+void mesh_tree_tick(struct mesh *m);
+void mesh_tree_forgive(struct mesh *m, ms_t late);
+/* False when the link was closed. */
+bool mesh_frame_beacon(struct mesh *m, struct mesh_link *l, struct bytes payload);
+bool mesh_frame_parent(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
+void mesh_link_lagging(struct mesh *m, const struct mesh_event *e);
+/* It carries rows, now: up, the node's, and neither end's clock is wrong. */
+bool mesh_link_has_rows(const struct mesh_link *l);
+/* Are rows sent over it at once, or only announced at most? */
+bool mesh_link_is_eager(const struct mesh *m, const struct mesh_link *l);
+bool mesh_tree_is_root(const struct mesh *m);
+
+/* spread.c */
+void mesh_row_changed(struct mesh *m, const struct mesh_event *e);
+/* Each is false when the link was closed. */
+bool mesh_rows_arrived(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
+bool mesh_frame_refresh(struct mesh *m, struct mesh_link *l, struct bytes payload);
+bool mesh_frame_announce(struct mesh *m, struct mesh_link *l, struct bytes payload);
+bool mesh_frame_pull(struct mesh *m, struct mesh_link *l, struct bytes payload);
+void mesh_spread_tick(struct mesh *m);
+void mesh_spread_link_fini(struct mesh_link *l);
+void mesh_spread_free(struct mesh *m);
+
 /* homes.c */
 /* This node takes no links itself. */
 bool mesh_is_leaf(const struct mesh *m);
@@ -337,7 +460,6 @@ bool mesh_malformed(struct mesh *m, struct mesh_link *l, const char *what);
 bool mesh_rate_pass(const struct mesh *m, struct mesh_rate *rate, int max);
 bool mesh_rate_pass_in(const struct mesh *m, struct mesh_rate *rate, int max, ms_t span);
 void mesh_link_data(struct mesh *m, uint64_t link, struct bytes data);
-void mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows);
 void mesh_beat_tick(struct mesh *m);
 void mesh_ping(struct mesh *m, struct mesh_link *l);
 void mesh_want_rows(struct mesh *m, uint64_t link, struct bytes owners);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What arrives on a link; heartbeats; rows flooded. */
+/* What arrives on a link; heartbeats. */
 #include "config.h"
 
 #include <stdio.h>
@@ -37,65 +37,6 @@ mesh_rate_pass(const struct mesh *m, struct mesh_rate *rate, int max)
 	return mesh_rate_pass_in(m, rate, max, MS_SECOND);
 }
 
-/* Rows. */
-
-void
-mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows)
-{
-	const struct mesh_link *from = mesh_link_find(m, origin);
-	struct mesh_blob *blob;
-	struct buf b = BUF_INIT;
-
-	if (rows.len == 0)
-		return;
-	wire_put_rows(&b, WIRE_ROWS, rows);
-	blob = mesh_blob_new(buf_bytes(&b));
-	buf_fini(&b);
-	/* Also behind a HELLO that is not answered yet: the root in it is the one before these
-	 * rows, so that nobody would miss them. */
-	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
-		if (l->state != MESH_LINK_DIALLING && l->retired_at == 0 &&
-		    !l->is_rowless && (from == NULL || l->node != from->node))
-			mesh_send_blob(m, l, WIRE_CLASS_ROWS, blob);
-	mesh_blob_release(blob);
-}
-
-/* False when the link was closed. */
-static bool
-mesh_rows_arrived(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
-{
-	bool is_sync = f->type == WIRE_SYNC_ROWS;
-	struct buf *begun = is_sync ? &l->sync_rows : &l->rows;
-	struct bytes rows = f->payload;
-	struct mesh_item *item;
-
-	if (l->is_rowless)
-		return true;
-	if (begun->len > 0 || (f->flags & WIRE_FLAG_MORE)) {
-		if (begun->len + f->payload.len > MESH_ROWS_BYTES_MAX) {
-			mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED,
-					"a row of more than %d bytes",
-					MESH_ROWS_BYTES_MAX);
-			return false;
-		}
-		buf_put_bytes(begun, f->payload);
-		if (f->flags & WIRE_FLAG_MORE)
-			return true;
-		rows = buf_bytes(begun);
-	}
-	if (rows.len == 0) {
-		mesh_link_close(m, l, WIRE_GOODBYE_MALFORMED, "a frame of no rows");
-		return false;
-	}
-	item = mesh_act(m, MESH_ACTION_DELIVER_ROWS, l->id);
-	item->blob = mesh_blob_new(rows);
-	item->action.node = l->node->id;
-	item->action.rows = bytes_of(item->blob->data, item->blob->len);
-	item->action.is_sync = is_sync;
-	buf_fini(begun);
-	return true;
-}
-
 /* Node rows asked for. */
 
 void
@@ -115,8 +56,10 @@ mesh_want_rows(struct mesh *m, uint64_t link, struct bytes owners)
 		owners.data += len;
 		owners.len -= len;
 	}
-	if (b.len > 0)
+	if (b.len > 0) {
 		mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
+		l->lazy.wanted_until = m->now + MESH_WANTED_MS;
+	}
 	buf_fini(&b);
 }
 
@@ -307,6 +250,16 @@ mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 	case WIRE_ROWS:
 	case WIRE_SYNC_ROWS:
 		return mesh_rows_arrived(m, l, f);
+	case WIRE_REFRESH:
+		return mesh_frame_refresh(m, l, f->payload);
+	case WIRE_ANNOUNCE:
+		return mesh_frame_announce(m, l, f->payload);
+	case WIRE_PULL:
+		return mesh_frame_pull(m, l, f->payload);
+	case WIRE_BEACON:
+		return mesh_frame_beacon(m, l, f->payload);
+	case WIRE_PARENT:
+		return mesh_frame_parent(m, l, f);
 	case WIRE_SYNC:
 		return l->is_rowless || mesh_frame_hand_on(m, l, f, MESH_ACTION_SYNC);
 	case WIRE_HELLO:

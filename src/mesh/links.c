@@ -126,7 +126,10 @@ mesh_node_choose(struct mesh *m, struct mesh_node *n)
 	n->link = best != NULL ? best->id : 0;
 	if (best == NULL)
 		return;
-	best->retired_at = 0;
+	if (best->retired_at != 0) {
+		best->retired_at = 0;
+		mesh_tree_link_up(m, best);
+	}
 	for (l = m->links; l != NULL; l = l->hh.next) {
 		if (l->node != n || l == best)
 			continue;
@@ -139,6 +142,7 @@ mesh_node_choose(struct mesh *m, struct mesh_node *n)
 		if (l->state == MESH_LINK_UP && l->retired_at == 0) {
 			l->retired_at = m->now;
 			mesh_want(m, m->now + MESH_DUPLICATE_MS);
+			mesh_tree_link_down(m, l);
 		}
 	}
 }
@@ -204,7 +208,9 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 		mesh_relays_link_down(m, l);
 		mesh_claims_end(m, l);
 		mesh_node_lost_link(m, n, goodbye);
+		mesh_tree_link_down(m, l);
 	}
+	mesh_spread_link_fini(l);
 	wire_reader_fini(&l->reader);
 	buf_fini(&l->rows);
 	buf_fini(&l->sync_rows);
@@ -528,8 +534,10 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	mesh_attached_update(m, n);
 	/* It may be the one of two to go, later; while it lives it hears what others do. */
 	l = mesh_link_find(m, id);
-	if (l != NULL)
+	if (l != NULL) {
 		mesh_attached_greet(m, l);
+		mesh_tree_link_up(m, l);
+	}
 	/* Of two links it may just have been the one to go. */
 	if (n->link == id)
 		mesh_ping(m, l);

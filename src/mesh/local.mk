@@ -9,6 +9,8 @@ noinst_LIBRARIES += %D%/libmesh.a
 	%D%/mesh.c %D%/mesh.h \
 	%D%/relay.c \
 	%D%/rings.c \
+	%D%/spread.c \
+	%D%/tree.c \
 	%D%/wire.c %D%/wire.h \
 	%D%/wire-live.c \
 	%D%/wire-query.c
@@ -25,7 +27,7 @@ EXTRA_DIST += tests/fuzz/corpus/wire
 
 if HAVE_CUNIT
 mesh_tests = tests/unit/test-mesh-homes tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh tests/unit/test-mesh-relay \
-	tests/unit/test-mesh-wire
+	tests/unit/test-mesh-spread tests/unit/test-mesh-tree tests/unit/test-mesh-wire
 check_PROGRAMS += $(mesh_tests)
 TESTS += $(mesh_tests)
 tests_unit_test_mesh_homes_SOURCES = tests/unit/test-mesh-homes.c \
@@ -39,6 +41,12 @@ tests_unit_test_mesh_mesh_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_relay_SOURCES = tests/unit/test-mesh-relay.c \
 	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
 tests_unit_test_mesh_relay_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_spread_SOURCES = tests/unit/test-mesh-spread.c \
+	tests/unit/mesh-net.c tests/unit/mesh-net.h tests/unit/mesh-rig.c tests/unit/mesh-rig.h
+tests_unit_test_mesh_spread_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_tree_SOURCES = tests/unit/test-mesh-tree.c \
+	tests/unit/mesh-net.c tests/unit/mesh-net.h tests/unit/mesh-rig.c tests/unit/mesh-rig.h
+tests_unit_test_mesh_tree_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_wire_SOURCES = tests/unit/test-mesh-wire.c
 tests_unit_test_mesh_wire_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 endif

@@ -26,6 +26,7 @@ mesh_new(const struct mesh_config *config, ms_t now)
 	m->rings.count = MESH_RINGS;
 	m->self.id = config->self;
 	m->self.state = MESH_NODE_ALIVE;
+	m->self.rank = mesh_rank(m, &config->self);
 	mesh_rings_update(m, &m->self, "");
 	m->beat_due = now + MESH_BEAT_MS;
 	m->due = m->beat_due;
@@ -59,6 +60,7 @@ mesh_free(struct mesh *m)
 	if (m == NULL)
 		return;
 	mesh_relays_free(m);
+	mesh_spread_free(m);
 	HASH_ITER (hh, m->links, l, l_next) {
 		struct mesh_claim *c, *c_next;
 
@@ -67,6 +69,7 @@ mesh_free(struct mesh *m)
 			free(c);
 		}
 		HASH_DEL(m->links, l);
+		mesh_spread_link_fini(l);
 		wire_reader_fini(&l->reader);
 		buf_fini(&l->rows);
 		buf_fini(&l->sync_rows);
@@ -208,6 +211,7 @@ mesh_node_get(struct mesh *m, const struct id *id)
 		return n;
 	n = mem_calloc(1, sizeof(*n));
 	n->id = *id;
+	n->rank = mesh_rank(m, id);
 	n->state = MESH_NODE_SUSPECT;
 	n->dead_at = m->now + MESH_DEAD_MS;
 	n->next_dial = m->now;
@@ -235,6 +239,7 @@ mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state)
 		item = mesh_act(m, MESH_ACTION_NODE_STATE, 0);
 		item->action.node = n->id;
 		item->action.state = state;
+		mesh_tree_node_changed(m, n);
 	}
 	mesh_attached_update(m, n);
 }
@@ -281,6 +286,7 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	n->has_left = e->has_left;
 	n->inbound = e->inbound;
 	mesh_rings_update(m, n, e->region != NULL ? e->region : "");
+	mesh_tree_node_changed(m, n);
 	if (n->is_gone)
 		mesh_node_bar_links(m, n);
 	mesh_attached_change(m, n);
@@ -453,8 +459,10 @@ mesh_forgive(struct mesh *m, ms_t late)
 static void
 mesh_tick(struct mesh *m)
 {
-	if (m->now - m->due >= MESH_LATE_MS)
+	if (m->now - m->due >= MESH_LATE_MS) {
+		mesh_tree_forgive(m, m->now - m->due);
 		mesh_forgive(m, m->now - m->due);
+	}
 	m->due = m->now + MS_HOUR;
 	if (m->is_stopped)
 		return;
@@ -465,6 +473,8 @@ mesh_tick(struct mesh *m)
 	mesh_dial_nodes(m);
 	mesh_dial_seeds(m);
 	mesh_beat_tick(m);
+	mesh_tree_tick(m);
+	mesh_spread_tick(m);
 }
 
 static void
@@ -517,8 +527,11 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 	case MESH_EVENT_IDLE:
 		mesh_step_link(m, e);
 		break;
-	case MESH_EVENT_ROWS_CHANGED:
-		mesh_rows_changed(m, e->link, e->rows);
+	case MESH_EVENT_ROW_CHANGED:
+		mesh_row_changed(m, e);
+		break;
+	case MESH_EVENT_LINK_LAGGING:
+		mesh_link_lagging(m, e);
 		break;
 	case MESH_EVENT_ROOT:
 		m->root = e->root;
@@ -600,7 +613,7 @@ mesh_clock_disagrees(const struct mesh *m)
 }
 
 static void
-mesh_peer_fill(const struct mesh_link *l, struct mesh_peer *p)
+mesh_peer_fill(const struct mesh *m, const struct mesh_link *l, struct mesh_peer *p)
 {
 	static const char *const names[] = {
 		[MESH_LINK_DIALLING] = "dialling",
@@ -613,6 +626,9 @@ mesh_peer_fill(const struct mesh_link *l, struct mesh_peer *p)
 		.state = l->retired_at != 0 ? "closing" : names[l->state],
 		.is_inbound = l->is_inbound,
 		.is_rowless = l->is_rowless,
+		.is_parent = l->id == m->tree.parent,
+		.is_child = l->edge.is_child,
+		.is_lagging = l->edge.lagging_at != 0,
 		.rtt_ms = l->rtt,
 		.clock_skew_ms = l->skew,
 		.since_ms = l->since,
@@ -640,7 +656,7 @@ mesh_peers(const struct mesh *m, struct mesh_peer *ret_peers, int max)
 			ret_peers[at] = ret_peers[at - 1];
 			at--;
 		}
-		mesh_peer_fill(l, &ret_peers[at]);
+		mesh_peer_fill(m, l, &ret_peers[at]);
 	}
 	return n;
 }

@@ -105,7 +105,6 @@ enum {
 	 * still unread, so that this time counts against nobody. */
 	MESH_LATE_MS = MS_SECOND,
 	MESH_CLOCK_SKEW_MS = 5 * MS_MINUTE, /* beyond it a link carries no rows */
-	MESH_PAGE_BYTES = 48 * 1024,	    /* of rows, that change at once */
 	/* No link with a node that sent what it must not; half of MESH_DIAL_CAP_MS, which is
 	 * how long that node itself waits at least. */
 	MESH_BANISH_MS = MESH_DIAL_CAP_MS / 2,
@@ -143,6 +142,44 @@ enum {
 			 MS_MINUTE, /* between dials of a leaf that seems to be dead */
 	MESH_IDLE_MS = MS_MINUTE, /* a link beside those to homes lives that long unused */
 	MESH_WAY_MS = 5 * MS_SECOND, /* for a way to be found */
+	/* The tree. */
+	MESH_BEACON_MS = 30 * MS_SECOND,
+	MESH_QUICK_MS = 2 * MS_SECOND, /* when the root's links changed, */
+	MESH_QUICK_BEACONS = 3,	       /* so many times */
+	MESH_BEACON_UNIT_MS = 2 * MS_SECOND, /* of a beacon's seq, by the wall clock; */
+	MESH_BEACON_UNITS = 30, /* and so many off at most: one of long ago counts no more */
+	MESH_ROOT_MS = 75 * MS_SECOND, /* a root of which no beacon came is none any more */
+	MESH_DISTANCE_MAX = 254,       /* from the root; who is farther passes no beacon on */
+	MESH_BEACONS_MAX = 32,	       /* a second from one peer; more are ignored */
+	/* A former parent is told so late that the new one knows already, and no row falls
+	 * between the two: two round trips, which are between these. */
+	MESH_SETTLE_MIN_MS = 100,
+	MESH_SETTLE_MAX_MS = 2 * MS_SECOND,
+	MESH_LAGGING_MS = 10 * MS_SECOND, /* then the link is no edge of the tree, */
+	MESH_LAGGED_MS = MS_MINUTE,	  /* and then it is closed */
+	/* Announcements. */
+	MESH_ANNOUNCE_LINKS = 2,
+	MESH_ANNOUNCE_MS = 100, /* collected for so long */
+	MESH_PULL_MIN_MS = 50,	/* until a row that was announced is asked for */
+	MESH_PULL_MAX_MS = 5 * MS_SECOND,
+	MESH_PULL_AGAIN_MS = MS_SECOND, /* until another one is asked */
+	/* A second from one peer; more are dropped. One whose value is another than ours costs a
+	 * check of its signature, and is nobody's fault. */
+	MESH_REFRESHES_MAX = 256,
+	MESH_PULL_BYTES_MAX = 1024 * 1024, /* of rows, a second to one peer that asks */
+	/* Rows of which it was told and which are not here, in all and first by one link; more
+	 * are not waited for, and found when tables are compared. */
+	MESH_AWAITED_MAX = 4096,
+	MESH_AWAITED_OF_LINK_MAX = 1024,
+	/* Rows kept for those who ask, and to know those that come again. */
+	MESH_RECENT_MS = 30 * MS_SECOND,
+	MESH_RECENTS_MAX = 8192,
+	MESH_RECENT_BYTES_MAX = 1024 * 1024,
+	/* One that came is being verified and merged for so long at most, and dropped when it
+	 * comes again. */
+	MESH_IN_FLIGHT_MS = 2 * MS_SECOND,
+	/* But not from whom rows were wanted: what is asked for may have been here, and lost. */
+	MESH_WANTED_MS = 10 * MS_SECOND,
 };
 
 enum mesh_state {
@@ -194,10 +231,15 @@ enum mesh_event_type {
 	/* The peer of `link` sent what it must not (a bad signature, a row or query that
 	 * cannot be read): close it, saying `why`. */
 	MESH_EVENT_LINK_REJECT,
-	/* These `rows` changed here; they came from `link`, or are our own (0). To be given
-	 * once per change and never for rows that were already held; of several rows at most
-	 * MESH_PAGE_BYTES at a time, since a link reads them as a whole. */
-	MESH_EVENT_ROWS_CHANGED,
+	/* A row changed here: `rows`, its key and its state, encoded; it came from `link`, or is
+	 * our own (0). To be given once per change and never for a row that was already held,
+	 * nor for one that a joining node read page by page. `key_hash`: of its key, the
+	 * same for each state of it. `refresh`: the payload of a REFRESH that says as much to
+	 * who holds its value, or empty. */
+	MESH_EVENT_ROW_CHANGED,
+	/* Rows for `link` are being dropped, since it takes them too slowly (`is_lagging`), or
+	 * are not any more. Given when that changes. */
+	MESH_EVENT_LINK_LAGGING,
 	/* The table's `root`, number of rows (`rows_len`) and `horizon` are now these, and
 	 * `word` is what heartbeats tell of it. */
 	MESH_EVENT_ROOT,
@@ -228,10 +270,11 @@ struct mesh_event {
 	struct id node;
 	bool is_gone, has_left;
 	bool is_near;
-	bool is_loaded;
+	bool is_loaded, is_lagging;
 	enum mesh_inbound inbound;
 	struct bytes data;
-	struct bytes rows;
+	struct bytes rows, refresh;
+	uint64_t key_hash;
 	uint64_t rows_len;
 	struct u128 root;
 	uint64_t horizon;
@@ -245,7 +288,9 @@ struct mesh_event {
 enum mesh_action_type {
 	/* Connect to `address`; the stream is `link`. */
 	MESH_ACTION_DIAL,
-	/* Write `data`, whole frames, to `link`, queued as `class`. */
+	/* Write `data`, whole frames, to `link`, queued as `class`. With a `key` that is not 0
+	 * they are a row: of two with the same key that wait, the later will do, unless it is
+	 * a REFRESH and the earlier is none. */
 	MESH_ACTION_SEND,
 	/* Close `link` once its output is written (1 s at most), and forget it; `why` is for
 	 * the log, as is `goodbye`, whichever side said it. `is_barred`: the other side says
@@ -260,8 +305,8 @@ enum mesh_action_type {
 	MESH_ACTION_LINK_DOWN,
 	/* `node` is now in `state`. */
 	MESH_ACTION_NODE_STATE,
-	/* Verify and merge `rows` from `link`; what changed comes back as ROWS_CHANGED.
-	 * `is_sync`: a comparison of tables found them. */
+	/* Verify and merge `rows` from `link`; what changed comes back as ROW_CHANGED, one by
+	 * one. `is_sync`: a comparison of tables found them. */
 	MESH_ACTION_DELIVER_ROWS,
 	/* The heartbeat of `link`, which carries rows, told this `word`. */
 	MESH_ACTION_ROOT_HEARD,
@@ -289,6 +334,9 @@ enum mesh_action_type {
 	/* `link` is not needed but for queries, and none came by it for MESH_IDLE_MS: if there
 	 * are none, say so (MESH_EVENT_IDLE), and it is closed. */
 	MESH_ACTION_IDLE,
+	/* As DELIVER_ROWS, one row as REFRESH: `data`, that frame's payload. Who does not hold
+	 * its value asks `link` for the row (MESH_EVENT_WANT). */
+	MESH_ACTION_DELIVER_REFRESH,
 };
 
 struct mesh_action {
@@ -298,6 +346,7 @@ struct mesh_action {
 	enum mesh_state state;
 	enum mesh_inbound inbound;
 	enum wire_class class;
+	uint64_t key;
 	uint8_t goodbye; /* enum wire_goodbye; 0: none was said */
 	struct bytes data;
 	struct bytes rows;
@@ -352,12 +401,16 @@ struct mesh_peer {
 	const char *state; /* "dialling", "greeting", "up", "closing" */
 	bool is_inbound;
 	bool is_rowless;    /* clocks too far apart: liveness and queries only */
+	bool is_parent, is_child; /* by the tree, of this node */
+	bool is_lagging;	  /* it takes its rows too slowly */
 	ms_t rtt_ms;	    /* smoothed; -1 not measured */
 	ms_t clock_skew_ms; /* theirs less ours, when they told it last */
 	ms_t since_ms;	    /* monotonic: when it came into this state */
 	int protocol;	    /* agreed; 0 before HELLO */
 	uint64_t received_bytes;
 };
+/* The root of the tree by which rows travel; false when none is followed. */
+bool mesh_root(const struct mesh *m, struct id *ret_root);
 /* Our clock is the one that is wrong: it differs by more than MESH_CLOCK_SKEW_MS from those
  * of most nodes linked to us, and of two at least. */
 bool mesh_clock_disagrees(const struct mesh *m);
@@ -372,6 +425,10 @@ struct mesh_stats {
 	uint64_t skipped_frames; /* of unknown types */
 	uint64_t refused_links;	 /* by HELLO or for malformed frames */
 	uint64_t relayed;	 /* queries passed on for others */
+	uint64_t duplicates;	 /* rows that came again while they were recent, */
+	uint64_t in_flight;	 /* and of these, before the first was merged */
+	uint64_t pulled;	 /* rows asked for, since only an announcement came */
+	uint64_t pulls_answered; /* rows sent to those who asked so */
 	int links_up;
 };
 void mesh_stats(const struct mesh *m, struct mesh_stats *ret_stats);

@@ -79,6 +79,12 @@ join_wants(const struct sync *s, const struct sync_link *l)
 }
 
 bool
+sync_is_paging(const struct sync *s, uint64_t link)
+{
+	return s->session != NULL && s->session->link == link && s->session->is_paging;
+}
+
+bool
 sync_joining(const struct sync *s, struct sync_joining *ret_joining)
 {
 	const struct sync_join *j = &s->join;

@@ -280,6 +280,8 @@ struct sync_joining {
 	ms_t remaining_ms; /* -1: not known */
 };
 bool sync_joining(const struct sync *s, struct sync_joining *ret_joining);
+/* Are the rows that come by `link` now those of pages? */
+bool sync_is_paging(const struct sync *s, uint64_t link);
 
 struct sync_stats {
 	uint64_t sessions;	    /* of ours that went to their end */

@@ -30,6 +30,7 @@
 
 enum {
 	HANDSHAKES = 300,
+	PAGE_BYTES = 48 * 1024, /* of rows that a link is told when it comes up */
 	ROW_BYTES = 300, /* key and state of a worker's row, about */
 	ROWS = 1000,
 	CHECKS = 2000,
@@ -279,11 +280,11 @@ bench_rows_sent(struct world *w)
 
 	world_link(w, true);
 	one = rows_sent(w, ROW_BYTES);
-	page = rows_sent(w, MESH_PAGE_BYTES);
+	page = rows_sent(w, PAGE_BYTES);
 	world_unlink(w);
 	printf("{\"bench\":\"tls\",\"what\":\"rows\",\"row_bytes\":%d,"
 	       "\"wire_per_kb\":%.0f,\"page_bytes\":%d,\"page_wire_per_kb\":%.0f}\n",
-	       ROW_BYTES, one, MESH_PAGE_BYTES, page);
+	       ROW_BYTES, one, PAGE_BYTES, page);
 }
 
 /* ---- signatures */

@@ -75,6 +75,23 @@ fuzz_control(struct bytes payload)
 }
 
 static void
+fuzz_tree(struct bytes payload)
+{
+	struct buf beacon = BUF_INIT;
+	struct wire_beacon b;
+	struct bytes hashes;
+
+	if (wire_read_beacon(payload, &b) == 0) {
+		wire_put_beacon(&beacon, &b);
+		buf_drop(&beacon, WIRE_HEADER_BYTES);
+		assert(bytes_equal(buf_bytes(&beacon), payload));
+	}
+	if (wire_read_hashes(payload, &hashes) == 0)
+		assert(hashes.len > 0 && hashes.len <= 8 * WIRE_HASHES_MAX);
+	buf_fini(&beacon);
+}
+
+static void
 fuzz_frames(struct bytes input)
 {
 	char text[WIRE_GOODBYE_BYTES_MAX + 1];
@@ -93,6 +110,7 @@ fuzz_frames(struct bytes input)
 		if (wire_read_goodbye(f.payload, &reason, text) == 0)
 			assert(strlen(text) <= WIRE_GOODBYE_BYTES_MAX);
 		fuzz_control(f.payload);
+		fuzz_tree(f.payload);
 	}
 	wire_reader_fini(&r);
 }
@@ -146,7 +164,14 @@ fuzz_mesh(uint8_t how, struct bytes input)
 		mesh_step(m, 3, &e);
 		fuzz_drain(m);
 	}
+	/* Rows of our own are announced, and asked for what was announced; links lag. */
+	e.type = MESH_EVENT_ROW_CHANGED;
+	e.link = 0;
+	e.rows = bytes_text("row");
+	mesh_step(m, 4, &e);
 	e.type = MESH_EVENT_TICK;
+	for (ms_t now = 100; now <= MS_MINUTE; now += now)
+		mesh_step(m, now, &e);
 	mesh_step(m, MS_MINUTE, &e);
 	fuzz_drain(m);
 	mesh_free(m);

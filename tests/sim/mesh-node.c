@@ -166,6 +166,21 @@ node_want(struct node *n, uint64_t link, uint32_t row)
 	node_step(n, &e);
 }
 
+void
+node_spread(struct node *n, uint64_t link, struct bytes rows)
+{
+	struct reader r = reader_of(rows);
+
+	while (r.len > 0) {
+		struct mesh_event e = { .type = MESH_EVENT_ROW_CHANGED, .link = link };
+		const uint8_t *start = r.data;
+
+		e.key_hash = mesh_row_read(&r) + 1;
+		e.rows = bytes_of(start, (size_t)(r.data - start));
+		node_step(n, &e);
+	}
+}
+
 /* What arrived is merged a little later, as by a store's writer. */
 struct merge {
 	uint32_t life;
@@ -180,7 +195,6 @@ node_merge(struct sim *sim, void *arg, void *data)
 	struct node *n = arg;
 	struct merge *m = data;
 	struct reader r = reader_of(bytes_of(m->rows, m->len));
-	struct mesh_event e = { .type = MESH_EVENT_ROWS_CHANGED, .link = m->link };
 	struct buf changed = BUF_INIT;
 
 	(void)sim;
@@ -195,9 +209,7 @@ node_merge(struct sim *sim, void *arg, void *data)
 			node_want(n, m->link, wanted);
 		if (changed.len == 0)
 			continue;
-		/* One, and what waited for it: all at once may be more than a link reads. */
-		e.rows = buf_bytes(&changed);
-		node_step(n, &e);
+		node_spread(n, m->link, buf_bytes(&changed));
 		node_tell_root(n);
 		buf_clear(&changed);
 	}

@@ -74,6 +74,8 @@ void stream_put(struct world *w, int stream, int to, const void *data, size_t le
 
 /* The mesh takes the event, and what it wants done is. */
 void node_step(struct node *n, struct mesh_event *e);
+/* These rows changed, which came by `link`, or are its own (0). */
+void node_spread(struct node *n, uint64_t link, struct bytes rows);
 /* What its table's root is now. */
 void node_tell_root(struct node *n);
 /* It hears of the others by their rows, of `all` or of some. */

@@ -40,7 +40,6 @@ world_cut(struct world *w, int a, int b, bool is_cut)
 static void
 world_write(struct world *w, struct node *n)
 {
-	struct mesh_event e = { .type = MESH_EVENT_ROWS_CHANGED };
 	struct buf b = BUF_INIT;
 	uint32_t row = (uint32_t)w->next_row;
 
@@ -49,8 +48,7 @@ world_write(struct world *w, struct node *n)
 	w->stamps[w->next_row++] = w->sim.now + MESH_SYNC_WALL_MS;
 	mesh_table_add(&n->table, row);
 	mesh_row_put(&b, row);
-	e.rows = buf_bytes(&b);
-	node_step(n, &e);
+	node_spread(n, 0, buf_bytes(&b));
 	node_tell_root(n);
 	buf_fini(&b);
 }

@@ -24,11 +24,13 @@ static struct {
 } said;
 
 void
-links_rows_changed(struct links *links, uint64_t link, struct bytes rows)
+links_row_changed(struct links *links, uint64_t link, struct bytes row,
+		  struct bytes refresh)
 {
 	(void)links;
 	(void)link;
-	buf_put_bytes(&said.handed_on, rows);
+	(void)refresh;
+	buf_put_bytes(&said.handed_on, row);
 }
 
 void
@@ -263,7 +265,7 @@ carry(const struct rig *from, struct rig *to, enum row_kind kind, const struct i
 	held(from, kind, node, &row);
 	codec_put_key(&rows, &key);
 	codec_put_row(&rows, &row);
-	CU_ASSERT(rows_deliver(to->d.rows, LINK, buf_bytes(&rows), &len) == 0 &&
+	CU_ASSERT(rows_deliver(to->d.rows, LINK, buf_bytes(&rows), false, &len) == 0 &&
 		  len == 1);
 	row_fini(&row);
 	buf_fini(&rows);
@@ -558,10 +560,10 @@ test_greeting(void)
 	CU_ASSERT(bars == 2);
 	/* One that the CA's key did not sign. */
 	said.sent.data[said.sent.len - 1] ^= 1;
-	CU_ASSERT(rows_deliver(b.d.rows, LINK, buf_bytes(&said.sent), &len) == 0);
+	CU_ASSERT(rows_deliver(b.d.rows, LINK, buf_bytes(&said.sent), false, &len) == 0);
 	CU_ASSERT(said.rejected == 1 && store_root(b.d.store).count <= 1);
 	said.sent.data[said.sent.len - 1] ^= 1;
-	CU_ASSERT(rows_deliver(b.d.rows, LINK, buf_bytes(&said.sent), &len) == 0);
+	CU_ASSERT(rows_deliver(b.d.rows, LINK, buf_bytes(&said.sent), false, &len) == 0);
 	/* At once: the loop did not turn. */
 	CU_ASSERT(len == 2 && is_banned(&b, &banned));
 	CU_ASSERT(catalog_is_barred(b.d.catalog, &forgotten));

@@ -22,7 +22,7 @@ put(struct outbox *box, enum wire_class class, size_t len, uint32_t number)
 
 	put_be32(payload, number);
 	wire_put_frame(&frame, WIRE_PING, 0, bytes_of(payload, len));
-	is_good = outbox_put(box, class, buf_bytes(&frame));
+	is_good = outbox_put(box, class, 0, buf_bytes(&frame)) == OUTBOX_TAKEN;
 	buf_fini(&frame);
 	free(payload);
 	return is_good;
@@ -32,9 +32,10 @@ put(struct outbox *box, enum wire_class class, size_t len, uint32_t number)
 static int64_t
 take(struct outbox *box)
 {
+	enum wire_class class;
 	struct bytes frame;
 
-	if (!outbox_take(box, &frame))
+	if (!outbox_take(box, &frame, &class))
 		return -1;
 	CU_ASSERT(frame.len == WIRE_HEADER_BYTES + (size_t)get_be16(frame.data));
 	return get_be32(frame.data + WIRE_HEADER_BYTES);
@@ -153,6 +154,7 @@ test_bulk_has_at_most_half(void)
 		struct outbox box = { 0 };
 
 		for (int i = 0; i < 300; i++) {
+			enum wire_class class;
 			struct bytes frame;
 
 			while (waits < 2) {
@@ -163,7 +165,7 @@ test_bulk_has_at_most_half(void)
 				waiting += len + WIRE_HEADER_BYTES;
 			}
 			put(&box, WIRE_CLASS_SYNC, 4 + rng_below(&rng, 48 * 1024), 2);
-			CU_ASSERT_FATAL(outbox_take(&box, &frame));
+			CU_ASSERT_FATAL(outbox_take(&box, &frame, &class));
 			if (get_be32(frame.data + WIRE_HEADER_BYTES) == 2) {
 				bulk += frame.len;
 			} else {
@@ -179,6 +181,151 @@ test_bulk_has_at_most_half(void)
 	}
 }
 
+/* As a row, of `len` bytes with the header. */
+static enum outbox_end
+put_row(struct outbox *box, uint8_t type, uint64_t key, size_t len, uint32_t number)
+{
+	uint8_t *payload = mem_calloc(1, len);
+	struct buf frames = BUF_INIT;
+	enum outbox_end end;
+
+	put_be32(payload, number);
+	if (type == WIRE_ROWS)
+		wire_put_rows(&frames, WIRE_ROWS, bytes_of(payload, len));
+	else
+		wire_put_frame(&frames, type, 0, bytes_of(payload, len));
+	end = outbox_put(box, WIRE_CLASS_ROWS, key, buf_bytes(&frames));
+	buf_fini(&frames);
+	free(payload);
+	return end;
+}
+
+static void
+test_rows_of_one_key(void)
+{
+	struct outbox box = { 0 };
+
+	for (uint32_t i = 0; i < 100; i++) {
+		CU_ASSERT(put_row(&box, WIRE_ROWS, 10, 100, 1000 + i) == OUTBOX_TAKEN);
+		CU_ASSERT(put_row(&box, WIRE_ROWS, 20, 100, 2000 + i) == OUTBOX_TAKEN);
+		if (i % 10 == 0) /* a row of which nothing is known */
+			CU_ASSERT(put_row(&box, WIRE_ROWS, 0, 100, i) == OUTBOX_TAKEN);
+	}
+	/* The latest of each, where the first stood. */
+	CU_ASSERT_EQUAL(take(&box), 1099);
+	CU_ASSERT_EQUAL(take(&box), 2099);
+	for (uint32_t i = 0; i < 100; i += 10)
+		CU_ASSERT_EQUAL(take(&box), i);
+	CU_ASSERT(take(&box) == -1 && box.rows_bytes == 0);
+	/* What is out is not replaced. */
+	put_row(&box, WIRE_ROWS, 10, 100, 1);
+	CU_ASSERT_EQUAL(take(&box), 1);
+	put_row(&box, WIRE_ROWS, 10, 100, 2);
+	CU_ASSERT_EQUAL(take(&box), 2);
+	outbox_fini(&box);
+}
+
+static void
+test_refreshes_in_the_queue(void)
+{
+	struct outbox box = { 0 };
+
+	/* The value first, then the latest that goes on with it. */
+	put_row(&box, WIRE_ROWS, 10, 100, 1);
+	put_row(&box, WIRE_REFRESH, 10, WIRE_REFRESH_BYTES, 2);
+	put_row(&box, WIRE_REFRESH, 10, WIRE_REFRESH_BYTES, 3);
+	CU_ASSERT_EQUAL(take(&box), 1);
+	CU_ASSERT_EQUAL(take(&box), 3);
+	CU_ASSERT_EQUAL(take(&box), -1);
+	/* A row says all that stands before it. */
+	put_row(&box, WIRE_ROWS, 10, 100, 1);
+	put_row(&box, WIRE_REFRESH, 10, WIRE_REFRESH_BYTES, 2);
+	put_row(&box, WIRE_ROWS, 10, 100, 4);
+	CU_ASSERT_EQUAL(take(&box), 4);
+	CU_ASSERT_EQUAL(take(&box), -1);
+	outbox_fini(&box);
+}
+
+/* One that is partly out goes on, and its successor stands behind it. */
+static void
+test_long_rows_are_not_cut(void)
+{
+	struct outbox box = { 0 };
+	enum wire_class class;
+	struct bytes frame;
+
+	put_row(&box, WIRE_ROWS, 10, 150000, 1);
+	CU_ASSERT_EQUAL(take(&box), 1);
+	put_row(&box, WIRE_ROWS, 10, 150000, 2);
+	put(&box, WIRE_CLASS_CONTROL, 8, 9);
+	CU_ASSERT_EQUAL(take(&box), 9);
+	for (int i = 0; i < 2; i++)
+		CU_ASSERT(outbox_take(&box, &frame, &class) && class == WIRE_CLASS_ROWS &&
+			  (frame.data[3] & WIRE_FLAG_MORE) == (i == 0 ? WIRE_FLAG_MORE : 0));
+	CU_ASSERT_EQUAL(take(&box), 2);
+	while (take(&box) >= 0)
+		;
+	CU_ASSERT(box.rows_bytes == 0);
+	outbox_fini(&box);
+}
+
+/* What each frame is counted as. */
+static void
+test_classes(void)
+{
+	static const struct {
+		enum wire_class class;
+		uint8_t type;
+	} frames[] = {
+		{ WIRE_CLASS_HELLO, WIRE_HELLO },
+		{ WIRE_CLASS_HEARTBEAT, WIRE_HEARTBEAT },
+		{ WIRE_CLASS_CONTROL, WIRE_BEACON },
+		{ WIRE_CLASS_ROWS, WIRE_REFRESH },
+		{ WIRE_CLASS_ANNOUNCE, WIRE_PULL },
+		{ WIRE_CLASS_SYNC, WIRE_SYNC_ROWS },
+		{ WIRE_CLASS_QUERY, WIRE_QUERY_RELAY },
+		{ WIRE_CLASS_RELAY, WIRE_QUERY_BODY },
+	};
+
+	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+		struct outbox box = { 0 };
+		struct buf frame = BUF_INIT;
+		enum wire_class class = WIRE_CLASSES;
+		struct bytes out;
+
+		wire_put_frame(&frame, frames[i].type, 0, bytes_text("12345678"));
+		outbox_put(&box, frames[i].class, 0, buf_bytes(&frame));
+		CU_ASSERT(outbox_take(&box, &out, &class) && class == frames[i].class);
+		buf_fini(&frame);
+		outbox_fini(&box);
+	}
+}
+
+static void
+test_full_queues(void)
+{
+	struct outbox box = { 0 };
+	uint32_t n = 0;
+
+	while (n < 1000000 && put_row(&box, WIRE_ROWS, 1000 + 2 * n, 800, n) == OUTBOX_TAKEN)
+		n++;
+	CU_ASSERT(n > 4000 && box.rows_bytes <= 4 * 1024 * 1024);
+	/* The next is left out; a new state of one that waits has a place. */
+	CU_ASSERT(put_row(&box, WIRE_ROWS, 5, 800, 7) == OUTBOX_DROPPED);
+	CU_ASSERT(put_row(&box, WIRE_ROWS, 1000, 800, 8) == OUTBOX_TAKEN);
+	CU_ASSERT_EQUAL(take(&box), 8);
+	CU_ASSERT_EQUAL(take(&box), 1);
+	while (take(&box) >= 0)
+		n--;
+	CU_ASSERT(n == 2 && box.rows_bytes == 0);
+	/* So with announcements. */
+	n = 0;
+	while (n < 1000 && put(&box, WIRE_CLASS_ANNOUNCE, 8000, n))
+		n++;
+	CU_ASSERT(n == 8);
+	outbox_fini(&box);
+}
+
 static void
 test_a_queue_over_its_cap_is_told(void)
 {
@@ -187,7 +334,7 @@ test_a_queue_over_its_cap_is_told(void)
 
 	while (n < 1000 && put(&box, WIRE_CLASS_ROWS, LONG_FRAME, n))
 		n++;
-	CU_ASSERT(n == 8 * 1024 * 1024 / (LONG_FRAME + WIRE_HEADER_BYTES));
+	CU_ASSERT(n == 4 * 1024 * 1024 / (LONG_FRAME + WIRE_HEADER_BYTES + 100));
 	/* Others have room of their own; and so has this one, once some are out. */
 	CU_ASSERT(put(&box, WIRE_CLASS_CONTROL, 8, n));
 	CU_ASSERT_EQUAL(take(&box), n);
@@ -227,6 +374,15 @@ static const struct tap_test tests[] = {
 	  test_what_is_passed_on_has_at_most_half },
 	{ "bulk has at most half of a link that others want, whatever their sizes",
 	  test_bulk_has_at_most_half },
+	{ "of rows with one key the latest waits, where the first stood",
+	  test_rows_of_one_key },
+	{ "a refresh stands behind the row whose value it has, and goes with it",
+	  test_refreshes_in_the_queue },
+	{ "a row of several frames is not cut off by its successor",
+	  test_long_rows_are_not_cut },
+	{ "each frame is counted in its class", test_classes },
+	{ "rows and announcements above the cap are left out, and nothing else",
+	  test_full_queues },
 	{ "a queue over its cap is told, others have room",
 	  test_a_queue_over_its_cap_is_told },
 	{ "a crowd leaves in order, and no memory behind",

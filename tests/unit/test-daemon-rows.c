@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "crdt/codec.h"
+#include "daemon/refresh.h"
 #include "lib/tap.h"
 #include "store/private.h"
 #include "table/rows.h"
@@ -20,17 +21,21 @@ enum { TURNS_MAX = 1000, LINK = 5 };
 
 static struct {
 	struct buf handed_on; /* rows that changed */
+	struct buf refresh;   /* how the latest of them may travel */
 	struct buf sent;      /* to one link */
 	struct buf wanted;
 	int rejected, roots;
 } said;
 
 void
-links_rows_changed(struct links *links, uint64_t link, struct bytes rows)
+links_row_changed(struct links *links, uint64_t link, struct bytes row,
+		  struct bytes refresh)
 {
 	(void)links;
 	(void)link;
-	buf_put_bytes(&said.handed_on, rows);
+	buf_clear(&said.refresh);
+	buf_put_bytes(&said.refresh, refresh);
+	buf_put_bytes(&said.handed_on, row);
 }
 
 void
@@ -138,6 +143,7 @@ rig_fini(struct rig *rig)
 	rig_stop(rig);
 	identity_free(rig->d.identity);
 	buf_fini(&said.handed_on);
+	buf_fini(&said.refresh);
 	buf_fini(&said.sent);
 	buf_fini(&said.wanted);
 	memset(&said, 0, sizeof(said));
@@ -248,7 +254,7 @@ rig_deliver(struct rig *rig, struct buf *rows, uint64_t expected)
 {
 	uint64_t len = 0;
 
-	CU_ASSERT(rows_deliver(rig->d.rows, LINK, buf_bytes(rows), &len) == 0);
+	CU_ASSERT(rows_deliver(rig->d.rows, LINK, buf_bytes(rows), false, &len) == 0);
 	CU_ASSERT(len == expected);
 	buf_clear(rows);
 }
@@ -420,6 +426,220 @@ test_later(void)
 	rig_fini(&rig);
 }
 
+/* ---- refreshes ---- */
+
+/* The next version of what is held under `key`, signed by its owner. */
+static void
+next_version(const struct rig *rig, const struct row_key *key, const struct key *signer,
+	     struct bytes value, struct row *ret_row)
+{
+	uint8_t signature[ROW_SIGNATURE_BYTES];
+	struct buf text = BUF_INIT;
+	struct row held;
+	struct version v;
+	struct dot dot;
+
+	CU_ASSERT_FATAL(store_get(rig->d.store, key, &held) == 0);
+	dot = held.versions[0].dot;
+	dot.seq++;
+	CU_ASSERT_FATAL(version_next(&held, dot, row_stamp(&held) + 1, &value, &v) == 0);
+	codec_put_signed(&text, &rig->d.identity->cluster_id, key, &v, ident_sha256);
+	ident_sign(signer, buf_bytes(&text), signature);
+	version_seal(&v, signature, ident_sha256);
+	row_of_version(&v, ret_row);
+	row_fini(&held);
+	buf_fini(&text);
+}
+
+static uint64_t
+held_seq(const struct rig *rig, const struct row_key *key)
+{
+	struct row held = ROW_INIT;
+	uint64_t seq = 0;
+
+	if (store_get(rig->d.store, key, &held) == 0)
+		seq = held.versions[0].dot.seq;
+	row_fini(&held);
+	return seq;
+}
+
+static void
+rig_refresh(struct rig *rig, const struct buf *payload, int turns)
+{
+	CU_ASSERT(rows_deliver_refresh(rig->d.rows, LINK, buf_bytes(payload)) == 0);
+	for (int i = 0; i < turns; i++)
+		loop_turn(rig->d.loop, 10);
+}
+
+/* A member's node row is held here; *ret_row is the next version, with the same value. */
+static struct row_key
+rig_meet(struct rig *rig, struct member *m, struct row *ret_row)
+{
+	struct buf rows = BUF_INIT;
+	struct row_key key;
+	struct row held;
+
+	*m = member_new(rig);
+	key = member_put_node(m, &rows);
+	rig_deliver(rig, &rows, 1);
+	rig_wait_held(rig, &key);
+	CU_ASSERT_FATAL(store_get(rig->d.store, &key, &held) == 0);
+	next_version(rig, &key, m->key, held.versions[0].value, ret_row);
+	CU_ASSERT(refresh_is_one(&held, ret_row));
+	row_fini(&held);
+	buf_clear(&said.handed_on);
+	buf_clear(&said.refresh);
+	buf_fini(&rows);
+	return key;
+}
+
+static void
+test_refresh(void)
+{
+	struct buf payload = BUF_INIT;
+	struct row next;
+	struct row_key key;
+	struct member m;
+	struct rig rig;
+
+	rig_init(&rig, "refresh");
+	key = rig_meet(&rig, &m, &next);
+	CU_ASSERT(refresh_put(&key, &next, &payload) && payload.len == WIRE_REFRESH_BYTES);
+	rig_refresh(&rig, &payload, 0);
+	for (int i = 0; i < TURNS_MAX && held_seq(&rig, &key) == 1; i++)
+		loop_turn(rig.d.loop, 10);
+	CU_ASSERT(held_seq(&rig, &key) == 2 && said.rejected == 0 && said.wanted.len == 0);
+	/* Whole to who keeps it, and as it came to who has the value. */
+	CU_ASSERT(said.handed_on.len > WIRE_REFRESH_BYTES);
+	CU_ASSERT(bytes_equal(buf_bytes(&said.refresh), buf_bytes(&payload)));
+	/* Again, or what was before. */
+	buf_clear(&said.handed_on);
+	rig_refresh(&rig, &payload, 5);
+	CU_ASSERT(said.handed_on.len == 0 && said.wanted.len == 0 && said.rejected == 0);
+	row_fini(&next);
+	buf_fini(&payload);
+	key_free(m.key);
+	rig_fini(&rig);
+}
+
+/* Its value is another than ours, or there is none: nobody lied, and the row is asked for. */
+static void
+test_refresh_without_value(void)
+{
+	struct buf payload = BUF_INIT;
+	struct row next;
+	struct row_key key;
+	struct member m;
+	struct rig rig;
+
+	rig_init(&rig, "refresh-value");
+	key = rig_meet(&rig, &m, &next);
+	row_fini(&next);
+	next_version(&rig, &key, m.key, bytes_text("{}"), &next);
+	CU_ASSERT(refresh_put(&key, &next, &payload));
+	rig_refresh(&rig, &payload, 0);
+	for (int i = 0; i < TURNS_MAX && said.wanted.len == 0; i++)
+		loop_turn(rig.d.loop, 10);
+	CU_ASSERT(bytes_equal(buf_bytes(&said.wanted), bytes_of(m.id.b, ID_BYTES)));
+	CU_ASSERT(held_seq(&rig, &key) == 1 && said.rejected == 0);
+	CU_ASSERT(said.handed_on.len == 0 && rows_refused(rig.d.rows) == 0);
+	/* Of a node that is not known, and by another actor than before. */
+	for (int at = 0; at <= ID_BYTES; at += ID_BYTES) {
+		buf_clear(&said.wanted);
+		payload.data[at] ^= 1;
+		rig_refresh(&rig, &payload, 0);
+		CU_ASSERT(said.wanted.len == ID_BYTES);
+		payload.data[at] ^= 1;
+	}
+	/* Not what anybody could have written. */
+	CU_ASSERT(rows_deliver_refresh(rig.d.rows, LINK,
+				       bytes_of(payload.data, payload.len - 1)) < 0);
+	put_be64(payload.data + ID_BYTES + 8, 0); /* seq */
+	CU_ASSERT(rows_deliver_refresh(rig.d.rows, LINK, buf_bytes(&payload)) < 0);
+	put_be64(payload.data + ID_BYTES + 8, 2);
+	put_be64(payload.data + ID_BYTES + 24, 2); /* own: as high as that */
+	CU_ASSERT(rows_deliver_refresh(rig.d.rows, LINK, buf_bytes(&payload)) < 0);
+	put_be64(payload.data + ID_BYTES + 24, 1);
+	put_be64(payload.data + ID_BYTES + 16, ROW_STAMP_MAX + 1);
+	CU_ASSERT(rows_deliver_refresh(rig.d.rows, LINK, buf_bytes(&payload)) < 0);
+	row_fini(&next);
+	buf_fini(&payload);
+	key_free(m.key);
+	rig_fini(&rig);
+}
+
+static void
+write_own(struct rig *rig, const char *text)
+{
+	const struct row_key key = { .owner = rig->d.identity->node_id, .kind = ROW_NODE };
+	struct row held = ROW_INIT, merged;
+	struct bytes value = bytes_text(text);
+	struct version v;
+	struct dot dot;
+
+	store_get(rig->d.store, &key, &held);
+	CU_ASSERT_FATAL(store_next_dot(rig->d.store, &dot) == 0);
+	CU_ASSERT_FATAL(version_next(&held, dot, (uint64_t)clock_wall_ms() + dot.seq,
+				     &value, &v) == 0);
+	CU_ASSERT(rows_write(rig->d.rows, &key, rig->d.identity->node_key, &v, &merged) ==
+		  0);
+	row_fini(&merged);
+	row_fini(&held);
+	buf_clear(&said.handed_on);
+	buf_clear(&said.refresh);
+	rows_sync(rig->d.rows);
+	for (int i = 0; i < TURNS_MAX && said.handed_on.len == 0; i++)
+		loop_turn(rig->d.loop, 10);
+	CU_ASSERT(said.handed_on.len > 0);
+}
+
+static void
+test_own_refresh(void)
+{
+	struct rig rig;
+
+	rig_init(&rig, "refresh-own");
+	write_own(&rig, "{\"one\":1}");
+	CU_ASSERT(said.refresh.len == 0);
+	write_own(&rig, "{\"one\":1}");
+	CU_ASSERT(said.refresh.len == WIRE_REFRESH_BYTES);
+	write_own(&rig, "{\"one\":2}");
+	CU_ASSERT(said.refresh.len == 0);
+	rig_fini(&rig);
+}
+
+/* ---- joining ---- */
+
+/* What a joining node reads is news to nobody else. */
+static void
+test_joining(void)
+{
+	struct buf node = BUF_INIT, worker = BUF_INIT;
+	struct row_key node_key, worker_key;
+	struct member m;
+	struct rig rig;
+	uint64_t len;
+
+	rig_init(&rig, "joining");
+	m = member_new(&rig);
+	node_key = member_put_node(&m, &node);
+	worker_key = member_put_worker(&m, &worker, 1);
+	/* Also what waits for its owner's row. */
+	CU_ASSERT(rows_deliver(rig.d.rows, LINK, buf_bytes(&worker), true, &len) == 0);
+	for (int i = 0; i < TURNS_MAX && aside_len(rig.d.rows->aside) == 0; i++)
+		loop_turn(rig.d.loop, 10);
+	CU_ASSERT(rows_deliver(rig.d.rows, LINK, buf_bytes(&node), true, &len) == 0);
+	rig_wait_held(&rig, &node_key);
+	rig_wait_held(&rig, &worker_key);
+	CU_ASSERT(said.handed_on.len == 0);
+	rows_greet(rig.d.rows, LINK);
+	CU_ASSERT(said.sent.len == 0);
+	buf_fini(&node);
+	buf_fini(&worker);
+	key_free(m.key);
+	rig_fini(&rig);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -431,6 +651,14 @@ main(int argc, char **argv)
 		{ "one without its node row waits until that was asked for and comes",
 		  test_aside },
 		{ "one of a later version is kept and handed on untouched", test_later },
+		{ "a refresh renews the row with the value that is held, and goes on as one",
+		  test_refresh },
+		{ "a refresh of another value is no lie: the row is asked for",
+		  test_refresh_without_value },
+		{ "our own row travels without its value when that is as it was",
+		  test_own_refresh },
+		{ "what a joining node reads page by page is handed on to nobody",
+		  test_joining },
 	};
 
 	return TAP_MAIN(argc, argv, tests);

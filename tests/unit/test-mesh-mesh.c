@@ -59,7 +59,7 @@ script_frames(struct script *s, struct bytes data)
 static void
 script_do(struct script *s, const struct mesh_action *a)
 {
-	static const char letters[] = "DSCUWNRHAYQIpei";
+	static const char letters[] = "DSCUWNRHAYQIpeiwir";
 	size_t n = strlen(s->kinds);
 
 	if (n + 1 < sizeof(s->kinds))
@@ -457,7 +457,7 @@ test_clocks(void)
 	CU_ASSERT(s.kinds[0] == '\0');
 	script_frame(&s, WIRE_ROWS, 0, "rows", 4);
 	CU_ASSERT(s.delivered == 0);
-	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_ROWS_CHANGED,
+	script_step(&s, (struct mesh_event){ .type = MESH_EVENT_ROW_CHANGED,
 					     .rows = bytes_text("mine") });
 	CU_ASSERT(s.types_len == 0);
 	CU_ASSERT(mesh_peers(s.mesh, &peer, 1) == 1 && peer.is_rowless);
@@ -632,7 +632,7 @@ test_wants(void)
 static void
 test_early_rows(void)
 {
-	const struct mesh_event changed = { .type = MESH_EVENT_ROWS_CHANGED,
+	const struct mesh_event changed = { .type = MESH_EVENT_ROW_CHANGED,
 					    .rows = bytes_text("mine") };
 	const char *const address = "10.0.0.9:1";
 	struct wire_hello h;

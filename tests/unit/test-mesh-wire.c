@@ -363,8 +363,59 @@ test_dial_backs(void)
 }
 
 static void
+test_tree(void)
+{
+	const struct wire_beacon beacon = {
+		.rank = 0x0123456789abcdef, .seq = 0x13579bdf, .distance = 7, .rings = 4
+	};
+	const uint64_t hashes[3] = { 1, UINT64_MAX, 5 };
+	uint8_t payload[WIRE_REFRESH_BYTES] = { 9 };
+	static uint64_t many[WIRE_HASHES_MAX + 1];
+	struct wire_beacon read;
+	struct buf b = BUF_INIT;
+	struct bytes found;
+	uint64_t rank;
+
+	wire_put_beacon(&b, &beacon);
+	CU_ASSERT(b.len == 18 && wire_read_beacon(frame_of(&b).payload, &read) == 0);
+	CU_ASSERT(read.rank == beacon.rank && read.seq == beacon.seq &&
+		  read.distance == 7 && read.rings == 4);
+	CU_ASSERT(wire_read_beacon(bytes_of(b.data + 4, 13), &read) == -OCF_EMALFORMED);
+	CU_ASSERT(wire_read_beacon(bytes_of(b.data + 3, 15), &read) == -OCF_EMALFORMED);
+	buf_clear(&b);
+	wire_put_parent(&b, 77, true);
+	CU_ASSERT(b.len == 12 && frame_of(&b).flags == WIRE_FLAG_NO_MORE);
+	CU_ASSERT(wire_read_u64(frame_of(&b).payload, &rank) == 0 && rank == 77);
+	buf_clear(&b);
+	wire_put_hashes(&b, WIRE_ANNOUNCE, hashes, 1);
+	CU_ASSERT(b.len == 12); /* one row: 12 bytes */
+	buf_clear(&b);
+	wire_put_hashes(&b, WIRE_PULL, hashes, 3);
+	CU_ASSERT(frame_of(&b).type == WIRE_PULL &&
+		  wire_read_hashes(frame_of(&b).payload, &found) == 0);
+	CU_ASSERT(found.len == 24 && get_be64(found.data + 8) == UINT64_MAX);
+	CU_ASSERT(wire_read_hashes(BYTES_NONE, &found) == -OCF_EMALFORMED);
+	CU_ASSERT(wire_read_hashes(bytes_of(b.data, 9), &found) == -OCF_EMALFORMED);
+	CU_ASSERT(wire_read_hashes(bytes_of(many, sizeof(many)), &found) ==
+		  -OCF_EMALFORMED);
+	buf_clear(&b);
+	wire_put_hashes(&b, WIRE_PULL, many, WIRE_HASHES_MAX + 1);
+	CU_ASSERT(b.len == 8 + 8 * (WIRE_HASHES_MAX + 1)); /* two frames */
+	buf_clear(&b);
+	wire_put_refresh(&b, bytes_of(payload, sizeof(payload)));
+	CU_ASSERT(b.len <= 120 && frame_of(&b).type == WIRE_REFRESH);
+	CU_ASSERT(bytes_equal(frame_of(&b).payload, bytes_of(payload, sizeof(payload))));
+	buf_fini(&b);
+}
+
+static void
 test_classes(void)
 {
+	CU_ASSERT(wire_class_of(WIRE_REFRESH) == WIRE_CLASS_ROWS);
+	CU_ASSERT(wire_class_of(WIRE_ANNOUNCE) == WIRE_CLASS_ANNOUNCE);
+	CU_ASSERT(wire_class_of(WIRE_PULL) == WIRE_CLASS_ANNOUNCE);
+	CU_ASSERT(wire_class_of(WIRE_BEACON) == WIRE_CLASS_CONTROL);
+
 	CU_ASSERT(wire_class_of(WIRE_HELLO) == WIRE_CLASS_HELLO);
 	CU_ASSERT(wire_class_of(WIRE_PONG) == WIRE_CLASS_CONTROL);
 	CU_ASSERT(wire_class_of(WIRE_ROWS) == WIRE_CLASS_ROWS);
@@ -379,6 +430,8 @@ test_classes(void)
 }
 
 static const struct tap_test tests[] = {
+	{ "beacons, PARENT, hashes and refreshes are read back, and nothing of another length",
+	  test_tree },
 	{ "HELLO is read back the same, cut short it is refused, longer it is accepted",
 	  test_hello },
 	{ "HELLO with an unprintable address or versions upside down is refused",

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tree by which rows travel: cores linked as the rings say, in virtual time; and one core
+ * that hears beacons which it should not believe. */
+#include "config.h"
+
+#include <string.h>
+
+#include "unit/mesh-net.h"
+#include "unit/mesh-rig.h"
+
+static struct net net; /* too large for a stack */
+
+/* ---- a tree ---- */
+
+static void
+start(int len, uint64_t seed)
+{
+	net_init(&net, len, tap_seed() + seed);
+	net_link_rings(&net);
+	net_run(&net, 5 * MS_SECOND);
+	if (!net_is_tree(&net))
+		tap_note("no tree of %d nodes", len);
+	CU_ASSERT(net_is_tree(&net));
+}
+
+static void
+test_one_tree(void)
+{
+	for (int len = 2; len <= 40; len++) {
+		uint64_t frames;
+		int deepest = 0;
+
+		start(len, (uint64_t)len);
+		for (int i = 0; i < len; i++)
+			if (net.nodes[i].mesh->tree.beacon.distance > deepest)
+				deepest = net.nodes[i].mesh->tree.beacon.distance;
+		CU_ASSERT(deepest <= 6);
+		/* It stays one, and nobody says so but by beacons, one over each link. */
+		net_run(&net, MS_MINUTE);
+		net_forget(&net);
+		net_run(&net, 10 * MS_MINUTE);
+		frames = net.frames[WIRE_PARENT];
+		CU_ASSERT(net_is_tree(&net) && frames == 0);
+		CU_ASSERT(net.frames[WIRE_BEACON] <= 21 * (uint64_t)net_ends(&net));
+		net_fini(&net);
+	}
+}
+
+/* Links of which one is faster at one beacon and another at the next. */
+static bool
+jitter(void *arg, int from, int to, const struct wire_frame *f)
+{
+	(void)arg;
+	(void)from;
+	(void)to;
+	(void)f;
+	net.latency = 1 + (ms_t)rng_below(&net.rng, 20);
+	return true;
+}
+
+static void
+test_changing_parents(void)
+{
+	uint64_t rows;
+
+	net_init(&net, 30, tap_seed());
+	net.pass = jitter;
+	net_link_rings(&net);
+	net_run(&net, MS_MINUTE);
+	net_forget(&net);
+	for (int i = 0; i < 300; i++) {
+		net_write(&net, i % 30, false);
+		net_run(&net, 997);
+		CU_ASSERT(net_having(&net, i) == 30);
+	}
+	rows = net.frames[WIRE_ROWS];
+	tap_note("%llu frames of rows for 300 rows and 30 nodes, %llu PARENTs, %llu PULLs",
+		 (unsigned long long)rows, (unsigned long long)net.frames[WIRE_PARENT],
+		 (unsigned long long)net.frames[WIRE_PULL]);
+	CU_ASSERT(net.frames[WIRE_PARENT] > 0);
+	CU_ASSERT(rows >= 300 * 29 && 100 * rows < 101 * 300 * 29);
+	net_fini(&net);
+}
+
+/* ---- losses ---- */
+
+static int
+root_of(const struct net *n)
+{
+	for (int i = 0; i < n->len; i++)
+		if (n->nodes[i].mesh != NULL && net_parent(n, i) == -2)
+			return i;
+	return -1;
+}
+
+/* All that live have it, soon. */
+static void
+write_and_check(int node)
+{
+	int row;
+
+	while (net.nodes[node].mesh == NULL)
+		node = (node + 1) % net.len;
+	row = net_write(&net, node, false);
+	net_run(&net, 400);
+	if (net_having(&net, row) != net_live(&net))
+		tap_note("%d of %d have row %d", net_having(&net, row), net_live(&net),
+			 row);
+	CU_ASSERT(net_having(&net, row) == net_live(&net));
+}
+
+static void
+test_silent_root(void)
+{
+	for (int len = 3; len <= 31; len += 4) {
+		ms_t died;
+		int root;
+
+		start(len, 100 + (uint64_t)len);
+		net_run(&net, (ms_t)rng_below(&net.rng, MESH_BEACON_MS));
+		root = root_of(&net);
+		net_kill(&net, root);
+		died = net.now;
+		/* Nobody says that it is dead but those linked to it: it is not heard of. */
+		while (!net_is_tree(&net) && net.now - died < 2 * MESH_ROOT_MS)
+			write_and_check((int)rng_below(&net.rng, (uint64_t)len));
+		CU_ASSERT(net_is_tree(&net) && net.now - died <= MESH_ROOT_MS + 400);
+		net_fini(&net);
+	}
+}
+
+static void
+test_dead_root(void)
+{
+	for (int len = 3; len <= 31; len += 4) {
+		int root;
+
+		start(len, 200 + (uint64_t)len);
+		/* And the next two at the same time. */
+		for (int i = 0; i < 3 && net_live(&net) > 2; i++) {
+			root = root_of(&net);
+			net_kill(&net, root);
+			net_judge(&net, root, MESH_NODE_DEAD);
+			net_link_rings(&net);
+			net_run(&net, i == 1 ? 3 * MS_SECOND : 0);
+		}
+		net_run(&net, MS_SECOND);
+		CU_ASSERT(net_is_tree(&net));
+		write_and_check(root_of(&net));
+		net_fini(&net);
+	}
+}
+
+static void
+test_lost_parents(void)
+{
+	int adopted = 0, orphans = 0;
+
+	for (int round = 0; round < 40; round++) {
+		int node, parent;
+
+		start(8 + round % 20, 300 + (uint64_t)round);
+		do
+			node = (int)rng_below(&net.rng, (uint64_t)net.len);
+		while (net_parent(&net, node) < 0);
+		parent = net_parent(&net, node);
+		net_cut(&net, node, parent);
+		net_judge(&net, node, MESH_NODE_ALIVE);
+		net_judge(&net, parent, MESH_NODE_ALIVE);
+		net_run(&net, 10);
+		if (net_parent(&net, node) >= 0)
+			adopted++;
+		else
+			orphans++;
+		net_run(&net, MESH_SETTLE_MAX_MS);
+		net_forget(&net);
+		for (int i = 0; i < net.len; i++)
+			write_and_check(i);
+		/* Nobody had to ask: in doubt rows are sent. */
+		CU_ASSERT(net.frames[WIRE_PULL] == 0);
+		net_run(&net, MESH_BEACON_MS + MESH_SETTLE_MAX_MS);
+		CU_ASSERT(net_is_tree(&net));
+		net_fini(&net);
+	}
+	tap_note("%d found another parent at once, %d by the next beacon", adopted, orphans);
+	CU_ASSERT(adopted > 0 && orphans > 0);
+}
+
+static void
+test_new_root(void)
+{
+	int lowest = 0;
+
+	net_init(&net, 20, tap_seed());
+	for (int i = 1; i < net.len; i++)
+		if (net.nodes[i].mesh->self.rank < net.nodes[lowest].mesh->self.rank)
+			lowest = i;
+	for (int i = 0; i < net.len; i++)
+		for (int k = 0; k < 5 && i != lowest; k++) {
+			int other = (i + 1 + k * k) % net.len;
+
+			if (other != lowest)
+				net_link(&net, i, other);
+		}
+	net_run(&net, 3 * MS_MINUTE);
+	CU_ASSERT(root_of(&net) >= 0);
+	for (int i = 0; i < 4; i++)
+		net_link(&net, lowest, (lowest + 1 + i) % net.len);
+	net_run(&net, MS_SECOND);
+	CU_ASSERT(net_is_tree(&net) && net_parent(&net, lowest) == -2);
+	write_and_check(lowest);
+	net_fini(&net);
+}
+
+/* Two trees become one. */
+static void
+test_halves(void)
+{
+	start(24, 7);
+	for (int a = 0; a < 12; a++)
+		for (int b = 12; b < 24; b++)
+			net_cut(&net, a, b);
+	for (int a = 0; a < 12; a++) {
+		net_link(&net, a, (a + 1) % 12);
+		net_link(&net, 12 + a, 12 + (a + 1) % 12);
+	}
+	net_run(&net, 3 * MESH_ROOT_MS);
+	CU_ASSERT(!net_is_tree(&net));
+	for (int i = 0; i < net.len; i++)
+		net_judge(&net, i, MESH_NODE_ALIVE);
+	net_link(&net, 3, 20);
+	net_run(&net, MS_SECOND);
+	CU_ASSERT(net_is_tree(&net));
+	write_and_check(23);
+	net_fini(&net);
+}
+
+/* A clock that is wrong by more than beacons may be off: no tree for this node, and nothing
+ * lost. */
+static void
+test_wrong_clocks(void)
+{
+	net_init(&net, 12, tap_seed());
+	for (int i = 0; i < 3; i++)
+		net.nodes[4 * i].skew = (2 * i - 3) * MS_MINUTE;
+	net_link_rings(&net);
+	net_run(&net, 5 * MS_MINUTE);
+	for (int i = 0; i < net.len; i++)
+		write_and_check(i);
+	net_fini(&net);
+}
+
+/* ---- links that are too slow ---- */
+
+static void
+lag(int node, int peer, bool is_lagging)
+{
+	net_step(&net, node,
+		 (struct mesh_event){ .type = MESH_EVENT_LINK_LAGGING,
+				      .link = net.nodes[node].links[peer],
+				      .is_lagging = is_lagging });
+}
+
+static int sent_rows, sent_hashes, slow_from, slow_to;
+
+static bool
+count_slow(void *arg, int from, int to, const struct wire_frame *f)
+{
+	(void)arg;
+	if (from == slow_from && to == slow_to) {
+		sent_rows += f->type == WIRE_ROWS;
+		sent_hashes += f->type == WIRE_ANNOUNCE;
+	}
+	return true;
+}
+
+static void
+test_lagging_child(void)
+{
+	start(20, 11);
+	slow_to = 0;
+	while (net_parent(&net, slow_to) < 0)
+		slow_to++;
+	slow_from = net_parent(&net, slow_to);
+	net.pass = count_slow;
+	lag(slow_from, slow_to, true);
+	sent_rows = sent_hashes = 0;
+	write_and_check(slow_from);
+	CU_ASSERT(sent_rows == 1);
+	lag(slow_from, slow_to, true);
+	net_run(&net, MESH_LAGGING_MS);
+	/* It is told of the row, and asks. */
+	sent_rows = sent_hashes = 0;
+	net.nodes[slow_to].delivered[net.rows] = 0;
+	write_and_check(slow_from);
+	CU_ASSERT(sent_hashes == 1 && net.frames[WIRE_PULL] >= 1);
+	/* It takes them again. */
+	lag(slow_from, slow_to, false);
+	sent_rows = sent_hashes = 0;
+	write_and_check(slow_from);
+	CU_ASSERT(sent_rows == 1 && sent_hashes == 0);
+	/* Or not any more. */
+	lag(slow_from, slow_to, true);
+	net_run(&net, MESH_LAGGED_MS - MS_SECOND);
+	CU_ASSERT(net.nodes[slow_from].links[slow_to] != 0);
+	net_run(&net, 2 * MS_SECOND);
+	CU_ASSERT(net.nodes[slow_from].links[slow_to] == 0 &&
+		  net.nodes[slow_to].links[slow_from] == 0);
+	write_and_check(slow_from);
+	net.pass = NULL;
+	net_fini(&net);
+}
+
+static void
+test_lagging_parent(void)
+{
+	int node = 0, parent;
+
+	start(20, 12);
+	while (net_parent(&net, node) < 0)
+		node++;
+	parent = net_parent(&net, node);
+	lag(node, parent, true);
+	net_run(&net, MESH_LAGGING_MS - 100);
+	net_run(&net, 200);
+	CU_ASSERT(net_parent(&net, node) != parent);
+	write_and_check(node);
+	net_fini(&net);
+}
+
+/* ---- beacons that are not to be believed ---- */
+
+static void
+rig_beacon(struct rig *r, int from, const struct wire_beacon *b)
+{
+	struct buf frame = BUF_INIT;
+
+	wire_put_beacon(&frame, b);
+	rig_hear(r, from, &frame);
+}
+
+/* Peers 0 to 4 are up; returns the index of that with the lowest rank of these, which is
+ * lower than our own. */
+static int
+rig_start(struct rig *r)
+{
+	static const char *const own[] = { "10.0.0.99:1" };
+	int lowest = 0;
+
+	rig_init(r, own, 1);
+	for (int i = 0; i < 5; i++) {
+		rig_row(r, i, MESH_INBOUND_YES);
+		rig_up(r, i, false);
+		if (mesh_rank(r->mesh, &r->peers[i]) <
+		    mesh_rank(r->mesh, &r->peers[lowest]))
+			lowest = i;
+	}
+	CU_ASSERT_FATAL(mesh_rank(r->mesh, &r->peers[lowest]) < r->mesh->self.rank);
+	rig_pass(r, 100);
+	rig_forget(r);
+	return lowest;
+}
+
+static bool
+rig_follows(const struct rig *r, int i)
+{
+	struct id root;
+
+	return mesh_root(r->mesh, &root) && id_equal(&root, &r->peers[i]);
+}
+
+enum { UNITS = RIG_WALL_MS / MESH_BEACON_UNIT_MS };
+
+static void
+test_odd_beacons(void)
+{
+	struct wire_beacon good = { .seq = UNITS, .rings = 3 }, b;
+	const struct rig_frame *f;
+	struct rig r;
+	int root = rig_start(&r), other = (root + 1) % 5;
+
+	good.rank = mesh_rank(r.mesh, &r.peers[root]);
+	b = good;
+	b.rank++; /* nobody's */
+	rig_beacon(&r, other, &b);
+	b = good;
+	b.rank = mesh_rank(r.mesh, &r.peers[5]); /* not known */
+	rig_beacon(&r, other, &b);
+	b = good;
+	b.seq = UNITS + MESH_BEACON_UNITS + 1;
+	rig_beacon(&r, other, &b);
+	b.seq = UNITS - MESH_BEACON_UNITS - 1;
+	rig_beacon(&r, other, &b);
+	b = good;
+	b.distance = 255;
+	rig_beacon(&r, other, &b);
+	CU_ASSERT(!rig_follows(&r, root) && r.mesh->tree.parent == 0);
+	CU_ASSERT(r.frames_len == 0 && r.closed == 0);
+	/* The last that may go on, but not from us. */
+	b = good;
+	b.distance = 254;
+	b.seq = UNITS - MESH_BEACON_UNITS;
+	rig_beacon(&r, other, &b);
+	CU_ASSERT(rig_follows(&r, root) && r.mesh->tree.parent == r.links[other]);
+	CU_ASSERT(rig_sent(&r, other, WIRE_PARENT, NULL) == 1);
+	CU_ASSERT(rig_sent(&r, root, WIRE_BEACON, NULL) == 0);
+	/* A good one goes to all but whom it came from, one farther. */
+	rig_beacon(&r, root, &good);
+	CU_ASSERT(r.mesh->tree.parent == r.links[root]);
+	for (int i = 0; i < 5; i++)
+		CU_ASSERT(rig_sent(&r, i, WIRE_BEACON, &f) == (i != root));
+	CU_ASSERT(f->payload.len == 14 && f->payload.data[12] == 1);
+	rig_forget(&r);
+	/* The same once more, or an older one: no. */
+	rig_beacon(&r, other, &good);
+	b = good;
+	b.seq--;
+	rig_beacon(&r, other, &b);
+	CU_ASSERT(r.mesh->tree.parent == r.links[root] && r.frames_len == 0);
+	/* The former parent is told a moment later. */
+	rig_pass(&r, MS_SECOND);
+	CU_ASSERT(rig_sent(&r, other, WIRE_PARENT, &f) == 1 &&
+		  f->flags == WIRE_FLAG_NO_MORE);
+	rig_fini(&r);
+}
+
+static void
+test_roots_that_are_none(void)
+{
+	struct wire_beacon b = { .seq = UNITS, .rings = 3 };
+	struct rig r;
+	int root = rig_start(&r), other = (root + 1) % 5;
+
+	b.rank = mesh_rank(r.mesh, &r.peers[root]);
+	/* A leaf cannot be one, nor pass anything on. */
+	rig_row(&r, root, MESH_INBOUND_NO);
+	rig_beacon(&r, other, &b);
+	CU_ASSERT(!rig_follows(&r, root));
+	rig_row(&r, root, MESH_INBOUND_YES);
+	rig_row(&r, other, MESH_INBOUND_NO);
+	rig_beacon(&r, other, &b);
+	CU_ASSERT(!rig_follows(&r, root));
+	rig_row(&r, other, MESH_INBOUND_YES);
+	/* Nor one that is dead. */
+	rig_down(&r, root);
+	rig_pass(&r, 20 * MS_SECOND);
+	mesh_node_find(r.mesh, &r.peers[root])->state = MESH_NODE_DEAD;
+	rig_beacon(&r, other, &b);
+	CU_ASSERT(!rig_follows(&r, root));
+	/* And one that is followed is not any more when it is found dead. */
+	mesh_node_find(r.mesh, &r.peers[root])->state = MESH_NODE_ALIVE;
+	rig_beacon(&r, other, &b);
+	CU_ASSERT(rig_follows(&r, root));
+	mesh_node_find(r.mesh, &r.peers[root])->state = MESH_NODE_DEAD;
+	mesh_tree_node_changed(r.mesh, mesh_node_find(r.mesh, &r.peers[root]));
+	rig_pass(&r, 1);
+	CU_ASSERT(!rig_follows(&r, root));
+	rig_fini(&r);
+}
+
+static void
+test_flood_of_beacons(void)
+{
+	struct wire_beacon b = { .rings = 3 };
+	struct rig r;
+	int root = rig_start(&r), sent = 0;
+
+	b.rank = mesh_rank(r.mesh, &r.peers[root]);
+	for (uint32_t i = 0; i < 1000; i++) {
+		b.seq = UNITS - MESH_BEACON_UNITS + i % 61;
+		rig_beacon(&r, root, &b);
+		sent += rig_sent(&r, (root + 1) % 5, WIRE_BEACON, NULL);
+		rig_forget(&r);
+	}
+	CU_ASSERT(sent <= MESH_BEACONS_MAX && r.mesh->tree.parent == r.links[root]);
+	for (size_t len = 0; len < 20; len++) {
+		static const uint8_t zeros[20];
+		struct buf frame = BUF_INIT;
+
+		if (len == 14)
+			continue;
+		wire_put_frame(&frame, WIRE_BEACON, 0, bytes_of(zeros, len));
+		r.closed = 0;
+		rig_hear(&r, root, &frame);
+		CU_ASSERT(r.closed == 1);
+		rig_pass(&r, MS_MINUTE);
+		rig_up(&r, root, false);
+	}
+	rig_fini(&r);
+}
+
+static const struct tap_test tests[] = {
+	{ "2 to 40 nodes make one tree, in which all are reached, and keep it",
+	  test_one_tree },
+	{ "where beacons take other ways each time no row is lost", test_changing_parents },
+	{ "a root that says nothing any more is followed by the next within 75 s; rows arrive "
+	  "all the while",
+	  test_silent_root },
+	{ "a root that is dead, and its heirs, are followed by the next at once",
+	  test_dead_root },
+	{ "who loses its parent has another, or says so to all, and misses nothing",
+	  test_lost_parents },
+	{ "a node of a lower rank is the root once it is linked", test_new_root },
+	{ "two trees become one when they meet", test_halves },
+	{ "a node whose clock is wrong gets its rows without a tree", test_wrong_clocks },
+	{ "a link that is too slow is no edge after 10 s, and closed after a minute",
+	  test_lagging_child },
+	{ "a parent that takes rows too slowly is given up", test_lagging_parent },
+	{ "beacons of nobody, of another time or from too far are ignored",
+	  test_odd_beacons },
+	{ "leaves and the dead are no roots", test_roots_that_are_none },
+	{ "a flood of beacons goes no further", test_flood_of_beacons },
+};
+
+int
+main(int argc, char **argv)
+{
+	return TAP_MAIN(argc, argv, tests);
+}
