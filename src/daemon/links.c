@@ -421,7 +421,8 @@ links_end_idle(struct links *links, uint64_t link)
 {
 	struct mesh_event event = { .type = MESH_EVENT_IDLE, .link = link };
 
-	if (links->d->queries == NULL || !queries_use(links->d->queries, link))
+	if ((links->d->queries == NULL || !queries_use(links->d->queries, link)) &&
+	    !repair_uses(links->d->repair, link))
 		links_step(links, &event);
 }
 
@@ -489,12 +490,16 @@ links_do(struct links *links, const struct mesh_action *a)
 	case MESH_ACTION_WAY:
 		if (d->queries != NULL)
 			queries_way_found(d->queries, &a->node, a->link);
+		repair_way_found(d->repair, &a->node, a->link);
 		break;
 	case MESH_ACTION_IDLE:
 		links_end_idle(links, a->link);
 		break;
 	case MESH_ACTION_INBOUND:
 		links_show_inbound(links, a->inbound);
+		break;
+	case MESH_ACTION_HOMES:
+		self_found_homes(d, a->data);
 		break;
 	}
 }

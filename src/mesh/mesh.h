@@ -133,15 +133,21 @@ enum {
 	 * what all tries of a query come to. */
 	MESH_RELAY_WORDS_MAX = 32,
 	/* Leaves. */
-	MESH_HOMES_MAX = 6,    /* two on each ring */
+	MESH_HOMES_MAX = 8,    /* two on each ring */
 	MESH_LEAVES_MAX = 512, /* attached to one node */
 	/* Nodes that one link says it is not linked to any more, in a minute, of which we tell
 	 * all our leaves: all that it may have attached, going twice. */
 	MESH_UNCLAIMS_MAX = 2 * MESH_LEAVES_MAX,
 	MESH_BUSY_MS = 10 * MS_MINUTE, /* until one that was too busy is asked again */
-	MESH_RARELY_MS = 5 *
-			 MS_MINUTE, /* between dials of a leaf that seems to be dead */
-	MESH_IDLE_MS = MS_MINUTE, /* a link beside those to homes lives that long unused */
+	/* Links. */
+	MESH_IDLE_MS = MS_MINUTE, /* one that nobody wants lives that long unused */
+	/* A neighbour that died is dialled for so long as if it were there; then as all that
+	 * are dead or unreachable, of which each node tries one in about MESH_REDIAL_MS. */
+	MESH_MISSED_MS = 10 * MS_MINUTE,
+	MESH_REDIAL_MS = 30 * MS_SECOND,
+	/* Without any link for so long all nodes are dialled, so many at once. */
+	MESH_LOST_MS = 2 * MS_SECOND,
+	MESH_LOST_DIALS_MAX = 32,
 	MESH_WAY_MS = 5 * MS_SECOND, /* for a way to be found */
 };
 
@@ -182,7 +188,7 @@ enum mesh_event_type {
 	/* A node's row was learned or changed: `node`, `addresses`. With `is_gone` it was
 	 * banned or forgotten: links to it are closed and refused, and it is told `why`. With
 	 * `has_left` it withdrew and says goodbye itself: it is not dialled any more, but may
-	 * come back. `inbound`: what it says of itself. */
+	 * come back. `inbound`, `region`, `homes`: what it says of itself. */
 	MESH_EVENT_NODE,
 	/* A dialled or accepted `link` is open; TLS says that `node` is at the other end. With
 	 * `is_near` its address is a private one. */
@@ -207,7 +213,7 @@ enum mesh_event_type {
 	/* One dial of the probe `link` has ended: `node` answered, or nobody did (zero). */
 	MESH_EVENT_PROBED,
 	/* A query wants to go to `node`, and neither a link nor a relay leads there: see
-	 * MESH_ACTION_WAY. */
+	 * MESH_ACTION_WAY. `link`: 0, or one by which it did not get there: not by that. */
 	MESH_EVENT_WAY,
 	/* No query uses `link` now: the answer to MESH_ACTION_IDLE. */
 	MESH_EVENT_IDLE,
@@ -239,6 +245,8 @@ struct mesh_event {
 	const char *const *addresses;
 	int addresses_len;
 	const char *region; /* NODE, SELF: the label, NULL as "" */
+	const struct id *homes; /* NODE: those that the row of a leaf names */
+	int homes_len;
 	const char *why;
 };
 
@@ -283,12 +291,16 @@ enum mesh_action_type {
 	/* Others can, or cannot, open links to this node, or that is not known any more:
 	 * `inbound`. */
 	MESH_ACTION_INBOUND,
-	/* Queries can be passed on to `node` by `link`; 0: no way was found. Once for each
-	 * MESH_EVENT_WAY, or once for several at a time. */
+	/* Queries go to `node` by `link`: its own (mesh_link_of()), or of one who passes them
+	 * on; 0: no way was found. Once for each MESH_EVENT_WAY, or once for several at a
+	 * time. */
 	MESH_ACTION_WAY,
 	/* `link` is not needed but for queries, and none came by it for MESH_IDLE_MS: if there
 	 * are none, say so (MESH_EVENT_IDLE), and it is closed. */
 	MESH_ACTION_IDLE,
+	/* The homes of this node are those in `data`, ids one behind the other, which its row is
+	 * to name; none: those that everybody computes. */
+	MESH_ACTION_HOMES,
 };
 
 struct mesh_action {
@@ -331,8 +343,9 @@ int mesh_relays_to(const struct mesh *m, const struct id *node, uint64_t *ret_li
 		   int max);
 /* May MESH_EVENT_WAY find one? */
 bool mesh_may_open_way(const struct mesh *m, const struct id *node);
-/* The homes of a node, if it is a leaf, as far as this node knows; returns how many. */
-int mesh_homes(const struct mesh *m, const struct id *leaf,
+/* Who is linked to the node by the rings: its neighbours, or, if it is a leaf, its homes, as
+ * far as this node knows; returns how many. */
+int mesh_homes(const struct mesh *m, const struct id *node,
 	       struct id ret[MESH_HOMES_MAX]);
 /* Queries that are being passed on now. */
 int mesh_relays(const struct mesh *m);
