@@ -316,7 +316,7 @@ void links_put_homes(const struct links *links, const struct id *node, struct bu
 uint64_t links_any(const struct links *links, struct id *ret_node);
 json_t *links_peers_json(const struct links *links);
 double links_rtt_ms(const struct links *links, const struct id *node);
-/* Since it was last linked: 0 while it is; negative when it was not in this life. */
+/* Since it was last alive: 0 while it is; negative when it was not in this life. */
 double links_last_seen_s(const struct links *links, const struct id *node);
 int links_up(const struct links *links);
 /* Add "dials" and "inbound" of dials.h. */

@@ -17,7 +17,7 @@
 #include "mesh/wire.h"
 
 enum {
-	QUERIES_OFFERS_MAX = 50, /* names listed in a 404 */
+	QUERIES_OFFERS_MAX = 50,	     /* names listed in a 404 */
 	QUERIES_RELAYS_MAX = MESH_HOMES_MAX, /* ways to one node that are looked at */
 	/* Of all bodies held here: what a small node can spare. */
 	QUERIES_BUFFER_BYTES_MAX = 256 * 1024 * 1024,

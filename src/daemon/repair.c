@@ -339,10 +339,11 @@ repair_may_seek(const struct repair *repair, const struct id *id, const char *wi
 	struct buf homes = BUF_INIT;
 
 	if (!links_may_find_way(d->links, id)) {
-		error_set(err, -ENOTCONN,
-			  "%s cannot be reached from this node now; 'ocf nodes' shows its "
-			  "state",
-			  with);
+		error_set(
+			err, -ENOTCONN,
+			"%s cannot be reached from this node now; 'ocf nodes' shows its "
+			"state",
+			with);
 		return 409;
 	}
 	if (!catalog_node(d->catalog, id, &node) || !node.row->is_inbound_known ||

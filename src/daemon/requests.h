@@ -24,7 +24,7 @@ enum {
 struct request {
 	uint64_t number;
 	bool is_dry, is_done;
-	bool is_told; /* its end, to somebody */
+	bool is_told;	 /* its end, to somebody */
 	bool is_seeking; /* a way to the node is looked for */
 	struct id node;
 	ms_t asked_ms; /* about, last */

@@ -107,9 +107,9 @@ struct dispatch_worker {
 
 enum dispatch_failure {
 	DISPATCH_NOT_TAKEN, /* no worker ever had it: nobody subscribed, queue full */
-	DISPATCH_NO_WAY,    /* nor did it get to the node: only the way there has failed */
-	DISPATCH_LOST,	    /* a worker had it and is gone or silent: outcome not known */
-	DISPATCH_ANSWERED,  /* the worker itself says that it failed: not tried again */
+	DISPATCH_NO_WAY,   /* nor did it get to the node: only the way there has failed */
+	DISPATCH_LOST,	   /* a worker had it and is gone or silent: outcome not known */
+	DISPATCH_ANSWERED, /* the worker itself says that it failed: not tried again */
 };
 
 enum dispatch_event_type {

@@ -71,24 +71,25 @@ struct mesh_node {
 	int fails;	      /* dials and short links in a row */
 	int turn;	      /* of its addresses */
 	ms_t next_dial;
-	ms_t missed_at;		   /* since when it is not linked, or known */
-	bool is_news;		   /* it has other addresses: dialled once, whatever it is */
-	ms_t banished_until;	   /* links are refused: it sent what it must not */
+	ms_t missed_at;	     /* since when it is not linked, or known */
+	bool is_news;	     /* it has other addresses: dialled once, whatever it is */
+	ms_t banished_until; /* links are refused: it sent what it must not */
 	enum mesh_inbound inbound; /* as its row says */
 	ms_t dialled_back;	   /* when it may be dialled back again */
 	ms_t ask_after;		   /* it could not dial us back lately */
 	enum mesh_told told, told_leaves;
 	ms_t busy_until; /* no home of ours: it has too many leaves, or cannot be reached */
-	ms_t way_until;	 /* it is a way, or may be: it is dialled, and its link is kept */
-	int way_dials;	 /* left, for that */
+	ms_t way_until; /* it is a way, or may be: it is dialled, and its link is kept */
+	int way_dials;	/* left, for that */
 	struct mesh_way *way; /* to it; NULL: none was looked for lately */
 };
 
 /* A way to a node that is not linked. */
 struct mesh_way {
 	struct mesh_node *node;
-	ms_t due;				      /* 0: it is not looked for now */
-	struct mesh_node *not_by[MESH_NEIGHBOURS_MAX]; /* those who could not pass it on */
+	ms_t due; /* 0: it is not looked for now */
+	struct mesh_node
+		*not_by[MESH_NEIGHBOURS_MAX]; /* those who could not pass it on */
 	int not_by_len;
 	ms_t until;    /* what is known of it is kept */
 	ms_t again_at; /* none was found: until then none will be */
@@ -200,8 +201,9 @@ struct mesh_overlay {
 	struct mesh_node *nodes[MESH_WANTED_MAX]; /* none of our leaves: they dial us */
 	int len;
 	bool is_whole; /* all are up or have failed, one at least is up, or there is none */
-	ms_t homes_due;				  /* one that was busy is to be asked again; 0: none */
-	struct id homes[MESH_NEIGHBOURS_MAX]; /* ours as we told them; none: the computed ones */
+	ms_t homes_due; /* one that was busy is to be asked again; 0: none */
+	struct id homes
+		[MESH_NEIGHBOURS_MAX]; /* ours as we told them; none: the computed ones */
 	int homes_len;
 };
 
@@ -251,10 +253,10 @@ struct mesh {
 	struct mesh_overlay overlay;
 	uint64_t overlay_version; /* raised when another link is wanted, or one less */
 	struct mesh_way *ways;
-	bool has_link;	   /* as of the latest tick, */
-	ms_t has_link_at;  /* or not, since then */
-	ms_t redial_due;   /* of one of the dead */
-	bool has_news;	   /* of one of them */
+	bool has_link;		     /* as of the latest tick, */
+	ms_t has_link_at;	     /* or not, since then */
+	ms_t redial_due;	     /* of one of the dead */
+	bool has_news;		     /* of one of them */
 	struct mesh_node *lost_turn; /* whom to try next for want of any link */
 	ms_t beat_due;
 	uint64_t beat_link; /* the last that got one */
@@ -320,6 +322,8 @@ bool mesh_is_wanted(const struct mesh *m, struct mesh_node *n);
 bool mesh_link_is_spare(const struct mesh *m, const struct mesh_link *l);
 /* It has been one for MESH_IDLE_MS, and no query came by it: to be asked each tick. */
 bool mesh_link_is_idle(const struct mesh *m, struct mesh_link *l);
+/* There is a link to it now. */
+void mesh_overlay_link_up(struct mesh *m, struct mesh_node *n);
 /* Choose anew whom to be linked with, if anything changed. */
 void mesh_overlay_tick(struct mesh *m);
 /* The node's state, or that it has left, has changed: does that change who counts? */

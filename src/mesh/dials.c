@@ -63,8 +63,8 @@ mesh_dial_node(struct mesh *m, struct mesh_node *n)
 	if (node_is_barred(n) || n->links > 0 || address == NULL)
 		return;
 	if (n->next_dial > m->now || HASH_COUNT(m->links) >= MESH_LINKS_MAX) {
-		mesh_want(m, n->next_dial > m->now ? n->next_dial
-						   : m->now + MESH_BEAT_MS);
+		mesh_want(m,
+			  n->next_dial > m->now ? n->next_dial : m->now + MESH_BEAT_MS);
 		return;
 	}
 	n->turn = n->addresses_len > 0 ? (n->turn + 1) % n->addresses_len : 0;

@@ -55,26 +55,31 @@ homes_ask_again(struct mesh *m)
 		if (n->busy_until <= m->now) {
 			n->busy_until = 0;
 			n->fails = 0;
-		} else if (o->homes_due == 0 ||
-			   n->busy_until < o->homes_due) {
+		} else if (o->homes_due == 0 || n->busy_until < o->homes_due) {
 			o->homes_due = n->busy_until;
 		}
 	}
 	m->rings.version++;
 }
 
-/* It may be there for others, and not for us. */
+/* It may be there for others, and not for us; if there is one to take its place. */
 static void
 homes_put_off_failed(struct mesh *m)
 {
 	const struct mesh_overlay *o = &m->overlay;
+	struct mesh_node *nodes[MESH_NEIGHBOURS_MAX + 1];
+	int places = 2 * m->rings.count;
 
+	if (mesh_rings_before(m, &m->self, mesh_is_fit_home, nodes, places + 1) <= places)
+		return;
 	for (int i = 0; i < o->len; i++) {
 		struct mesh_node *n = o->nodes[i];
 
 		if (n->link == 0 && n->fails >= HOMES_FAILS_MAX &&
-		    n->busy_until <= m->now)
+		    n->busy_until <= m->now) {
 			mesh_home_put_off(m, n);
+			return;
+		}
 	}
 }
 
@@ -166,8 +171,7 @@ mesh_node_set_homes(struct mesh_node *n, const struct id *homes, int len)
 	if (len > MESH_NEIGHBOURS_MAX)
 		len = MESH_NEIGHBOURS_MAX;
 	size = (size_t)len * sizeof(*homes);
-	if (len == n->homes_len &&
-	    (len == 0 || memcmp(n->homes, homes, size) == 0))
+	if (len == n->homes_len && (len == 0 || memcmp(n->homes, homes, size) == 0))
 		return false;
 	free(n->homes);
 	n->homes = len > 0 ? mem_dup(homes, size) : NULL;

@@ -532,7 +532,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	mesh_node_choose(m, n); /* before others are told that it is alive, and linked */
 	mesh_node_set_state(m, n, MESH_NODE_ALIVE);
 	mesh_inbound_link_up(m);
-	mesh_ways_link_up(m, n);
+	mesh_overlay_link_up(m, n);
 	mesh_attached_update(m, n);
 	/* It may be the one of two to go, later; while it lives it hears what others do. */
 	l = mesh_link_find(m, id);

@@ -284,8 +284,7 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	n->is_gone = e->is_gone;
 	free(n->barred_why);
 	n->barred_why = e->is_gone && e->why != NULL ? mem_strdup(e->why) : NULL;
-	if (mesh_node_set_homes(n, e->homes, e->homes_len) ||
-	    n->has_left != e->has_left)
+	if (mesh_node_set_homes(n, e->homes, e->homes_len) || n->has_left != e->has_left)
 		m->rings.version++;
 	n->has_left = e->has_left;
 	n->inbound = e->inbound;

@@ -171,6 +171,16 @@ mesh_overlay_tick(struct mesh *m)
 }
 
 void
+mesh_overlay_link_up(struct mesh *m, struct mesh_node *n)
+{
+	/* It took us: so it may be our home. */
+	if (n->busy_until != 0)
+		m->rings.version++;
+	n->busy_until = 0;
+	mesh_ways_link_up(m, n);
+}
+
+void
 mesh_overlay_state(struct mesh *m, enum mesh_state was, enum mesh_state is)
 {
 	/* Suspect counts as alive. */

@@ -171,8 +171,8 @@ ring_walk(const struct mesh *m, int ring, const struct mesh_node *x, mesh_filter
 	int first = step < 0 ? at - 1 : x->is_on_rings ? at + 1 : at;
 
 	for (int i = 0; i < len && many > 0; i++) {
-		struct mesh_node *n =
-			m->rings.nodes[ring][((first + step * i) % len + len) % len];
+		struct mesh_node
+			*n = m->rings.nodes[ring][((first + step * i) % len + len) % len];
 
 		if (n == x || !filter(m, n, x))
 			continue;

@@ -12,7 +12,7 @@
 enum {
 	WAY_HOPS_MAX = 1 + MESH_NEIGHBOURS_MAX,
 	WAY_NOT_MS = 30 * MS_SECOND, /* who could not pass a query on is not asked to */
-	WAY_AGAIN_MS = MS_SECOND,    /* after none was found: another one is not looked for */
+	WAY_AGAIN_MS = MS_SECOND, /* after none was found: another one is not looked for */
 };
 
 static bool
@@ -78,9 +78,13 @@ mesh_relays_to(const struct mesh *m, const struct id *node, uint64_t *ret_links,
 bool
 mesh_may_open_way(const struct mesh *m, const struct id *node)
 {
-	const struct mesh_node *n = mesh_node_find(m, node);
+	struct mesh_node *n = mesh_node_find(m, node);
 
-	return n != NULL && !n->is_gone && !n->has_left && n->state == MESH_NODE_ALIVE;
+	if (n == NULL || n->is_gone || n->has_left)
+		return false;
+	/* Of one that is suspect we know no more than others say, if it is not for us to watch. */
+	return n->state == MESH_NODE_ALIVE ||
+	       (n->state == MESH_NODE_SUSPECT && !mesh_is_wanted(m, n));
 }
 
 /* ---- looking for one ---- */

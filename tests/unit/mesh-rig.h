@@ -45,7 +45,7 @@ struct rig {
 	int closed;
 	int dials;
 	struct rig_dial dialled[RIG_DIALS]; /* the first of these */
-	uint64_t live[RIG_LIVE]; /* links beside those of peers that are up */
+	uint64_t live[RIG_LIVE];	    /* links beside those of peers that are up */
 	int live_len;
 	int ways; /* told */
 	uint64_t way;
