@@ -411,6 +411,7 @@ test_no_way_yet(void)
 		CU_ASSERT(did(&k, way, ""));
 		way.node.b[0] = 5;
 		way.link = round == 0 ? 77 : 0;
+		way.is_relayed = true;
 		if (round == 1) {
 			CU_ASSERT(did(&k, way, "E"));
 			CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after > 0);
