@@ -225,6 +225,25 @@ world_until_whole(struct world *w, ms_t span)
 	return -1;
 }
 
+ms_t
+world_until_rows(struct world *w, ms_t span)
+{
+	ms_t from = w->sim.now;
+
+	while (w->sim.now < from + span) {
+		bool is_equal = true;
+
+		sim_run(&w->sim, w->sim.now + 1);
+		for (int i = 1; i < w->nodes_len && is_equal; i++)
+			is_equal = !w->nodes[i].is_running ||
+				   u128_equal(w->nodes[i].table.root.sum,
+					      w->nodes[0].table.root.sum);
+		if (is_equal)
+			return w->sim.now - from;
+	}
+	return -1;
+}
+
 /* ---- questions ---- */
 
 bool
@@ -262,14 +281,15 @@ world_verdicts(const struct world *w)
 }
 
 int
-world_held_dead(const struct world *w, int node)
+world_false_deaths(const struct world *w)
 {
-	int held = 0;
+	return w->false_deaths;
+}
 
-	for (int i = 0; i < w->nodes_len; i++)
-		held += i != node && node_counts(&w->nodes[i]) &&
-			w->nodes[i].seen[node] == MESH_NODE_DEAD;
-	return held;
+uint64_t
+world_held(const struct world *w, int node)
+{
+	return w->nodes[node].table.root.count;
 }
 
 ms_t

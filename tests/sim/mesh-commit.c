@@ -197,9 +197,11 @@ node_merge_late(struct sim *sim, void *arg, void *data)
 	uint32_t row, version;
 
 	(void)sim;
-	if (!n->is_running || n->life != m->life ||
-	    sim_keep(&n->process, node_merge_late, arg, m, sizeof(*m) + m->len))
+	if (!n->is_running || n->life != m->life)
 		return;
+	if (sim_keep(&n->process, node_merge_late, arg, m, sizeof(*m) + m->len))
+		return;
+	n->checking -= m->len;
 	while (r.len > 0 && n->is_running) {
 		if (!mesh_row_read(n->table.rows, &r, &row, &version)) {
 			world_fail(n->world, "node %d got a row that cannot be read",
@@ -212,18 +214,30 @@ node_merge_late(struct sim *sim, void *arg, void *data)
 		node_commit(n);
 }
 
+/* Those that are new are checked one after the other, and take some time on top of it. */
 void
 node_deliver(struct node *n, const struct mesh_action *a)
 {
-	struct merge *m = mem_alloc(sizeof(*m) + a->rows.len);
 	struct sim *sim = &n->world->sim;
+	struct reader r = reader_of(a->rows);
+	uint32_t row, version;
+	struct merge *m;
 
+	if (n->checking + a->rows.len > MESH_WORLD_CHECK_BYTES)
+		return; /* they wait for the next comparison */
+	n->checking += a->rows.len;
+	m = mem_alloc(sizeof(*m) + a->rows.len);
 	m->life = n->life;
 	m->link = a->link;
 	m->len = a->rows.len;
 	memcpy(m->rows, a->rows.data, a->rows.len);
+	if (n->checked_at < sim->now_us)
+		n->checked_at = sim->now_us;
+	while (r.len > 0 && mesh_row_read(n->table.rows, &r, &row, &version))
+		if (n->table.versions[row] < version)
+			n->checked_at += MESH_WORLD_CHECK_US;
 	sim_at_us(sim,
-		  sim->now_us + 50 +
+		  n->checked_at +
 			  (us_t)sim_below(sim, (uint64_t)n->sync.merge_ms * 1000 + 1),
 		  node_merge_late, n, m);
 }

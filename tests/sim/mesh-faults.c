@@ -375,6 +375,31 @@ fault_write(struct sim *sim, void *arg, void *data)
 	fault_wait(w, data, fault_write);
 }
 
+/* A process that gets the processor seldom: it stands still most of the time. */
+static void
+fault_starve(struct sim *sim, void *arg, void *data)
+{
+	struct node *n = arg;
+	ms_t span = 500 + (ms_t)sim_below(sim, 2500);
+
+	(void)data;
+	if (!n->is_starved)
+		return;
+	sim_freeze(sim, &n->process, span);
+	sim_at(sim, sim->now + span + 100, fault_starve, n, NULL);
+}
+
+void
+world_starve(struct world *w, int node, bool is_starved)
+{
+	struct node *n = &w->nodes[node];
+	bool was_starved = n->is_starved;
+
+	n->is_starved = is_starved;
+	if (is_starved && !was_starved)
+		fault_starve(&w->sim, n, NULL);
+}
+
 /* Streams that end beside all other faults, at a rate that tests set. */
 static void
 fault_steady_reset(struct sim *sim, void *arg, void *data)
@@ -416,7 +441,7 @@ faults_begin(struct world *w)
 		if ((w->options.faults & FAULT_BIT(f)) == 0 || !is_drawn)
 			continue;
 		on |= FAULT_BIT(f);
-		world_trace(w, "there will be %s", world_fault_names[f]);
+		world_trace(w, "faults that will be: %s", world_fault_names[f]);
 		t.mean = fault_span(w, 4 * fault_kinds[f].mean + 10);
 		if (fault_kinds[f].strike != NULL)
 			fault_wait(w, &t, fault_strike);

@@ -137,6 +137,9 @@ node_saw(struct node *n, const struct mesh_action *a)
 			   n->index, other->index, a->state);
 	world_trace(w, "node %d: node %d is in state %d", n->index, other->index,
 		    a->state);
+	if (a->state == MESH_NODE_DEAD && other->is_running &&
+	    !world_is_blocked(w, n, other) && !world_is_blocked(w, other, n))
+		w->false_deaths++;
 	n->seen[other->index] = (uint8_t)a->state;
 	n->seen_at[other->index] = w->sim.now;
 	n->verdicts++;
@@ -341,6 +344,8 @@ node_crash(struct node *n, bool is_silent)
 	n->mesh = NULL;
 	mesh_table_crash(&n->table);
 	n->own_len = n->own_committing = 0;
+	n->checked_at = 0;
+	n->checking = 0;
 	n->is_committing = false;
 	n->is_running = false;
 	n->is_host_down = is_silent;

@@ -17,6 +17,10 @@ enum {
 	MESH_WORLD_CUTS_MAX = 16,
 	MESH_WORLD_FAILURES_SHOWN = 20,
 	MESH_WORLD_REGIONS = 5,
+	MESH_WORLD_CHECK_US = 35, /* of a row's signature, by two cores */
+	/* Rows that wait for it, of one node; more are dropped, as in src/daemon/verify.h,
+	 * where it is more: there are many nodes here. */
+	MESH_WORLD_CHECK_BYTES = 4 * 1024 * 1024,
 };
 
 /* A row of one's own, until it is committed. */
@@ -29,8 +33,9 @@ struct node {
 	int index;
 	struct id id;
 	bool is_running;
-	bool is_host_down;	   /* it died with its host: nobody refuses a dial */
-	bool is_doomed;		   /* it is not to be started any more */
+	bool is_host_down; /* it died with its host: nobody refuses a dial */
+	bool is_doomed;	   /* it is not to be started any more */
+	bool is_starved;
 	bool is_hidden;		   /* takes no links */
 	bool is_newer;		   /* sends frames that this version does not know */
 	int clone_of;		   /* -1: it is itself */
@@ -49,7 +54,9 @@ struct node {
 	struct own *own;
 	int own_len, own_cap, own_committing;
 	bool is_committing;
-	ms_t stamp; /* of its latest row */
+	us_t checked_at; /* when those that came so far are checked, */
+	size_t checking; /* bytes */
+	ms_t stamp;	 /* of its latest row */
 	ms_t tick_at;
 	bool is_pumping;
 	struct sim_process process;
@@ -93,6 +100,7 @@ struct world {
 	ms_t commit_ms; /* the longest commit, in the calm */
 	unsigned resets_per_minute; /* of a million links */
 	int failures;
+	int false_deaths;
 	/* How long rows take, us: */
 	bool is_measuring;
 	int64_t *latencies;

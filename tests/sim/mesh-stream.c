@@ -13,6 +13,7 @@
 enum {
 	STREAM_RETRY_MS = 200,
 	STREAM_RETRY_MS_MAX = 5000,
+	STREAM_KEPT_BYTES = 2048,
 };
 
 static void stream_arm(struct stream_end *e, us_t at);
@@ -154,6 +155,24 @@ end_watch_hello(struct node *n, struct bytes frame)
 	n->incarnation = h.incarnation;
 }
 
+/* A daemon may keep the memory of a crowd for each of its links; thousands in one process
+ * may not. */
+static void
+end_trim(struct stream_end *e)
+{
+	size_t kept = 0;
+
+	for (int q = 0; q < OUTBOX_QUEUES; q++) {
+		if (outbox_has(&e->outbox, (enum outbox_queue)q))
+			return;
+		kept += e->outbox.queues[q].cap;
+	}
+	if (kept <= STREAM_KEPT_BYTES)
+		return;
+	outbox_fini(&e->outbox);
+	memset(e->outbox.taken, 0, sizeof(e->outbox.taken));
+}
+
 static void
 end_flush(struct stream_end *e, size_t window)
 {
@@ -172,6 +191,7 @@ end_flush(struct stream_end *e, size_t window)
 	if (data.len > 0)
 		end_put(to, &data, false);
 	buf_fini(&data);
+	end_trim(e);
 }
 
 static size_t

@@ -48,10 +48,11 @@ static void
 mesh_sync_settle(struct mesh_sync *s, uint64_t number)
 {
 	struct settle *settle = mem_alloc(sizeof(*settle));
+	us_t at = *s->checked_at > s->sim->now_us ? *s->checked_at : s->sim->now_us;
 
 	*settle = (struct settle){ s->life, number };
-	sim_at(s->sim, s->sim->now + s->merge_ms + 2 * s->commit_ms + 2,
-	       mesh_sync_settled, s, settle);
+	sim_at_us(s->sim, at + 1000 * (us_t)(s->merge_ms + 2 * s->commit_ms + 2),
+		  mesh_sync_settled, s, settle);
 }
 
 /* All of them have the same horizon: nothing is swept here. */

@@ -15,10 +15,11 @@ struct mesh_sync {
 	struct sim *sim;
 	struct sim_process *process;
 	struct mesh_table *table;
-	ms_t merge_ms;	  /* within which rows that came are merged, */
-	ms_t commit_ms;	  /* and are on the disk */
-	ms_t wall_offset; /* of the node's wall clock */
-	ms_t interval_ms; /* between comparisons with a random link; 0: never */
+	const us_t *checked_at; /* when the rows that came so far are checked */
+	ms_t merge_ms;		/* within which they are merged then, */
+	ms_t commit_ms;		/* and are on the disk */
+	ms_t wall_offset;	/* of the node's wall clock */
+	ms_t interval_ms;	/* between comparisons with a random link; 0: never */
 	void (*send)(void *arg, uint64_t link, struct bytes frames);
 	void (*reject)(void *arg, uint64_t link, const char *why);
 	void (*fail)(void *arg, const char *why);

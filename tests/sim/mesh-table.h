@@ -16,9 +16,8 @@
 #include "sync/sync.h"
 
 enum {
-	MESH_VALUE_BYTES = 715, /* of a worker's record, as measured of today's system */
-	MESH_NODE_VALUE_BYTES = 200,
-	MESH_EPOCHS_MAX = 64,  /* of changes that are not settled */
+	MESH_NODE_VALUE_BYTES = 200, /* of a node row */
+	MESH_EPOCHS_MAX = 64,	     /* of changes that are not settled */
 	MESH_ASIDE_MAX = 4096, /* rows without their owner's node row; more are dropped */
 };
 

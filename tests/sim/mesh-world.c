@@ -44,6 +44,11 @@ world_trace(struct world *w, const char *fmt, ...)
 
 /* ---- the network ---- */
 
+const char *const world_net_names[NET_WAN + 1] = { [NET_ANY] = "any",
+						   [NET_LOOPBACK] = "loopback",
+						   [NET_LAN] = "lan",
+						   [NET_WAN] = "wan" };
+
 us_t
 world_delay(struct world *w, const struct node *from, const struct node *to)
 {
@@ -137,6 +142,7 @@ world_add_node(struct world *w, int i)
 		.sim = &w->sim,
 		.process = &n->process,
 		.table = &n->table,
+		.checked_at = &n->checked_at,
 		.merge_ms = w->options.net == NET_LOOPBACK ? 0
 			    : w->options.net == NET_ANY	   ? w->delay_max / 1000
 							   : 1,
@@ -163,7 +169,7 @@ world_begin_rows(struct world *w)
 		mesh_rows_add(&w->rows, i, MESH_NODE_VALUE_BYTES);
 	}
 	for (int i = 0; i < w->options.rows; i++)
-		mesh_rows_add(&w->rows, i % w->nodes_len, MESH_VALUE_BYTES);
+		mesh_rows_add(&w->rows, i % w->nodes_len, MESH_RECORD_BYTES);
 	for (uint32_t row = 0; row < w->rows.len; row++) {
 		bool is_node_row = row < (uint32_t)w->nodes_len;
 		int owner = w->rows.rows[row].owner;
@@ -325,6 +331,12 @@ world_lose_disk(struct world *w, int node)
 	mesh_table_replace(&n->table, NULL);
 	n->starts = 0;
 	n->incarnation = 0;
+}
+
+void
+world_doom(struct world *w, int node)
+{
+	w->nodes[node].is_doomed = true;
 }
 
 void

@@ -15,6 +15,8 @@
 
 enum {
 	MESH_WORLD_NODES_MAX = 16384,
+	MESH_RECORD_BYTES =
+		715, /* a worker's, as measured of the system that this replaces */
 	MESH_WORLD_CLONES_MAX = 2,
 	MESH_WORLD_BOUND_MS = 5 * MS_MINUTE, /* to be whole again */
 	MESH_WORLD_ROWS_ADDED = 400, /* by what nodes write, beside what they begin with */
@@ -50,6 +52,7 @@ enum world_net {
 	NET_LAN,      /* 0.1 to 0.5 ms */
 	NET_WAN,      /* regions, 10 to 150 ms apart */
 };
+extern const char *const world_net_names[NET_WAN + 1];
 
 enum world_begin {
 	BEGIN_SOME, /* nodes hold their own row and some of the others' node rows */
@@ -97,6 +100,8 @@ int world_below(struct world *w, int n); /* a number in [0, n) */
 uint64_t world_events(const struct world *w);
 /* Go on until all is whole, and at most for `span`; how long it took, -1: it is not. */
 ms_t world_until_whole(struct world *w, ms_t span);
+/* The same, of equal tables alone, looked at each millisecond. */
+ms_t world_until_rows(struct world *w, ms_t span);
 /* All is as it should be, now: else failures are counted and printed. */
 void world_check(struct world *w);
 int world_failures(const struct world *w);
@@ -112,12 +117,16 @@ void world_split(struct world *w, int left, bool is_cut);
 /* It reads so many bytes a second; 0: any. */
 void world_slow_down(struct world *w, int node, size_t rate);
 void world_delay_more(struct world *w, int node, ms_t most, ms_t span);
+/* It runs for a tenth of a second between stops of 0.5 to 3 s; or again all the time. */
+void world_starve(struct world *w, int node, bool is_starved);
 /* So many of a million links end each minute. */
 void world_set_resets(struct world *w, unsigned per_million);
 /* The node writes a row, a new one or one of its own once more; it is not to be lost. */
 void world_write(struct world *w, int node);
 /* It writes its first worker's row anew, of so many bytes of value when it is new. */
 void world_rewrite(struct world *w, int node, size_t len);
+/* It is not to come back: what it alone holds may be lost. */
+void world_doom(struct world *w, int node);
 /* A disk loses the node row of another node, which is told. */
 int world_lose_node_row(struct world *w, int node);
 /* Its horizon is for so long beyond what any clock allows. */
@@ -129,8 +138,10 @@ bool world_is_running(const struct world *w, int node);
 enum mesh_state world_seen(const struct world *w, int node, int other, ms_t *ret_since);
 /* How often any node was told anything of another since it was calm. */
 int world_verdicts(const struct world *w);
-/* How many take the running node for dead. */
-int world_held_dead(const struct world *w, int node);
+/* How often any took one for dead that ran, and to which nothing was blocked. */
+int world_false_deaths(const struct world *w);
+/* How many rows a node holds. */
+uint64_t world_held(const struct world *w, int node);
 /* The latest moment at which any was told that it is dead; -1: somebody was not. */
 ms_t world_dead_since(const struct world *w, int node);
 /* The one with the lowest hash(cluster | id): the root of the tree. */
