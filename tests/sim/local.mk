@@ -1,13 +1,32 @@
 # Whole clusters in one process, in virtual time.
+mesh_world = \
+	%D%/mesh-check.c %D%/mesh-commit.c %D%/mesh-faults.c %D%/mesh-node.c %D%/mesh-node.h \
+	%D%/mesh-rows.c %D%/mesh-stream.c %D%/mesh-stream.h %D%/mesh-sync.c %D%/mesh-sync.h \
+	%D%/mesh-table.c %D%/mesh-table.h %D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
+mesh_world_libs = src/daemon/libdaemon.a src/mesh/libmesh.a $(SYNC_LIBS)
+
+# One history, or what it costs: tests/sim/sim --help.
+EXTRA_PROGRAMS += %D%/sim
+%C%_sim_SOURCES = %D%/mesh-main.c %D%/mesh-report.c %D%/mesh-report.h $(mesh_world)
+%C%_sim_LDADD = $(mesh_world_libs)
+CLEANFILES += %D%/sim
+SIM_NODES = 3,10,50,100,300
+SIM_MINUTES = 10
+.PHONY: sim sim-report
+sim:
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) %D%/sim
+sim-report: sim
+	$(AM_V_at)%D%/sim --report $(SIM_NODES) --minutes $(SIM_MINUTES)
+
 if HAVE_CUNIT
-sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test-sim-sync \
-	%D%/test-sim-table %D%/test-sim-wrong
+sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test-sim-swarm \
+	%D%/test-sim-sync %D%/test-sim-table %D%/test-sim-wrong
 check_PROGRAMS += $(sim_tests)
 TESTS += $(sim_tests)
-%C%_test_sim_mesh_SOURCES = %D%/test-sim-mesh.c \
-	%D%/mesh-sync.c %D%/mesh-sync.h %D%/mesh-table.c %D%/mesh-table.h \
-	%D%/mesh-node.c %D%/mesh-node.h %D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
-%C%_test_sim_mesh_LDADD = $(TEST_LIBS) src/mesh/libmesh.a $(SYNC_LIBS)
+%C%_test_sim_mesh_SOURCES = %D%/test-sim-mesh.c $(mesh_world)
+%C%_test_sim_mesh_LDADD = $(TEST_LIBS) $(mesh_world_libs)
+%C%_test_sim_swarm_SOURCES = %D%/test-sim-swarm.c $(mesh_world)
+%C%_test_sim_swarm_LDADD = $(TEST_LIBS) $(mesh_world_libs)
 %C%_test_sim_dispatch_SOURCES = %D%/test-sim-dispatch.c \
 	%D%/dispatch-world.c %D%/dispatch-world.h %D%/dispatch-clients.c \
 	%D%/sim.c %D%/sim.h

@@ -15,16 +15,24 @@ struct mesh_sync {
 	struct sim *sim;
 	struct sim_process *process;
 	struct mesh_table *table;
-	ms_t merge_ms; /* within which rows that came are merged */
+	const us_t *checked_at; /* when the rows that came so far are checked */
+	ms_t merge_ms;		/* within which they are merged then, */
+	ms_t commit_ms;		/* and are on the disk */
+	ms_t wall_offset;	/* of the node's wall clock */
+	ms_t interval_ms;	/* between comparisons with a random link; 0: never */
 	void (*send)(void *arg, uint64_t link, struct bytes frames);
 	void (*reject)(void *arg, uint64_t link, const char *why);
+	void (*fail)(void *arg, const char *why);
 	void *arg;
 
 	struct sync *core; /* NULL: stopped */
 	uint32_t life;
 	ms_t tick_at;
 	bool is_pumping;
-	uint64_t timeouts; /* sessions that ended so */
+	uint64_t timeouts; /* sessions that ended so, */
+	uint64_t compared; /* that found equal roots at once, */
+	uint64_t needless; /* that did not, and moved nothing, */
+	uint64_t moved;	   /* and that moved rows */
 };
 
 void mesh_sync_start(struct mesh_sync *s, const struct id *self);

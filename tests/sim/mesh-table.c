@@ -3,129 +3,187 @@
 
 #include "sim/mesh-table.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/tap.h"
-
-static struct u128
-row_digest(uint32_t row)
-{
-	uint64_t h = hash64(bytes_of(&row, sizeof(row)), 7);
-
-	return (struct u128){ h, ~h };
-}
+#include "base/mem.h"
 
 static void
-row_k(uint32_t row, uint8_t ret_k[SYNC_K_BYTES])
+digest_move(struct sync_digest *d, struct sync_digest by)
 {
-	put_be64(ret_k, hash64(bytes_of(&row, sizeof(row)), 8));
-	put_be64(ret_k + 8, hash64(bytes_of(&row, sizeof(row)), 9));
+	d->sum = u128_add(d->sum, by.sum);
+	d->count += by.count;
 }
 
-static int
-row_compare(const void *a, const void *b)
+static struct sync_digest
+row_digest(uint32_t row, uint32_t version)
 {
-	uint8_t ka[SYNC_K_BYTES], kb[SYNC_K_BYTES];
+	uint32_t both[2] = { row, version };
+	uint64_t h = hash64(bytes_of(both, sizeof(both)), 7);
 
-	row_k(*(const uint32_t *)a, ka);
-	row_k(*(const uint32_t *)b, kb);
-	return memcmp(ka, kb, SYNC_K_BYTES);
+	if (version == 0)
+		return (struct sync_digest){ .count = 0 };
+	return (struct sync_digest){ { h, h * UINT64_C(0x9e3779b97f4a7c15) }, 1 };
 }
 
-/* All rows in the order of K. */
-static const uint32_t *
-rows_in_order(void)
-{
-	static uint32_t order[MESH_ROWS_MAX];
-	static bool is_made;
+/* ---- life ---- */
 
-	for (uint32_t i = 0; !is_made && i < MESH_ROWS_MAX; i++)
-		order[i] = i;
-	if (!is_made)
-		qsort(order, MESH_ROWS_MAX, sizeof(order[0]), row_compare);
-	is_made = true;
-	return order;
-}
-
-static void
-digest_add(struct sync_digest *d, uint32_t row)
+void
+mesh_table_init(struct mesh_table *t, struct mesh_rows *rows)
 {
-	d->sum = u128_add(d->sum, row_digest(row));
-	d->count++;
+	*t = (struct mesh_table){ .rows = rows };
+	t->versions = mem_calloc(rows->max, sizeof(t->versions[0]));
 }
 
 void
-mesh_table_drop(struct mesh_table *t, uint32_t row)
+mesh_table_fini(struct mesh_table *t)
 {
-	t->has[row] = false;
-	t->root.sum = u128_sub(t->root.sum, row_digest(row));
-	t->root.count--;
+	free(t->versions);
+	free(t->undo);
+	free(t->aside);
+	*t = (struct mesh_table){ 0 };
+}
+
+/* ---- changes ---- */
+
+/* Changes count by the epoch of their stamps until that is long settled. */
+static void
+table_note_epoch(struct mesh_table *t, uint64_t epoch, uint64_t now_epoch,
+		 struct sync_digest moved)
+{
+	int at, kept = 0;
+
+	if (epoch + 2 * SYNC_EPOCHS_APART_MAX < now_epoch)
+		return;
+	for (int i = 0; i < t->epochs_len; i++)
+		if (t->epochs[i].epoch + 2 * SYNC_EPOCHS_APART_MAX >= now_epoch)
+			t->epochs[kept++] = t->epochs[i];
+	t->epochs_len = kept;
+	for (at = 0; at < t->epochs_len && t->epochs[at].epoch != epoch; at++)
+		;
+	if (at == MESH_EPOCHS_MAX)
+		at--; /* of clocks that are far ahead: settled together */
+	else if (at == t->epochs_len)
+		t->epochs[t->epochs_len++] = (struct mesh_epoch){ .epoch = epoch };
+	digest_move(&t->epochs[at].moved, moved);
+}
+
+static struct sync_digest
+table_set(struct mesh_table *t, uint32_t row, uint32_t version)
+{
+	struct sync_digest moved = row_digest(row, version);
+	struct sync_digest old = row_digest(row, t->versions[row]);
+
+	moved.sum = u128_sub(moved.sum, old.sum);
+	moved.count -= old.count;
+	digest_move(&t->root, moved);
+	t->versions[row] = version;
+	return moved;
 }
 
 bool
-mesh_table_add(struct mesh_table *t, uint32_t row)
+mesh_table_merge(struct mesh_table *t, uint32_t row, uint32_t version, ms_t wall_ms,
+		 bool is_durable)
 {
-	CU_ASSERT_FATAL(row < MESH_ROWS_MAX);
-	if (t->has[row])
+	struct sync_digest moved;
+	ms_t stamp = t->rows->rows[row].facts[version - 1].stamp;
+
+	if (t->versions[row] >= version)
 		return false;
-	t->has[row] = true;
-	digest_add(&t->root, row);
+	if (t->undo_len == t->undo_cap) {
+		t->undo_cap = 2 * t->undo_cap + 16;
+		t->undo = mem_realloc(t->undo, (size_t)t->undo_cap, sizeof(t->undo[0]));
+	}
+	if (!is_durable)
+		t->undo[t->undo_len++] = (struct mesh_held){ row, t->versions[row] };
+	moved = table_set(t, row, version);
+	table_note_epoch(t, (uint64_t)stamp / SYNC_EPOCH_MS,
+			 sync_epoch((uint64_t)wall_ms), moved);
 	return true;
 }
 
-bool
-mesh_row_needs(uint32_t row, uint32_t *ret_needed)
+void
+mesh_table_set_back(struct mesh_table *t, uint32_t row, uint32_t version)
 {
-	*ret_needed = row - 1;
-	return row % 4 == 3;
+	table_set(t, row, version);
 }
 
 bool
 mesh_table_can_merge(const struct mesh_table *t, uint32_t row)
 {
-	uint32_t needed;
+	return row < t->rows->nodes || t->versions[t->rows->rows[row].owner] > 0;
+}
 
-	return !mesh_row_needs(row, &needed) || t->has[needed];
+void
+mesh_table_put_aside(struct mesh_table *t, uint32_t row, uint32_t version)
+{
+	if (t->aside == NULL)
+		t->aside = mem_calloc(MESH_ASIDE_MAX, sizeof(t->aside[0]));
+	if (t->aside_len < MESH_ASIDE_MAX)
+		t->aside[t->aside_len++] = (struct mesh_held){ row, version };
 }
 
 bool
-mesh_table_merge(struct mesh_table *t, uint32_t row, struct buf *changed,
-		 uint32_t *ret_wanted)
+mesh_table_take_aside(struct mesh_table *t, int owner, struct mesh_held *ret_row)
 {
-	CU_ASSERT_FATAL(row < MESH_ROWS_MAX);
-	if (mesh_row_needs(row, ret_wanted) && !t->has[*ret_wanted]) {
-		t->aside[row] = true;
+	for (int i = 0; i < t->aside_len; i++)
+		if (t->rows->rows[t->aside[i].row].owner == owner) {
+			*ret_row = t->aside[i];
+			t->aside[i] = t->aside[--t->aside_len];
+			return true;
+		}
+	return false;
+}
+
+/* ---- the disk ---- */
+
+bool
+mesh_table_commit_begin(struct mesh_table *t)
+{
+	if (t->committing > 0 || t->undo_len == 0)
 		return false;
-	}
-	if (mesh_table_add(t, row))
-		mesh_row_put(changed, row);
-	if (row + 1 == MESH_ROWS_MAX || !t->aside[row + 1])
-		return true;
-	t->aside[row + 1] = false;
-	return mesh_table_merge(t, row + 1, changed, ret_wanted);
+	t->committing = t->undo_len;
+	return true;
 }
 
-/* Every 12th row is longer than a frame. */
 void
-mesh_row_put(struct buf *out, uint32_t row)
+mesh_table_commit_end(struct mesh_table *t)
 {
-	uint32_t len = row % 12 == 11 ? 100000 : row % 700;
-
-	buf_put_u32(out, row);
-	buf_put_u32(out, len);
-	memset(buf_extend(out, len), (int)(row & 0xff), len);
+	t->undo_len -= t->committing;
+	memmove(t->undo, t->undo + t->committing,
+		(size_t)t->undo_len * sizeof(t->undo[0]));
+	t->committing = 0;
 }
 
-uint32_t
-mesh_row_read(struct reader *r)
+void
+mesh_table_crash(struct mesh_table *t)
 {
-	uint32_t row = reader_u32(r), len = reader_u32(r);
-	struct bytes rest = reader_take(r, len);
+	while (t->undo_len > 0) {
+		struct mesh_held *held = &t->undo[--t->undo_len];
 
-	CU_ASSERT_FATAL(!r->failed && row < MESH_ROWS_MAX);
-	CU_ASSERT_FATAL(len == 0 || rest.data[len - 1] == (row & 0xff));
-	return row;
+		table_set(t, held->row, held->version);
+	}
+	t->committing = t->aside_len = t->epochs_len = 0;
+}
+
+uint32_t *
+mesh_table_copy(const struct mesh_table *t)
+{
+	uint32_t *versions = mem_dup(t->versions, t->rows->max * sizeof(versions[0]));
+
+	for (int i = t->undo_len - 1; i >= 0; i--)
+		versions[t->undo[i].row] = t->undo[i].version;
+	return versions;
+}
+
+void
+mesh_table_replace(struct mesh_table *t, const uint32_t *versions)
+{
+	mesh_table_crash(t);
+	for (uint32_t row = 0; row < t->rows->len; row++)
+		table_set(t, row, versions != NULL ? versions[row] : 0);
 }
 
 /* ---- as the sync core reads it ---- */
@@ -134,14 +192,32 @@ static int
 table_root(void *arg, uint64_t epoch, struct sync_digest *ret_root)
 {
 	const struct mesh_table *t = arg;
-	struct sync_digest root = { .count = 0 };
+	struct sync_digest root = t->root;
 
-	for (uint32_t row = 0; row < MESH_ROWS_MAX; row++)
-		if (t->has[row] && (epoch == UINT64_MAX ||
-				    (uint64_t)t->stamps[row] < epoch * SYNC_EPOCH_MS))
-			digest_add(&root, row);
+	for (int i = 0; i < t->epochs_len; i++)
+		if (epoch != UINT64_MAX && t->epochs[i].epoch >= epoch) {
+			root.sum = u128_sub(root.sum, t->epochs[i].moved.sum);
+			root.count -= t->epochs[i].moved.count;
+		}
 	*ret_root = root;
 	return 0;
+}
+
+/* The first place in the order at or behind K. */
+static uint32_t
+table_find(const struct mesh_rows *rows, uint64_t k)
+{
+	uint32_t from = 0, to = rows->max;
+
+	while (from < to) {
+		uint32_t at = from + (to - from) / 2;
+
+		if (rows->k[at] < k)
+			from = at + 1;
+		else
+			to = at;
+	}
+	return from;
 }
 
 static int
@@ -149,78 +225,95 @@ table_digests(void *arg, const uint8_t prefix[SYNC_K_BYTES], int depth, int bits
 	      struct sync_digest *ret_children)
 {
 	const struct mesh_table *t = arg;
-	uint64_t node = depth == 0 ? 0 : get_be64(prefix) >> (64 - depth);
+	uint64_t k = get_be64(prefix);
 
 	memset(ret_children, 0, sizeof(ret_children[0]) << bits);
-	for (uint32_t row = 0; row < MESH_ROWS_MAX; row++) {
-		uint8_t k[SYNC_K_BYTES];
-		uint64_t at;
+	for (uint32_t i = table_find(t->rows, k); i < t->rows->max; i++) {
+		uint32_t row = t->rows->order[i];
 
-		row_k(row, k);
-		at = get_be64(k);
-		if (t->has[row] && (depth == 0 || at >> (64 - depth) == node))
-			digest_add(&ret_children[(at << depth) >> (64 - bits)], row);
+		if (depth > 0 && (t->rows->k[i] ^ k) >> (64 - depth) != 0)
+			break;
+		if (t->versions[row] > 0)
+			digest_move(
+				&ret_children[(t->rows->k[i] << depth) >> (64 - bits)],
+				row_digest(row, t->versions[row]));
 	}
 	return 0;
+}
+
+static void
+row_k(const struct mesh_rows *rows, uint32_t at, uint8_t ret_k[SYNC_K_BYTES])
+{
+	put_be64(ret_k, rows->k[at]);
+	memset(ret_k + 8, 0, SYNC_K_BYTES - 8);
+}
+
+struct table_reading {
+	const struct mesh_table *t;
+	sync_row_fn *fn;
+	void *fn_arg;
+	struct buf encoded;
+};
+
+static bool
+table_read(struct table_reading *reading, uint32_t at)
+{
+	const struct mesh_table *t = reading->t;
+	uint32_t row = t->rows->order[at];
+	uint8_t k[SYNC_K_BYTES];
+
+	row_k(t->rows, at, k);
+	buf_clear(&reading->encoded);
+	mesh_row_put(t->rows, &reading->encoded, row, t->versions[row]);
+	return reading->fn(reading->fn_arg, k, row_digest(row, t->versions[row]).sum,
+			   buf_bytes(&reading->encoded));
 }
 
 static int
 table_rows(void *arg, const uint8_t from[SYNC_K_BYTES], sync_row_fn *fn, void *fn_arg)
 {
-	const struct mesh_table *t = arg;
-	const uint32_t *order = rows_in_order();
-	struct buf encoded = BUF_INIT;
-	bool is_enough = false;
+	struct table_reading reading = { .t = arg, .fn = fn, .fn_arg = fn_arg };
+	const struct mesh_rows *rows = reading.t->rows;
+	uint32_t at = table_find(rows, get_be64(from));
 
-	for (int i = 0; i < MESH_ROWS_MAX && !is_enough; i++) {
-		uint8_t k[SYNC_K_BYTES];
-
-		row_k(order[i], k);
-		if (!t->has[order[i]] || memcmp(k, from, SYNC_K_BYTES) < 0)
-			continue;
-		buf_clear(&encoded);
-		mesh_row_put(&encoded, order[i]);
-		is_enough = !fn(fn_arg, k, row_digest(order[i]), buf_bytes(&encoded));
-	}
-	buf_fini(&encoded);
+	/* The second half of each K is zero. */
+	if (at < rows->max && rows->k[at] == get_be64(from) && get_be64(from + 8) > 0)
+		at++;
+	for (; at < rows->max; at++)
+		if (reading.t->versions[rows->order[at]] > 0 && !table_read(&reading, at))
+			break;
+	buf_fini(&reading.encoded);
 	return 0;
 }
 
-struct table_page {
-	sync_row_fn *fn;
-	void *fn_arg;
-	size_t left;
-	uint8_t last[SYNC_K_BYTES];
-	bool is_cut;
-};
-
-static bool
-table_page_row(void *arg, const uint8_t k[SYNC_K_BYTES], struct u128 digest,
-	       struct bytes encoded)
-{
-	struct table_page *page = arg;
-
-	if (page->left == 0) {
-		page->is_cut = true;
-		memcpy(page->last, k, SYNC_K_BYTES);
-		return false;
-	}
-	page->fn(page->fn_arg, k, digest, encoded);
-	page->left -= encoded.len < page->left ? encoded.len : page->left;
-	return true;
-}
-
+/* As src/daemon/replica.c: the last bit of a cursor is set in the second pass, over all rows
+ * but those of nodes. */
 static int
 table_page(void *arg, const uint8_t cursor[SYNC_K_BYTES], size_t max_bytes,
 	   sync_row_fn *fn, void *fn_arg, uint8_t ret_next[SYNC_K_BYTES],
 	   bool *ret_is_last)
 {
-	struct table_page page = { .fn = fn, .fn_arg = fn_arg, .left = max_bytes };
-	int rc = table_rows(arg, cursor, table_page_row, &page);
+	struct table_reading reading = { .t = arg, .fn = fn, .fn_arg = fn_arg };
+	const struct mesh_rows *rows = reading.t->rows;
+	bool is_second = (cursor[SYNC_K_BYTES - 1] & 1) != 0;
+	size_t bytes = 0;
+	uint32_t at = table_find(rows, get_be64(cursor));
 
-	*ret_is_last = !page.is_cut;
-	memcpy(ret_next, page.last, SYNC_K_BYTES);
-	return rc;
+	for (; at < rows->max && bytes < max_bytes; at++) {
+		uint32_t row = rows->order[at];
+
+		if (reading.t->versions[row] == 0 || (row >= rows->nodes) != is_second)
+			continue;
+		table_read(&reading, at);
+		bytes += reading.encoded.len;
+	}
+	buf_fini(&reading.encoded);
+	*ret_is_last = at == rows->max && is_second;
+	memset(ret_next, 0, SYNC_K_BYTES);
+	if (at < rows->max)
+		row_k(rows, at, ret_next);
+	ret_next[SYNC_K_BYTES - 1] = is_second || at == rows->max;
+	return 0;
 }
 
 struct sync_table

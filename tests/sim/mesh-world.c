@@ -4,233 +4,212 @@
 #include "sim/mesh-world.h"
 
 #include <assert.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "crdt/lease.h"
-#include "lib/tap.h"
 #include "sim/mesh-node.h"
 
-/* Faults. */
-
-static void
-world_reset_stream(struct world *w)
+void
+world_fail(struct world *w, const char *fmt, ...)
 {
-	for (int i = w->streams_len - 1; i >= 0 && i > w->streams_len - 30; i--) {
-		if (w->streams[i].link[0] == 0 || w->streams[i].link[1] == 0 ||
-		    !sim_once_in(&w->sim, 4))
-			continue;
-		stream_put(w, i, 0, NULL, 0, true);
-		stream_put(w, i, 1, NULL, 0, true);
+	va_list ap;
+
+	if (w->failures++ >= MESH_WORLD_FAILURES_SHOWN)
 		return;
-	}
-}
-
-static void
-world_cut(struct world *w, int a, int b, bool is_cut)
-{
-	w->blocked[a][b] = w->blocked[b][a] = is_cut;
-	for (int i = 0; is_cut && i < w->streams_len; i++)
-		if ((w->streams[i].end[0] == a && w->streams[i].end[1] == b) ||
-		    (w->streams[i].end[0] == b && w->streams[i].end[1] == a))
-			w->streams[i].is_cut = true;
-}
-
-static void
-world_write(struct world *w, struct node *n)
-{
-	struct buf b = BUF_INIT;
-	uint32_t row = (uint32_t)w->next_row;
-
-	if (!n->is_running || w->next_row == MESH_ROWS_MAX)
-		return;
-	w->stamps[w->next_row++] = w->sim.now + MESH_SYNC_WALL_MS;
-	mesh_table_add(&n->table, row);
-	mesh_row_put(&b, row);
-	node_spread(n, 0, buf_bytes(&b));
-	node_tell_root(n);
-	buf_fini(&b);
-}
-
-static void
-world_fault(struct sim *sim, void *arg, void *data)
-{
-	struct world *w = arg;
-	struct node *n = &w->nodes[sim_below(sim, (uint64_t)w->nodes_len)];
-	int other = (int)sim_below(sim, (uint64_t)w->nodes_len);
-
-	(void)data;
-	if (w->is_quiet)
-		return;
-	switch (sim_below(sim, 10)) {
-	case 0:
-		if (n->is_running)
-			node_crash(n, sim_once_in(sim, 2));
-		break;
-	case 1:
-	case 2:
-		if (!n->is_running)
-			node_start(n);
-		break;
-	case 3:
-		world_cut(w, n->index, other, true);
-		break;
-	case 4:
-		world_cut(w, n->index, other, false);
-		break;
-	case 5:
-		world_reset_stream(w);
-		break;
-	default:
-		world_write(w, n);
-		break;
-	}
-	sim_at(sim, sim->now + 1 + (ms_t)sim_below(sim, 3000), world_fault, w, NULL);
-}
-
-/* Runs. */
-
-bool
-world_is_rowless(const struct world *w, int a, int b)
-{
-	struct mesh_peer peers[2 * MESH_WORLD_NODES_MAX];
-	int n = mesh_peers(w->nodes[a].mesh, peers, 2 * MESH_WORLD_NODES_MAX);
-	uint64_t link = mesh_link_of(w->nodes[a].mesh, &w->nodes[b].id);
-
-	for (int i = 0; i < n && i < 2 * MESH_WORLD_NODES_MAX; i++)
-		if (peers[i].link == link)
-			return peers[i].is_rowless;
-	return false;
-}
-
-uint64_t
-world_timeouts(const struct world *w)
-{
-	uint64_t n = 0;
-
-	for (int i = 0; i < w->nodes_len; i++)
-		n += w->nodes[i].sync.timeouts;
-	return n;
-}
-
-/* By one who passes queries on; two that are hidden may have to look for one. */
-static bool
-world_has_way(const struct world *w, int node, int other)
-{
-	const struct mesh *m = w->nodes[node].mesh;
-	const struct id *id = &w->nodes[other].id;
-	uint64_t link;
-
-	return mesh_relays_to(m, id, &link, 1) == 1 || mesh_may_open_way(m, id);
-}
-
-static void
-world_check_pair(struct world *w, int a, int b)
-{
-	int open = 0;
-	uint64_t at_a = mesh_link_of(w->nodes[a].mesh, &w->nodes[b].id);
-	uint64_t at_b = mesh_link_of(w->nodes[b].mesh, &w->nodes[a].id);
-	int wanted = node_is_to_link(&w->nodes[a], &w->nodes[b]);
-
-	for (int i = 0; i < w->streams_len; i++) {
-		struct stream *s = &w->streams[i];
-		int first = s->end[0] == a ? 0 : 1;
-
-		if (s->is_cut || s->link[0] == 0 || s->link[1] == 0 ||
-		    s->end[first] != a || s->end[1 - first] != b ||
-		    s->life[first] != w->nodes[a].life ||
-		    s->life[1 - first] != w->nodes[b].life)
-			continue;
-		open++;
-		CU_ASSERT(s->link[first] == at_a && s->link[1 - first] == at_b);
-	}
-	if (open != wanted)
-		tap_note("nodes %d and %d have %d links", a, b, open);
-	CU_ASSERT(open == wanted);
-	if (!wanted)
-		CU_ASSERT(world_has_way(w, a, b) && world_has_way(w, b, a));
-	CU_ASSERT(world_is_rowless(w, a, b) == world_is_rowless(w, b, a));
+	printf("# seed %llu, %d nodes, at %lld ms: ", (unsigned long long)w->options.seed,
+	       w->nodes_len, (long long)(w->sim.now - MS_HOUR));
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
 }
 
 void
-world_check(struct world *w)
+world_trace(struct world *w, const char *fmt, ...)
 {
-	for (int i = 0; i < w->nodes_len; i++) {
-		struct node *n = &w->nodes[i];
-		struct mesh_peer peers[2 * MESH_WORLD_NODES_MAX];
-		int links;
-		struct mesh_stats stats;
-		int alive = 0, lacks = 0;
+	va_list ap;
 
-		if (!n->is_running)
-			continue;
-		for (int k = 0; k < w->nodes_len; k++) {
-			if (k == i)
-				continue;
-			if (n->seen[k] !=
-			    (w->nodes[k].is_running ? MESH_NODE_ALIVE : MESH_NODE_DEAD))
-				tap_note("node %d takes node %d for %d", i, k,
-					 n->seen[k]);
-			CU_ASSERT(n->seen[k] == (w->nodes[k].is_running
-							 ? MESH_NODE_ALIVE
-							 : MESH_NODE_DEAD));
-			CU_ASSERT(mesh_node_state(n->mesh, &w->nodes[k].id) ==
-				  n->seen[k]);
-			alive += w->nodes[k].is_running &&
-				 node_is_to_link(n, &w->nodes[k]);
-			if (k > i && w->nodes[k].is_running)
-				world_check_pair(w, i, k);
-		}
-		CU_ASSERT(alive == 0 || n->inbound == (n->is_hidden ? MESH_INBOUND_NO
-								    : MESH_INBOUND_YES));
-		for (int row = 0; row < MESH_ROWS_MAX; row++)
-			for (int k = 0; k < w->nodes_len; k++)
-				lacks += w->nodes[k].is_running &&
-					 w->nodes[k].table.has[row] &&
-					 !n->table.has[row] &&
-					 mesh_table_can_merge(&n->table, (uint32_t)row);
-		if (lacks > 0)
-			tap_note("node %d lacks %d rows", i, lacks);
-		CU_ASSERT(lacks == 0);
-		mesh_stats(n->mesh, &stats);
-		CU_ASSERT(stats.links_up == alive);
-		CU_ASSERT(stats.received_bytes[WIRE_CLASS_HEARTBEAT] ==
-			  12 * stats.received_frames[WIRE_CLASS_HEARTBEAT]);
-		links = mesh_peers(n->mesh, peers, 2 * MESH_WORLD_NODES_MAX);
-		CU_ASSERT(links >= alive);
-		for (int k = 0; k < links && k < 2 * MESH_WORLD_NODES_MAX; k++)
-			CU_ASSERT(
-				peers[k].link != mesh_link_of(n->mesh, &peers[k].node) ||
-				peers[k].rtt_ms == mesh_rtt_of(n->mesh, &peers[k].node));
+	if (!w->options.is_traced)
+		return;
+	printf("%lld.%03lld ", (long long)(w->sim.now - MS_HOUR),
+	       (long long)(w->sim.now_us % 1000));
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+}
+
+/* ---- the network ---- */
+
+const char *const world_net_names[NET_WAN + 1] = { [NET_ANY] = "any",
+						   [NET_LOOPBACK] = "loopback",
+						   [NET_LAN] = "lan",
+						   [NET_WAN] = "wan" };
+
+us_t
+world_delay(struct world *w, const struct node *from, const struct node *to)
+{
+	us_t span = w->delay_max - w->delay_min, at = w->delay_min;
+
+	if (w->options.net == NET_WAN && from->region != to->region) {
+		at = w->region_delay[from->region][to->region];
+		span = at / 10;
+	}
+	at += (us_t)sim_below(&w->sim, (uint64_t)span + 1);
+	if (from->spike_until > w->sim.now_us)
+		at += (us_t)sim_below(&w->sim, (uint64_t)from->spike * 1000);
+	if (to->spike_until > w->sim.now_us)
+		at += (us_t)sim_below(&w->sim, (uint64_t)to->spike * 1000);
+	return at;
+}
+
+bool
+world_is_blocked(const struct world *w, const struct node *from, const struct node *to)
+{
+	for (int i = 0; i < w->cuts_len; i++) {
+		const struct cut *c = &w->cuts[i];
+		int a = c->side[from->index], b = c->side[to->index];
+
+		if ((c->is_there && a == 1 && b == 2) || (c->is_back && a == 2 && b == 1))
+			return true;
+	}
+	return false;
+}
+
+static void
+world_set_net(struct world *w)
+{
+	struct sim *sim = &w->sim;
+
+	switch (w->options.net) {
+	case NET_ANY:
+		w->delay_min = 1000;
+		w->delay_max = 1000 * (1 + (us_t)sim_below(sim, 200));
+		w->pieces = 4;
+		w->commit_ms = 10;
+		break;
+	case NET_LOOPBACK:
+		w->delay_min = 20;
+		w->delay_max = 100;
+		w->commit_ms = 2;
+		break;
+	case NET_LAN:
+	case NET_WAN:
+		w->delay_min = 100;
+		w->delay_max = 500;
+		w->commit_ms = 5;
+		break;
+	}
+	for (int a = 0; a < MESH_WORLD_REGIONS; a++)
+		for (int b = 0; b < a; b++)
+			w->region_delay[a][b] = w->region_delay[b][a] = 10000 +
+									(us_t)sim_below(
+										sim,
+										140000);
+}
+
+/* ---- life ---- */
+
+static void
+node_fail(void *arg, const char *why)
+{
+	struct node *n = arg;
+
+	world_fail(n->world, "node %d: %s", n->index, why);
+}
+
+static void
+world_add_node(struct world *w, int i)
+{
+	struct node *n = &w->nodes[i];
+
+	n->world = w;
+	n->index = i;
+	n->clone_of = -1;
+	n->region = (int)sim_below(&w->sim, MESH_WORLD_REGIONS);
+	n->is_hidden = i < w->nodes_len && i >= w->nodes_len - w->options.hidden;
+	for (int k = 0; k < ID_BYTES; k++)
+		n->id.b[k] = (uint8_t)rng_next(&w->sim.rng);
+	/* So that a node is found by its id. */
+	put_be32(n->id.b + ID_BYTES - 4, (uint32_t)i);
+	n->seen = mem_calloc((size_t)w->nodes_len, sizeof(n->seen[0]));
+	n->seen_at = mem_calloc((size_t)w->nodes_len, sizeof(n->seen_at[0]));
+	mesh_table_init(&n->table, &w->rows);
+	n->sync = (struct mesh_sync){
+		.sim = &w->sim,
+		.process = &n->process,
+		.table = &n->table,
+		.checked_at = &n->checked_at,
+		.merge_ms = w->options.net == NET_LOOPBACK ? 0
+			    : w->options.net == NET_ANY	   ? w->delay_max / 1000
+							   : 1,
+		.commit_ms = w->commit_ms,
+		.interval_ms = w->options.interval_ms == 0  ? MS_MINUTE
+			       : w->options.interval_ms < 0 ? 0
+							    : w->options.interval_ms,
+		.send = node_send_sync,
+		.reject = node_reject,
+		.fail = node_fail,
+		.arg = n,
+	};
+}
+
+/* The rows that there are at the beginning, and who holds them. */
+static void
+world_begin_rows(struct world *w)
+{
+	struct mesh_fact fact = { .stamp = w->sim.now + MESH_SYNC_WALL_MS - MS_MINUTE };
+	bool is_full = w->options.begin == BEGIN_FULL;
+
+	for (int i = 0; i < w->nodes_len; i++) {
+		w->rows.owners[i] = &w->nodes[i].id;
+		mesh_rows_add(&w->rows, i, MESH_NODE_VALUE_BYTES);
+	}
+	for (int i = 0; i < w->options.rows; i++)
+		mesh_rows_add(&w->rows, i % w->nodes_len, MESH_RECORD_BYTES);
+	for (uint32_t row = 0; row < w->rows.len; row++) {
+		bool is_node_row = row < (uint32_t)w->nodes_len;
+		int owner = w->rows.rows[row].owner;
+
+		if (is_full && is_node_row)
+			fact.inbound = w->nodes[owner].is_hidden ? MESH_INBOUND_NO
+								 : MESH_INBOUND_YES;
+		mesh_rows_write(&w->rows, row, &fact);
+		w->rows.rows[row].durable = 1;
+		for (int i = 0; i < w->nodes_len; i++)
+			if (is_full || owner == i ||
+			    (is_node_row && !sim_once_in(&w->sim, 4)))
+				mesh_table_set_back(&w->nodes[i].table, row, 1);
+		fact.inbound = MESH_INBOUND_UNKNOWN;
 	}
 }
 
 struct world *
-world_new(uint64_t seed, int nodes, int hidden)
+world_open(const struct world_options *options)
 {
 	struct world *w = mem_calloc(1, sizeof(*w));
+	int added = options->added > 0 ? options->added : MESH_WORLD_ROWS_ADDED;
 
-	sim_init(&w->sim, seed);
-	w->streams = mem_calloc(STREAMS_MAX, sizeof(w->streams[0]));
-	w->nodes_len = nodes;
-	w->latency = 1 + (ms_t)sim_below(&w->sim, 200);
-	for (int i = 0; i < nodes; i++) {
-		w->nodes[i].world = w;
-		w->nodes[i].index = i;
-		w->nodes[i].is_hidden = i >= nodes - hidden;
-		w->nodes[i].table.stamps = w->stamps;
-		w->nodes[i].sync = (struct mesh_sync){ .sim = &w->sim,
-						       .process = &w->nodes[i].process,
-						       .table = &w->nodes[i].table,
-						       .merge_ms = w->latency,
-						       .send = node_send_sync,
-						       .reject = node_reject,
-						       .arg = &w->nodes[i] };
-		for (int k = 0; k < ID_BYTES; k++)
-			w->nodes[i].id.b[k] = (uint8_t)rng_next(&w->sim.rng);
-	}
-	for (int i = 0; i < nodes; i++)
+	assert(options->nodes > 0 && options->nodes <= MESH_WORLD_NODES_MAX &&
+	       options->hidden < options->nodes);
+	sim_init(&w->sim, options->seed);
+	w->options = *options;
+	w->nodes_len = options->nodes;
+	w->slots = options->nodes + MESH_WORLD_CLONES_MAX;
+	world_set_net(w);
+	w->nodes = mem_calloc((size_t)w->slots, sizeof(w->nodes[0]));
+	w->latencies = mem_calloc(MESH_WORLD_LATENCIES_MAX, sizeof(w->latencies[0]));
+	mesh_rows_init(&w->rows, (uint32_t)options->nodes,
+		       (uint32_t)(options->nodes + options->rows + added));
+	for (int i = 0; i < MESH_WORLD_CUTS_MAX; i++)
+		w->cuts[i].side = mem_calloc((size_t)w->slots, 1);
+	for (int i = 0; i < w->slots; i++)
+		world_add_node(w, i);
+	world_begin_rows(w);
+	for (int i = 0; i < w->nodes_len; i++)
 		node_start(&w->nodes[i]);
 	return w;
 }
@@ -238,84 +217,91 @@ world_new(uint64_t seed, int nodes, int hidden)
 void
 world_free(struct world *w)
 {
-	for (int i = 0; i < w->nodes_len; i++) {
-		sim_process_fini(&w->nodes[i].process);
-		mesh_free(w->nodes[i].mesh);
-		mesh_sync_stop(&w->nodes[i].sync);
+	streams_free(w);
+	for (int i = 0; i < w->slots; i++) {
+		struct node *n = &w->nodes[i];
+
+		sim_process_fini(&n->process);
+		mesh_free(n->mesh);
+		mesh_sync_stop(&n->sync);
+		mesh_table_fini(&n->table);
+		free(n->seen);
+		free(n->seen_at);
+		free(n->own);
+		free(n->old_disk);
 	}
-	free(w->streams);
+	for (int i = 0; i < MESH_WORLD_CUTS_MAX; i++)
+		free(w->cuts[i].side);
+	mesh_rows_fini(&w->rows);
 	sim_fini(&w->sim);
+	free(w->latencies);
+	free(w->nodes);
 	free(w);
 }
 
-uint64_t
-world_run(uint64_t seed, int nodes, int hidden, bool with_faults)
-{
-	struct world *w = world_new(seed, nodes, hidden);
-	uint64_t trace;
-
-	if (with_faults)
-		sim_at(&w->sim, w->sim.now + 500, world_fault, w, NULL);
-	else
-		for (int i = 0; i < 50; i++)
-			world_write(w, &w->nodes[i % nodes]);
-	sim_run(&w->sim, w->sim.now + (with_faults ? 5 * MS_MINUTE : 20 * MS_SECOND));
-	w->is_quiet = true;
-	for (int a = 0; a < nodes; a++)
-		for (int b = 0; b < nodes; b++)
-			w->blocked[a][b] = false;
-	if (with_faults && !w->nodes[0].is_running)
-		node_start(&w->nodes[0]);
-	for (int i = 0; i < nodes; i++)
-		if (w->nodes[i].is_running)
-			node_learn(&w->nodes[i], true);
-	/* Links that are not needed live for a while. */
-	sim_run(&w->sim, w->sim.now + (with_faults  ? 5 * MS_MINUTE
-				       : hidden > 0 ? 2 * MS_MINUTE
-						    : 20 * MS_SECOND));
-	world_check(w);
-	trace = w->sim.trace;
-	world_free(w);
-	return trace;
-}
-
 struct world *
-world_calm(uint64_t seed, int nodes, int hidden)
+world_calm(const struct world_options *options)
 {
-	struct world *w = world_new(seed, nodes, hidden);
+	struct world *w = world_open(options);
 
-	for (int i = 0; i < nodes; i++)
-		node_learn(&w->nodes[i], true);
-	if (hidden > 0)
-		sim_run(&w->sim, w->sim.now + 2 * MS_MINUTE);
-	sim_run(&w->sim,
-		w->sim.now + 20 * MS_SECOND + (ms_t)sim_below(&w->sim, 2 * MS_MINUTE));
-	world_check(w);
-	for (int i = 0; i < nodes; i++)
+	if (world_until_whole(w, 10 * MS_MINUTE) < 0)
+		world_check(w);
+	sim_run(&w->sim, w->sim.now + (ms_t)sim_below(&w->sim, 2 * MS_MINUTE));
+	for (int i = 0; i < w->nodes_len; i++)
 		w->nodes[i].verdicts = 0;
 	return w;
 }
 
-bool
-world_lose_latest(struct world *w, int node)
+void
+world_run(const struct world_options *options, ms_t span, struct world_result *ret_result)
 {
-	uint32_t needed;
+	struct world *w = world_open(options);
+	ms_t since;
 
-	if (!mesh_row_needs((uint32_t)w->next_row, &needed))
-		return false;
-	mesh_table_drop(&w->nodes[node].table, needed);
-	node_tell_root(&w->nodes[node]);
-	return true;
+	faults_begin(w);
+	ret_result->faults = w->options.faults;
+	sim_run(&w->sim, w->sim.now + span);
+	faults_end(w);
+	since = w->sim.now;
+	ret_result->healed_ms = world_until_whole(w, MESH_WORLD_BOUND_MS);
+	world_trace(w, "whole after %lld ms", (long long)(w->sim.now - since));
+	world_check(w);
+	ret_result->trace = w->sim.trace;
+	ret_result->events = w->sim.events;
+	ret_result->failures = w->failures;
+	world_free(w);
 }
 
-void
-world_advance_horizon(struct world *w, int node, ms_t span)
-{
-	struct node *n = &w->nodes[node];
+/* ---- step by step ---- */
 
-	n->horizon = (uint64_t)(w->sim.now + MESH_SYNC_WALL_MS + LEASE_AHEAD_MS -
-				MESH_WORLD_RETENTION_MS + span);
-	node_tell_root(n);
+void
+world_go_on(struct world *w, ms_t span)
+{
+	sim_run(&w->sim, w->sim.now + span);
+}
+
+ms_t
+world_now(const struct world *w)
+{
+	return w->sim.now;
+}
+
+int
+world_below(struct world *w, int n)
+{
+	return (int)sim_below(&w->sim, (uint64_t)n);
+}
+
+uint64_t
+world_events(const struct world *w)
+{
+	return w->sim.events;
+}
+
+int
+world_failures(const struct world *w)
+{
+	return w->failures;
 }
 
 void
@@ -337,53 +323,116 @@ world_start(struct world *w, int node)
 }
 
 void
+world_lose_disk(struct world *w, int node)
+{
+	struct node *n = &w->nodes[node];
+
+	assert(!n->is_running);
+	mesh_table_replace(&n->table, NULL);
+	n->starts = 0;
+	n->incarnation = 0;
+}
+
+void
+world_doom(struct world *w, int node)
+{
+	w->nodes[node].is_doomed = true;
+}
+
+void
 world_split(struct world *w, int left, bool is_cut)
 {
-	for (int a = 0; a < left; a++)
-		for (int b = left; b < w->nodes_len; b++)
-			world_cut(w, a, b, is_cut);
+	struct cut *c = &w->cuts[0];
+
+	if (w->cuts_len == 0)
+		w->cuts_len = 1;
+	c->is_there = c->is_back = is_cut;
+	for (int i = 0; i < w->slots; i++)
+		c->side[i] = i < left ? 1 : 2;
 }
 
 void
-world_add_row(struct world *w, int node)
+world_slow_down(struct world *w, int node, size_t rate)
 {
-	world_write(w, &w->nodes[node]);
+	w->nodes[node].rate = rate;
 }
 
 void
-world_go_on(struct world *w, ms_t span)
+world_delay_more(struct world *w, int node, ms_t most, ms_t span)
 {
-	sim_run(&w->sim, w->sim.now + span);
+	w->nodes[node].spike = most;
+	w->nodes[node].spike_until = w->sim.now_us + span * 1000;
+}
+
+void
+world_write(struct world *w, int node)
+{
+	struct node *n = &w->nodes[node];
+	uint32_t row;
+
+	if (!n->is_running || n->process.is_frozen)
+		return;
+	/* Every 12th row is longer than a frame. */
+	if (w->rows.len < w->rows.max && sim_once_in(&w->sim, 2)) {
+		row = mesh_rows_add(&w->rows, node,
+				    w->rows.len % 12 == 11 ? 100000 : w->rows.len % 700);
+	} else {
+		row = (uint32_t)sim_below(&w->sim, w->rows.len);
+		if (w->rows.rows[row].owner != node)
+			row = (uint32_t)node;
+	}
+	node_write(n, row);
+}
+
+static uint32_t
+world_first_row(const struct world *w, int node)
+{
+	for (uint32_t row = (uint32_t)w->nodes_len; row < w->rows.len; row++)
+		if (w->rows.rows[row].owner == node)
+			return row;
+	return w->rows.len;
+}
+
+void
+world_rewrite(struct world *w, int node, size_t len)
+{
+	uint32_t row = world_first_row(w, node);
+
+	if (row == w->rows.len)
+		row = mesh_rows_add(&w->rows, node, len);
+	node_write(&w->nodes[node], row);
+}
+
+size_t
+world_rewritten_bytes(const struct world *w, int node)
+{
+	return mesh_row_len(&w->rows, world_first_row(w, node));
 }
 
 int
-world_below(struct world *w, int n)
+world_lose_node_row(struct world *w, int node)
 {
-	return (int)sim_below(&w->sim, (uint64_t)n);
+	int owner = (node + 1 + world_below(w, w->nodes_len - 1)) % w->nodes_len;
+
+	mesh_table_set_back(&w->nodes[node].table, (uint32_t)owner, 0);
+	node_tell_root(&w->nodes[node]);
+	return owner;
 }
 
-ms_t
-world_now(const struct world *w)
+void
+world_advance_horizon(struct world *w, int node, ms_t span)
 {
-	return w->sim.now;
+	struct node *n = &w->nodes[node];
+
+	n->horizon = (uint64_t)(w->sim.now + MESH_SYNC_WALL_MS + LEASE_AHEAD_MS -
+				MESH_WORLD_RETENTION_MS + span);
+	node_tell_root(n);
 }
 
-enum mesh_state
-world_seen(const struct world *w, int node, int other, ms_t *ret_since)
+bool
+world_is_running(const struct world *w, int node)
 {
-	if (ret_since != NULL)
-		*ret_since = w->nodes[node].seen_at[other];
-	return w->nodes[node].seen[other];
-}
-
-int
-world_verdicts(const struct world *w)
-{
-	int verdicts = 0;
-
-	for (int i = 0; i < w->nodes_len; i++)
-		verdicts += w->nodes[i].verdicts;
-	return verdicts;
+	return w->nodes[node].is_running;
 }
 
 int

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 
 struct sim_event {
-	ms_t at;
+	us_t at;
 	uint64_t seq;
 	sim_fn *fn;
 	void *arg;
@@ -21,7 +21,7 @@ struct sim_event {
 void
 sim_init(struct sim *sim, uint64_t seed)
 {
-	*sim = (struct sim){ .now = MS_HOUR };
+	*sim = (struct sim){ .now = MS_HOUR, .now_us = (us_t)MS_HOUR * 1000 };
 	rng_init(&sim->rng, seed);
 }
 
@@ -43,10 +43,17 @@ sim_is_earlier(const struct sim_event *a, const struct sim_event *b)
 void
 sim_at(struct sim *sim, ms_t at, sim_fn *fn, void *arg, void *data)
 {
-	struct sim_event e = { at > sim->now ? at : sim->now, sim->next++, fn, arg,
+	sim_at_us(sim, at * 1000, fn, arg, data);
+}
+
+void
+sim_at_us(struct sim *sim, us_t at, sim_fn *fn, void *arg, void *data)
+{
+	struct sim_event e = { at > sim->now_us ? at : sim->now_us, sim->next++, fn, arg,
 			       data };
 	int i;
 
+	assert(sim->len < SIM_EVENTS_MAX);
 	if (sim->len + 2 > sim->cap) {
 		sim->cap = sim->cap * 2 + 64;
 		sim->heap = mem_realloc(sim->heap, (size_t)sim->cap,
@@ -122,6 +129,8 @@ sim_thaw(struct sim *sim, void *arg, void *data)
 	struct sim_kept *k;
 
 	(void)data;
+	if (p->until > sim->now)
+		return; /* it was frozen once more meanwhile */
 	p->is_frozen = false;
 	while ((k = sim_kept_take(p)) != NULL) {
 		k->fn(sim, k->arg, k->data);
@@ -133,8 +142,10 @@ sim_thaw(struct sim *sim, void *arg, void *data)
 void
 sim_freeze(struct sim *sim, struct sim_process *p, ms_t span)
 {
+	if (!p->is_frozen || p->until < sim->now + span)
+		p->until = sim->now + span;
 	p->is_frozen = true;
-	sim_at(sim, sim->now + span, sim_thaw, p, NULL);
+	sim_at(sim, p->until, sim_thaw, p, NULL);
 }
 
 void
@@ -151,17 +162,19 @@ sim_process_fini(struct sim_process *p)
 void
 sim_run(struct sim *sim, ms_t until)
 {
-	while (sim->len > 0 && sim->heap[1].at <= until) {
+	while (sim->len > 0 && sim->heap[1].at <= until * 1000) {
 		struct sim_event e = sim_take(sim);
 
-		assert(e.at >= sim->now);
-		sim->now = e.at;
+		assert(e.at >= sim->now_us);
+		sim->now_us = e.at;
+		sim->now = e.at / 1000;
 		sim->events++;
 		sim_note_u64(sim, (uint64_t)e.at);
 		e.fn(sim, e.arg, e.data);
 		free(e.data);
 	}
 	sim->now = until;
+	sim->now_us = until * 1000;
 }
 
 void

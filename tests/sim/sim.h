@@ -16,11 +16,16 @@
 struct sim;
 struct sim_event;
 
+enum { SIM_EVENTS_MAX = 1 << 26 }; /* that wait; more are a world that feeds itself */
+
+typedef int64_t us_t; /* microseconds of virtual time */
+
 /* `data` is freed after the call. */
 typedef void sim_fn(struct sim *sim, void *arg, void *data);
 
 struct sim {
-	ms_t now;
+	ms_t now;	 /* what cores are told */
+	us_t now_us;	 /* the same moment, finer */
 	uint64_t events; /* that have happened */
 	uint64_t trace;
 	struct rng rng;
@@ -34,9 +39,11 @@ void sim_fini(struct sim *sim); /* frees the data of what has not happened */
 /* Call fn(arg, data) at that moment, after all that was asked for before for the same one.
  * Takes `data` (from malloc; may be NULL). */
 void sim_at(struct sim *sim, ms_t at, sim_fn *fn, void *arg, void *data);
+void sim_at_us(struct sim *sim, us_t at, sim_fn *fn, void *arg, void *data);
 /* A process that may stand still: what happens to it meanwhile is kept, in order. */
 struct sim_process {
 	bool is_frozen;
+	ms_t until; /* frozen: when it goes on */
 	struct sim_kept *kept;
 };
 void sim_freeze(struct sim *sim, struct sim_process *p, ms_t span);
