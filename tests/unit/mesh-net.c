@@ -278,12 +278,14 @@ net_link(struct net *net, int a, int b)
 		return;
 	first->links[b] = mesh_link_new(first->mesh);
 	second->links[a] = mesh_link_new(second->mesh);
-	net_step(net, a, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
-					      .link = first->links[b],
-					      .node = second->id });
-	net_step(net, b, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
-					      .link = second->links[a],
-					      .node = first->id });
+	net_step(net, a,
+		 (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
+				      .link = first->links[b],
+				      .node = second->id });
+	net_step(net, b,
+		 (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
+				      .link = second->links[a],
+				      .node = first->id });
 }
 
 static void
@@ -293,9 +295,10 @@ net_end(struct net *net, int node, int peer)
 
 	net->nodes[node].links[peer] = 0;
 	if (link != 0)
-		net_step(net, node, (struct mesh_event){ .type = MESH_EVENT_LINK_CLOSED,
-							 .link = link,
-							 .why = "cut" });
+		net_step(net, node,
+			 (struct mesh_event){ .type = MESH_EVENT_LINK_CLOSED,
+					      .link = link,
+					      .why = "cut" });
 }
 
 void
@@ -347,8 +350,8 @@ net_judge(struct net *net, int node, enum mesh_state state)
 {
 	for (int i = 0; i < net->len; i++) {
 		struct mesh *m = net->nodes[i].mesh;
-		struct mesh_node *n =
-			m != NULL ? mesh_node_find(m, &net->nodes[node].id) : NULL;
+		struct mesh_node *n = m != NULL ? mesh_node_find(m, &net->nodes[node].id)
+						: NULL;
 
 		if (n == NULL || n->state == state)
 			continue;
@@ -421,8 +424,8 @@ net_is_tree(const struct net *net)
 
 	for (int i = 0; i < net->len; i++)
 		if (net->nodes[i].mesh != NULL &&
-		    (lowest < 0 || net->nodes[i].mesh->self.rank <
-					   net->nodes[lowest].mesh->self.rank))
+		    (lowest < 0 ||
+		     net->nodes[i].mesh->self.rank < net->nodes[lowest].mesh->self.rank))
 			lowest = i;
 	for (int i = 0; i < net->len; i++) {
 		if (net->nodes[i].mesh == NULL)

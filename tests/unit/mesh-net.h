@@ -12,7 +12,8 @@ enum {
 	NET_NODES_MAX = 48,
 	NET_LINKS_MAX = 16, /* of one node */
 	NET_ROWS_MAX = 512,
-	NET_ROW_BYTES = 833, /* a record of 715 bytes with its key, context and signature */
+	NET_ROW_BYTES =
+		833, /* a record of 715 bytes with its key, context and signature */
 	NET_TYPES = 64,
 	NET_WALL_MS = 1700000000,
 };

@@ -74,9 +74,10 @@ test_changing_parents(void)
 		CU_ASSERT(net_having(&net, i) == 30);
 	}
 	rows = net.frames[WIRE_ROWS];
-	tap_note("%llu frames of rows for 300 rows and 30 nodes, %llu PARENTs, %llu PULLs",
-		 (unsigned long long)rows, (unsigned long long)net.frames[WIRE_PARENT],
-		 (unsigned long long)net.frames[WIRE_PULL]);
+	tap_note(
+		"%llu frames of rows for 300 rows and 30 nodes, %llu PARENTs, %llu PULLs",
+		(unsigned long long)rows, (unsigned long long)net.frames[WIRE_PARENT],
+		(unsigned long long)net.frames[WIRE_PULL]);
 	CU_ASSERT(net.frames[WIRE_PARENT] > 0);
 	CU_ASSERT(rows >= 300 * 29 && 100 * rows < 101 * 300 * 29);
 	net_fini(&net);
@@ -182,7 +183,8 @@ test_lost_parents(void)
 		CU_ASSERT(net_is_tree(&net));
 		net_fini(&net);
 	}
-	tap_note("%d found another parent at once, %d by the next beacon", adopted, orphans);
+	tap_note("%d found another parent at once, %d by the next beacon", adopted,
+		 orphans);
 	CU_ASSERT(adopted > 0 && orphans > 0);
 }
 
@@ -492,7 +494,8 @@ test_flood_of_beacons(void)
 static const struct tap_test tests[] = {
 	{ "2 to 40 nodes make one tree, in which all are reached, and keep it",
 	  test_one_tree },
-	{ "where beacons take other ways each time no row is lost", test_changing_parents },
+	{ "where beacons take other ways each time no row is lost",
+	  test_changing_parents },
 	{ "a root that says nothing any more is followed by the next within 75 s; rows arrive "
 	  "all the while",
 	  test_silent_root },
