@@ -84,6 +84,9 @@ tree_node_of_rank(struct mesh *m, uint64_t rank)
 
 	if (rank == m->self.rank)
 		return &m->self;
+	/* Mostly it is the one that is followed. */
+	if (m->tree.is_set && m->tree.root->rank == rank)
+		n = m->tree.root;
 	while (n != NULL && n->rank != rank)
 		n = n->hh.next;
 	if (n == NULL || n->inbound == MESH_INBOUND_NO || !mesh_is_standing(m, n, n))

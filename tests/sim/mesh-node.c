@@ -238,6 +238,12 @@ node_send(struct node *n, uint64_t link, enum wire_class class, struct bytes dat
 	int end, stream = stream_of(n->world, n, link, &end);
 
 	n->sent[class] += data.len;
+	/* As an outbox does whose queue of rows is full. */
+	if (class == WIRE_CLASS_ROWS && n->world->loses_rows &&
+	    sim_once_in(&n->world->sim, 2)) {
+		n->world->lost_rows++;
+		return;
+	}
 	if (stream >= 0)
 		stream_put(n->world, stream, 1 - end, data.data, data.len, false);
 }

@@ -57,6 +57,8 @@ struct world {
 	ms_t stamps[MESH_ROWS_MAX];
 	bool blocked[MESH_WORLD_NODES_MAX][MESH_WORLD_NODES_MAX];
 	bool is_quiet;
+	bool loses_rows; /* every other one that is sent */
+	int lost_rows;
 	ms_t latency;
 };
 

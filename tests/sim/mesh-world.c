@@ -311,6 +311,13 @@ world_lose_latest(struct world *w, int node)
 	return true;
 }
 
+int
+world_lose_rows(struct world *w, bool is_losing)
+{
+	w->loses_rows = is_losing;
+	return w->lost_rows;
+}
+
 void
 world_advance_horizon(struct world *w, int node, ms_t span)
 {

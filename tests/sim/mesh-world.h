@@ -44,6 +44,8 @@ void world_split(struct world *w, int left, bool is_cut);
 void world_add_row(struct world *w, int node);
 /* A disk loses the latest row, if the next one cannot be merged without it; else false. */
 bool world_lose_latest(struct world *w, int node);
+/* Every other row that anybody sends is left out, until it is not; how many were, ever. */
+int world_lose_rows(struct world *w, bool is_losing);
 /* Its horizon is for so long beyond what any clock allows. */
 void world_advance_horizon(struct world *w, int node, ms_t span);
 /* Does the link of `a` to `b` carry no rows, as `a` has it? */

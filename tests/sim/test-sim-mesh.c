@@ -297,6 +297,26 @@ test_wants(void)
 	}
 }
 
+/* Of what was left out for slow links, also when it was asked for, the heartbeats tell: two
+ * epochs and a session later all have it. */
+static void
+test_left_out(void)
+{
+	for (int i = 0; i < rounds() / 4; i++) {
+		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
+		struct world *w = world_calm(tap_seed() * 8000 + (uint64_t)i, nodes, 0);
+
+		world_lose_rows(w, true);
+		for (int k = 0; k < 20; k++)
+			world_add_row(w, k % nodes);
+		world_go_on(w, 2 * MS_SECOND);
+		CU_ASSERT(world_lose_rows(w, false) > 0);
+		world_go_on(w, MS_MINUTE);
+		world_check(w);
+		world_free(w);
+	}
+}
+
 /* One that has forgotten more than any clock allows is linked with all without rows, and its
  * end of each link knows: nothing is sent for nobody, and no comparison waits in vain. When
  * the clocks have caught up rows are everywhere again. */
@@ -339,6 +359,7 @@ static const struct tap_test tests[] = {
 	{ "halves hide each other within 10 s; a minute after they can, all are linked again",
 	  test_halves },
 	{ "a row that needs one which is lost here brings that one, too", test_wants },
+	{ "rows that slow links left out are everywhere a minute later", test_left_out },
 	{ "a horizon beyond the clocks ends rows at both ends of each link, until it is not",
 	  test_horizons },
 	{ "nodes that take no links find it out, and are alive for each other by way of others",
