@@ -344,6 +344,19 @@ net_kill(struct net *net, int node)
 	}
 }
 
+void
+net_make_leaf(struct net *net, int node)
+{
+	net->nodes[node].is_leaf = true;
+	net_step(net, node, (struct mesh_event){ .type = MESH_EVENT_SELF });
+	for (int i = 0; i < net->len; i++)
+		net_step(net, i,
+			 (struct mesh_event){ .type = MESH_EVENT_NODE,
+					      .node = net->nodes[node].id,
+					      .inbound = MESH_INBOUND_NO });
+	CU_ASSERT(mesh_is_leaf(net->nodes[node].mesh));
+}
+
 /* What the votes of others come to is not at stake here. */
 void
 net_judge(struct net *net, int node, enum mesh_state state)
@@ -423,7 +436,7 @@ net_is_tree(const struct net *net)
 	int lowest = -1, children = 0;
 
 	for (int i = 0; i < net->len; i++)
-		if (net->nodes[i].mesh != NULL &&
+		if (net->nodes[i].mesh != NULL && !net->nodes[i].is_leaf &&
 		    (lowest < 0 ||
 		     net->nodes[i].mesh->self.rank < net->nodes[lowest].mesh->self.rank))
 			lowest = i;
