@@ -79,6 +79,7 @@ dist_check_SCRIPTS += \
 	%D%/system/scrub.sh \
 	%D%/system/secrets.sh \
 	%D%/system/service.sh \
+	%D%/system/slow.sh \
 	%D%/system/strangers.sh \
 	%D%/system/streams.sh \
 	%D%/system/sync-offline.sh \

@@ -14,6 +14,20 @@ peers_put_state(const json_t *link, struct buf *out)
 	output_plain(output_member(link, "state"), out);
 	if (json_is_true(output_member(link, "rowless")))
 		buf_put_text(out, ", no rows");
+	if (json_is_true(output_member(link, "lagging")))
+		buf_put_text(out, ", slow");
+}
+
+/* What it is by the tree on which rows travel. */
+static void
+peers_put_tree(const json_t *link, struct buf *out)
+{
+	if (json_is_true(output_member(link, "parent")))
+		buf_put_text(out, "parent");
+	else if (json_is_true(output_member(link, "child")))
+		buf_put_text(out, "child");
+	else
+		buf_put_text(out, "-");
 }
 
 int
@@ -25,6 +39,7 @@ cmd_peers(struct cli *cli, int argc, char **argv)
 		{ "ADDRESS", "address", output_plain, false, false },
 		{ "DIRECTION", "direction", output_plain, false, false },
 		{ "STATE", "", peers_put_state, false, false },
+		{ "TREE", "", peers_put_tree, false, false },
 		{ "RTT", "rtt_ms", output_ms, true, false },
 		{ "SENT", "sent_bytes", output_bytes, true, false },
 		{ "RECEIVED", "received_bytes", output_bytes, true, false },

@@ -219,6 +219,41 @@ links_read_wire_sent(void *arg)
 	return links_read_wire(arg, true);
 }
 
+static double
+links_read_duplicates(void *arg)
+{
+	struct links *links = arg;
+	struct mesh_stats stats;
+
+	mesh_stats(links->mesh, &stats);
+	return (double)stats.duplicates;
+}
+
+static double
+links_read_pulled(void *arg)
+{
+	struct links *links = arg;
+	struct mesh_stats stats;
+
+	mesh_stats(links->mesh, &stats);
+	return (double)stats.pulled;
+}
+
+static void
+links_add_rows_metrics(struct links *links)
+{
+	struct metrics *m = links->d->metrics;
+
+	metrics_counter_read(
+		m, "ocf_peer_duplicate_rows_total",
+		"Rows that came again within half a minute; their signatures "
+		"are not checked again.",
+		NULL, links_read_duplicates, links);
+	metrics_counter_read(m, "ocf_peer_pulled_rows_total",
+			     "Rows asked for, since only an announcement of them came.",
+			     NULL, links_read_pulled, links);
+}
+
 void
 links_add_metrics(struct links *links)
 {
@@ -256,4 +291,5 @@ links_add_metrics(struct links *links)
 	metrics_counter_read(m, "ocf_relayed_total",
 			     "Queries passed on between other nodes.", NULL,
 			     links_read_relayed, links);
+	links_add_rows_metrics(links);
 }

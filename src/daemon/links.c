@@ -430,9 +430,13 @@ static void
 links_deliver_rows(struct links *links, const struct mesh_action *a)
 {
 	bool is_joining = a->is_sync && repair_is_joining(links->d->repair, a->link);
+	bool is_refresh = a->type == MESH_ACTION_DELIVER_REFRESH;
 	uint64_t len;
+	int rc = is_refresh ? rows_deliver_refresh(links->d->rows, a->link, a->data)
+			    : rows_deliver(links->d->rows, a->link, a->rows, is_joining,
+					   &len);
 
-	if (rows_deliver(links->d->rows, a->link, a->rows, is_joining, &len) != 0)
+	if (rc != 0)
 		links_reject(links, a->link, "rows that cannot be read");
 	else if (a->is_sync)
 		repair_rows(links->d->repair, a->link, len, a->rows.len);
@@ -526,11 +530,8 @@ links_do(struct links *links, const struct mesh_action *a)
 		links_show_node(links, a);
 		break;
 	case MESH_ACTION_DELIVER_ROWS:
-		links_deliver_rows(links, a);
-		break;
 	case MESH_ACTION_DELIVER_REFRESH:
-		if (rows_deliver_refresh(d->rows, a->link, a->data) != 0)
-			links_reject(links, a->link, "a refresh that cannot be read");
+		links_deliver_rows(links, a);
 		break;
 	case MESH_ACTION_ROOT_HEARD:
 		repair_root_heard(d->repair, a->link, a->word);

@@ -31,7 +31,7 @@ struct link {
 	bool is_accepted; /* the other side dialled */
 	bool is_stranger; /* accepted, not open */
 	bool is_open;
-	bool is_up;	/* greeted */
+	bool is_up;		    /* greeted */
 	bool is_loaded, is_lagging; /* as the core was told */
 	UT_hash_handle hh;
 };

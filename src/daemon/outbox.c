@@ -232,8 +232,10 @@ static enum wire_class
 outbox_class_of(enum outbox_queue q, struct bytes frame)
 {
 	static const enum wire_class classes[OUTBOX_QUEUES] = {
-		[OUTBOX_ROWS] = WIRE_CLASS_ROWS,   [OUTBOX_ANNOUNCE] = WIRE_CLASS_ANNOUNCE,
-		[OUTBOX_QUERY] = WIRE_CLASS_QUERY, [OUTBOX_SYNC] = WIRE_CLASS_SYNC,
+		[OUTBOX_ROWS] = WIRE_CLASS_ROWS,
+		[OUTBOX_ANNOUNCE] = WIRE_CLASS_ANNOUNCE,
+		[OUTBOX_QUERY] = WIRE_CLASS_QUERY,
+		[OUTBOX_SYNC] = WIRE_CLASS_SYNC,
 		[OUTBOX_RELAY] = WIRE_CLASS_RELAY,
 	};
 

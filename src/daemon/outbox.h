@@ -43,7 +43,7 @@ struct outbox {
 	size_t taken
 		[OUTBOX_QUEUES]; /* bytes at the front of a queue that are out already */
 	struct outbox_row *rows, *rows_by_key; /* a list (utlist.h); uthash */
-	struct outbox_row *row_out; /* whose last frame was returned */
+	struct outbox_row *row_out;	       /* whose last frame was returned */
 	size_t rows_bytes;
 	int64_t query_lead; /* bytes by which queries are ahead of comparisons */
 	int64_t own_lead;   /* and both of what is passed on */

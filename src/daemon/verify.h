@@ -27,9 +27,9 @@ enum {
 
 struct verify_item {
 	struct row_key key;
-	struct row row; /* owned */
-	size_t bytes;	/* encoded */
-	bool is_again;	/* checked for the second time */
+	struct row row;	 /* owned */
+	size_t bytes;	 /* encoded */
+	bool is_again;	 /* checked for the second time */
 	bool is_refresh; /* it came without its value, which is ours */
 	int rc; /* 0; -OCF_ESIGNATURE; -OCF_EUNKNOWN: the owner's node row was not met yet
 		 */

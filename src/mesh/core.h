@@ -49,8 +49,8 @@ enum mesh_told {
 struct mesh_node {
 	struct id id;
 	UT_hash_handle hh;
-	uint64_t rank;	 /* among those who may be the tree's root: the lowest is */
-	bool is_mute;	 /* it was to be, and no beacon of it came */
+	uint64_t rank; /* among those who may be the tree's root: the lowest is */
+	bool is_mute;  /* it was to be, and no beacon of it came */
 	uint64_t places[MESH_RINGS_MAX]; /* on the rings */
 	uint16_t region;		 /* a hash of its label */
 	bool is_placed, is_on_rings;
@@ -114,8 +114,8 @@ struct mesh_rate {
 
 /* A link as an edge of the tree. */
 struct mesh_edge {
-	bool is_child;	    /* PARENT came by it */
-	bool is_no_child;   /* with NO_MORE: in the tree of `child_rank` it has another one */
+	bool is_child;	  /* PARENT came by it */
+	bool is_no_child; /* with NO_MORE: in the tree of `child_rank` it has another one */
 	uint64_t child_rank;
 	bool is_parent_told;	/* we said PARENT, */
 	bool is_no_parent_told; /* or NO_MORE, in the tree of `told_rank` */
@@ -132,7 +132,7 @@ struct mesh_lazy {
 	ms_t announce_due;
 	struct buf pull; /* those asked for in this tick */
 	ms_t lag;	 /* smoothed: by how much the tree is behind its announcements */
-	int awaited;	 /* rows of which it was the first to tell, and which are not here */
+	int awaited; /* rows of which it was the first to tell, and which are not here */
 	struct mesh_rate pulled; /* bytes sent to it */
 	struct mesh_rate refreshes;
 	ms_t wanted_until; /* rows that come again are wanted */
@@ -262,11 +262,12 @@ struct mesh_item {
 struct mesh_tree {
 	bool is_set;  /* a root is followed, or was */
 	bool is_lost; /* it is not any more: whichever is heard next will be */
-	struct wire_beacon beacon; /* what we tell: that root, and how far we are from it */
-	struct mesh_node *root;	   /* m->self: this node */
-	ms_t heard;		   /* when its latest beacon came */
-	uint64_t parent;	   /* the link; 0: none */
-	ms_t settle_due;	   /* the former parent is told then; 0: nobody is to be */
+	struct wire_beacon
+		beacon;		/* what we tell: that root, and how far we are from it */
+	struct mesh_node *root; /* m->self: this node */
+	ms_t heard;		/* when its latest beacon came */
+	uint64_t parent;	/* the link; 0: none */
+	ms_t settle_due;	/* the former parent is told then; 0: nobody is to be */
 	/* Who is to be the root by our view, NULL: nobody; and since when. */
 	struct mesh_node *heir;
 	ms_t heir_since;

@@ -9,7 +9,7 @@
  * What it does: opens and keeps the links that the rings want, below; keeps exactly one link to
  * each node (of two, that dialled by the smaller id stays, the larger id closes the other; a
  * link of a former life of the peer gives way to a new one); checks HELLO; sends every changed
- * row to all links but the one it came from; sends one heartbeat a second, round-robin, and tells
+ * row to all nodes, over a tree; sends one heartbeat a second, round-robin, and tells
  * what others' say of their tables, so that sync/sync.h can compare them; holds a liveness
  * verdict of every node. A link between two clocks that are too far apart, or of which one end
  * has forgotten more than the other's clock allows, carries no rows: both ends judge so by the
@@ -85,7 +85,31 @@
  * MESH_EVENT_LINK_CLOSED (the other side or the network; no CLOSE follows). A link that was
  * up also gets exactly one MESH_ACTION_LINK_DOWN.
  *
- * Rows are opaque here: (key, row state) encoded by crdt/codec.h, one after the other. */
+ * Rows are opaque here: (key, row state) encoded by crdt/codec.h, one after the other.
+ *
+ * A row that changed goes over the links that are edges of a tree, so that N nodes take N - 1
+ * frames of it. The tree is made by its root, the node of the lowest rank, a hash of the
+ * cluster's id and its own, among those that take links: it sends a beacon every
+ * MESH_BEACON_MS. A node follows the lowest rank of which it hears; the link by which a
+ * beacon came first leads to its parent, which is told so (PARENT), and the beacon goes on
+ * over all other links. Leaves pass none on. A root of which no beacon came for MESH_ROOT_MS,
+ * or which is dead, is followed by the next; until that is heard the old tree stays in use.
+ *   In doubt rows are sent: over a link whose other end is not known to have another parent
+ * in the same tree, and over all links of a node that has none. Who lost its parent takes
+ * one that was nearer to the root by the same beacon, or else says PARENT to all.
+ *   Two links that are no edges are told each row's hash (ANNOUNCE, 12 bytes for one, together
+ * with others of the same MESH_ANNOUNCE_MS); who has not got the row after a while, which it
+ * learns for each link, asks for it (PULL), and then the next of those who announced it. The
+ * tree is not changed by it. What is missed all the same the comparison of tables finds.
+ *   A driver that cannot get rid of rows for a link drops them and says so (LINK_LAGGING): after
+ * MESH_LAGGING_MS the link is no edge, but told of rows; after MESH_LAGGED_MS it is closed.
+ *
+ * What a hostile member could make of it: with beacons of a low rank, or by taking PARENT and
+ * sending nothing, it can keep rows from those behind it until they ask the two others that
+ * announce them, or compare tables. It cannot alter rows, nor have them sent to somebody who
+ * is no peer. A beacon costs the receiver no more than passing MESH_BEACONS_MAX on a second;
+ * an announcement one of MESH_AWAITED_OF_LINK_MAX places and one question, asked of itself;
+ * its own questions are answered with MESH_PULL_BYTES_MAX a second. */
 #ifndef OCF_MESH_MESH_H
 #define OCF_MESH_MESH_H
 
@@ -176,13 +200,15 @@ enum {
 	MESH_WAY_MS = 5 * MS_SECOND, /* for a way to be found */
 	/* The tree. */
 	MESH_BEACON_MS = 30 * MS_SECOND,
-	MESH_QUICK_MS = 2 * MS_SECOND, /* when the root's links changed, */
-	MESH_QUICK_BEACONS = 3,	       /* so many times */
+	MESH_QUICK_MS = 2 * MS_SECOND,	     /* when the root's links changed, */
+	MESH_QUICK_BEACONS = 3,		     /* so many times */
 	MESH_BEACON_UNIT_MS = 2 * MS_SECOND, /* of a beacon's seq, by the wall clock; */
-	MESH_BEACON_UNITS = 30, /* and so many off at most: one of long ago counts no more */
-	MESH_ROOT_MS = 75 * MS_SECOND, /* a root of which no beacon came is none any more */
-	MESH_DISTANCE_MAX = 254,       /* from the root; who is farther passes no beacon on */
-	MESH_BEACONS_MAX = 32,	       /* a second from one peer; more are ignored */
+	MESH_BEACON_UNITS =
+		30, /* and so many off at most: one of long ago counts no more */
+	MESH_ROOT_MS = 75 *
+		       MS_SECOND, /* a root of which no beacon came is none any more */
+	MESH_DISTANCE_MAX = 254,  /* from the root; who is farther passes no beacon on */
+	MESH_BEACONS_MAX = 32,	  /* a second from one peer; more are ignored */
 	/* A former parent is told so late that the new one knows already, and no row falls
 	 * between the two: two round trips, which are between these. */
 	MESH_SETTLE_MIN_MS = 100,
@@ -439,13 +465,13 @@ struct mesh_peer {
 	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* dialled or, inbound, as advertised */
 	const char *state; /* "dialling", "greeting", "up", "closing" */
 	bool is_inbound;
-	bool is_rowless;    /* clocks too far apart: liveness and queries only */
+	bool is_rowless;	  /* clocks too far apart: liveness and queries only */
 	bool is_parent, is_child; /* by the tree, of this node */
 	bool is_lagging;	  /* it takes its rows too slowly */
-	ms_t rtt_ms;	    /* smoothed; -1 not measured */
-	ms_t clock_skew_ms; /* theirs less ours, when they told it last */
-	ms_t since_ms;	    /* monotonic: when it came into this state */
-	int protocol;	    /* agreed; 0 before HELLO */
+	ms_t rtt_ms;		  /* smoothed; -1 not measured */
+	ms_t clock_skew_ms;	  /* theirs less ours, when they told it last */
+	ms_t since_ms;		  /* monotonic: when it came into this state */
+	int protocol;		  /* agreed; 0 before HELLO */
 	uint64_t received_bytes;
 };
 /* The root of the tree by which rows travel; false when none is followed. */

@@ -241,7 +241,7 @@ spread_frame(struct bytes rows, struct bytes refresh)
 
 /* The next behind us on a ring, of the links by which rows may be announced. */
 static struct mesh_link *
-spread_next_on(struct mesh *m, int ring, const struct mesh_link *not)
+spread_next_on(struct mesh *m, int ring, const struct mesh_link * not )
 {
 	struct mesh_link *best = NULL;
 	uint64_t best_way = 0;
@@ -467,7 +467,8 @@ pull_answer(struct mesh *m, struct mesh_link *l, struct mesh_recent *r)
 
 	if (r->refresh != NULL)
 		refresh = bytes_of(r->refresh->data, r->refresh->len);
-	if (!pull_may_send(m, &l->lazy.pulled, refresh.len > 0 ? refresh.len : r->rows->len))
+	if (!pull_may_send(m, &l->lazy.pulled,
+			   refresh.len > 0 ? refresh.len : r->rows->len))
 		return;
 	frame = spread_frame(bytes_of(r->rows->data, r->rows->len), refresh);
 	spread_send(m, l, frame, r->key);

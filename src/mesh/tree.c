@@ -19,7 +19,9 @@
 
 #include "mesh/core.h"
 
-enum { TREE_TOLD_MS = MESH_ROOT_MS + MESH_BEACON_MS }; /* a beacon says so long where one is */
+enum {
+	TREE_TOLD_MS = MESH_ROOT_MS + MESH_BEACON_MS
+}; /* a beacon says so long where one is */
 
 /* ---- who is the root ---- */
 
@@ -82,6 +84,9 @@ tree_node_of_rank(struct mesh *m, uint64_t rank)
 
 	if (rank == m->self.rank)
 		return &m->self;
+	/* Mostly it is the one that is followed. */
+	if (m->tree.is_set && m->tree.root->rank == rank)
+		n = m->tree.root;
 	while (n != NULL && n->rank != rank)
 		n = n->hh.next;
 	if (n == NULL || n->inbound == MESH_INBOUND_NO || !mesh_is_standing(m, n, n))
@@ -134,7 +139,8 @@ mesh_link_is_eager(const struct mesh *m, const struct mesh_link *l)
 		return false;
 	if (l->edge.is_child || l->id == m->tree.parent)
 		return true;
-	return !mesh_link_is_spare(m, l) && (tree_is_orphan(m) || !tree_is_elsewhere(m, l));
+	return !mesh_link_is_spare(m, l) &&
+	       (tree_is_orphan(m) || !tree_is_elsewhere(m, l));
 }
 
 /* ---- frames ---- */
@@ -166,8 +172,8 @@ tree_tell_link(struct mesh *m, struct mesh_link *l)
 			tree_send_parent(m, l, false);
 	} else if (!is_orphan && t->settle_due == 0 &&
 		   (e->is_parent_told ||
-		    (mesh_is_leaf(m) && !(e->is_no_parent_told &&
-					  e->told_rank == t->beacon.rank)))) {
+		    (mesh_is_leaf(m) &&
+		     !(e->is_no_parent_told && e->told_rank == t->beacon.rank)))) {
 		tree_send_parent(m, l, true);
 	}
 }
@@ -356,8 +362,7 @@ tree_beacon(struct mesh *m)
 {
 	struct mesh_tree *t = &m->tree;
 	uint32_t seq = tree_now(m);
-	struct wire_beacon b = { .rank = m->self.rank,
-				 .rings = (uint8_t)m->rings.count };
+	struct wire_beacon b = { .rank = m->self.rank, .rings = (uint8_t)m->rings.count };
 
 	/* Above the latest, but for one that a wrong clock had made. */
 	if (mesh_tree_is_root(m) && !tree_is_later(seq, t->beacon.seq) &&

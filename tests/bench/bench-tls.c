@@ -31,7 +31,7 @@
 enum {
 	HANDSHAKES = 300,
 	PAGE_BYTES = 48 * 1024, /* of rows that a link is told when it comes up */
-	ROW_BYTES = 300, /* key and state of a worker's row, about */
+	ROW_BYTES = 300,	/* key and state of a worker's row, about */
 	ROWS = 1000,
 	CHECKS = 2000,
 	WAIT_MS = 10000,

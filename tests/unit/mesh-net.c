@@ -278,12 +278,14 @@ net_link(struct net *net, int a, int b)
 		return;
 	first->links[b] = mesh_link_new(first->mesh);
 	second->links[a] = mesh_link_new(second->mesh);
-	net_step(net, a, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
-					      .link = first->links[b],
-					      .node = second->id });
-	net_step(net, b, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
-					      .link = second->links[a],
-					      .node = first->id });
+	net_step(net, a,
+		 (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
+				      .link = first->links[b],
+				      .node = second->id });
+	net_step(net, b,
+		 (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
+				      .link = second->links[a],
+				      .node = first->id });
 }
 
 static void
@@ -293,9 +295,10 @@ net_end(struct net *net, int node, int peer)
 
 	net->nodes[node].links[peer] = 0;
 	if (link != 0)
-		net_step(net, node, (struct mesh_event){ .type = MESH_EVENT_LINK_CLOSED,
-							 .link = link,
-							 .why = "cut" });
+		net_step(net, node,
+			 (struct mesh_event){ .type = MESH_EVENT_LINK_CLOSED,
+					      .link = link,
+					      .why = "cut" });
 }
 
 void
@@ -341,14 +344,27 @@ net_kill(struct net *net, int node)
 	}
 }
 
+void
+net_make_leaf(struct net *net, int node)
+{
+	net->nodes[node].is_leaf = true;
+	net_step(net, node, (struct mesh_event){ .type = MESH_EVENT_SELF });
+	for (int i = 0; i < net->len; i++)
+		net_step(net, i,
+			 (struct mesh_event){ .type = MESH_EVENT_NODE,
+					      .node = net->nodes[node].id,
+					      .inbound = MESH_INBOUND_NO });
+	CU_ASSERT(mesh_is_leaf(net->nodes[node].mesh));
+}
+
 /* What the votes of others come to is not at stake here. */
 void
 net_judge(struct net *net, int node, enum mesh_state state)
 {
 	for (int i = 0; i < net->len; i++) {
 		struct mesh *m = net->nodes[i].mesh;
-		struct mesh_node *n =
-			m != NULL ? mesh_node_find(m, &net->nodes[node].id) : NULL;
+		struct mesh_node *n = m != NULL ? mesh_node_find(m, &net->nodes[node].id)
+						: NULL;
 
 		if (n == NULL || n->state == state)
 			continue;
@@ -420,9 +436,9 @@ net_is_tree(const struct net *net)
 	int lowest = -1, children = 0;
 
 	for (int i = 0; i < net->len; i++)
-		if (net->nodes[i].mesh != NULL &&
-		    (lowest < 0 || net->nodes[i].mesh->self.rank <
-					   net->nodes[lowest].mesh->self.rank))
+		if (net->nodes[i].mesh != NULL && !net->nodes[i].is_leaf &&
+		    (lowest < 0 ||
+		     net->nodes[i].mesh->self.rank < net->nodes[lowest].mesh->self.rank))
 			lowest = i;
 	for (int i = 0; i < net->len; i++) {
 		if (net->nodes[i].mesh == NULL)

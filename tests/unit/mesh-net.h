@@ -12,7 +12,8 @@ enum {
 	NET_NODES_MAX = 48,
 	NET_LINKS_MAX = 16, /* of one node */
 	NET_ROWS_MAX = 512,
-	NET_ROW_BYTES = 833, /* a record of 715 bytes with its key, context and signature */
+	NET_ROW_BYTES =
+		833, /* a record of 715 bytes with its key, context and signature */
 	NET_TYPES = 64,
 	NET_WALL_MS = 1700000000,
 };
@@ -23,6 +24,7 @@ struct net_node {
 	uint64_t links[NET_NODES_MAX]; /* to each other node; 0: none */
 	ms_t arrived[NET_NODES_MAX];   /* from each of them, at the latest */
 	ms_t skew;		       /* of its clock */
+	bool is_leaf;
 	bool has[NET_ROWS_MAX];
 	ms_t got[NET_ROWS_MAX];	     /* when */
 	int delivered[NET_ROWS_MAX]; /* how often */
@@ -51,6 +53,8 @@ void net_init(struct net *net, int len, uint64_t seed);
 void net_fini(struct net *net);
 void net_forget(struct net *net);
 void net_link(struct net *net, int a, int b);
+/* It takes no links, and all know. */
+void net_make_leaf(struct net *net, int node);
 /* Both ends are told. */
 void net_cut(struct net *net, int a, int b);
 /* As the rings say, of those that live. */

@@ -261,7 +261,8 @@ test_long_rows_are_not_cut(void)
 	CU_ASSERT_EQUAL(take(&box), 9);
 	for (int i = 0; i < 2; i++)
 		CU_ASSERT(outbox_take(&box, &frame, &class) && class == WIRE_CLASS_ROWS &&
-			  (frame.data[3] & WIRE_FLAG_MORE) == (i == 0 ? WIRE_FLAG_MORE : 0));
+			  (frame.data[3] & WIRE_FLAG_MORE) ==
+				  (i == 0 ? WIRE_FLAG_MORE : 0));
 	CU_ASSERT_EQUAL(take(&box), 2);
 	while (take(&box) >= 0)
 		;
@@ -307,7 +308,8 @@ test_full_queues(void)
 	struct outbox box = { 0 };
 	uint32_t n = 0;
 
-	while (n < 1000000 && put_row(&box, WIRE_ROWS, 1000 + 2 * n, 800, n) == OUTBOX_TAKEN)
+	while (n < 1000000 &&
+	       put_row(&box, WIRE_ROWS, 1000 + 2 * n, 800, n) == OUTBOX_TAKEN)
 		n++;
 	CU_ASSERT(n > 4000 && box.rows_bytes <= 4 * 1024 * 1024);
 	/* The next is left out; a new state of one that waits has a place. */

@@ -504,11 +504,13 @@ test_refresh(void)
 
 	rig_init(&rig, "refresh");
 	key = rig_meet(&rig, &m, &next);
-	CU_ASSERT(refresh_put(&key, &next, &payload) && payload.len == WIRE_REFRESH_BYTES);
+	CU_ASSERT(refresh_put(&key, &next, &payload) &&
+		  payload.len == WIRE_REFRESH_BYTES);
 	rig_refresh(&rig, &payload, 0);
 	for (int i = 0; i < TURNS_MAX && held_seq(&rig, &key) == 1; i++)
 		loop_turn(rig.d.loop, 10);
-	CU_ASSERT(held_seq(&rig, &key) == 2 && said.rejected == 0 && said.wanted.len == 0);
+	CU_ASSERT(held_seq(&rig, &key) == 2 && said.rejected == 0 &&
+		  said.wanted.len == 0);
 	/* Whole to who keeps it, and as it came to who has the value. */
 	CU_ASSERT(said.handed_on.len > WIRE_REFRESH_BYTES);
 	CU_ASSERT(bytes_equal(buf_bytes(&said.refresh), buf_bytes(&payload)));
@@ -571,7 +573,8 @@ test_refresh_without_value(void)
 static void
 write_own(struct rig *rig, const char *text)
 {
-	const struct row_key key = { .owner = rig->d.identity->node_id, .kind = ROW_NODE };
+	const struct row_key key = { .owner = rig->d.identity->node_id,
+				     .kind = ROW_NODE };
 	struct row held = ROW_INIT, merged;
 	struct bytes value = bytes_text(text);
 	struct version v;

@@ -239,7 +239,8 @@ rig_change(struct rig *r, uint64_t link, const char *row, struct bytes refresh)
 }
 
 static void
-rig_hashes(struct rig *r, int from, enum wire_type type, const uint64_t *hashes, size_t len)
+rig_hashes(struct rig *r, int from, enum wire_type type, const uint64_t *hashes,
+	   size_t len)
 {
 	struct buf b = BUF_INIT;
 
@@ -313,7 +314,8 @@ test_refresh(void)
 	rig_change(&r, 0, "a row", bytes_of(payload, sizeof(payload)));
 	CU_ASSERT(rig_sent(&r, 1, WIRE_ROWS, NULL) == 0);
 	CU_ASSERT(rig_sent(&r, 1, WIRE_REFRESH, &f) == 1 && f->class == WIRE_CLASS_ROWS);
-	CU_ASSERT(bytes_equal(buf_bytes(&f->payload), bytes_of(payload, sizeof(payload))));
+	CU_ASSERT(
+		bytes_equal(buf_bytes(&f->payload), bytes_of(payload, sizeof(payload))));
 	/* Also to one who asks. */
 	rig_hashes(&r, 3, WIRE_PULL, &hash, 1);
 	CU_ASSERT(rig_sent(&r, 3, WIRE_REFRESH, NULL) == 1);
@@ -354,7 +356,8 @@ test_flood_of_announcements(void)
 	CU_ASSERT(HASH_COUNT(r.mesh->spread.awaited) == 2 * MESH_AWAITED_OF_LINK_MAX);
 	/* Others still have room. */
 	rig_hashes(&r, 2, WIRE_ANNOUNCE, hashes, 10);
-	CU_ASSERT(HASH_COUNT(r.mesh->spread.awaited) == 2 * MESH_AWAITED_OF_LINK_MAX + 10);
+	CU_ASSERT(HASH_COUNT(r.mesh->spread.awaited) ==
+		  2 * MESH_AWAITED_OF_LINK_MAX + 10);
 	rig_pass(&r, MESH_PULL_MIN_MS);
 	for (int i = 0; i < r.frames_len; i++)
 		if (r.frames[i].type == WIRE_PULL)
@@ -495,10 +498,12 @@ static const struct tap_test tests[] = {
 	  test_cost },
 	{ "rows that change at once are announced together", test_batches },
 	{ "a frame that is lost is asked for, and the tree stays as it is", test_pull },
-	{ "where the tree is slower than announcements they learn to wait", test_slow_tree },
+	{ "where the tree is slower than announcements they learn to wait",
+	  test_slow_tree },
 	{ "a row that comes again is not verified again, also before it is merged",
 	  test_twice },
-	{ "rows go to the parent and children, and are announced to two others", test_eager },
+	{ "rows go to the parent and children, and are announced to two others",
+	  test_eager },
 	{ "a refresh travels as one, to all and to who asks", test_refresh },
 	{ "who announces what is not there is asked once for each, and for so many at most",
 	  test_flood_of_announcements },

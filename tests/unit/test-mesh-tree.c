@@ -74,12 +74,56 @@ test_changing_parents(void)
 		CU_ASSERT(net_having(&net, i) == 30);
 	}
 	rows = net.frames[WIRE_ROWS];
-	tap_note("%llu frames of rows for 300 rows and 30 nodes, %llu PARENTs, %llu PULLs",
-		 (unsigned long long)rows, (unsigned long long)net.frames[WIRE_PARENT],
-		 (unsigned long long)net.frames[WIRE_PULL]);
+	tap_note(
+		"%llu frames of rows for 300 rows and 30 nodes, %llu PARENTs, %llu PULLs",
+		(unsigned long long)rows, (unsigned long long)net.frames[WIRE_PARENT],
+		(unsigned long long)net.frames[WIRE_PULL]);
 	CU_ASSERT(net.frames[WIRE_PARENT] > 0);
 	CU_ASSERT(rows >= 300 * 29 && 100 * rows < 101 * 300 * 29);
 	net_fini(&net);
+}
+
+static int beacons_of_leaves;
+
+static bool
+watch_leaves(void *arg, int from, int to, const struct wire_frame *f)
+{
+	(void)arg;
+	(void)to;
+	beacons_of_leaves += net.nodes[from].is_leaf && f->type == WIRE_BEACON;
+	return true;
+}
+
+/* Their homes hear no beacon of them, and still send them nothing twice. */
+static void
+test_leaves(void)
+{
+	for (int leaves = 1; leaves <= 12; leaves += 3) {
+		const int len = 20;
+
+		net_init(&net, len, tap_seed() + 400 + (uint64_t)leaves);
+		for (int i = 0; i < leaves; i++)
+			net_make_leaf(&net, i);
+		for (int i = 0; i < len; i++)
+			net_judge(&net, i, MESH_NODE_ALIVE);
+		beacons_of_leaves = 0;
+		net.pass = watch_leaves;
+		net_link_rings(&net);
+		net_run(&net, MS_MINUTE);
+		CU_ASSERT(net_is_tree(&net) && beacons_of_leaves == 0);
+		for (int i = 0; i < leaves; i++)
+			CU_ASSERT(net_parent(&net, i) >= leaves);
+		net_forget(&net);
+		for (int i = 0; i < len; i++) {
+			int row = net_write(&net, i, false);
+
+			net_run(&net, MS_SECOND);
+			CU_ASSERT(net_having(&net, row) == len);
+		}
+		CU_ASSERT(net.frames[WIRE_ROWS] == (uint64_t)len * (uint64_t)(len - 1));
+		CU_ASSERT(net.frames[WIRE_PULL] == 0);
+		net_fini(&net);
+	}
 }
 
 /* ---- losses ---- */
@@ -182,7 +226,8 @@ test_lost_parents(void)
 		CU_ASSERT(net_is_tree(&net));
 		net_fini(&net);
 	}
-	tap_note("%d found another parent at once, %d by the next beacon", adopted, orphans);
+	tap_note("%d found another parent at once, %d by the next beacon", adopted,
+		 orphans);
 	CU_ASSERT(adopted > 0 && orphans > 0);
 }
 
@@ -492,7 +537,9 @@ test_flood_of_beacons(void)
 static const struct tap_test tests[] = {
 	{ "2 to 40 nodes make one tree, in which all are reached, and keep it",
 	  test_one_tree },
-	{ "where beacons take other ways each time no row is lost", test_changing_parents },
+	{ "leaves hang on it, and pass nothing on", test_leaves },
+	{ "where beacons take other ways each time no row is lost",
+	  test_changing_parents },
 	{ "a root that says nothing any more is followed by the next within 75 s; rows arrive "
 	  "all the while",
 	  test_silent_root },
