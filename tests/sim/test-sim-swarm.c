@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The mesh in many histories, with faults drawn from their seeds, for so many seconds of real
- * time ($OCF_TEST_SIM_SECONDS), and so many at least ($OCF_TEST_SIM_SEEDS); and some that others have met: each has the name of where. */
+ * time ($OCF_TEST_SIM_SECONDS), and so many at least ($OCF_TEST_SIM_SEEDS); and some that
+ * others have met: each has the name of where. */
 #include "config.h"
 
 #include <stdlib.h>
