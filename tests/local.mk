@@ -115,8 +115,8 @@ format:
 	$(AM_V_at)cd $(top_srcdir) && find crdt store src tests -name '*.[ch]' -exec clang-format -i {} +
 
 # What takes too long for every change: the unit tests with other seeds at full length, a
-# million histories of the table, the real nodes in a network that fails for longer, then the
-# unit tests under valgrind (not in sanitized builds, which valgrind cannot run).
+# million histories of the table, 300 of the mesh, the real nodes in networks that fail for
+# longer, then the unit tests under valgrind (not in sanitized builds, which valgrind cannot run).
 SLOW_SEEDS = 1 2 3 4 5 6 7 8
 .PHONY: check-slow
 check-slow: all
@@ -134,6 +134,8 @@ check-slow: all
 	done; \
 	OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=3600 \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$nets" || exit 1; \
+	OCF_TEST_SIM_SEEDS=300 OCF_TEST_SECONDS=43200 \
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS=tests/sim/test-sim-swarm || exit 1; \
 	OCF_TEST_VALGRIND=yes OCF_TEST_LEVEL=quick OCF_TEST_SECONDS=3600 \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$units"
 

@@ -113,7 +113,8 @@ node_committed(struct sim *sim, void *arg, void *data)
 		node_merge(n, 0, o->row, o->version, false);
 	}
 	n->own_len -= own;
-	memmove(n->own, n->own + own, (size_t)n->own_len * sizeof(n->own[0]));
+	if (n->own_len > 0)
+		memmove(n->own, n->own + own, (size_t)n->own_len * sizeof(n->own[0]));
 	node_commit(n);
 }
 

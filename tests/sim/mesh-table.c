@@ -152,8 +152,9 @@ void
 mesh_table_commit_end(struct mesh_table *t)
 {
 	t->undo_len -= t->committing;
-	memmove(t->undo, t->undo + t->committing,
-		(size_t)t->undo_len * sizeof(t->undo[0]));
+	if (t->undo_len > 0)
+		memmove(t->undo, t->undo + t->committing,
+			(size_t)t->undo_len * sizeof(t->undo[0]));
 	t->committing = 0;
 }
 

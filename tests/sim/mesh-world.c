@@ -252,6 +252,25 @@ world_calm(const struct world_options *options)
 	return w;
 }
 
+/* Long enough after it that links which are not needed any more have gone. */
+static void
+world_look_at_idle(struct world *w, double *ret_rate)
+{
+	struct world_bytes since;
+
+	*ret_rate = 0;
+	if (w->options.idle_max <= 0 || w->failures > 0)
+		return;
+	sim_run(&w->sim, w->sim.now + 2 * MS_MINUTE);
+	world_bytes(w, -1, &since);
+	sim_run(&w->sim, w->sim.now + MS_MINUTE);
+	*ret_rate = world_rate(w, &since);
+	if (*ret_rate > w->options.idle_max)
+		world_fail(w, "idle, %.1f bytes a second go in and out of a node",
+			   *ret_rate);
+	world_check(w);
+}
+
 void
 world_run(const struct world_options *options, ms_t span, struct world_result *ret_result)
 {
@@ -266,6 +285,7 @@ world_run(const struct world_options *options, ms_t span, struct world_result *r
 	ret_result->healed_ms = world_until_whole(w, MESH_WORLD_BOUND_MS);
 	world_trace(w, "whole after %lld ms", (long long)(w->sim.now - since));
 	world_check(w);
+	world_look_at_idle(w, &ret_result->idle);
 	ret_result->trace = w->sim.trace;
 	ret_result->events = w->sim.events;
 	ret_result->failures = w->failures;

@@ -69,6 +69,8 @@ struct world_options {
 	unsigned faults;  /* bits of enum world_fault that may be */
 	bool is_traced;	  /* print what happens */
 	ms_t interval_ms; /* as mesh_sync's; 0: a minute; negative: never */
+	/* When all is whole again, in+out of a node: bytes a second; 0: not looked at. */
+	double idle_max;
 };
 
 struct world;
@@ -81,6 +83,7 @@ struct world_result {
 	int failures;
 	unsigned faults; /* that were on in this run */
 	ms_t healed_ms;	 /* from the end of the faults until all was whole */
+	double idle;	 /* in+out of a node afterwards, bytes a second */
 };
 /* `span` of faults and writes, then the check. */
 void world_run(const struct world_options *options, ms_t span,

@@ -3,7 +3,11 @@
  * have come of it. What each history is checked for stands in mesh-world.h. */
 #include "config.h"
 
+#include <string.h>
+
+#include "crdt/codec.h"
 #include "lib/tap.h"
+#include "sim/mesh-table.h"
 #include "sim/mesh-world.h"
 
 enum {
@@ -361,7 +365,54 @@ test_horizons(void)
 	}
 }
 
+static void
+no_sha256(const void *data, size_t len, uint8_t out[ROW_HASH_BYTES])
+{
+	(void)data;
+	memset(out, (int)(len & 0xff), ROW_HASH_BYTES);
+}
+
+/* So that what is counted is what a real table costs. */
+static void
+test_rows(void)
+{
+	static const size_t lens[] = { MESH_NODE_VALUE_BYTES, 0, 1, 715, 14000, 100000 };
+	struct id owner = { { 1, 2, 3 } };
+	struct mesh_fact fact = { .stamp = 1000000 };
+	struct mesh_rows rows;
+
+	mesh_rows_init(&rows, 1, 10);
+	rows.owners[0] = &owner;
+	for (uint32_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		struct buf b = BUF_INIT;
+		struct reader r;
+		struct row_key key;
+		struct row row = ROW_INIT;
+		uint32_t number, version;
+
+		CU_ASSERT(mesh_rows_add(&rows, 0, lens[i]) == i);
+		mesh_rows_write(&rows, i, &fact);
+		CU_ASSERT(mesh_rows_write(&rows, i, &fact) == 2);
+		mesh_row_put(&rows, &b, i, 2);
+		CU_ASSERT(b.len == mesh_row_len(&rows, i));
+		CU_ASSERT(lens[i] > 14000 ||
+			  b.len == CODEC_ROW_OVERHEAD_BYTES + lens[i] + (i > 0 ? 1 : 0));
+		r = reader_of(buf_bytes(&b));
+		CU_ASSERT(mesh_row_read(&rows, &r, &number, &version));
+		CU_ASSERT(r.len == 0 && number == i && version == 2);
+		r = reader_of(buf_bytes(&b));
+		CU_ASSERT(codec_read_key(&r, &key) == 0 &&
+			  row_key_check(&key, 16384) == 0);
+		CU_ASSERT(codec_read_row(&r, no_sha256, &row) == 0 && r.len == 0);
+		CU_ASSERT(row_stamp(&row) == 1000000);
+		row_fini(&row);
+		buf_fini(&b);
+	}
+	mesh_rows_fini(&rows);
+}
+
 static const struct tap_test tests[] = {
+	{ "a row of a simulated table has the bytes of a real one", test_rows },
 	{ "2 to 8 nodes link to each other once and share all rows", test_calm },
 	{ "after resets, partitions, crashes and restarts all is whole again",
 	  test_faults },

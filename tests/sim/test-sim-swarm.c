@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The mesh in many histories, with faults drawn from their seeds, for so many seconds of real
- * time ($OCF_TEST_SIM_SECONDS); and some that others have met: each has the name of where. */
+ * time ($OCF_TEST_SIM_SECONDS), and so many at least ($OCF_TEST_SIM_SEEDS); and some that
+ * others have met: each has the name of where. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -25,6 +26,14 @@ swarm_span(void)
 	return (tap_is_quick() ? 3 : 45) * MS_SECOND;
 }
 
+static int
+swarm_seeds(void)
+{
+	const char *text = getenv("OCF_TEST_SIM_SEEDS");
+
+	return text != NULL ? atoi(text) : SWARM_SEEDS_MIN;
+}
+
 /* Small ones are as good at finding most things, and there can be more of them. */
 static int
 swarm_nodes(uint64_t seed)
@@ -35,8 +44,15 @@ swarm_nodes(uint64_t seed)
 	       (int)(h * h * h * (SWARM_NODES_MAX + 1 - SWARM_NODES_MIN) / 1000000000);
 }
 
+/* All nodes are linked to each other, and each link is pinged. */
+static double
+swarm_idle_max(int nodes)
+{
+	return 60 + 30 * nodes;
+}
+
 static void
-swarm_one(uint64_t seed, bool is_twice)
+swarm_one(uint64_t seed, bool is_twice, ms_t *slowest)
 {
 	struct world_options options = { .seed = seed,
 					 .nodes = swarm_nodes(seed),
@@ -45,6 +61,7 @@ swarm_one(uint64_t seed, bool is_twice)
 	struct world_result result, again;
 
 	options.hidden = seed % 3 == 0 ? options.nodes / 4 : 0;
+	options.idle_max = swarm_idle_max(options.nodes);
 	world_run(&options, 2 * MS_MINUTE, &result);
 	CU_ASSERT(result.failures == 0);
 	if (result.failures > 0)
@@ -52,6 +69,8 @@ swarm_one(uint64_t seed, bool is_twice)
 			 "--minutes 2",
 			 (unsigned long long)seed, options.nodes, options.hidden,
 			 world_net_names[options.net]);
+	if (result.healed_ms > *slowest)
+		*slowest = result.healed_ms;
 	if (!is_twice)
 		return;
 	world_run(&options, 2 * MS_MINUTE, &again);
@@ -62,14 +81,43 @@ static void
 test_swarm(void)
 {
 	ms_t until = clock_mono_ms() + swarm_span();
+	ms_t slowest = 0;
 	int seeds = 0;
 
-	while (seeds < SWARM_SEEDS_MIN || clock_mono_ms() < until) {
-		swarm_one(tap_seed() * 100000 + (uint64_t)seeds,
-			  seeds % SWARM_TWICE == 0);
+	while (seeds < swarm_seeds() || clock_mono_ms() < until) {
+		swarm_one(tap_seed() * 100000 + (uint64_t)seeds, seeds % SWARM_TWICE == 0,
+			  &slowest);
 		seeds++;
 	}
-	tap_note("%d seeds", seeds);
+	tap_note("%d seeds; whole again after %lld s at the latest", seeds,
+		 (long long)(slowest / MS_SECOND));
+}
+
+/* $OCF_TEST_SIM_LARGE: so many clusters of 300; else one that is smaller. */
+static void
+test_large(void)
+{
+	const char *text = getenv("OCF_TEST_SIM_LARGE");
+	int seeds = text != NULL ? atoi(text) : 1;
+	struct world_options options = { .nodes = text != NULL	   ? 300
+						  : tap_is_quick() ? 20
+								   : 60,
+					 .net = NET_LAN,
+					 .rows = 300,
+					 .faults = FAULTS_ALL };
+	struct world_result result;
+
+	options.idle_max = swarm_idle_max(options.nodes);
+	for (int i = 0; i < seeds; i++) {
+		options.seed = tap_seed() * 300 + (uint64_t)i;
+		world_run(&options, MS_MINUTE, &result);
+		CU_ASSERT(result.failures == 0);
+		tap_note("%d nodes, seed %llu: %llu events, whole after %lld s, idle "
+			 "%.1f B/s",
+			 options.nodes, (unsigned long long)options.seed,
+			 (unsigned long long)result.events,
+			 (long long)(result.healed_ms / MS_SECOND), result.idle);
+	}
 }
 
 static struct world *
@@ -119,8 +167,9 @@ test_mass_restart(void)
 	for (int i = 0; i < 20; i += 2)
 		world_crash(w, i, true);
 	world_go_on(w, MS_MINUTE);
-	for (int i = 0; i < 20; i += 2) {
+	for (int i = 0; i < 20; i += 2)
 		CU_ASSERT(world_dead_since(w, i) >= 0);
+	for (int i = 0; i < 20; i += 2) {
 		if (i % 4 == 0)
 			world_lose_disk(w, i);
 		world_start(w, i);
@@ -236,6 +285,7 @@ test_fifth_dies(void)
 static const struct tap_test tests[] = {
 	{ "whatever goes wrong, clusters are whole again, and the same twice",
 	  test_swarm },
+	{ "so is a large one", test_large },
 	{ "all nodes restart at once, some without their disks (memberlist #311)",
 	  test_mass_restart },
 	{ "halves that were apart for 25 hours heal by themselves (gravity #2100)",
