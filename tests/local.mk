@@ -65,6 +65,7 @@ dist_check_SCRIPTS += \
 	%D%/system/many.sh \
 	%D%/system/members.sh \
 	%D%/system/missing.sh \
+	%D%/system/names.sh \
 	%D%/system/nat.sh \
 	%D%/system/net-advertise.sh \
 	%D%/system/net-ipv6.sh \
@@ -72,6 +73,7 @@ dist_check_SCRIPTS += \
 	%D%/system/net-loss.sh \
 	%D%/system/net-oneway.sh \
 	%D%/system/net-split.sh \
+	%D%/system/overlay.sh \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
 	%D%/system/refusals.sh \
