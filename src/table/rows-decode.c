@@ -219,6 +219,26 @@ decode_addresses(const json_t *object, struct table_node *n, struct errmsg *err)
 }
 
 static int
+decode_homes(const json_t *object, struct table_node *n, struct errmsg *err)
+{
+	const json_t *array, *item;
+	size_t i;
+	int rc = read_array(object, "homes", TABLE_HOMES_MAX, &array, err);
+
+	if (rc != 0)
+		return rc;
+	json_array_foreach((json_t *)array, i, item)
+	{
+		const char *text = json_string_value(item);
+
+		if (text == NULL || id_parse(text, &n->homes[n->homes_len]) != 0)
+			return malformed(err, "homes", "holds one that is no node's id");
+		n->homes_len++;
+	}
+	return 0;
+}
+
+static int
 compare_labels(const void *a, const void *b)
 {
 	const struct table_label *x = a, *y = b;
@@ -306,6 +326,8 @@ decode_node(const json_t *object, struct table_node *n, struct errmsg *err)
 	if (rc == 0)
 		rc = read_bool(object, "inbound", &n->is_inbound, err);
 	n->is_inbound_known = json_object_get(object, "inbound") != NULL;
+	if (rc == 0)
+		rc = decode_homes(object, n, err);
 	if (rc == 0)
 		rc = read_optional_text(object, "region", TABLE_REGION_BYTES_MAX,
 					&n->region, err);

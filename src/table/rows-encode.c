@@ -60,6 +60,17 @@ encode_texts(char *const *texts, int len, bool *ok)
 	return array;
 }
 
+static json_t *
+encode_ids(const struct id *ids, int len, bool *ok)
+{
+	json_t *array = json_array();
+	char text[ID_TEXT_SIZE];
+
+	for (int i = 0; i < len; i++)
+		put_item(array, json_string(id_text(&ids[i], text)), ok);
+	return array;
+}
+
 /* The object's canonical bytes; drops the reference. */
 static int
 encode_finish(json_t *object, bool ok, struct buf *ret_value, struct errmsg *err)
@@ -93,6 +104,8 @@ encode_node(const struct table_node *n, bool *ok)
 	put(object, "addresses", encode_texts(n->addresses, n->addresses_len, ok), ok);
 	if (n->is_inbound_known)
 		put(object, "inbound", json_boolean(n->is_inbound), ok);
+	if (n->homes_len > 0)
+		put(object, "homes", encode_ids(n->homes, n->homes_len, ok), ok);
 	if (n->region != NULL)
 		put(object, "region", json_string(n->region), ok);
 	if (n->is_draining)

@@ -4,10 +4,12 @@
  * and read by everybody.
  *
  *   node    {"addresses":["h:p",…],"ca":true,"cert":"<base64 DER>","hardware":{…},
- *            "inbound":true,"incarnation":7,"labels":{"k":"v",…},"name":"n1",
+ *            "homes":["<node id>",…],"inbound":true,"incarnation":7,
+ *            "labels":{"k":"v",…},"name":"n1",
  *            "region":"eu","state":"draining","version":"0.1"}; no "state" = it takes
  *            queries; "ca" only where the cluster's CA key is held; no "inbound" = not known
- *            yet whether others can open links to it
+ *            yet whether others can open links to it; "homes" only of one to which they
+ *            cannot, and which is linked to others than those that everybody computes
  *   left    {"cert":"<base64 DER>","left":true}: what a node that withdrew leaves behind
  *   worker  {"hardware":{…},"id":"w1","metadata":{…},"services":[{"match":["k=v",…],
  *            "name":"s"},…],"slots":4,"state":"draining"}; no "state" = ready
@@ -42,6 +44,7 @@ enum {
 	TABLE_ADDRESSES_MAX = 16,
 	TABLE_ADDRESS_BYTES_MAX = 127, /* STREAM_ADDRESS_SIZE of net/stream.h less a NUL */
 	TABLE_REGION_BYTES_MAX = 64,
+	TABLE_HOMES_MAX = 8, /* MESH_HOMES_MAX of mesh/mesh.h */
 	TABLE_LABELS_MAX = 32,
 	TABLE_LABEL_NAME_BYTES_MAX = 64,
 	TABLE_LABEL_VALUE_BYTES_MAX = 256,
@@ -82,7 +85,9 @@ struct table_node {
 	char **addresses; /* "host:port", as peers may dial them */
 	bool is_inbound;  /* others can open links to it: a peer has dialled back */
 	bool is_inbound_known;
-	char *region; /* or NULL */
+	int homes_len;
+	struct id homes[TABLE_HOMES_MAX]; /* whom it is linked to, as it takes no links */
+	char *region;			  /* or NULL */
 	int labels_len;
 	struct table_label *labels; /* ascending names */
 	struct table_hardware hardware;

@@ -12,6 +12,8 @@
 #include "table/rows.h"
 
 #define HEAD "{\"cert\":\"AAEC\",\"name\":\"n\",\"version\":\"1\""
+#define HOME "0123456789abcdef0123456789abcdef"
+#define HOMES4 "\"" HOME "\",\"" HOME "\",\"" HOME "\",\"" HOME "\""
 #define WORKER "{\"id\":\"w\",\"services\":[{\"name\":\"s\"}]"
 
 static void
@@ -23,6 +25,8 @@ fill_node(struct table_node *n)
 	n->region = mem_strdup("eu");
 	n->is_inbound = n->is_inbound_known = true;
 	n->incarnation = 7;
+	n->homes_len = 1;
+	memset(n->homes[0].b, 0xab, ID_BYTES);
 	n->hardware.cpus = 8;
 	n->hardware.memory = 67108864000;
 	table_hardware_add_gpu(&n->hardware, "L4", 25769803776);
@@ -47,7 +51,9 @@ test_node_row_is_canonical(void)
 		"{\"addresses\":[\"10.0.0.1:8093\",\"[fe80::1]:8093\"],\"cert\":\"AAEC\","
 		"\"hardware\":{\"cpus\":8,\"gpus\":[{\"memory\":25769803776,\"name\":"
 		"\"L4\"}],"
-		"\"memory\":67108864000},\"inbound\":true,\"incarnation\":7,"
+		"\"memory\":67108864000},"
+		"\"homes\":[\"abababababababababababababababab\"],"
+		"\"inbound\":true,\"incarnation\":7,"
 		"\"labels\":{\"zone\":\"b\",\"Ä\":\"ü\"},\"name\":\"n1\",\"region\":"
 		"\"eu\","
 		"\"version\":\"0.1.0\"}");
@@ -55,6 +61,7 @@ test_node_row_is_canonical(void)
 	CU_ASSERT_STRING_EQUAL(back.name, "n1");
 	CU_ASSERT_EQUAL(back.addresses_len, 2);
 	CU_ASSERT_EQUAL(back.incarnation, 7);
+	CU_ASSERT(back.homes_len == 1 && id_equal(&back.homes[0], &n.homes[0]));
 	CU_ASSERT_EQUAL(back.cert.len, 3);
 	CU_ASSERT_EQUAL(back.hardware.gpus[0].memory, 25769803776);
 	CU_ASSERT_EQUAL_FATAL(table_node_encode(&back, &again, &err), 0);
@@ -234,6 +241,12 @@ static const struct {
 	{ false, false, "{\"cert\":\"AAEC\",\"name\":\"\xff\",\"version\":\"1\"}" },
 	{ false, false, "{\"cert\":\"AAEC\",\"left\":1}" },
 	{ false, false, HEAD ",\"inbound\":1}" },
+	{ false, true, HEAD ",\"homes\":[\"" HOME "\"]}" },
+	{ false, false, HEAD ",\"homes\":\"" HOME "\"}" },
+	{ false, false, HEAD ",\"homes\":[\"" HOME "a\"]}" },
+	{ false, false, HEAD ",\"homes\":[7]}" },
+	{ false, true, HEAD ",\"homes\":[" HOMES4 "," HOMES4 "]}" },
+	{ false, false, HEAD ",\"homes\":[" HOMES4 "," HOMES4 ",\"" HOME "\"]}" },
 	{ false, false, HEAD ",\"incarnation\":-1}" },
 	{ false, false, HEAD ",\"incarnation\":9223372036854775808}" },
 	{ false, false, HEAD ",\"incarnation\":1.0}" },
