@@ -456,6 +456,7 @@ queries_way_found(struct queries *qs, const struct id *node, uint64_t link)
 					.node = *node,
 					.link = link };
 
+	event.is_relayed = link != links_of_node(qs->d->links, node);
 	queries_step(qs, &event);
 }
 

@@ -65,6 +65,7 @@ struct query {
 	struct dispatch_candidate *candidates; /* owned */
 	int candidates_len;
 	uint64_t tried;	  /* a bit for each candidate that is out */
+	uint64_t again;	  /* and that comes after all others: its way failed */
 	bool is_awaiting; /* a way to a candidate: */
 	int awaited;
 	int retries; /* left */

@@ -22,7 +22,8 @@
  * (late binding). Another node: it is forwarded there and waits in that node's queue; a
  * query from another node is never forwarded again. A candidate that fails before a worker
  * has taken the query is left out and another one drawn; after that, only an idempotent
- * query is tried again, before its first reply byte, at most `retries` times. The body is
+ * query is tried again, before its first reply byte, at most `retries` times. One whose way
+ * fails is tried by another way, when no other candidate is left. The body is
  * kept for that while it can be needed and is at most DISPATCH_KEEP_BYTES_MAX long.
  *
  * Taken means: for a worker of this node, that RUN_OPEN was asked for; for another node,
@@ -83,6 +84,10 @@ struct dispatch_candidate {
 	/* No link leads there yet, but one may be found: when the query is to go there it waits
 	 * for DISPATCH_EVENT_WAY. `link` is 0. */
 	bool is_far;
+	/* So many other ways may be looked for when one fails before a worker has the query:
+	 * after all other candidates. */
+	int ways;
+	uint64_t not_by; /* the core's: the link by which it failed */
 };
 
 struct dispatch_service {
@@ -102,8 +107,9 @@ struct dispatch_worker {
 
 enum dispatch_failure {
 	DISPATCH_NOT_TAKEN, /* no worker ever had it: nobody subscribed, queue full */
-	DISPATCH_LOST,	    /* a worker had it and is gone or silent: outcome not known */
-	DISPATCH_ANSWERED,  /* the worker itself says that it failed: not tried again */
+	DISPATCH_NO_WAY,   /* nor did it get to the node: only the way there has failed */
+	DISPATCH_LOST,	   /* a worker had it and is gone or silent: outcome not known */
+	DISPATCH_ANSWERED, /* the worker itself says that it failed: not tried again */
 };
 
 enum dispatch_event_type {
@@ -132,8 +138,8 @@ enum dispatch_event_type {
 	DISPATCH_EVENT_WORKER_GONE,
 	/* All workers are gone. */
 	DISPATCH_EVENT_BUS_DOWN,
-	/* By `link` queries are passed on to `node`; 0: no way was found. The answer to
-	 * DISPATCH_ACTION_WAY. */
+	/* By `link` queries reach `node`, with `is_relayed` by being passed on; 0: no way was
+	 * found. The answer to DISPATCH_ACTION_WAY. */
 	DISPATCH_EVENT_WAY,
 	/* `link` has ended (MESH_ACTION_LINK_DOWN). */
 	DISPATCH_EVENT_LINK_DOWN,
@@ -153,6 +159,7 @@ struct dispatch_event {
 	uint64_t query;
 	uint64_t run;
 	struct id node;
+	bool is_relayed;
 	const struct query_head *head;
 	const struct reply_head *reply;
 	const struct query_error *error; /* status and text are used, and retry_after_s */
@@ -169,7 +176,8 @@ struct dispatch_event {
 };
 
 enum dispatch_action_type {
-	/* Look for a way to `node`, which was a candidate without one (`is_far`). */
+	/* Look for a way to `node`, which was a candidate without one (`is_far`), or whose way
+	 * failed: then not by `link`. */
 	DISPATCH_ACTION_WAY,
 	/* To whoever asked, (`link`, `query`): */
 	DISPATCH_ACTION_WANT,  /* `parts` more of the body may be given */

@@ -131,6 +131,7 @@ query_await(struct dispatch *d, struct query *q, int candidate)
 	struct dispatch_action a = {
 		.type = DISPATCH_ACTION_WAY,
 		.node = q->candidates[candidate].node,
+		.link = q->candidates[candidate].not_by,
 	};
 
 	q->is_awaiting = true;
@@ -139,16 +140,16 @@ query_await(struct dispatch *d, struct query *q, int candidate)
 }
 
 static void
-query_has_way(struct dispatch *d, struct query *q, uint64_t link)
+query_has_way(struct dispatch *d, struct query *q, const struct dispatch_event *e)
 {
 	struct dispatch_candidate *c = &q->candidates[q->awaited];
 	struct query_error error;
 	char node[9];
 
 	q->is_awaiting = false;
-	if (link != 0) {
-		c->link = link;
-		c->is_relayed = true;
+	if (e->link != 0) {
+		c->link = e->link;
+		c->is_relayed = e->is_relayed;
 		c->is_far = false;
 		run_start_node(d, q, q->awaited);
 		return;
@@ -167,18 +168,46 @@ query_way(struct dispatch *d, const struct dispatch_event *e)
 
 	HASH_ITER (hh, d->queries, q, next)
 		if (q->is_awaiting && id_equal(&q->candidates[q->awaited].node, &e->node))
-			query_has_way(d, q, e->link);
+			query_has_way(d, q, e);
+}
+
+/* Its way failed: is there to be another one? */
+static bool
+query_seeks(struct query *q, int candidate)
+{
+	struct dispatch_candidate *c = &q->candidates[candidate];
+
+	if (c->ways == 0)
+		return false;
+	c->ways--;
+	c->not_by = c->link;
+	c->link = 0;
+	c->is_far = true;
+	c->is_relayed = false;
+	q->again |= UINT64_C(1) << candidate;
+	return true;
+}
+
+/* Those that are neither out nor in `but`; returns how many. */
+static int
+query_open_ones(const struct query *q, uint64_t but, int ret[DISPATCH_CANDIDATES_MAX])
+{
+	int n = 0;
+
+	for (int i = 0; i < q->candidates_len; i++)
+		if (!((q->tried | but) & (UINT64_C(1) << i)))
+			ret[n++] = i;
+	return n;
 }
 
 void
 query_choose(struct dispatch *d, struct query *q)
 {
-	int open[DISPATCH_CANDIDATES_MAX], n = 0, pick;
+	int open[DISPATCH_CANDIDATES_MAX], n = query_open_ones(q, q->again, open), pick;
 	struct query_error error;
 
-	for (int i = 0; i < q->candidates_len; i++)
-		if (!(q->tried & (UINT64_C(1) << i)))
-			open[n++] = i;
+	if (n == 0)
+		n = query_open_ones(q, 0, open);
 	if (n > 0) {
 		pick = open[rng_below(&d->rng, (uint64_t)n)];
 		if (q->candidates[pick].is_far)
@@ -225,7 +254,7 @@ query_failed(struct dispatch *d, struct query *q, int candidate,
 			  q->retries > 0;
 
 	assert(q->run == NULL && q->service == NULL);
-	e->is_taken = failure != DISPATCH_NOT_TAKEN;
+	e->is_taken = failure != DISPATCH_NOT_TAKEN && failure != DISPATCH_NO_WAY;
 	if (failure == DISPATCH_ANSWERED || q->has_reply || !body_can_replay(q) ||
 	    (failure == DISPATCH_LOST && !may_repeat)) {
 		query_end_error(d, q, e, failure == DISPATCH_ANSWERED);
@@ -244,7 +273,7 @@ query_failed(struct dispatch *d, struct query *q, int candidate,
 			queue_put(d, q, candidate);
 		return;
 	}
-	if (candidate >= 0)
+	if (candidate >= 0 && (failure != DISPATCH_NO_WAY || !query_seeks(q, candidate)))
 		q->tried |= UINT64_C(1) << candidate;
 	query_choose(d, q);
 }
@@ -403,7 +432,9 @@ query_link_down(struct dispatch *d, uint64_t link)
 			continue;
 		}
 		for (int i = 0; i < q->candidates_len; i++)
-			if (q->candidates[i].link == link && link != 0)
+			if (q->candidates[i].link == link && link != 0 &&
+			    (q->run == NULL || q->run->candidate != i) &&
+			    !query_seeks(q, i))
 				q->tried |= UINT64_C(1) << i;
 	}
 }

@@ -178,6 +178,11 @@ run_failed(struct dispatch *d, struct run *run, enum dispatch_failure failure,
 	int candidate = run->candidate;
 	struct worker *w = run->worker;
 
+	/* Who was to pass it on speaks for itself. */
+	if (failure == DISPATCH_NOT_TAKEN && run->link != 0 && candidate >= 0 &&
+	    q->candidates[candidate].is_relayed && !id_is_zero(&e->node) &&
+	    !id_equal(&e->node, &run->node))
+		failure = DISPATCH_NO_WAY;
 	if (id_is_zero(&e->node) || run->link != 0)
 		e->node = run->node;
 	if (w != NULL) {
@@ -305,7 +310,7 @@ run_link_down(struct dispatch *d, uint64_t link)
 		if (is_taken)
 			run_failed(d, run, DISPATCH_LOST, &error);
 		else
-			run_failed(d, run, DISPATCH_NOT_TAKEN, &error);
+			run_failed(d, run, DISPATCH_NO_WAY, &error);
 	}
 }
 

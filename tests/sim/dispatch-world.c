@@ -681,6 +681,7 @@ world_ask(struct sim *sim, void *arg, void *data)
 
 			*c = (struct dispatch_candidate){ .node = w->nodes[i].id };
 			c->is_far = i != n->index && !w->is_tame && sim_once_in(sim, 6);
+			c->ways = (int)sim_below(sim, 3);
 			c->link = c->is_far ? 0 : (uint64_t)w->link[n->index][i];
 		}
 	node_step(n, &e);

@@ -151,6 +151,7 @@ struct ask {
 	int hops;
 	bool is_relayed; /* the nodes are reached by way of another */
 	bool is_far;	 /* or by nobody yet */
+	int ways;	 /* that may be looked for */
 };
 
 static const char *
@@ -180,7 +181,8 @@ ask(struct desk *k, struct ask a)
 		candidates[e.candidates_len] = (struct dispatch_candidate){
 			.link = a.is_far ? 0 : a.nodes[i],
 			.is_relayed = a.is_relayed,
-			.is_far = a.is_far
+			.is_far = a.is_far,
+			.ways = a.ways
 		};
 		memset(candidates[e.candidates_len++].node.b, (int)a.nodes[i], ID_BYTES);
 	}
@@ -411,6 +413,7 @@ test_no_way_yet(void)
 		CU_ASSERT(did(&k, way, ""));
 		way.node.b[0] = 5;
 		way.link = round == 0 ? 77 : 0;
+		way.is_relayed = true;
 		if (round == 1) {
 			CU_ASSERT(did(&k, way, "E"));
 			CU_ASSERT(k.said[0].status == 503 && k.said[0].retry_after > 0);
@@ -438,6 +441,125 @@ test_no_way_yet(void)
 	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_TICK }, "E"));
 	CU_ASSERT(k.said[0].status == 504);
 	CU_ASSERT(did(&k, way, ""));
+	desk_close(&k);
+}
+
+/* The error of a node that was to pass the query on. */
+static struct dispatch_event
+relay_failed(uint64_t link, uint64_t run)
+{
+	static struct query_error error;
+	static char text[] = "no";
+	struct dispatch_event e = run_failed(link, run, DISPATCH_NOT_TAKEN);
+
+	error = (struct query_error){ .status = 503, .text = text };
+	memset(error.node.b, 99, ID_BYTES);
+	e.error = &error;
+	return e;
+}
+
+static struct dispatch_event
+way_found(uint64_t link, bool is_relayed)
+{
+	struct dispatch_event e = { .type = DISPATCH_EVENT_WAY,
+				    .link = link,
+				    .is_relayed = is_relayed };
+
+	memset(e.node.b, 5, ID_BYTES);
+	return e;
+}
+
+/* Who was to pass it on could not: others are asked, and then the same node by another way, as
+ * often as it may be. */
+static void
+test_another_way(void)
+{
+	struct id node;
+	struct desk k;
+
+	memset(node.b, 5, ID_BYTES);
+	desk_open(&k);
+	ask(&k, (struct ask){ .query = 1,
+			      .nodes = { 5 },
+			      .nodes_len = 1,
+			      .is_relayed = true,
+			      .ways = 3 });
+	CU_ASSERT(did(&k, relay_failed(5, 1), "w") && k.said[0].link == 5);
+	CU_ASSERT(did(&k, way_found(6, true), "o") && k.said[0].link == 6);
+	CU_ASSERT(id_equal(&k.said[0].relay_to, &node) && k.said[0].attempt == 1);
+	/* A link that is lost is no better. */
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN,
+					       .link = 6 },
+		      "w") &&
+		  k.said[0].link == 6);
+	/* One of its own. */
+	CU_ASSERT(did(&k, way_found(7, false), "o") && k.said[0].link == 7);
+	CU_ASSERT(id_is_zero(&k.said[0].relay_to));
+	/* What the node itself says counts. */
+	CU_ASSERT(did(&k, relay_failed(7, 3), "E") && k.said[0].status == 503);
+
+	/* So many, and no more. */
+	ask(&k, (struct ask){ .query = 2,
+			      .nodes = { 5 },
+			      .nodes_len = 1,
+			      .is_relayed = true,
+			      .ways = 2 });
+	CU_ASSERT(did(&k, relay_failed(5, 4), "w"));
+	CU_ASSERT(did(&k, way_found(6, true), "o"));
+	CU_ASSERT(did(&k, relay_failed(6, 5), "w"));
+	CU_ASSERT(did(&k, way_found(7, true), "o"));
+	CU_ASSERT(did(&k, relay_failed(7, 6), "E"));
+	/* None is found. */
+	ask(&k, (struct ask){ .query = 3,
+			      .nodes = { 5 },
+			      .nodes_len = 1,
+			      .is_relayed = true,
+			      .ways = 2 });
+	CU_ASSERT(did(&k, relay_failed(5, 7), "w"));
+	CU_ASSERT(did(&k, way_found(0, false), "E") && k.said[0].status == 503);
+	/* A worker has it: then nothing may be repeated by whatever way. */
+	ask(&k, (struct ask){ .query = 4,
+			      .nodes = { 5 },
+			      .nodes_len = 1,
+			      .is_relayed = true,
+			      .ways = 2 });
+	CU_ASSERT(did(&k, run_event(DISPATCH_EVENT_RUN_TAKEN, 5, 8), "Tg"));
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN,
+					       .link = 5 },
+		      "E") &&
+		  k.said[0].status == 502);
+	desk_close(&k);
+}
+
+static void
+test_another_way_comes_last(void)
+{
+	uint64_t first, second;
+	struct desk k;
+
+	desk_open(&k);
+	ask(&k,
+	    (struct ask){ .query = 1, .nodes = { 5, 6, 7 }, .nodes_len = 3, .ways = 1 });
+	first = k.said[0].link;
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN,
+					       .link = first },
+		      "o"));
+	second = k.said[0].link;
+	CU_ASSERT(second != first);
+	/* The link of one that is not asked yet. */
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_LINK_DOWN,
+					       .link = 18 - first - second },
+		      ""));
+	CU_ASSERT(did(&k, run_failed(second, 2, DISPATCH_NOT_TAKEN), "w"));
+	CU_ASSERT(k.said[0].link == first || k.said[0].link == 18 - first - second);
+	CU_ASSERT(did(&k,
+		      (struct dispatch_event){ .type = DISPATCH_EVENT_QUERY_CANCEL,
+					       .query = 1 },
+		      ""));
 	desk_close(&k);
 }
 
@@ -786,6 +908,8 @@ static const struct tap_test tests[] = {
 	  test_elsewhere },
 	{ "a query waits for a way to a node, and goes elsewhere without one",
 	  test_no_way_yet },
+	{ "a query whose way fails goes by another one, a few times", test_another_way },
+	{ "after all other nodes", test_another_way_comes_last },
 	{ "a node that is reached by way of another is named to that one",
 	  test_by_way_of_another },
 	{ "an idempotent query is tried again, as often as configured", test_idempotent },
