@@ -60,7 +60,9 @@ dist_check_SCRIPTS += \
 	%D%/system/many.sh \
 	%D%/system/members.sh \
 	%D%/system/missing.sh \
+	%D%/system/names.sh \
 	%D%/system/nat.sh \
+	%D%/system/overlay.sh \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
 	%D%/system/refusals.sh \

@@ -13,7 +13,10 @@
 #include "cli/output.h"
 #include "net/stream.h"
 
-enum { MESH_NAMED_MAX = 5 }; /* nodes that a line names */
+enum {
+	MESH_NAMED_MAX = 5,	 /* nodes that a line names */
+	MESH_ALL_LINKED_MAX = 6, /* others; of more a node is linked to some */
+};
 
 static const json_t *
 mesh_list(const json_t *facts, const char *name)
@@ -136,9 +139,12 @@ doctor_judge_links(struct doctor *d, const json_t *facts)
 			doctor_text(facts, MESH_BARRED));
 	else if (in + out > 0)
 		doctor_say(d, DOCTOR_OK, NULL,
-			   "%d of %d other %s linked: %d dialled from here, %d by them",
+			   "%d of %d other %s linked: %d dialled from here, %d by them%s",
 			   in + out < others ? in + out : others, others,
-			   others == 1 ? "node is" : "nodes are", out, in);
+			   others == 1 ? "node is" : "nodes are", out, in,
+			   in + out < others && others > MESH_ALL_LINKED_MAX
+				   ? "; of so many each is linked to some"
+				   : "");
 	else if (failure != NULL)
 		doctor_say(d, DOCTOR_PROBLEM,
 			   mem_strdup("is ocfd up there, and does a firewall let TCP "

@@ -10,10 +10,10 @@
 static const struct command sync_commands[] = {
 	{ "compare", "[--with NODE]",
 	  "say in which rows this node's table and another's differ",
-	  "  -w, --with NODE        the other node; one that this one is linked with\n",
+	  "  -w, --with NODE        the other node, linked or not\n",
 	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LISTS, cmd_compare },
 	{ "run", "[--with NODE | --all]", "make both tables equal, now",
-	  "  -w, --with NODE        the other node; one that this one is linked with\n"
+	  "  -w, --with NODE        the other node, linked or not\n"
 	  "  -a, --all              with every linked node, one after the other\n",
 	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_JSON, cmd_run },
 	{ "verify", "[--repair]", "re-sum every digest, check every list and signature",

@@ -98,6 +98,8 @@ struct daemon {
 	char *addresses[DAEMON_ADDRESSES_MAX];
 	bool is_inbound_known; /* and so says its row: */
 	bool is_inbound;       /* others can open links to it */
+	int homes_len;	       /* and its homes are others than everybody computes: */
+	struct id homes[TABLE_HOMES_MAX];
 	struct loop_timer *address_timer;
 	ms_t started_ms; /* monotonic */
 	ms_t started_wall_ms;
@@ -166,6 +168,8 @@ void self_follow_addresses(struct daemon *d);
 /* Whether others can open links to this node is now known to be so, or not known any more;
  * its row is to say it. */
 void self_found_inbound(struct daemon *d, bool is_known, bool is_inbound);
+/* Its row is to name these homes: ids, one behind the other; none: it names none. */
+void self_found_homes(struct daemon *d, struct bytes homes);
 /* Addresses to dial beside those in the table: configured, and those given at the join
  * (in the store as "seeds", a JSON array). Texts are the caller's to free. */
 int self_seeds(struct daemon *d, char *ret_seeds[], int max);
@@ -299,17 +303,20 @@ uint64_t links_of_node(const struct links *links, const struct id *node);
 /* Links of nodes that pass queries on to this one, to which there is no link; at most `max`. */
 int links_relays_to(const struct links *links, const struct id *node, uint64_t *ret_links,
 		    int max);
-/* Look for one when there is none; links_find_way() ends in queries_way_found(). */
+/* Look for one when there is none, or one but `not_by` (a link, 0: any); links_find_way() ends
+ * in queries_way_found() and repair_way_found(). */
 bool links_may_find_way(const struct links *links, const struct id *node);
-void links_find_way(struct links *links, const struct id *node);
+void links_find_way(struct links *links, const struct id *node, uint64_t not_by);
 /* Queries that this node passes on between others now; and no further ones from now on. */
 int links_relaying(const struct links *links);
 void links_leave(struct links *links);
+/* Append those who are linked to the node by the rings, as for a sentence. */
+void links_put_homes(const struct links *links, const struct id *node, struct buf *out);
 /* Some link that carries rows; 0 when there is none. */
 uint64_t links_any(const struct links *links, struct id *ret_node);
 json_t *links_peers_json(const struct links *links);
 double links_rtt_ms(const struct links *links, const struct id *node);
-/* Since it was last linked: 0 while it is; negative when it was not in this life. */
+/* Since it was last alive: 0 while it is; negative when it was not in this life. */
 double links_last_seen_s(const struct links *links, const struct id *node);
 int links_up(const struct links *links);
 /* Add "dials" and "inbound" of dials.h. */
@@ -335,6 +342,10 @@ void repair_link_down(struct repair *repair, uint64_t link);
 void repair_root_heard(struct repair *repair, uint64_t link, uint64_t word);
 void repair_message(struct repair *repair, uint64_t link, struct bytes message);
 void repair_rows(struct repair *repair, uint64_t link, uint64_t len, size_t bytes);
+/* Does a comparison go over this link? */
+bool repair_uses(const struct repair *repair, uint64_t link);
+/* links_find_way() has ended: `link` is 0, or the node's, or of one who passes queries on. */
+void repair_way_found(struct repair *repair, const struct id *node, uint64_t link);
 /* POST /v1/admin/sync; as api_host.admin. */
 int repair_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
 		 struct errmsg *err);

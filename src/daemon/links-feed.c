@@ -64,6 +64,9 @@ links_node_changed(struct links *links, const struct id *id)
 		if (node.row->is_inbound_known)
 			event.inbound = node.row->is_inbound ? MESH_INBOUND_YES
 							     : MESH_INBOUND_NO;
+		event.region = node.row->region;
+		event.homes = node.row->homes;
+		event.homes_len = node.row->homes_len;
 	}
 	links_step(links, &event);
 	buf_fini(&why);
@@ -76,6 +79,7 @@ links_self_changed(struct links *links)
 		.type = MESH_EVENT_SELF,
 		.addresses = (const char *const *)links->d->addresses,
 		.addresses_len = links->d->addresses_len,
+		.region = links->d->config->node.region,
 	};
 
 	links_step(links, &event);
@@ -155,9 +159,11 @@ links_may_find_way(const struct links *links, const struct id *node)
 }
 
 void
-links_find_way(struct links *links, const struct id *node)
+links_find_way(struct links *links, const struct id *node, uint64_t not_by)
 {
-	struct mesh_event event = { .type = MESH_EVENT_WAY, .node = *node };
+	struct mesh_event event = { .type = MESH_EVENT_WAY,
+				    .node = *node,
+				    .link = not_by };
 
 	links_step(links, &event);
 }

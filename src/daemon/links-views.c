@@ -31,6 +31,18 @@ links_any(const struct links *links, struct id *ret_node)
 	return link;
 }
 
+void
+links_put_homes(const struct links *links, const struct id *node, struct buf *out)
+{
+	struct id homes[MESH_HOMES_MAX];
+	int len = mesh_homes(links->mesh, node, homes);
+
+	for (int i = 0; i < len; i++) {
+		buf_put_text(out, i > 0 ? ", " : "");
+		catalog_describe(links->d->catalog, &homes[i], out);
+	}
+}
+
 json_t *
 links_peers_json(const struct links *links)
 {
@@ -81,7 +93,7 @@ links_last_seen_s(const struct links *links, const struct id *node)
 {
 	struct seen *s;
 
-	/* Linked, or by way of others. */
+	/* Linked, or as others say. */
 	if (mesh_link_of(links->mesh, node) != 0 ||
 	    mesh_node_state(links->mesh, node) == MESH_NODE_ALIVE)
 		return 0;

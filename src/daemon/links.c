@@ -313,7 +313,7 @@ links_do_close(struct links *links, const struct mesh_action *a)
 	link_free(l);
 }
 
-static void
+static struct seen *
 links_note_seen(struct links *links, const struct id *node)
 {
 	struct seen *s;
@@ -325,6 +325,20 @@ links_note_seen(struct links *links, const struct id *node)
 		HASH_ADD(hh, links->seen, node, sizeof(s->node), s);
 	}
 	s->at_ms = loop_now(links->d->loop);
+	return s;
+}
+
+/* Whether by a link of ours or by what others say. */
+static void
+links_note_state(struct links *links, const struct id *node, enum mesh_state state)
+{
+	struct seen *s;
+
+	HASH_FIND(hh, links->seen, node, sizeof(*node), s);
+	if (state == MESH_NODE_ALIVE)
+		links_note_seen(links, node)->is_alive = true;
+	else if (s != NULL && s->is_alive)
+		links_note_seen(links, node)->is_alive = false;
 }
 
 static void
@@ -340,9 +354,8 @@ links_show_node(struct links *links, const struct mesh_action *a)
 	struct catalog_node node;
 	char id[ID_TEXT_SIZE];
 
+	links_note_state(links, &a->node, a->state);
 	catalog_set_state(links->d->catalog, &a->node, states[a->state]);
-	if (a->state == MESH_NODE_SUSPECT)
-		links_note_seen(links, &a->node);
 	if (!links->d->is_stopping && catalog_node(links->d->catalog, &a->node, &node) &&
 	    !node.row->has_left)
 		log_info("mesh", "node %s (%s) is %s", node.row->name,
@@ -421,8 +434,26 @@ links_end_idle(struct links *links, uint64_t link)
 {
 	struct mesh_event event = { .type = MESH_EVENT_IDLE, .link = link };
 
-	if (links->d->queries == NULL || !queries_use(links->d->queries, link))
+	if ((links->d->queries == NULL || !queries_use(links->d->queries, link)) &&
+	    !repair_uses(links->d->repair, link))
 		links_step(links, &event);
+}
+
+static void
+links_end_way(struct links *links, const struct mesh_action *a)
+{
+	if (links->d->queries != NULL)
+		queries_way_found(links->d->queries, &a->node, a->link);
+	repair_way_found(links->d->repair, &a->node, a->link);
+}
+
+static void
+links_do_query(struct links *links, const struct mesh_action *a)
+{
+	struct queries *queries = links->d->queries;
+
+	if (queries != NULL && queries_frame(queries, a->link, &a->frame) != 0)
+		links_reject(links, a->link, "a query frame that cannot be read");
 }
 
 static void
@@ -473,9 +504,7 @@ links_do(struct links *links, const struct mesh_action *a)
 		rows_answer(d->rows, a->link, a->data);
 		break;
 	case MESH_ACTION_QUERY:
-		if (d->queries != NULL &&
-		    queries_frame(d->queries, a->link, &a->frame) != 0)
-			links_reject(links, a->link, "a query frame that cannot be read");
+		links_do_query(links, a);
 		break;
 	case MESH_ACTION_INCARNATION:
 		d->incarnation = a->incarnation;
@@ -487,14 +516,16 @@ links_do(struct links *links, const struct mesh_action *a)
 		probes_end(links->probes, a->link);
 		break;
 	case MESH_ACTION_WAY:
-		if (d->queries != NULL)
-			queries_way_found(d->queries, &a->node, a->link);
+		links_end_way(links, a);
 		break;
 	case MESH_ACTION_IDLE:
 		links_end_idle(links, a->link);
 		break;
 	case MESH_ACTION_INBOUND:
 		links_show_inbound(links, a->inbound);
+		break;
+	case MESH_ACTION_HOMES:
+		self_found_homes(d, a->data);
 		break;
 	}
 }

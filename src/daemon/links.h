@@ -36,9 +36,10 @@ struct link {
 	UT_hash_handle hh;
 };
 
-/* When a node that is not linked was linked last. */
+/* When a node that is not there was there last. */
 struct seen {
 	struct id node;
+	bool is_alive;
 	ms_t at_ms;
 	UT_hash_handle hh;
 };

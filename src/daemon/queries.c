@@ -17,8 +17,8 @@
 #include "mesh/wire.h"
 
 enum {
-	QUERIES_OFFERS_MAX = 50, /* names listed in a 404 */
-	QUERIES_RELAYS_MAX = 8,	 /* ways to one node that are looked at */
+	QUERIES_OFFERS_MAX = 50,	     /* names listed in a 404 */
+	QUERIES_RELAYS_MAX = MESH_HOMES_MAX, /* ways to one node that are looked at */
 	/* Of all bodies held here: what a small node can spare. */
 	QUERIES_BUFFER_BYTES_MAX = 256 * 1024 * 1024,
 };
@@ -158,7 +158,7 @@ static void
 queries_do(struct queries *qs, const struct dispatch_action *a)
 {
 	if (a->type == DISPATCH_ACTION_WAY)
-		links_find_way(qs->d->links, &a->node);
+		links_find_way(qs->d->links, &a->node, a->link);
 	else if (!queries_is_run(a->type))
 		a->link == 0 ? client_do(qs, a) : asker_do(qs, a);
 	else
@@ -229,7 +229,7 @@ queries_explain(struct queries *qs, const struct query_head *head,
 }
 
 /* How the node is reached: by a link, or else by one of those who pass queries on to it, or by
- * one that is to be found. False: not at all. */
+ * a way that is to be found. False: not at all. */
 static bool
 queries_way(struct queries *qs, const struct id *node, struct dispatch_candidate *ret)
 {
@@ -237,7 +237,7 @@ queries_way(struct queries *qs, const struct id *node, struct dispatch_candidate
 	struct daemon *d = qs->d;
 	int n;
 
-	*ret = (struct dispatch_candidate){ .node = *node };
+	*ret = (struct dispatch_candidate){ .node = *node, .ways = QUERIES_RELAYS_MAX };
 	if (id_equal(node, &d->identity->node_id))
 		return true;
 	ret->link = links_of_node(d->links, node);
@@ -251,22 +251,6 @@ queries_way(struct queries *qs, const struct id *node, struct dispatch_candidate
 	ret->link = relays[rng_below(&d->rng, (uint64_t)n)];
 	ret->is_relayed = true;
 	return true;
-}
-
-/* Of a node that is the only one to ask, and that others pass queries on to, there is one
- * candidate for each of these. Of several nodes each has one, or those with many ways to
- * them would be asked more often. */
-static int
-queries_other_ways(struct queries *qs, struct dispatch_candidate *ret)
-{
-	uint64_t relays[QUERIES_RELAYS_MAX];
-	int n = links_relays_to(qs->d->links, &ret->node, relays, QUERIES_RELAYS_MAX);
-
-	for (int i = 0; i < n; i++)
-		ret[i] = (struct dispatch_candidate){ .node = ret->node,
-						      .link = relays[i],
-						      .is_relayed = true };
-	return n;
 }
 
 /* The nodes that may be asked, and the links to them. More than the core takes are drawn
@@ -289,8 +273,6 @@ queries_candidates(struct queries *qs, struct dispatch_candidate *ret)
 		if (place < DISPATCH_CANDIDATES_MAX)
 			ret[place] = c;
 	}
-	if (n == 1 && ret->is_relayed)
-		return queries_other_ways(qs, ret);
 	return n < DISPATCH_CANDIDATES_MAX ? n : DISPATCH_CANDIDATES_MAX;
 }
 

@@ -108,12 +108,30 @@ repair_hear_horizon(struct repair *repair, const struct sync_action *a)
 
 /* ---- what was asked for ---- */
 
+/* It ends before it has begun. */
 static void
-repair_cancel(struct repair *repair, uint64_t number)
+repair_end_request(struct repair *repair, const struct request *r, int rc,
+		   const char *why)
 {
-	struct sync_event event = { .type = SYNC_EVENT_CANCEL, .request = number };
+	struct sync_result result = { .request = r->number,
+				      .node = r->node,
+				      .is_dry = r->is_dry,
+				      .rc = rc,
+				      .remaining_ms = -1 };
 
-	repair_step(repair, &event);
+	snprintf(result.why, sizeof(result.why), "%s", why);
+	requests_done(&repair->requests, &result, loop_now(repair->d->loop));
+}
+
+static void
+repair_cancel(struct repair *repair, const struct request *r)
+{
+	struct sync_event event = { .type = SYNC_EVENT_CANCEL, .request = r->number };
+
+	if (r->is_seeking)
+		repair_end_request(repair, r, -ECANCELED, "it was cancelled");
+	else
+		repair_step(repair, &event);
 }
 
 /* Whoever asked has gone without a word. One a second is enough. */
@@ -124,7 +142,7 @@ repair_cancel_forsaken(struct repair *repair)
 					      loop_now(repair->d->loop));
 
 	if (r != NULL)
-		repair_cancel(repair, r->number);
+		repair_cancel(repair, r);
 }
 
 /* ---- actions ---- */
@@ -311,6 +329,35 @@ repair_has_compared(const struct repair *repair)
 
 /* ---- POST /v1/admin/sync ---- */
 
+/* To a node that is not linked a link is opened, if it takes any. */
+static int
+repair_may_seek(const struct repair *repair, const struct id *id, const char *with,
+		struct errmsg *err)
+{
+	struct daemon *d = repair->d;
+	struct catalog_node node;
+	struct buf homes = BUF_INIT;
+
+	if (!links_may_find_way(d->links, id)) {
+		error_set(
+			err, -ENOTCONN,
+			"%s cannot be reached from this node now; 'ocf nodes' shows its "
+			"state",
+			with);
+		return 409;
+	}
+	if (!catalog_node(d->catalog, id, &node) || !node.row->is_inbound_known ||
+	    node.row->is_inbound)
+		return 200;
+	links_put_homes(d->links, id, &homes);
+	error_set(err, -ENOTCONN,
+		  "others cannot open links to %s, and it is not linked to this node; it "
+		  "is to: %s",
+		  with, buf_text(&homes));
+	buf_fini(&homes);
+	return 409;
+}
+
 static int
 repair_find_node(struct repair *repair, const char *with, struct id *ret_node,
 		 uint64_t *ret_link, struct errmsg *err)
@@ -342,11 +389,7 @@ repair_find_node(struct repair *repair, const char *with, struct id *ret_node,
 		return 400;
 	}
 	*ret_link = links_of_node(d->links, ret_node);
-	if (*ret_link == 0) {
-		error_set(err, -ENOTCONN, "this node is not linked with %s now", with);
-		return 409;
-	}
-	return 200;
+	return *ret_link != 0 ? 200 : repair_may_seek(repair, ret_node, with, err);
 }
 
 static const char *
@@ -380,8 +423,40 @@ repair_start(struct repair *repair, bool is_dry, const char *with, json_t **ret_
 	*ret_reply = json_pack("{s:I, s:s, s:s}", "request", (json_int_t)r->number,
 			       "node", id_text(&node, id), "name",
 			       repair_node_name(repair, &node));
-	repair_step(repair, &event);
+	r->is_seeking = event.link == 0;
+	if (r->is_seeking)
+		links_find_way(repair->d->links, &node, 0);
+	else
+		repair_step(repair, &event);
 	return 200;
+}
+
+void
+repair_way_found(struct repair *repair, const struct id *node, uint64_t link)
+{
+	bool is_linked = link != 0 && links_of_node(repair->d->links, node) == link;
+	struct request *r;
+
+	while (repair != NULL &&
+	       (r = requests_seeking(&repair->requests, node)) != NULL) {
+		struct sync_event event = { .type = SYNC_EVENT_START,
+					    .is_dry = r->is_dry,
+					    .link = link,
+					    .request = r->number };
+
+		r->is_seeking = false;
+		if (is_linked)
+			repair_step(repair, &event);
+		else
+			repair_end_request(repair, r, -ENOTCONN,
+					   "no link to it could be opened");
+	}
+}
+
+bool
+repair_uses(const struct repair *repair, uint64_t link)
+{
+	return repair != NULL && sync_uses(repair->core, link);
 }
 
 /* The request that somebody asks about, who so waits for it still. */
@@ -421,7 +496,7 @@ repair_request_op(struct repair *repair, const char *op, json_int_t number,
 	int status = repair_find_request(repair, number, &r, err);
 
 	if (status == 200 && strcmp(op, "cancel") == 0)
-		repair_cancel(repair, r->number);
+		repair_cancel(repair, r);
 	if (status == 200)
 		*ret_reply = repair_state(repair, r);
 	return status;

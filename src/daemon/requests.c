@@ -31,6 +31,17 @@ requests_forsaken(const struct requests *rs, ms_t now)
 	return NULL;
 }
 
+struct request *
+requests_seeking(const struct requests *rs, const struct id *node)
+{
+	struct request *r;
+
+	DL_FOREACH (rs->list, r)
+		if (r->is_seeking && (node == NULL || id_equal(&r->node, node)))
+			return r;
+	return NULL;
+}
+
 /* ---- room ---- */
 
 static void
@@ -140,6 +151,7 @@ requests_done(struct requests *rs, const struct sync_result *result, ms_t now)
 	if (r == NULL)
 		return;
 	r->is_done = true;
+	r->is_seeking = false;
 	r->done_ms = now;
 	r->result = *result;
 	r->rows = json_array();

@@ -24,7 +24,8 @@ enum {
 struct request {
 	uint64_t number;
 	bool is_dry, is_done;
-	bool is_told; /* its end, to somebody */
+	bool is_told;	 /* its end, to somebody */
+	bool is_seeking; /* a way to the node is looked for */
 	struct id node;
 	ms_t asked_ms; /* about, last */
 	ms_t done_ms;
@@ -43,6 +44,8 @@ void requests_fini(struct requests *rs);
 struct request *requests_add(struct requests *rs, const struct id *node, bool is_dry,
 			     ms_t now, int *ret_running);
 struct request *requests_find(const struct requests *rs, uint64_t number);
+/* One that looks for a way to the node (NULL: to any), or NULL. */
+struct request *requests_seeking(const struct requests *rs, const struct id *node);
 void requests_done(struct requests *rs, const struct sync_result *result, ms_t now);
 /* One that nobody has asked about for REQUESTS_ASKED_MS, or NULL. */
 struct request *requests_forsaken(const struct requests *rs, ms_t now);

@@ -260,6 +260,18 @@ self_found_inbound(struct daemon *d, bool is_known, bool is_inbound)
 		self_announce(d);
 }
 
+void
+self_found_homes(struct daemon *d, struct bytes homes)
+{
+	d->homes_len = (int)(homes.len / ID_BYTES);
+	if (d->homes_len > TABLE_HOMES_MAX)
+		d->homes_len = TABLE_HOMES_MAX;
+	for (int i = 0; i < d->homes_len; i++)
+		memcpy(d->homes[i].b, homes.data + (size_t)i * ID_BYTES, ID_BYTES);
+	if (d->address_timer != NULL)
+		self_announce(d);
+}
+
 static json_t *
 self_stored_seeds(struct daemon *d)
 {
@@ -358,6 +370,8 @@ self_describe(const struct daemon *d, struct buf *out, struct errmsg *err)
 	node.holds_ca = d->identity->ca_key != NULL;
 	node.is_inbound_known = d->is_inbound_known;
 	node.is_inbound = d->is_inbound;
+	node.homes_len = d->homes_len;
+	memcpy(node.homes, d->homes, sizeof(node.homes));
 	buf_put_bytes(&node.cert, buf_bytes(&d->identity->node_cert));
 	rc = table_node_encode(&node, out, err);
 	table_node_fini(&node);

@@ -144,10 +144,11 @@ claims_count(const struct mesh *m, const struct mesh_node *n)
 }
 
 bool
-mesh_node_is_claimed(const struct mesh *m, const struct mesh_node *n)
+mesh_node_is_claimed(const struct mesh *m, struct mesh_node *n)
 {
+	/* Nobody tells of a node that takes links and is not to be linked with us. */
 	if (!claims_count(m, n))
-		return false;
+		return !n->is_gone && !n->has_left && !mesh_is_wanted(m, n);
 	for (const struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
 		if (l->claims != NULL && l->node != n && claim_find(l, &n->id) != NULL)
 			return true;
@@ -163,6 +164,14 @@ mesh_node_weigh(struct mesh *m, struct mesh_node *n)
 		mesh_node_set_state(m, n, MESH_NODE_ALIVE);
 	else if (n->state == MESH_NODE_ALIVE && n->suspect_at == 0)
 		mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
+}
+
+void
+mesh_nodes_weigh(struct mesh *m)
+{
+	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next)
+		if (n->state != MESH_NODE_ALIVE)
+			mesh_node_weigh(m, n);
 }
 
 static void
@@ -194,8 +203,6 @@ claim_add(struct mesh *m, struct mesh_link *l, const struct id *node, bool is_he
 	}
 	c->is_heard = is_heard;
 	claim_weigh(m, node);
-	if (n != NULL && n->way_due != 0 && !is_heard && l->node->link == l->id)
-		mesh_way_end(m, n, l->id);
 }
 
 static void
@@ -245,23 +252,4 @@ mesh_claims_end(struct mesh *m, struct mesh_link *l)
 {
 	while (l->claims != NULL)
 		claim_drop(m, l, l->claims);
-}
-
-int
-mesh_relays_to(const struct mesh *m, const struct id *node, uint64_t *ret_links, int max)
-{
-	const struct mesh_node *n = mesh_node_find(m, node);
-	int len = 0;
-
-	if (n == NULL || n->link != 0 || !claims_count(m, n))
-		return 0;
-	for (const struct mesh_link *l = m->links; l != NULL && len < max;
-	     l = l->hh.next) {
-		const struct mesh_claim *c = claim_find(l, node);
-
-		if (c != NULL && !c->is_heard && l->state == MESH_LINK_UP &&
-		    l->node->link == l->id)
-			ret_links[len++] = l->id;
-	}
-	return len;
 }

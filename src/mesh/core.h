@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes, seeds and
- * dials. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
- * on a link, heartbeats, rows. rings.c: who is linked to whom. inbound.c: can others dial this node? homes.c: whom
- * a node that takes no links attaches to; attached.c: nodes that are reached by way of
- * others; relay.c: their queries. */
+/* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes and
+ * seeds. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
+ * on a link, heartbeats, rows. rings.c: who is linked to whom; overlay.c: which links this
+ * node wants, and which are spare; dials.c: whom it dials, and when. inbound.c: can others
+ * dial this node? homes.c: whom a node that takes no links attaches to. ways.c: how queries
+ * reach nodes that are not linked; relay.c: queries of others that are passed on.
+ * attached.c: what others say of nodes that are not linked. */
 #ifndef OCF_MESH_CORE_H
 #define OCF_MESH_CORE_H
 
@@ -26,6 +28,12 @@ enum {
 	MESH_RINGS = 3,		  /* K, named in HELLO and by beacons: this many, */
 	MESH_RINGS_MAX = 4,	  /* or, where nodes are very many, this */
 	MESH_NEIGHBOURS_MAX = 2 * MESH_RINGS_MAX,
+	/* As K is chosen, by those that are there and take links. */
+	MESH_RINGS_MORE_NODES = 3000, /* above it for MESH_RINGS_MORE_MS: MESH_RINGS_MAX */
+	MESH_RINGS_LESS_NODES = 2000, /* below it: MESH_RINGS */
+	MESH_RINGS_MORE_MS = 10 * MS_MINUTE,
+	/* Standing ones, reachable ones and those missed, and who is topped up with us. */
+	MESH_WANTED_MAX = 6 * MESH_NEIGHBOURS_MAX,
 	MESH_ROWS_BYTES_MAX = 256 *
 			      1024, /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
 };
@@ -37,18 +45,16 @@ enum mesh_told {
 	MESH_TOLD_HEARD,
 };
 
-enum mesh_dialling {
-	MESH_DIAL_NEVER,
-	MESH_DIAL_RARELY,
-	MESH_DIAL_SOON,
-};
-
 struct mesh_node {
 	struct id id;
 	UT_hash_handle hh;
 	uint64_t places[MESH_RINGS_MAX]; /* on the rings */
 	uint16_t region;		 /* a hash of its label */
-	bool is_on_rings;
+	bool is_placed, is_on_rings;
+	bool is_wanted; /* as of this rings.version: see mesh_is_wanted() */
+	uint64_t wanted_version;
+	struct id *homes; /* owned; named in its row, in place of the computed ones */
+	int homes_len;
 	char *addresses[MESH_ADDRESSES_MAX]; /* owned */
 	int addresses_len;
 	char hello_address[WIRE_ADDRESS_BYTES_MAX + 1]; /* until its row brings others */
@@ -65,16 +71,29 @@ struct mesh_node {
 	int fails;	      /* dials and short links in a row */
 	int turn;	      /* of its addresses */
 	ms_t next_dial;
-	ms_t dialled;		   /* when it was last */
-	ms_t banished_until;	   /* links are refused: it sent what it must not */
+	ms_t missed_at;	     /* since when it is not linked, or known */
+	bool is_news;	     /* it has other addresses: dialled once, whatever it is */
+	ms_t banished_until; /* links are refused: it sent what it must not */
 	enum mesh_inbound inbound; /* as its row says */
 	ms_t dialled_back;	   /* when it may be dialled back again */
 	ms_t ask_after;		   /* it could not dial us back lately */
 	enum mesh_told told, told_leaves;
-	bool is_home;	 /* of ours */
-	ms_t busy_until; /* it has too many leaves */
-	ms_t way_until;	 /* it may be a way to another one */
-	ms_t way_due;	 /* a way to it is looked for until then; 0: none is */
+	ms_t busy_until; /* no home of ours: it has too many leaves, or cannot be reached */
+	ms_t way_until; /* it is a way, or may be: it is dialled, and its link is kept */
+	int way_dials;	/* left, for that */
+	struct mesh_way *way; /* to it; NULL: none was looked for lately */
+};
+
+/* A way to a node that is not linked. */
+struct mesh_way {
+	struct mesh_node *node;
+	ms_t due; /* 0: it is not looked for now */
+	struct mesh_node
+		*not_by[MESH_NEIGHBOURS_MAX]; /* those who could not pass it on */
+	int not_by_len;
+	ms_t until;    /* what is known of it is kept */
+	ms_t again_at; /* none was found: until then none will be */
+	struct mesh_way *prev, *next;
 };
 
 struct mesh_seed {
@@ -119,7 +138,7 @@ struct mesh_link {
 	struct mesh_rate pings, wants, sent_wants, dial_backs;
 	struct mesh_claim *claims;
 	bool is_leaf;	/* and is told what leaves are told */
-	ms_t used;	/* a query frame came by it */
+	ms_t used;	/* a query frame came by it, or it was wanted */
 	int relays;	/* from it and to it */
 	bool is_loaded; /* MESH_EVENT_LINK_LOADED */
 	struct mesh_rate unclaims;
@@ -176,6 +195,18 @@ struct mesh_rings {
 typedef bool mesh_filter(const struct mesh *m, const struct mesh_node *n,
 			 const struct mesh_node *x);
 
+/* The links that this node wants, by its view of rings.version `made_of`. */
+struct mesh_overlay {
+	uint64_t made_of;
+	struct mesh_node *nodes[MESH_WANTED_MAX]; /* none of our leaves: they dial us */
+	int len;
+	bool is_whole; /* all are up or have failed, one at least is up, or there is none */
+	ms_t homes_due; /* one that was busy is to be asked again; 0: none */
+	struct id homes
+		[MESH_NEIGHBOURS_MAX]; /* ours as we told them; none: the computed ones */
+	int homes_len;
+};
+
 /* A node that is being dialled back; `number` 0: none. */
 struct mesh_probe {
 	uint64_t number, link, token;
@@ -219,9 +250,14 @@ struct mesh {
 	struct mesh_relay *relays, *relays_out;
 	uint64_t last_relay;
 	bool is_leaving;
-	bool has_link;	/* as of the latest tick */
-	ms_t homes_due; /* when ours are chosen anew */
-	int homes, homes_up;
+	struct mesh_overlay overlay;
+	uint64_t overlay_version; /* raised when another link is wanted, or one less */
+	struct mesh_way *ways;
+	bool has_link;		     /* as of the latest tick, */
+	ms_t has_link_at;	     /* or not, since then */
+	ms_t redial_due;	     /* of one of the dead */
+	bool has_news;		     /* of one of them */
+	struct mesh_node *lost_turn; /* whom to try next for want of any link */
 	ms_t beat_due;
 	uint64_t beat_link; /* the last that got one */
 	struct mesh_item *first, *last, *taken;
@@ -243,8 +279,6 @@ struct mesh_node *mesh_node_find(const struct mesh *m, const struct id *id);
 /* Found or made; NULL at MESH_NODES_MAX. */
 struct mesh_node *mesh_node_get(struct mesh *m, const struct id *id);
 void mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state);
-/* A moment in [0, span) of full jitter after `fails` failures. */
-ms_t mesh_backoff(struct mesh *m, int fails);
 
 /* links.c */
 struct mesh_link *mesh_link_make(struct mesh *m, uint64_t id, bool is_inbound);
@@ -272,15 +306,46 @@ void mesh_probed(struct mesh *m, const struct mesh_event *e);
 bool mesh_frame_dial_back(struct mesh *m, struct mesh_link *l, struct bytes payload);
 bool mesh_frame_dialled(struct mesh *m, struct mesh_link *l, struct bytes payload);
 
+/* dials.c */
+/* A moment in [0, span) of full jitter after `fails` failures. */
+ms_t mesh_backoff(struct mesh *m, int fails);
+void mesh_seeds_set(struct mesh *m, const struct mesh_event *e);
+/* If its turn has come, and it has no link. */
+void mesh_dial_node(struct mesh *m, struct mesh_node *n);
+void mesh_dials_tick(struct mesh *m);
+
+/* overlay.c */
+/* Are the two to be linked, by our view: neighbours, whichever way, or home and leaf? Also
+ * with one that is dead, if they were to be were it not. */
+bool mesh_is_wanted(const struct mesh *m, struct mesh_node *n);
+/* A link that is up and that nobody wants, now that those that are wanted are there. */
+bool mesh_link_is_spare(const struct mesh *m, const struct mesh_link *l);
+/* It has been one for MESH_IDLE_MS, and no query came by it: to be asked each tick. */
+bool mesh_link_is_idle(const struct mesh *m, struct mesh_link *l);
+/* There is a link to it now. */
+void mesh_overlay_link_up(struct mesh *m, struct mesh_node *n);
+/* Choose anew whom to be linked with, if anything changed. */
+void mesh_overlay_tick(struct mesh *m);
+/* The node's state, or that it has left, has changed: does that change who counts? */
+void mesh_overlay_state(struct mesh *m, enum mesh_state was, enum mesh_state is);
+
 /* rings.c */
+/* K, for a root that says `count` now and sees `live` nodes that take links. *above_since:
+ * since when there are more than MESH_RINGS_MORE_NODES, 0 at first and while there are not. */
+int mesh_rings_judge(int count, int live, ms_t now, ms_t *above_since);
+/* K is `count` now; a number that cannot be is ignored. */
+void mesh_rings_set_count(struct mesh *m, int count);
 /* What decides where the node stands (inbound, is_gone, region) was learned or changed. */
 void mesh_rings_update(struct mesh *m, struct mesh_node *n, const char *region);
 void mesh_rings_free(struct mesh *m);
 /* Of those that pass the filter: the nearest before and behind x on each ring, topped up to
- * 2 K or all there are; if x is a leaf its homes, two behind it on each ring. Returns how
- * many; x itself is none of them, this node may be. */
+ * 2 K or all there are; if x is a leaf its homes, those that its row names or two behind it
+ * on each ring. Returns how many; x itself is none of them, this node may be. */
 int mesh_neighbours(const struct mesh *m, const struct mesh_node *x, mesh_filter *filter,
 		    struct mesh_node *ret[MESH_NEIGHBOURS_MAX]);
+/* The nearest before x on ring 0 that pass, at most `max`. */
+int mesh_rings_before(const struct mesh *m, const struct mesh_node *x,
+		      mesh_filter *filter, struct mesh_node **ret, int max);
 /* Is n among the standing neighbours of x? Topping up is not symmetric: who wants to know
  * whether two are to be linked asks both ways. */
 bool mesh_is_neighbour_of(const struct mesh *m, const struct mesh_node *x,
@@ -298,13 +363,23 @@ bool mesh_is_reachable(const struct mesh *m, const struct mesh_node *n,
 /* homes.c */
 /* This node takes no links itself. */
 bool mesh_is_leaf(const struct mesh *m);
+/* May the node be a home of ours? A filter of mesh_neighbours(). */
+bool mesh_is_fit_home(const struct mesh *m, const struct mesh_node *n,
+		      const struct mesh_node *x);
+/* It is none of ours for a while. */
+void mesh_home_put_off(struct mesh *m, struct mesh_node *n);
+/* Of a leaf: put off those that cannot be reached, and tell the driver what its homes are. */
 void mesh_homes_tick(struct mesh *m);
-enum mesh_dialling mesh_dialling_of(const struct mesh *m, const struct mesh_node *n);
-bool mesh_link_is_spare(const struct mesh *m, const struct mesh_link *l);
 /* Are there too many leaves for this one? */
 bool mesh_is_full_for(const struct mesh *m, const struct mesh_node *n);
+/* Its row names these; false: as before. */
+bool mesh_node_set_homes(struct mesh_node *n, const struct id *homes, int len);
+
+/* ways.c */
 void mesh_way_open(struct mesh *m, const struct mesh_event *e);
-void mesh_way_end(struct mesh *m, struct mesh_node *n, uint64_t link);
+void mesh_ways_link_up(struct mesh *m, struct mesh_node *n);
+void mesh_ways_tick(struct mesh *m);
+void mesh_ways_free(struct mesh *m);
 
 /* attached.c */
 /* The node's link, state or row has changed: tell the others if it is to be told. */
@@ -316,9 +391,11 @@ void mesh_attached_change(struct mesh *m, struct mesh_node *n);
 /* Tell a link that is up what all others were told. */
 void mesh_attached_greet(struct mesh *m, struct mesh_link *l);
 /* Does anybody say that it is linked to it? */
-bool mesh_node_is_claimed(const struct mesh *m, const struct mesh_node *n);
+bool mesh_node_is_claimed(const struct mesh *m, struct mesh_node *n);
 /* Set the state of a node without a link to what others say. */
 void mesh_node_weigh(struct mesh *m, struct mesh_node *n);
+/* Whom we are to be linked with has changed. */
+void mesh_nodes_weigh(struct mesh *m);
 bool mesh_frame_attached(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
 /* The link has ended. */
 void mesh_claims_end(struct mesh *m, struct mesh_link *l);

@@ -247,10 +247,8 @@ mesh_frame_goodbye(struct mesh *m, struct mesh_link *l, const struct wire_frame 
 	item->action.node = l->node->id;
 	item->action.is_barred = reason == WIRE_GOODBYE_BARRED;
 	mesh_act_text(item, why, &item->action.why);
-	if (reason == WIRE_GOODBYE_BUSY && mesh_is_leaf(m)) {
-		l->node->busy_until = m->now + MESH_BUSY_MS;
-		m->homes_due = m->now;
-	}
+	if (reason == WIRE_GOODBYE_BUSY && mesh_is_leaf(m))
+		mesh_home_put_off(m, l->node);
 	mesh_link_ended(m, l, reason, why);
 	return false;
 }

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which nodes a node that takes no links attaches to: its homes, which everybody can compute;
- * whom to dial; and a way to such a node for one that has none of its homes in common with
- * it. The rules are told in mesh/mesh.h. */
+/* The homes of this node while it takes no links: all can compute them, but for one that has
+ * too many leaves or that this node cannot reach, in whose place comes the next. Then it
+ * names its actual ones in its row, and these stand. The rules are told in mesh/mesh.h. */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "mesh/core.h"
 
-enum { HOMES_A_RING = 2 };
+_Static_assert((int)MESH_HOMES_MAX == (int)MESH_NEIGHBOURS_MAX, "two on each ring");
 
-_Static_assert(MESH_HOMES_MAX == HOMES_A_RING * MESH_RINGS, "two on each ring");
+/* Dials in a row that failed, at all its addresses in turn. */
+enum { HOMES_FAILS_MAX = 6 };
 
 bool
 mesh_is_leaf(const struct mesh *m)
@@ -18,161 +21,131 @@ mesh_is_leaf(const struct mesh *m)
 	return m->test.found == MESH_INBOUND_NO;
 }
 
-static uint64_t
-ring_place(int ring, const struct id *id)
+bool
+mesh_is_fit_home(const struct mesh *m, const struct mesh_node *n,
+		 const struct mesh_node *x)
 {
-	return hash64(bytes_of(id->b, ID_BYTES), (uint64_t)ring);
+	return mesh_is_standing(m, n, x) && n->busy_until <= m->now;
 }
 
-/* Those who may be homes, as this node sees it. One that was too busy for us is none of
- * ours for a while; the next one on the ring is. */
-static bool
-home_is_fit(const struct mesh *m, const struct mesh_node *n, const struct id *leaf)
+void
+mesh_home_put_off(struct mesh *m, struct mesh_node *n)
 {
-	bool is_ours = id_equal(leaf, &m->config.self);
+	struct mesh_overlay *o = &m->overlay;
 
-	return n->inbound == MESH_INBOUND_YES && !n->is_gone &&
-	       n->state != MESH_NODE_DEAD && !id_equal(&n->id, leaf) &&
-	       !(is_ours && n->busy_until > m->now);
+	n->busy_until = m->now + MESH_BUSY_MS;
+	if (o->homes_due == 0 || o->homes_due > n->busy_until)
+		o->homes_due = n->busy_until;
+	m->rings.version++;
+	mesh_want(m, m->now);
 }
 
-static int
-homes_add(struct mesh_node **homes, int len, struct mesh_node *n)
-{
-	for (int i = 0; i < len; i++)
-		if (homes[i] == n)
-			return len;
-	homes[len] = n;
-	return len + 1;
-}
-
-/* The nearest on one ring, the next first. */
+/* Those that were busy are asked again when their time is over. */
 static void
-homes_of_ring(const struct mesh *m, int ring, const struct id *leaf,
-	      struct mesh_node *ret[HOMES_A_RING])
+homes_ask_again(struct mesh *m)
 {
-	uint64_t start = ring_place(ring, leaf), ways[HOMES_A_RING] = { 0 };
+	struct mesh_overlay *o = &m->overlay;
 
-	memset(ret, 0, HOMES_A_RING * sizeof(ret[0]));
+	if (o->homes_due == 0 || o->homes_due > m->now)
+		return;
+	o->homes_due = 0;
 	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
-		uint64_t way = ring_place(ring, &n->id) - start;
-		int at = HOMES_A_RING;
-
-		if (!home_is_fit(m, n, leaf))
+		if (n->busy_until == 0)
 			continue;
-		while (at > 0 && (ret[at - 1] == NULL || way < ways[at - 1]))
-			at--;
-		for (int i = HOMES_A_RING - 1; i > at; i--) {
-			ret[i] = ret[i - 1];
-			ways[i] = ways[i - 1];
-		}
-		if (at < HOMES_A_RING) {
-			ret[at] = n;
-			ways[at] = way;
+		if (n->busy_until <= m->now) {
+			n->busy_until = 0;
+			n->fails = 0;
+		} else if (o->homes_due == 0 || n->busy_until < o->homes_due) {
+			o->homes_due = n->busy_until;
 		}
 	}
+	m->rings.version++;
 }
 
-/* With fewer than MESH_HOMES_MAX that are fit, all of them. */
-static int
-homes_of(const struct mesh *m, const struct id *leaf,
-	 struct mesh_node *ret[MESH_HOMES_MAX])
+/* It may be there for others, and not for us; if there is one to take its place. */
+static void
+homes_put_off_failed(struct mesh *m)
 {
-	int fit = 0, len = 0;
+	const struct mesh_overlay *o = &m->overlay;
+	struct mesh_node *nodes[MESH_NEIGHBOURS_MAX + 1];
+	int places = 2 * m->rings.count;
 
-	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
-		if (!home_is_fit(m, n, leaf))
-			continue;
-		if (fit < MESH_HOMES_MAX)
-			ret[fit] = n;
-		fit++;
+	if (mesh_rings_before(m, &m->self, mesh_is_fit_home, nodes, places + 1) <= places)
+		return;
+	for (int i = 0; i < o->len; i++) {
+		struct mesh_node *n = o->nodes[i];
+
+		if (n->link == 0 && n->fails >= HOMES_FAILS_MAX &&
+		    n->busy_until <= m->now) {
+			mesh_home_put_off(m, n);
+			return;
+		}
 	}
-	if (fit < MESH_HOMES_MAX)
-		return fit;
-	for (int ring = 0; ring < MESH_RINGS; ring++) {
-		struct mesh_node *near[HOMES_A_RING];
-
-		homes_of_ring(m, ring, leaf, near);
-		for (int i = 0; i < HOMES_A_RING; i++)
-			len = homes_add(ret, len, near[i]);
-	}
-	return len;
 }
-
-int
-mesh_homes(const struct mesh *m, const struct id *leaf, struct id ret[MESH_HOMES_MAX])
-{
-	struct mesh_node *homes[MESH_HOMES_MAX];
-	int len = homes_of(m, leaf, homes);
-
-	for (int i = 0; i < len; i++)
-		ret[i] = homes[i]->id;
-	return len;
-}
-
-/* ---- whom to dial ---- */
 
 static bool
-homes_has_link(const struct mesh *m)
+homes_is_told(const struct mesh_overlay *o, const struct id *id)
 {
-	for (const struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
-		if (l->state == MESH_LINK_UP)
+	for (int i = 0; i < o->homes_len; i++)
+		if (id_equal(&o->homes[i], id))
 			return true;
 	return false;
 }
 
-/* Reckoned once a second: with many nodes that takes a while. */
-static void
-homes_choose(struct mesh *m)
+/* Those that count now, if they are not the ones that everybody would take for ours. What was
+ * told stands while one that was busy is asked again. */
+static int
+homes_actual(const struct mesh *m, struct id ret[MESH_NEIGHBOURS_MAX])
 {
-	struct mesh_node *homes[MESH_HOMES_MAX];
-	int len = mesh_is_leaf(m) ? homes_of(m, &m->config.self, homes) : 0;
+	struct mesh_node *fit[MESH_NEIGHBOURS_MAX], *computed[MESH_NEIGHBOURS_MAX];
+	int fit_len = mesh_neighbours(m, &m->self, mesh_is_fit_home, fit);
+	int computed_len = mesh_neighbours(m, &m->self, mesh_is_standing, computed);
+	bool is_computed = fit_len == computed_len &&
+			   memcmp(fit, computed, (size_t)fit_len * sizeof(fit[0])) == 0;
+	int len = 0, up = 0;
 
-	m->homes_due = m->now + MESH_BEAT_MS;
-	m->homes = len;
-	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next)
-		n->is_home = false;
-	for (int i = 0; i < len; i++)
-		homes[i]->is_home = true;
+	for (int i = 0; i < fit_len; i++) {
+		up += fit[i]->link != 0;
+		if (fit[i]->link != 0 || homes_is_told(&m->overlay, &fit[i]->id))
+			ret[len++] = fit[i]->id;
+	}
+	if (!is_computed)
+		return len;
+	if (up == fit_len || m->overlay.homes_len == 0)
+		return 0;
+	memcpy(ret, m->overlay.homes, sizeof(m->overlay.homes));
+	return m->overlay.homes_len;
+}
+
+/* Told when all is settled: what a home says, that is full, may take a while. */
+static void
+homes_tell(struct mesh *m)
+{
+	struct mesh_overlay *o = &m->overlay;
+	struct id homes[MESH_NEIGHBOURS_MAX] = { { { 0 } } };
+	int len = mesh_is_leaf(m) ? homes_actual(m, homes) : 0;
+	size_t size = (size_t)len * sizeof(homes[0]);
+	struct mesh_item *item;
+
+	if (len == o->homes_len && memcmp(homes, o->homes, size) == 0)
+		return;
+	memcpy(o->homes, homes, sizeof(homes));
+	o->homes_len = len;
+	item = mesh_act(m, MESH_ACTION_HOMES, 0);
+	item->blob = mesh_blob_new(bytes_of(homes, size));
+	item->action.data = bytes_of(item->blob->data, size);
 }
 
 void
 mesh_homes_tick(struct mesh *m)
 {
-	if (m->homes_due <= m->now)
-		homes_choose(m);
-	m->has_link = homes_has_link(m);
-	m->homes_up = 0;
-	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
-		m->homes_up += n->is_home && n->link != 0;
-		if (n->way_due != 0 && n->way_due <= m->now)
-			mesh_way_end(m, n, 0);
-		else if (n->way_due != 0)
-			mesh_want(m, n->way_due);
-	}
-}
-
-/* Without any link every node is tried: what is known may be old. And a node that seems to
- * be gone is tried once in a while even if it says that it takes no links. */
-enum mesh_dialling
-mesh_dialling_of(const struct mesh *m, const struct mesh_node *n)
-{
-	if (!m->has_link)
-		return MESH_DIAL_SOON;
-	if (n->inbound == MESH_INBOUND_NO)
-		return n->state == MESH_NODE_DEAD ? MESH_DIAL_RARELY : MESH_DIAL_NEVER;
-	if (!mesh_is_leaf(m) || n->is_home || n->way_until > m->now || m->homes == 0)
-		return MESH_DIAL_SOON;
-	return MESH_DIAL_NEVER;
-}
-
-/* A link of a leaf to a node that is no home of it, and that nobody needs now. */
-bool
-mesh_link_is_spare(const struct mesh *m, const struct mesh_link *l)
-{
-	return mesh_is_leaf(m) && m->homes_up > 0 &&
-	       l->node->inbound != MESH_INBOUND_NO && !l->node->is_home &&
-	       l->node->way_until <= m->now;
+	homes_ask_again(m);
+	if (mesh_is_leaf(m) && m->has_link)
+		homes_put_off_failed(m);
+	if (m->overlay.is_whole && m->overlay.made_of == m->rings.version)
+		homes_tell(m);
+	if (m->overlay.homes_due != 0)
+		mesh_want(m, m->overlay.homes_due);
 }
 
 bool
@@ -188,52 +161,37 @@ mesh_is_full_for(const struct mesh *m, const struct mesh_node *n)
 	return leaves >= MESH_LEAVES_MAX;
 }
 
-/* ---- a way ---- */
+/* ---- those of others ---- */
 
 bool
-mesh_may_open_way(const struct mesh *m, const struct id *node)
+mesh_node_set_homes(struct mesh_node *n, const struct id *homes, int len)
 {
-	const struct mesh_node *n = mesh_node_find(m, node);
+	size_t size;
 
-	return mesh_is_leaf(m) && n != NULL && n->link == 0 && !n->is_gone &&
-	       n->state == MESH_NODE_ALIVE;
+	if (len > MESH_NEIGHBOURS_MAX)
+		len = MESH_NEIGHBOURS_MAX;
+	size = (size_t)len * sizeof(*homes);
+	if (len == n->homes_len && (len == 0 || memcmp(n->homes, homes, size) == 0))
+		return false;
+	free(n->homes);
+	n->homes = len > 0 ? mem_dup(homes, size) : NULL;
+	n->homes_len = len;
+	return true;
 }
 
-void
-mesh_way_end(struct mesh *m, struct mesh_node *n, uint64_t link)
+int
+mesh_homes(const struct mesh *m, const struct id *node, struct id ret[MESH_HOMES_MAX])
 {
-	struct mesh_item *item = mesh_act(m, MESH_ACTION_WAY, link);
-
-	n->way_due = 0;
-	item->action.node = n->id;
-}
-
-void
-mesh_way_open(struct mesh *m, const struct mesh_event *e)
-{
-	struct mesh_node *n = mesh_node_find(m, &e->node), *homes[MESH_HOMES_MAX];
-	uint64_t link;
+	const struct mesh_node *n = id_equal(node, &m->self.id) ? &m->self
+								: mesh_node_find(m, node);
+	struct mesh_node *homes[MESH_NEIGHBOURS_MAX];
 	int len;
 
-	if (n == NULL || !mesh_may_open_way(m, &e->node)) {
-		mesh_act(m, MESH_ACTION_WAY, 0)->action.node = e->node;
-		return;
-	}
-	if (mesh_relays_to(m, &n->id, &link, 1) > 0) {
-		mesh_way_end(m, n, link);
-		return;
-	}
-	if (n->way_due != 0)
-		return; /* one answer is for all who asked */
-	n->way_due = m->now + MESH_WAY_MS;
-	mesh_want(m, n->way_due);
-	len = homes_of(m, &n->id, homes);
-	for (int i = 0; i < len; i++) {
-		if (homes[i]->link != 0)
-			continue;
-		homes[i]->way_until = m->now + MESH_IDLE_MS;
-		if (homes[i]->links == 0)
-			homes[i]->next_dial = m->now;
-		mesh_want(m, m->now);
-	}
+	if (n == NULL)
+		return 0;
+	len = mesh_neighbours(m, n, n == &m->self ? mesh_is_fit_home : mesh_is_standing,
+			      homes);
+	for (int i = 0; i < len; i++)
+		ret[i] = homes[i]->id;
+	return len;
 }

@@ -185,16 +185,23 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 
 		if (s != NULL)
 			s->link = 0;
+		/* Who has no use for the link by its view will have none at once. */
 		if (n != NULL)
-			n->next_dial = m->now + mesh_backoff(m, 2);
+			n->next_dial = m->now + (goodbye == WIRE_GOODBYE_IDLE
+							 ? MESH_DIAL_CAP_MS
+							 : mesh_backoff(m, 2));
 	} else if (goodbye != 0 || !l->is_inbound || was_up) {
 		/* Of one that came and went it is not known whether it was to be a link: a
 		 * dial-back (inbound.c) looks like that. */
 		mesh_link_ended_backoff(m, l, goodbye);
 	}
 	HASH_DEL(m->links, l);
-	if (n != NULL)
+	if (n != NULL) {
 		n->links--;
+		n->missed_at = was_up ? m->now : n->missed_at;
+		if (n->way_until > m->now)
+			mesh_want(m, m->now);
+	}
 	if (was_up) {
 		struct mesh_item *item = mesh_act(m, MESH_ACTION_LINK_DOWN, l->id);
 
@@ -525,6 +532,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	mesh_node_choose(m, n); /* before others are told that it is alive, and linked */
 	mesh_node_set_state(m, n, MESH_NODE_ALIVE);
 	mesh_inbound_link_up(m);
+	mesh_overlay_link_up(m, n);
 	mesh_attached_update(m, n);
 	/* It may be the one of two to go, later; while it lives it hears what others do. */
 	l = mesh_link_find(m, id);
@@ -575,10 +583,8 @@ mesh_link_tick_up(struct mesh *m, struct mesh_link *l)
 	}
 	if (m->now - l->since >= MESH_DIAL_HEALTHY_MS)
 		l->node->fails = 0;
-	if (mesh_link_is_spare(m, l) && m->now - l->used >= MESH_IDLE_MS) {
-		l->used = m->now;
+	if (mesh_link_is_idle(m, l))
 		mesh_act(m, MESH_ACTION_IDLE, l->id);
-	}
 	mesh_want(m, l->heard + (l->is_pinged ? MESH_SILENT_MS : MESH_PING_MS));
 	mesh_want(m, l->rtt_due);
 	if (l->retired_at != 0)

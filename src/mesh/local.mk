@@ -2,13 +2,16 @@ noinst_LIBRARIES += %D%/libmesh.a
 %C%_libmesh_a_SOURCES = \
 	%D%/attached.c \
 	%D%/core.h \
+	%D%/dials.c \
 	%D%/frames.c \
 	%D%/homes.c \
 	%D%/inbound.c \
 	%D%/links.c \
 	%D%/mesh.c %D%/mesh.h \
+	%D%/overlay.c \
 	%D%/relay.c \
 	%D%/rings.c \
+	%D%/ways.c \
 	%D%/wire.c %D%/wire.h \
 	%D%/wire-live.c \
 	%D%/wire-query.c
@@ -24,8 +27,8 @@ endif
 EXTRA_DIST += tests/fuzz/corpus/wire
 
 if HAVE_CUNIT
-mesh_tests = tests/unit/test-mesh-homes tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh tests/unit/test-mesh-relay \
-	tests/unit/test-mesh-wire
+mesh_tests = tests/unit/test-mesh-homes tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh tests/unit/test-mesh-overlay tests/unit/test-mesh-relay \
+	tests/unit/test-mesh-rings tests/unit/test-mesh-ways tests/unit/test-mesh-wire
 check_PROGRAMS += $(mesh_tests)
 TESTS += $(mesh_tests)
 tests_unit_test_mesh_homes_SOURCES = tests/unit/test-mesh-homes.c \
@@ -39,6 +42,14 @@ tests_unit_test_mesh_mesh_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_relay_SOURCES = tests/unit/test-mesh-relay.c \
 	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
 tests_unit_test_mesh_relay_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_rings_SOURCES = tests/unit/test-mesh-rings.c
+tests_unit_test_mesh_rings_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_overlay_SOURCES = tests/unit/test-mesh-overlay.c \
+	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
+tests_unit_test_mesh_overlay_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_ways_SOURCES = tests/unit/test-mesh-ways.c \
+	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
+tests_unit_test_mesh_ways_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_wire_SOURCES = tests/unit/test-mesh-wire.c
 tests_unit_test_mesh_wire_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 endif

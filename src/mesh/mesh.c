@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events in, actions out; nodes, seeds and whom to dial. */
+/* Events in, actions out; nodes. */
 #include "config.h"
 
 #include "mesh/mesh.h"
@@ -27,6 +27,8 @@ mesh_new(const struct mesh_config *config, ms_t now)
 	m->self.id = config->self;
 	m->self.state = MESH_NODE_ALIVE;
 	mesh_rings_update(m, &m->self, "");
+	m->has_link_at = now;
+	m->redial_due = now + MESH_REDIAL_MS;
 	m->beat_due = now + MESH_BEAT_MS;
 	m->due = m->beat_due;
 	return m;
@@ -39,6 +41,7 @@ mesh_node_free(struct mesh *m, struct mesh_node *n)
 	for (int i = 0; i < n->addresses_len; i++)
 		free(n->addresses[i]);
 	free(n->barred_why);
+	free(n->homes);
 	free(n);
 }
 
@@ -59,6 +62,7 @@ mesh_free(struct mesh *m)
 	if (m == NULL)
 		return;
 	mesh_relays_free(m);
+	mesh_ways_free(m);
 	HASH_ITER (hh, m->links, l, l_next) {
 		struct mesh_claim *c, *c_next;
 
@@ -209,6 +213,7 @@ mesh_node_get(struct mesh *m, const struct id *id)
 	n = mem_calloc(1, sizeof(*n));
 	n->id = *id;
 	n->state = MESH_NODE_SUSPECT;
+	n->missed_at = m->now;
 	n->dead_at = m->now + MESH_DEAD_MS;
 	n->next_dial = m->now;
 	if (id_compare(&m->config.self, id) > 0)
@@ -231,6 +236,7 @@ mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state)
 		mesh_want(m, n->dead_at);
 	}
 	if (n->state != state) {
+		mesh_overlay_state(m, n->state, state);
 		n->state = state;
 		item = mesh_act(m, MESH_ACTION_NODE_STATE, 0);
 		item->action.node = n->id;
@@ -278,6 +284,8 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	n->is_gone = e->is_gone;
 	free(n->barred_why);
 	n->barred_why = e->is_gone && e->why != NULL ? mem_strdup(e->why) : NULL;
+	if (mesh_node_set_homes(n, e->homes, e->homes_len) || n->has_left != e->has_left)
+		m->rings.version++;
 	n->has_left = e->has_left;
 	n->inbound = e->inbound;
 	mesh_rings_update(m, n, e->region != NULL ? e->region : "");
@@ -297,7 +305,9 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 			n->addresses[n->addresses_len++] = mem_strdup(e->addresses[i]);
 	if (n->next_dial > m->now + MESH_DIAL_YIELD_MS)
 		n->next_dial = m->now + MESH_DIAL_YIELD_MS; /* it may have moved */
-	n->turn = 0;
+	n->turn = n->fails = 0;
+	n->is_news = true;
+	m->has_news = true;
 	mesh_want(m, n->next_dial);
 }
 
@@ -318,110 +328,6 @@ mesh_nodes_tick(struct mesh *m)
 		if (n->state == MESH_NODE_SUSPECT)
 			mesh_want(m, n->dead_at);
 	}
-}
-
-/* Dials. */
-
-ms_t
-mesh_backoff(struct mesh *m, int fails)
-{
-	ms_t span = MESH_DIAL_CAP_MS;
-
-	if (fails < 8 && (MESH_DIAL_BASE_MS << fails) < MESH_DIAL_CAP_MS)
-		span = MESH_DIAL_BASE_MS << fails;
-	return 1 + (ms_t)rng_below(&m->rng, (uint64_t)span);
-}
-
-static struct mesh_link *
-mesh_dial(struct mesh *m, const char *address, struct mesh_node *n)
-{
-	struct mesh_link *l = mesh_link_make(m, m->next_link++, false);
-	struct mesh_item *item = mesh_act(m, MESH_ACTION_DIAL, l->id);
-
-	l->node = n;
-	if (n != NULL) {
-		n->links++;
-		item->action.node = n->id;
-	}
-	memcpy(l->address, address, strlen(address) + 1);
-	mesh_act_text(item, address, &item->action.address);
-	mesh_want(m, m->now + MESH_OPEN_MS);
-	return l;
-}
-
-static void
-mesh_dial_nodes(struct mesh *m)
-{
-	struct mesh_node *n, *next;
-
-	HASH_ITER (hh, m->nodes, n, next) {
-		const char *address = n->hello_address;
-		enum mesh_dialling dialling = mesh_dialling_of(m, n);
-
-		if (n->is_gone || n->has_left || n->links > 0 ||
-		    dialling == MESH_DIAL_NEVER)
-			continue;
-		if (dialling == MESH_DIAL_RARELY && n->fails > 0 &&
-		    n->next_dial < n->dialled + MESH_RARELY_MS)
-			n->next_dial = n->dialled + MESH_RARELY_MS;
-		if (n->addresses_len > 0)
-			address = n->addresses[n->turn % n->addresses_len];
-		if (address[0] == '\0')
-			continue;
-		if (n->next_dial > m->now || HASH_COUNT(m->links) >= MESH_LINKS_MAX) {
-			mesh_want(m, n->next_dial > m->now ? n->next_dial
-							   : m->now + MESH_BEAT_MS);
-			continue;
-		}
-		n->turn = n->addresses_len > 0 ? (n->turn + 1) % n->addresses_len : 0;
-		n->dialled = m->now;
-		mesh_dial(m, address, n);
-	}
-}
-
-static void
-mesh_dial_seeds(struct mesh *m)
-{
-	for (int i = 0; i < m->seeds_len; i++) {
-		struct mesh_seed *s = &m->seeds[i];
-		struct mesh_node *n = mesh_node_find(m, &s->node);
-
-		if (s->link != 0 || (n != NULL && (n->links > 0 || n->is_gone)))
-			continue;
-		if (n != NULL && mesh_dialling_of(m, n) == MESH_DIAL_NEVER)
-			continue;
-		if (s->next_dial > m->now || HASH_COUNT(m->links) >= MESH_LINKS_MAX) {
-			mesh_want(m, s->next_dial > m->now ? s->next_dial
-							   : m->now + MESH_BEAT_MS);
-			continue;
-		}
-		s->link = mesh_dial(m, s->address, NULL)->id;
-	}
-}
-
-static void
-mesh_seeds_set(struct mesh *m, const struct mesh_event *e)
-{
-	struct mesh_link *l;
-
-	for (int i = 0; i < m->seeds_len; i++) {
-		l = mesh_link_find(m, m->seeds[i].link);
-		if (l != NULL && l->state == MESH_LINK_DIALLING)
-			mesh_link_close(m, l, WIRE_GOODBYE_DUPLICATE,
-					"the seeds were changed");
-	}
-	m->seeds_len = 0;
-	for (int i = 0; i < e->addresses_len && m->seeds_len < MESH_SEEDS_MAX; i++) {
-		struct mesh_seed *s = &m->seeds[m->seeds_len];
-		size_t len = strlen(e->addresses[i]);
-
-		if (len == 0 || len > WIRE_ADDRESS_BYTES_MAX)
-			continue;
-		*s = (struct mesh_seed){ .next_dial = m->now };
-		memcpy(s->address, e->addresses[i], len + 1);
-		m->seeds_len++;
-	}
-	mesh_want(m, m->now);
 }
 
 /* Events. */
@@ -461,9 +367,9 @@ mesh_tick(struct mesh *m)
 	mesh_links_tick(m);
 	mesh_nodes_tick(m);
 	mesh_inbound_tick(m);
+	mesh_overlay_tick(m);
 	mesh_homes_tick(m);
-	mesh_dial_nodes(m);
-	mesh_dial_seeds(m);
+	mesh_dials_tick(m);
 	mesh_beat_tick(m);
 }
 

@@ -6,15 +6,37 @@
  * MESH_EVENT_TICK. No system call, no clock, no log. Two drivers run it: src/daemon over
  * net/stream.h, and tests/sim in virtual time. A run is its seed and its events.
  *
- * What it does: dials every wanted node (full jitter back-off, 200 ms to 30 s) and its
- * seeds; keeps exactly one link to each node (of two, that dialled by the smaller id stays,
- * the larger id closes the other; a link of a former life of the peer gives way to a new
- * one); checks HELLO; floods every changed row to all links but the one it came from; sends one
- * heartbeat a second, round-robin, and tells what others' say of their tables, so that
- * sync/sync.h can compare them; holds a liveness verdict of every node. A link between two
- * clocks that are too far apart, or of which one end has forgotten more than the other's clock
- * allows, carries no rows: both ends judge so by the same two HELLOs. Clocks and horizons are
- * told again from time to time, and when the answer is another the link is greeted anew.
+ * What it does: opens and keeps the links that the rings want, below; keeps exactly one link to
+ * each node (of two, that dialled by the smaller id stays, the larger id closes the other; a
+ * link of a former life of the peer gives way to a new one); checks HELLO; sends every changed
+ * row to all links but the one it came from; sends one heartbeat a second, round-robin, and tells
+ * what others' say of their tables, so that sync/sync.h can compare them; holds a liveness
+ * verdict of every node. A link between two clocks that are too far apart, or of which one end
+ * has forgotten more than the other's clock allows, carries no rows: both ends judge so by the
+ * same two HELLOs. Clocks and horizons are told again from time to time, and when the answer
+ * is another the link is greeted anew.
+ *
+ * The overlay. K rings (3, or 4 where nodes are very many) order all nodes that take links:
+ * ring 0 by hash(id), each other one by region and hash(k, id). A node's neighbours are the
+ * nearest before and behind it on each ring; where rings overlap the next ones on ring 0 are
+ * taken too, so that it has min(2 K, all others). Everybody computes them from its table alone.
+ * Up to 2 K + 1 nodes all are linked to all; of more each has 2 K links, and with half of the
+ * nodes gone 98 % of the others are still connected.
+ *
+ * Wanted are the links to the neighbours among those that are standing (not gone, left or
+ * dead), and to those among the reachable ones: the former watch each other, the latter keep
+ * their part of the cluster connected. Two are to be linked when either wants it (topping up
+ * is not symmetric). A neighbour that died is wanted for MESH_MISSED_MS more: most come back
+ * soon. What is wanted is dialled with full jitter, 200 ms to 30 s apart; another address in a
+ * node's row begins that anew. A link that neither is wanted nor has carried a query for
+ * MESH_IDLE_MS is spare, and closed; but while one that is wanted is not up yet and has not
+ * failed either, no link is spare (make before break).
+ *
+ * The dead and the unreachable are dialled too, for no split may last for ever: each node tries
+ * one of them about every MESH_REDIAL_MS, with the chance that there are so many of them for
+ * each one that is there. Seeds are dialled, 30 s apart at most, while it is not known who
+ * answers there, or that one is dead or unreachable, or wanted and not linked. Without any link
+ * for MESH_LOST_MS all nodes are dialled in turn, MESH_LOST_DIALS_MAX at a time.
  *
  * Whether this node takes links from others it cannot know by itself: a while after it has a
  * link, then hourly, and when its addresses change, it asks a peer to dial them (DIAL_BACK).
@@ -29,12 +51,13 @@
  * MESH_DIAL_BACK_MS for each member, with nothing in it that the member chose. Nor does the
  * answer tell anything of a stranger: a no comes when the time is over, whatever was there.
  *
- * Leaves are nodes that take no links, as their rows say (`inbound`). A leaf attaches to homes:
- * the rings k = 0 … MESH_RINGS - 1 order all nodes by hash(k, node id), and on each the next
- * two behind hash(k, its id) that take links and are not dead are its homes; with fewer than
- * MESH_HOMES_MAX such nodes all of them are. It dials these and no others, and nobody dials
- * it. One that has MESH_LEAVES_MAX leaves says BUSY, and the leaf goes on to the next of the
- * ring. All others are linked to each other. Without any link every node is dialled.
+ * Leaves are nodes that take no links, as their rows say (`inbound`). They stand on no ring. A
+ * leaf attaches to homes: on each ring the next two that stand behind its own place there,
+ * topped up as neighbours are. It dials these and no others, and nobody dials it, but as all
+ * that are dead. One that has MESH_LEAVES_MAX leaves says BUSY, and the leaf goes on to the
+ * next of the ring for MESH_BUSY_MS; so it does with one that does not answer it, if there is
+ * a next one. Then it names the homes that it has in its row (MESH_ACTION_HOMES), and for
+ * everybody these stand in place of the computed ones.
  *
  * So most pairs with a leaf are not linked, and hear of each other by ATTACHED. A node that is
  * no leaf tells, when a link comes up and when it changes,
@@ -47,11 +70,14 @@
  * and a death that a linked one has seen after MESH_SILENT_MS is seen by all after MESH_DEAD_MS
  * and the delays of two links more.
  *
- * Queries to a node without a link pass through one that says it is linked to it
- * (QUERY_RELAY): at most MESH_RELAYS_MAX at a time over one link, each with the window of parts
- * that every query has. For a leaf that is one of its own homes, or else, if it has none in
- * common with the other leaf, one of that one's: MESH_EVENT_WAY opens a link to these, which is
- * closed when it was not needed for MESH_IDLE_MS.
+ * Queries reach a node that is not linked by a way (MESH_EVENT_WAY). To one that takes links a
+ * link is opened, which is spare, and so stays for the next query. To a leaf, or to one of
+ * which it is not known, they pass through one of its homes, or neighbours (QUERY_RELAY): one
+ * that is linked already, or else all are dialled, and the first that takes the link passes
+ * them on. It may turn out not to be linked to the leaf: then it says so before anything was
+ * done, and the query goes by another one; for a while none is sent that way. At most
+ * MESH_RELAYS_MAX are under way over one link, each with the window of parts that every query
+ * has. A leaf that cannot open a link to a node asks a neighbour of it in the same way.
  *
  * A link goes: MESH_ACTION_DIAL or mesh_link_new() for an accepted stream; then
  * MESH_EVENT_LINK_OPEN when TLS is up; MESH_ACTION_LINK_UP after both HELLOs. It ends by
@@ -133,15 +159,21 @@ enum {
 	 * what all tries of a query come to. */
 	MESH_RELAY_WORDS_MAX = 32,
 	/* Leaves. */
-	MESH_HOMES_MAX = 6,    /* two on each ring */
+	MESH_HOMES_MAX = 8,    /* two on each ring */
 	MESH_LEAVES_MAX = 512, /* attached to one node */
 	/* Nodes that one link says it is not linked to any more, in a minute, of which we tell
 	 * all our leaves: all that it may have attached, going twice. */
 	MESH_UNCLAIMS_MAX = 2 * MESH_LEAVES_MAX,
 	MESH_BUSY_MS = 10 * MS_MINUTE, /* until one that was too busy is asked again */
-	MESH_RARELY_MS = 5 *
-			 MS_MINUTE, /* between dials of a leaf that seems to be dead */
-	MESH_IDLE_MS = MS_MINUTE, /* a link beside those to homes lives that long unused */
+	/* Links. */
+	MESH_IDLE_MS = MS_MINUTE, /* one that nobody wants lives that long unused */
+	/* A neighbour that died is dialled for so long as if it were there; then as all that
+	 * are dead or unreachable, of which each node tries one in about MESH_REDIAL_MS. */
+	MESH_MISSED_MS = 10 * MS_MINUTE,
+	MESH_REDIAL_MS = 30 * MS_SECOND,
+	/* Without any link for so long all nodes are dialled, so many at once. */
+	MESH_LOST_MS = 2 * MS_SECOND,
+	MESH_LOST_DIALS_MAX = 32,
 	MESH_WAY_MS = 5 * MS_SECOND, /* for a way to be found */
 };
 
@@ -182,7 +214,7 @@ enum mesh_event_type {
 	/* A node's row was learned or changed: `node`, `addresses`. With `is_gone` it was
 	 * banned or forgotten: links to it are closed and refused, and it is told `why`. With
 	 * `has_left` it withdrew and says goodbye itself: it is not dialled any more, but may
-	 * come back. `inbound`: what it says of itself. */
+	 * come back. `inbound`, `region`, `homes`: what it says of itself. */
 	MESH_EVENT_NODE,
 	/* A dialled or accepted `link` is open; TLS says that `node` is at the other end. With
 	 * `is_near` its address is a private one. */
@@ -207,7 +239,7 @@ enum mesh_event_type {
 	/* One dial of the probe `link` has ended: `node` answered, or nobody did (zero). */
 	MESH_EVENT_PROBED,
 	/* A query wants to go to `node`, and neither a link nor a relay leads there: see
-	 * MESH_ACTION_WAY. */
+	 * MESH_ACTION_WAY. `link`: 0, or one by which it did not get there: not by that. */
 	MESH_EVENT_WAY,
 	/* No query uses `link` now: the answer to MESH_ACTION_IDLE. */
 	MESH_EVENT_IDLE,
@@ -238,7 +270,9 @@ struct mesh_event {
 	uint64_t word;
 	const char *const *addresses;
 	int addresses_len;
-	const char *region; /* NODE, SELF: the label, NULL as "" */
+	const char *region;	/* NODE, SELF: the label, NULL as "" */
+	const struct id *homes; /* NODE: those that the row of a leaf names */
+	int homes_len;
 	const char *why;
 };
 
@@ -283,12 +317,16 @@ enum mesh_action_type {
 	/* Others can, or cannot, open links to this node, or that is not known any more:
 	 * `inbound`. */
 	MESH_ACTION_INBOUND,
-	/* Queries can be passed on to `node` by `link`; 0: no way was found. Once for each
-	 * MESH_EVENT_WAY, or once for several at a time. */
+	/* Queries go to `node` by `link`: its own (mesh_link_of()), or of one who passes them
+	 * on; 0: no way was found. Once for each MESH_EVENT_WAY, or once for several at a
+	 * time. */
 	MESH_ACTION_WAY,
 	/* `link` is not needed but for queries, and none came by it for MESH_IDLE_MS: if there
 	 * are none, say so (MESH_EVENT_IDLE), and it is closed. */
 	MESH_ACTION_IDLE,
+	/* The homes of this node are those in `data`, ids one behind the other, which its row is
+	 * to name; none: those that everybody computes. */
+	MESH_ACTION_HOMES,
 };
 
 struct mesh_action {
@@ -331,8 +369,9 @@ int mesh_relays_to(const struct mesh *m, const struct id *node, uint64_t *ret_li
 		   int max);
 /* May MESH_EVENT_WAY find one? */
 bool mesh_may_open_way(const struct mesh *m, const struct id *node);
-/* The homes of a node, if it is a leaf, as far as this node knows; returns how many. */
-int mesh_homes(const struct mesh *m, const struct id *leaf,
+/* Who is linked to the node by the rings: its neighbours, or, if it is a leaf, its homes, as
+ * far as this node knows; returns how many. */
+int mesh_homes(const struct mesh *m, const struct id *node,
 	       struct id ret[MESH_HOMES_MAX]);
 /* Queries that are being passed on now. */
 int mesh_relays(const struct mesh *m);

@@ -102,17 +102,39 @@ mesh_rings_update(struct mesh *m, struct mesh_node *n, const char *region)
 	bool is_to_be = n->inbound != MESH_INBOUND_NO && !n->is_gone;
 	uint16_t hash = (uint16_t)(hash64(bytes_text(region), 0) >> RINGS_PLACE_BITS);
 
-	if (n->is_on_rings && is_to_be && n->region == hash)
+	if (n->is_placed && n->is_on_rings == is_to_be && n->region == hash)
 		return;
 	if (n->is_on_rings)
 		rings_put(m, n, false);
 	n->region = hash;
+	n->is_placed = true;
 	/* One that is on no ring has its places all the same: its homes stand behind them. */
 	for (int ring = 0; ring < MESH_RINGS_MAX; ring++)
 		n->places[ring] = ring_place(ring, n);
 	if (is_to_be)
 		rings_put(m, n, true);
 	m->rings.version++;
+}
+
+void
+mesh_rings_set_count(struct mesh *m, int count)
+{
+	if (count < MESH_RINGS || count > MESH_RINGS_MAX || count == m->rings.count)
+		return;
+	m->rings.count = count;
+	m->rings.version++;
+}
+
+int
+mesh_rings_judge(int count, int live, ms_t now, ms_t *above_since)
+{
+	if (live <= MESH_RINGS_MORE_NODES)
+		*above_since = 0;
+	else if (*above_since == 0)
+		*above_since = now;
+	if (*above_since != 0 && now - *above_since >= MESH_RINGS_MORE_MS)
+		return MESH_RINGS_MAX;
+	return live < MESH_RINGS_LESS_NODES ? MESH_RINGS : count;
 }
 
 void
@@ -149,8 +171,8 @@ ring_walk(const struct mesh *m, int ring, const struct mesh_node *x, mesh_filter
 	int first = step < 0 ? at - 1 : x->is_on_rings ? at + 1 : at;
 
 	for (int i = 0; i < len && many > 0; i++) {
-		struct mesh_node *n =
-			m->rings.nodes[ring][((first + step * i) % len + len) % len];
+		struct mesh_node
+			*n = m->rings.nodes[ring][((first + step * i) % len + len) % len];
 
 		if (n == x || !filter(m, n, x))
 			continue;
@@ -175,6 +197,31 @@ ring_top_up(const struct mesh *m, const struct mesh_node *x, mesh_filter *filter
 	}
 }
 
+/* The homes that the row of a leaf names, as far as they may be such. */
+static void
+ring_named(const struct mesh *m, const struct mesh_node *x, mesh_filter *filter,
+	   struct found *found)
+{
+	for (int i = 0; i < x->homes_len; i++) {
+		struct mesh_node *n = id_equal(&x->homes[i], &m->self.id)
+					      ? (struct mesh_node *)&m->self
+					      : mesh_node_find(m, &x->homes[i]);
+
+		if (n != NULL && n->is_on_rings && filter(m, n, x))
+			found_add(found, n);
+	}
+}
+
+int
+mesh_rings_before(const struct mesh *m, const struct mesh_node *x, mesh_filter *filter,
+		  struct mesh_node **ret, int max)
+{
+	struct found found = { .nodes = ret, .max = max };
+
+	ring_walk(m, 0, x, filter, -1, max, &found);
+	return found.len;
+}
+
 int
 mesh_neighbours(const struct mesh *m, const struct mesh_node *x, mesh_filter *filter,
 		struct mesh_node *ret[MESH_NEIGHBOURS_MAX])
@@ -182,6 +229,10 @@ mesh_neighbours(const struct mesh *m, const struct mesh_node *x, mesh_filter *fi
 	bool is_leaf = x->inbound == MESH_INBOUND_NO;
 	struct found found = { .nodes = ret, .max = 2 * m->rings.count };
 
+	if (is_leaf)
+		ring_named(m, x, filter, &found);
+	if (found.len > 0)
+		return found.len;
 	for (int ring = 0; ring < m->rings.count; ring++) {
 		ring_walk(m, ring, x, filter, 1, is_leaf ? 2 : 1, &found);
 		if (!is_leaf)

@@ -462,6 +462,18 @@ sync_discovery_max(uint64_t ours, uint64_t theirs)
 }
 
 bool
+sync_uses(const struct sync *s, uint64_t link)
+{
+	const struct sync_link *l = sync_link_find(s, link);
+
+	for (int i = 0; i < s->requests_len; i++)
+		if (s->requests[i].link == link)
+			return true;
+	return (s->session != NULL && s->session->link == link) ||
+	       (l != NULL && (l->inbound.is_open || l->under_way > 0));
+}
+
+bool
 sync_progress(const struct sync *s, uint64_t request, struct sync_result *ret_result)
 {
 	const struct sync_request *r;

@@ -268,6 +268,8 @@ void sync_step(struct sync *s, ms_t now, const struct sync_event *event);
 bool sync_next(struct sync *s, struct sync_action *ret_action);
 ms_t sync_due(const struct sync *s);
 
+/* Does a session go over this link, ours or theirs, or is one asked for? */
+bool sync_uses(const struct sync *s, uint64_t link);
 /* How far the session of a request is; false when there is none (it has ended). */
 bool sync_progress(const struct sync *s, uint64_t request,
 		   struct sync_result *ret_result);

@@ -124,10 +124,7 @@ world_has_way(const struct world *w, int node, int other)
 	const struct id *id = &w->nodes[other].id;
 	uint64_t link;
 
-	if (mesh_relays_to(m, id, &link, 1) == 1)
-		return true;
-	return w->nodes[node].is_hidden && w->nodes[other].is_hidden &&
-	       mesh_may_open_way(m, id);
+	return mesh_relays_to(m, id, &link, 1) == 1 || mesh_may_open_way(m, id);
 }
 
 static void

@@ -16,7 +16,7 @@
 
 enum {
 	MESH_WORLD_NODES_MAX = 10,
-	MESH_WORLD_OPEN_MAX = 8, /* where none is hidden */
+	MESH_WORLD_OPEN_MAX = 7, /* that take links: then each is linked to each */
 };
 
 struct world;

@@ -33,6 +33,16 @@ rig_keep(struct rig *r, const struct mesh_action *a)
 }
 
 static void
+rig_drop(struct rig *r, uint64_t link)
+{
+	for (int i = 0; i < r->live_len; i++)
+		if (r->live[i] == link) {
+			r->live[i] = r->live[--r->live_len];
+			return;
+		}
+}
+
+static void
 rig_do(struct rig *r, const struct mesh_action *a)
 {
 	switch (a->type) {
@@ -40,10 +50,17 @@ rig_do(struct rig *r, const struct mesh_action *a)
 		rig_keep(r, a);
 		break;
 	case MESH_ACTION_DIAL:
+		if (r->dials < RIG_DIALS) {
+			struct rig_dial *d = &r->dialled[r->dials];
+
+			*d = (struct rig_dial){ .node = a->node, .link = a->link };
+			snprintf(d->address, sizeof(d->address), "%s", a->address);
+		}
 		r->dials++;
 		break;
 	case MESH_ACTION_CLOSE:
 		r->closed++;
+		rig_drop(r, a->link);
 		for (int i = 0; i < RIG_PEERS; i++)
 			if (r->links[i] == a->link)
 				r->links[i] = 0;
@@ -67,6 +84,12 @@ rig_do(struct rig *r, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_IDLE:
 		r->idles++;
+		r->idle = a->link;
+		break;
+	case MESH_ACTION_HOMES:
+		r->homes++;
+		buf_clear(&r->homes_told);
+		buf_put_bytes(&r->homes_told, a->data);
 		break;
 	case MESH_ACTION_QUERY:
 		r->handed_on++;
@@ -105,6 +128,12 @@ rig_pass(struct rig *r, ms_t span)
 			wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE, 0);
 			rig_hear(r, i, &b);
 		}
+		for (int i = 0; i < r->live_len; i++) {
+			struct buf b = BUF_INIT;
+
+			wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE, 0);
+			rig_hear_link(r, r->live[i], &b);
+		}
 		if (mesh_due(r->mesh) <= r->now)
 			rig_step(r, (struct mesh_event){ .type = MESH_EVENT_TICK });
 	}
@@ -142,6 +171,7 @@ void
 rig_fini(struct rig *r)
 {
 	rig_forget(r);
+	buf_fini(&r->homes_told);
 	mesh_free(r->mesh);
 }
 
@@ -159,12 +189,13 @@ rig_row(struct rig *r, int i, enum mesh_inbound inbound)
 					 .addresses_len = 1 });
 }
 
-void
-rig_up(struct rig *r, int i, bool is_near)
+/* It is open, and greeted. */
+static void
+rig_greet(struct rig *r, uint64_t link, const struct id *node, bool is_near)
 {
 	struct wire_hello h = { .protocol_min = 1,
 				.protocol_max = 1,
-				.node = r->peers[i],
+				.node = *node,
 				.life = 77,
 				.incarnation = 3,
 				.retention_ms = MS_DAY,
@@ -173,14 +204,100 @@ rig_up(struct rig *r, int i, bool is_near)
 				.wall_ms = RIG_WALL_MS };
 	struct buf b = BUF_INIT;
 
-	r->links[i] = mesh_link_new(r->mesh);
 	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_LINK_OPEN,
-					 .link = r->links[i],
-					 .node = r->peers[i],
+					 .link = link,
+					 .node = *node,
 					 .is_near = is_near });
 	wire_put_hello(&b, &h);
-	rig_hear(r, i, &b);
+	rig_hear_link(r, link, &b);
+}
+
+void
+rig_up(struct rig *r, int i, bool is_near)
+{
+	r->links[i] = mesh_link_new(r->mesh);
+	rig_greet(r, r->links[i], &r->peers[i], is_near);
 	CU_ASSERT(mesh_link_of(r->mesh, &r->peers[i]) == r->links[i]);
+}
+
+struct id
+rig_id(int i)
+{
+	struct id id = { { 0 } };
+
+	memset(id.b, 0x55, ID_BYTES);
+	put_be32(id.b, (uint32_t)i);
+	return id;
+}
+
+void
+rig_learn(struct rig *r, const struct id *node, enum mesh_inbound inbound, int addresses)
+{
+	char texts[MESH_ADDRESSES_MAX][48];
+	const char *list[MESH_ADDRESSES_MAX];
+
+	for (int i = 0; i < addresses; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "node-%u-%d:1", get_be32(node->b),
+			 i);
+		list[i] = texts[i];
+	}
+	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					 .node = *node,
+					 .inbound = inbound,
+					 .addresses = list,
+					 .addresses_len = addresses });
+}
+
+static void
+rig_live(struct rig *r, uint64_t link, const struct id *node)
+{
+	CU_ASSERT_FATAL(r->live_len < RIG_LIVE);
+	r->live[r->live_len++] = link;
+	rig_greet(r, link, node, false);
+}
+
+uint64_t
+rig_open(struct rig *r, const struct id *node)
+{
+	uint64_t link = mesh_link_new(r->mesh);
+
+	rig_live(r, link, node);
+	return link;
+}
+
+void
+rig_answer(struct rig *r, int dial)
+{
+	struct rig_dial *d = &r->dialled[dial];
+
+	if (!d->is_answered)
+		rig_live(r, d->link, &d->node);
+	d->is_answered = true;
+}
+
+void
+rig_refuse(struct rig *r, int dial)
+{
+	if (!r->dialled[dial].is_answered)
+		rig_cut(r, r->dialled[dial].link);
+	r->dialled[dial].is_answered = true;
+}
+
+void
+rig_cut(struct rig *r, uint64_t link)
+{
+	rig_drop(r, link);
+	rig_step(r, (struct mesh_event){
+			    .type = MESH_EVENT_LINK_CLOSED, .link = link, .why = "cut" });
+}
+
+void
+rig_hear_link(struct rig *r, uint64_t link, struct buf *b)
+{
+	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA,
+					 .link = link,
+					 .data = buf_bytes(b) });
+	buf_fini(b);
 }
 
 void
@@ -196,10 +313,7 @@ rig_down(struct rig *r, int i)
 void
 rig_hear(struct rig *r, int i, struct buf *b)
 {
-	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA,
-					 .link = r->links[i],
-					 .data = buf_bytes(b) });
-	buf_fini(b);
+	rig_hear_link(r, r->links[i], b);
 }
 
 int

@@ -7,7 +7,20 @@
 #include "lib/tap.h"
 #include "mesh/mesh.h"
 
-enum { RIG_PEERS = 6, RIG_FRAMES = 512, RIG_WALL_MS = 1700000000 };
+enum {
+	RIG_PEERS = 6,
+	RIG_FRAMES = 512,
+	RIG_WALL_MS = 1700000000,
+	RIG_DIALS = 512,
+	RIG_LIVE = 128,
+};
+
+struct rig_dial {
+	struct id node; /* zero: a seed */
+	uint64_t link;
+	char address[WIRE_ADDRESS_BYTES_MAX + 1];
+	bool is_answered;
+};
 
 /* A frame that was sent. */
 struct rig_frame {
@@ -31,9 +44,15 @@ struct rig {
 	char address[WIRE_ADDRESS_BYTES_MAX + 1]; /* of the latest probe */
 	int closed;
 	int dials;
+	struct rig_dial dialled[RIG_DIALS]; /* the first of these */
+	uint64_t live[RIG_LIVE];	    /* links beside those of peers that are up */
+	int live_len;
 	int ways; /* told */
 	uint64_t way;
 	int idles;
+	uint64_t idle;
+	int homes; /* told */
+	struct buf homes_told;
 	enum mesh_state states[RIG_PEERS]; /* as told last */
 };
 
@@ -49,6 +68,18 @@ void rig_row(struct rig *r, int i, enum mesh_inbound inbound);
 /* It opens a link; over a private address with `is_near`. */
 void rig_up(struct rig *r, int i, bool is_near);
 void rig_down(struct rig *r, int i);
+/* A node that is none of the peers: its row, with so many addresses; it opens a link to us; one
+ * that was dialled takes the link, or does not. Links that are up go on as those of peers. */
+void rig_learn(struct rig *r, const struct id *node, enum mesh_inbound inbound,
+	       int addresses);
+uint64_t rig_open(struct rig *r, const struct id *node);
+void rig_answer(struct rig *r, int dial);
+void rig_refuse(struct rig *r, int dial);
+/* One of their links ends; whole frames come by one. */
+void rig_cut(struct rig *r, uint64_t link);
+void rig_hear_link(struct rig *r, uint64_t link, struct buf *b);
+/* A number of its own. */
+struct id rig_id(int i);
 /* Whole frames from it; `b` is emptied. */
 void rig_hear(struct rig *r, int i, struct buf *b);
 /* How many frames of the type were sent to it; *ret_last is the latest, if not NULL. */

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes that take no links: whom they attach to, whom they dial, and how one finds a way to
- * another. */
+/* Nodes that take no links: whom they attach to, by the rule or else, and who dials them. */
 #include "config.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/tap.h"
@@ -11,55 +9,13 @@
 
 static const char *const home[] = { "192.0.2.7:8093" };
 
-static struct id
-node_id(int i)
-{
-	struct id id = { { 0 } };
-
-	memset(id.b, 0x55, ID_BYTES);
-	put_be32(id.b, (uint32_t)i);
-	return id;
-}
-
 /* Node i, in a row. */
 static void
 learn(struct rig *r, int i, enum mesh_inbound inbound)
 {
-	char address[32];
-	const char *addresses[] = { address };
+	struct id id = rig_id(i);
 
-	snprintf(address, sizeof(address), "node-%d:1", i);
-	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_NODE,
-					 .node = node_id(i),
-					 .inbound = inbound,
-					 .addresses = addresses,
-					 .addresses_len = 1 });
-}
-
-/* It opens a link to us, and greets. */
-static uint64_t
-open_link(struct rig *r, int i)
-{
-	struct wire_hello h = { .protocol_min = 1,
-				.protocol_max = 1,
-				.node = node_id(i),
-				.life = 7,
-				.incarnation = 3,
-				.retention_ms = MS_DAY,
-				.rows_per_node = 100,
-				.format = 1,
-				.wall_ms = RIG_WALL_MS };
-	struct buf b = BUF_INIT;
-	uint64_t link = mesh_link_new(r->mesh);
-
-	rig_step(r, (struct mesh_event){
-			    .type = MESH_EVENT_LINK_OPEN, .link = link, .node = h.node });
-	wire_put_hello(&b, &h);
-	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA,
-					 .link = link,
-					 .data = buf_bytes(&b) });
-	buf_fini(&b);
-	return link;
+	rig_learn(r, &id, inbound, 1);
 }
 
 static bool
@@ -71,19 +27,28 @@ is_among(const struct id *id, const struct id *ids, int len)
 	return false;
 }
 
+static uint64_t
+place(const struct id *id, uint64_t ring)
+{
+	uint64_t hash = hash64(bytes_of(id->b, ID_BYTES), ring);
+
+	/* Above them stand 16 bits of the region, none here. */
+	return ring == 0 ? hash : hash >> 16 << 16;
+}
+
 /* As the rule says: the two with the least way from hash(k, leaf) on, on each ring. */
 static bool
 is_home(const struct id *leaf, int i, int nodes)
 {
 	for (uint64_t k = 0; k < 3; k++) {
-		uint64_t start = hash64(bytes_of(leaf->b, ID_BYTES), k), way;
-		struct id id = node_id(i);
+		uint64_t start = place(leaf, k), way;
+		struct id id = rig_id(i);
 		int nearer = 0;
 
-		way = hash64(bytes_of(id.b, ID_BYTES), k) - start;
+		way = place(&id, k) - start;
 		for (int j = 0; j < nodes; j++) {
-			id = node_id(j);
-			nearer += hash64(bytes_of(id.b, ID_BYTES), k) - start < way;
+			id = rig_id(j);
+			nearer += place(&id, k) - start < way;
 		}
 		if (nearer < 2)
 			return true;
@@ -94,24 +59,25 @@ is_home(const struct id *leaf, int i, int nodes)
 static void
 test_homes_are_computed(void)
 {
-	struct id homes[MESH_HOMES_MAX], leaf = node_id(1000);
+	struct id homes[MESH_HOMES_MAX], leaf = rig_id(1000);
 	struct rig r;
 	int len;
 
-	rig_init(&r, home, 1);
+	rig_init(&r, home, 0);
+	CU_ASSERT(mesh_homes(r.mesh, &leaf, homes) == 0); /* not known */
+	learn(&r, 1000, MESH_INBOUND_NO);
 	/* Keep time still: what is not linked would be called dead. */
 	for (int i = 0; i < 40; i++) {
-		learn(&r, i, MESH_INBOUND_YES);
-		learn(&r, 100 + i, i % 2 ? MESH_INBOUND_NO : MESH_INBOUND_UNKNOWN);
+		learn(&r, i, i % 2 ? MESH_INBOUND_YES : MESH_INBOUND_UNKNOWN);
+		learn(&r, 100 + i, MESH_INBOUND_NO);
 		len = mesh_homes(r.mesh, &leaf, homes);
-		CU_ASSERT(len >= 2 || i == 0);
-		if (i < MESH_HOMES_MAX - 1)
-			CU_ASSERT(len == i + 1);
+		CU_ASSERT(len == (i < 6 ? i + 1 : 6));
 		for (int j = 0; j <= i; j++) {
-			struct id id = node_id(j);
+			struct id id = rig_id(j);
 
-			CU_ASSERT(is_among(&id, homes, len) ==
-				  (i < MESH_HOMES_MAX - 1 || is_home(&leaf, j, i + 1)));
+			/* Where rings agree the next ones fill the gap. */
+			if (i < 6 || is_home(&leaf, j, i + 1))
+				CU_ASSERT(is_among(&id, homes, len));
 		}
 	}
 	/* What is dead is no home. */
@@ -120,13 +86,11 @@ test_homes_are_computed(void)
 	rig_fini(&r);
 }
 
-/* We are a leaf, linked to one of `nodes`, which holds all of them for alive. */
-static uint64_t
+/* We are a leaf, linked to one that is no home; all of `nodes` are alive, as it says, and those
+ * whom we dial take the link. */
+static void
 leaf_start(struct rig *r, int nodes)
 {
-	struct buf b = BUF_INIT;
-	uint64_t link;
-
 	rig_init(r, home, 0);
 	CU_ASSERT(mesh_inbound(r->mesh) == MESH_INBOUND_NO);
 	for (int i = 0; i < nodes; i++)
@@ -134,43 +98,59 @@ leaf_start(struct rig *r, int nodes)
 	rig_row(r, 0, MESH_INBOUND_YES);
 	rig_up(r, 0, false);
 	for (int i = 0; i < nodes; i++) {
-		struct id id = node_id(i);
+		struct id id = rig_id(i);
+		struct buf b = BUF_INIT;
 
 		wire_put_attached(&b, bytes_of(id.b, ID_BYTES), WIRE_FLAG_HEARD);
 		rig_hear(r, 0, &b);
 	}
-	link = r->links[0];
 	rig_forget(r);
-	return link;
+	r->forgets = true;
+}
+
+static struct id
+self_id(void)
+{
+	struct id self;
+
+	memset(self.b, 5, ID_BYTES);
+	return self;
 }
 
 static void
 test_a_leaf_dials_its_homes(void)
 {
-	struct id homes[MESH_HOMES_MAX], self;
+	struct id homes[MESH_HOMES_MAX], self = self_id();
 	struct rig r;
-	int len, dials;
+	int len;
 
 	leaf_start(&r, 40);
-	memset(self.b, 5, ID_BYTES);
 	len = mesh_homes(r.mesh, &self, homes);
-	rig_pass(&r, 5 * MS_SECOND);
-	dials = r.dials;
+	CU_ASSERT(len == 6);
+	rig_pass(&r, 2 * MS_SECOND);
 	/* One may be the peer that is linked. */
-	CU_ASSERT(dials == len || dials == len - 1);
+	CU_ASSERT(r.dials == len || r.dials == len - 1);
+	for (int i = 0; i < r.dials; i++) {
+		CU_ASSERT(is_among(&r.dialled[i].node, homes, len));
+		rig_answer(&r, i);
+	}
 	/* All are alive, by what was heard. */
 	for (int i = 0; i < 40; i++) {
-		struct id id = node_id(i);
+		struct id id = rig_id(i);
 
 		CU_ASSERT(mesh_node_state(r.mesh, &id) == MESH_NODE_ALIVE);
 	}
+	/* These are the ones that everybody takes for its homes: nothing is to be told. The
+	 * first link is not needed any more. */
+	rig_pass(&r, MESH_IDLE_MS + 2 * MS_SECOND);
+	CU_ASSERT(r.homes == 0 && r.idles == (is_among(&r.peers[0], homes, len) ? 0 : 1));
 	rig_fini(&r);
 }
 
 static void
 test_nobody_dials_a_leaf(void)
 {
-	struct id leaf = node_id(500);
+	struct id leaf = rig_id(500);
 	struct buf b = BUF_INIT;
 	struct rig r;
 
@@ -183,11 +163,11 @@ test_nobody_dials_a_leaf(void)
 	rig_forget(&r);
 	rig_pass(&r, 30 * MS_MINUTE);
 	CU_ASSERT(r.dials == 0);
-	/* Dead, it is tried once in a while: its row may be old. */
+	/* Dead, it is tried as all that are: its row may be old. */
 	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), WIRE_FLAG_NO_MORE);
 	rig_hear(&r, 0, &b);
 	rig_pass(&r, 30 * MS_MINUTE);
-	CU_ASSERT(r.dials >= 1 && r.dials <= 7);
+	CU_ASSERT(r.dials >= 5 && r.dials <= 60);
 	/* And all, without any link. */
 	rig_down(&r, 0);
 	rig_forget(&r);
@@ -199,143 +179,126 @@ test_nobody_dials_a_leaf(void)
 static void
 test_too_many_leaves(void)
 {
+	struct id id;
 	struct rig r;
 
 	rig_init(&r, home, 1);
 	r.forgets = true;
 	for (int i = 0; i <= MESH_LEAVES_MAX; i++) {
+		id = rig_id(i);
 		learn(&r, i, MESH_INBOUND_NO);
 		rig_forget(&r);
-		open_link(&r, i);
+		r.live_len = 0;
+		rig_open(&r, &id);
 		CU_ASSERT(r.closed == (i == MESH_LEAVES_MAX));
 		rig_forget(&r);
 	}
 	CU_ASSERT(mesh_link_of(r.mesh, &(struct id){ { 0 } }) == 0);
 	/* Others still come in. */
+	id = rig_id(5000);
 	learn(&r, 5000, MESH_INBOUND_YES);
-	open_link(&r, 5000);
+	rig_open(&r, &id);
 	CU_ASSERT(r.closed == 0);
 	rig_fini(&r);
 }
 
-/* One that says BUSY is left out, for the next one. */
+/* ---- other homes ---- */
+
+static void
+answer_all(struct rig *r, const struct id *but, bool is_busy)
+{
+	for (int i = 0; i < r->dials; i++) {
+		struct buf b = BUF_INIT;
+
+		if (but == NULL || !id_equal(&r->dialled[i].node, but)) {
+			rig_answer(r, i);
+		} else if (!is_busy) {
+			rig_refuse(r, i);
+		} else if (!r->dialled[i].is_answered) {
+			rig_answer(r, i);
+			wire_put_goodbye(&b, WIRE_GOODBYE_BUSY, "full");
+			rig_hear_link(r, r->dialled[i].link, &b);
+		}
+	}
+}
+
+static bool
+is_told(const struct rig *r, const struct id *id)
+{
+	for (size_t at = 0; at < r->homes_told.len; at += ID_BYTES)
+		if (memcmp(r->homes_told.data + at, id->b, ID_BYTES) == 0)
+			return true;
+	return false;
+}
+
+/* One that says BUSY, or does not answer us though it is there for others, is left out, for the
+ * next one; our row is to say so, until it takes us. */
+static void
+test_other_homes(bool is_busy)
+{
+	struct id homes[MESH_HOMES_MAX], others[MESH_HOMES_MAX], self = self_id();
+	struct rig r;
+	int len, told;
+
+	leaf_start(&r, 40);
+	len = mesh_homes(r.mesh, &self, homes);
+	for (int i = 0; i < 20; i++) {
+		rig_pass(&r, 5 * MS_SECOND);
+		answer_all(&r, &homes[0], is_busy);
+	}
+	rig_pass(&r, 2 * MS_SECOND);
+	CU_ASSERT(mesh_homes(r.mesh, &self, others) == len);
+	CU_ASSERT(!is_among(&homes[0], others, len) && is_among(&homes[1], others, len));
+	CU_ASSERT(r.homes == 1 && r.homes_told.len == (size_t)len * ID_BYTES);
+	for (int i = 0; i < len; i++)
+		CU_ASSERT(is_told(&r, &others[i]));
+	/* It is asked again, in vain: what was told stands. */
+	told = r.homes;
+	rig_forget(&r);
+	for (int i = 0; i < 60; i++) {
+		rig_pass(&r, 15 * MS_SECOND);
+		answer_all(&r, &homes[0], is_busy);
+	}
+	CU_ASSERT(r.dials >= 1 && r.homes == told);
+	/* It takes us: all is as computed, and nothing is told in the row. */
+	rig_forget(&r);
+	for (int i = 0; i < 60; i++) {
+		rig_pass(&r, 15 * MS_SECOND);
+		answer_all(&r, NULL, false);
+	}
+	CU_ASSERT(mesh_link_of(r.mesh, &homes[0]) != 0);
+	CU_ASSERT(r.homes == told + 1 && r.homes_told.len == 0);
+	rig_fini(&r);
+}
+
 static void
 test_a_busy_home(void)
 {
-	struct id homes[MESH_HOMES_MAX], others[MESH_HOMES_MAX], self;
-	struct buf b = BUF_INIT;
-	struct rig r;
-	uint64_t link;
-	int len, i = 0;
-
-	leaf_start(&r, 40);
-	memset(self.b, 5, ID_BYTES);
-	len = mesh_homes(r.mesh, &self, homes);
-	while (get_be32(homes[i].b) >= 40)
-		i++;
-	link = open_link(&r, (int)get_be32(homes[i].b));
-	wire_put_goodbye(&b, WIRE_GOODBYE_BUSY, "full");
-	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA,
-					  .link = link,
-					  .data = buf_bytes(&b) });
-	buf_fini(&b);
-	CU_ASSERT(!is_among(&homes[i], others, mesh_homes(r.mesh, &self, others)));
-	rig_pass(&r, MESH_BUSY_MS);
-	CU_ASSERT(is_among(&homes[i], others, mesh_homes(r.mesh, &self, others)));
-	CU_ASSERT(len > 1);
-	rig_fini(&r);
-}
-
-/* ---- ways ---- */
-
-static void
-want_way(struct rig *r, int i)
-{
-	rig_step(r, (struct mesh_event){ .type = MESH_EVENT_WAY, .node = node_id(i) });
+	test_other_homes(true);
 }
 
 static void
-test_a_way_is_found(void)
+test_a_home_out_of_reach(void)
 {
-	struct id homes[MESH_HOMES_MAX], leaf = node_id(500);
-	struct buf b = BUF_INIT;
-	struct rig r;
-	uint64_t link;
-	int i = 0;
-
-	leaf_start(&r, 40);
-	learn(&r, 500, MESH_INBOUND_NO);
-	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), WIRE_FLAG_HEARD);
-	rig_hear(&r, 0, &b);
-	CU_ASSERT(mesh_node_state(r.mesh, &leaf) == MESH_NODE_ALIVE);
-	CU_ASSERT(mesh_relays_to(r.mesh, &leaf, &link, 1) == 0);
-	CU_ASSERT(mesh_may_open_way(r.mesh, &leaf));
-	rig_pass(&r, MS_MINUTE);
-	rig_forget(&r);
-	want_way(&r, 500);
-	want_way(&r, 500);
-	rig_pass(&r, 10);
-	CU_ASSERT(r.dials > 0 && r.dials <= MESH_HOMES_MAX && r.ways == 0);
-	mesh_homes(r.mesh, &leaf, homes);
-	while (get_be32(homes[i].b) >= 40)
-		i++;
-	link = open_link(&r, (int)get_be32(homes[i].b));
-	CU_ASSERT(r.ways == 0);
-	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), 0);
-	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA,
-					  .link = link,
-					  .data = buf_bytes(&b) });
-	buf_fini(&b);
-	CU_ASSERT(r.ways == 1 && r.way == link);
-	/* There already: at once. */
-	want_way(&r, 500);
-	CU_ASSERT(r.ways == 2 && r.way == link);
-	rig_fini(&r);
+	test_other_homes(false);
 }
 
+/* With nobody but full ones there is nothing to choose from. */
 static void
-test_no_way_is_found(void)
+test_all_are_busy(void)
 {
-	struct id leaf = node_id(500);
-	struct buf b = BUF_INIT;
+	struct id homes[MESH_HOMES_MAX], self = self_id(), id = rig_id(0);
 	struct rig r;
 
-	leaf_start(&r, 40);
-	want_way(&r, 501); /* not known */
-	CU_ASSERT(r.ways == 1 && r.way == 0);
-	learn(&r, 500, MESH_INBOUND_NO);
-	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), WIRE_FLAG_HEARD);
-	rig_hear(&r, 0, &b);
-	want_way(&r, 500);
-	rig_pass(&r, MESH_WAY_MS - 1);
-	CU_ASSERT(r.ways == 1);
-	rig_pass(&r, 1);
-	CU_ASSERT(r.ways == 2 && r.way == 0);
-	rig_fini(&r);
-}
-
-/* A leaf's links beside those to its homes end when nobody used them for a while. */
-static void
-test_spare_links_end(void)
-{
-	struct id homes[MESH_HOMES_MAX], self, id;
-	struct rig r;
-	uint64_t spare;
-	int len, i = 0;
-
-	leaf_start(&r, 40);
-	memset(self.b, 5, ID_BYTES);
-	rig_pass(&r, MS_SECOND);
-	len = mesh_homes(r.mesh, &self, homes);
-	do
-		id = node_id(i++);
-	while (is_among(&id, homes, len));
-	spare = open_link(&r, i - 1);
-	CU_ASSERT(mesh_link_of(r.mesh, &id) == spare);
-	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_IDLE, .link = spare });
-	CU_ASSERT(mesh_link_of(r.mesh, &id) == 0);
-	/* It is alive as before: others know. */
-	CU_ASSERT(mesh_node_state(r.mesh, &id) == MESH_NODE_ALIVE);
+	leaf_start(&r, 1);
+	rig_pass(&r, 2 * MS_SECOND);
+	CU_ASSERT_FATAL(r.dials == 1);
+	answer_all(&r, &id, true);
+	CU_ASSERT(mesh_homes(r.mesh, &self, homes) == 1 &&
+		  id_equal(&homes[0], &r.peers[0]));
+	rig_down(&r, 0);
+	rig_pass(&r, 2 * MS_MINUTE);
+	CU_ASSERT(r.dials > 2); /* for want of any link */
 	rig_fini(&r);
 }
 
@@ -347,10 +310,10 @@ static const struct tap_test tests[] = {
 	{ "nobody dials a leaf, but for one that is dead, rarely, and for want of any link",
 	  test_nobody_dials_a_leaf },
 	{ "of leaves above 512 each is told BUSY; others come in", test_too_many_leaves },
-	{ "in the place of a home that is busy comes the next", test_a_busy_home },
-	{ "a way to another leaf is found among its homes", test_a_way_is_found },
-	{ "or it is said that none was", test_no_way_is_found },
-	{ "a link that nobody needs ends without harm", test_spare_links_end },
+	{ "in the place of a home that is busy comes the next, and the row is to say so",
+	  test_a_busy_home },
+	{ "so it is with one that cannot be reached", test_a_home_out_of_reach },
+	{ "when all are busy they are asked again", test_all_are_busy },
 };
 
 int

@@ -59,7 +59,7 @@ script_frames(struct script *s, struct bytes data)
 static void
 script_do(struct script *s, const struct mesh_action *a)
 {
-	static const char letters[] = "DSCUWNRHAYQIpei";
+	static const char letters[] = "DSCUWNRHAYQIpeiwdh";
 	size_t n = strlen(s->kinds);
 
 	if (n + 1 < sizeof(s->kinds))
