@@ -309,6 +309,8 @@ bool mesh_frame_dialled(struct mesh *m, struct mesh_link *l, struct bytes payloa
 /* dials.c */
 /* A moment in [0, span) of full jitter after `fails` failures. */
 ms_t mesh_backoff(struct mesh *m, int fails);
+/* Where to dial it next; NULL: no address of it is known. */
+const char *mesh_node_address(const struct mesh_node *n);
 void mesh_seeds_set(struct mesh *m, const struct mesh_event *e);
 /* If its turn has come, and it has no link. */
 void mesh_dial_node(struct mesh *m, struct mesh_node *n);

@@ -43,9 +43,8 @@ node_is_barred(const struct mesh_node *n)
 	return n->is_gone || n->has_left || n->state == MESH_NODE_LEFT;
 }
 
-/* NULL: none is known. */
-static const char *
-node_address(const struct mesh_node *n)
+const char *
+mesh_node_address(const struct mesh_node *n)
 {
 	const char *address = n->hello_address;
 
@@ -58,7 +57,7 @@ node_address(const struct mesh_node *n)
 void
 mesh_dial_node(struct mesh *m, struct mesh_node *n)
 {
-	const char *address = node_address(n);
+	const char *address = mesh_node_address(n);
 
 	if (node_is_barred(n) || n->links > 0 || address == NULL)
 		return;
@@ -141,8 +140,8 @@ dial_dead(struct mesh *m)
 		if (!node_is_lost(n))
 			continue;
 		lost++;
-		if (n->links == 0 && n->next_dial <= m->now && node_address(n) != NULL &&
-		    rng_below(&m->rng, ++fit) == 0)
+		if (n->links == 0 && n->next_dial <= m->now &&
+		    mesh_node_address(n) != NULL && rng_below(&m->rng, ++fit) == 0)
 			pick = n;
 	}
 	if (lost > 0)
@@ -162,7 +161,8 @@ dial_news(struct mesh *m)
 	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
 		if (!n->is_news)
 			continue;
-		n->is_news = node_is_lost(n) && n->links == 0 && node_address(n) != NULL;
+		n->is_news = node_is_lost(n) && n->links == 0 &&
+			     mesh_node_address(n) != NULL;
 		if (n->is_news)
 			mesh_dial_node(m, n);
 		has_news |= n->is_news;

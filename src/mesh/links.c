@@ -185,9 +185,10 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 
 		if (s != NULL)
 			s->link = 0;
-		/* Who has no use for the link by its view will have none at once. */
+		/* Who has no use by its view for a link that we want will have none soon. */
 		if (n != NULL)
-			n->next_dial = m->now + (goodbye == WIRE_GOODBYE_IDLE
+			n->next_dial = m->now + (goodbye == WIRE_GOODBYE_IDLE &&
+								 mesh_is_wanted(m, n)
 							 ? MESH_DIAL_CAP_MS
 							 : mesh_backoff(m, 2));
 	} else if (goodbye != 0 || !l->is_inbound || was_up) {

@@ -148,7 +148,8 @@ overlay_is_whole(const struct mesh *m)
 		const struct mesh_node *n = o->nodes[i];
 
 		up += n->link != 0;
-		if (n->link == 0 && n->fails == 0 && n->state != MESH_NODE_DEAD)
+		if (n->link == 0 && n->fails == 0 && n->state != MESH_NODE_DEAD &&
+		    mesh_node_address(n) != NULL)
 			return false;
 	}
 	return up > 0 || o->len == 0;
