@@ -369,6 +369,7 @@ net_judge(struct net *net, int node, enum mesh_state state)
 		if (n == NULL || n->state == state)
 			continue;
 		n->state = state;
+		m->rings.version++;
 		mesh_tree_node_changed(m, n);
 	}
 }
