@@ -339,7 +339,7 @@ test_horizons(void)
 }
 
 static const struct tap_test tests[] = {
-	{ "2 to 8 nodes link to each other once and share all rows", test_calm },
+	{ "2 to 7 nodes link to each other once and share all rows", test_calm },
 	{ "after resets, partitions, crashes and restarts all is whole again",
 	  test_faults },
 	{ "a node that dies, with a word, without one or by standing still, is hidden within "
