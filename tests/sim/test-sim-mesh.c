@@ -412,12 +412,8 @@ test_rows(void)
 }
 
 static const struct tap_test tests[] = {
-<<<<<<< ours
 	{ "a row of a simulated table has the bytes of a real one", test_rows },
 	{ "2 to 8 nodes link to each other once and share all rows", test_calm },
-=======
-	{ "2 to 7 nodes link to each other once and share all rows", test_calm },
->>>>>>> theirs
 	{ "after resets, partitions, crashes and restarts all is whole again",
 	  test_faults },
 	{ "a node that dies, with a word, without one or by standing still, is hidden within "
