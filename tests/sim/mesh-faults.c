@@ -165,6 +165,8 @@ fault_pause(struct world *w)
 	struct node *n = fault_any(w);
 	ms_t span = 100 + (ms_t)sim_below(&w->sim, 30 * MS_SECOND - 100);
 
+	if (!n->is_running)
+		return;
 	world_trace(w, "node %d stands still for %lld ms", n->index, (long long)span);
 	sim_freeze(&w->sim, &n->process, span);
 }

@@ -30,6 +30,8 @@ static const char usage[] =
 	"  --faults LIST  what may go wrong, with commas between: all (the default), none, or\n"
 	"                 some of the names below; half of them, drawn, are on in one run\n"
 	"  --net NET      any (delays up to one drawn, the default), loopback, lan, wan\n"
+	"  --idle B       when all is whole again so many bytes a second may go in and out of a\n"
+	"                 node (not looked at)\n"
 	"  --trace        print what happens\n"
 	"  --twice        run it twice and compare\n"
 	"\n"
@@ -133,6 +135,8 @@ main_print(const struct world_options *options, const struct world_result *r, ms
 	       usage_now.ru_maxrss / 1024);
 	if (r->healed_ms >= 0)
 		printf("whole %lld ms after the last fault\n", (long long)r->healed_ms);
+	if (options->idle_max > 0)
+		printf("idle, %.1f bytes a second in and out of a node\n", r->idle);
 	printf("trace %016llx, %d failures\n", (unsigned long long)r->trace, r->failures);
 }
 
@@ -190,6 +194,7 @@ enum main_option {
 	OPTION_MINUTES,
 	OPTION_FAULTS,
 	OPTION_NET,
+	OPTION_IDLE,
 	OPTION_TRACE,
 	OPTION_TWICE,
 	OPTION_REPORT,
@@ -233,6 +238,11 @@ main_option(int option, struct main_options *o)
 		return main_faults(optarg, &o->world.faults);
 	case OPTION_NET:
 		return main_net(optarg, &o->world.net);
+	case OPTION_IDLE:
+		if (!main_number("idle", optarg, 1, 1000000, &number))
+			return false;
+		o->world.idle_max = (double)number;
+		return true;
 	case OPTION_TRACE:
 		return o->world.is_traced = true;
 	case OPTION_TWICE:
@@ -258,6 +268,7 @@ main(int argc, char **argv)
 		{ "minutes", required_argument, NULL, OPTION_MINUTES },
 		{ "faults", required_argument, NULL, OPTION_FAULTS },
 		{ "net", required_argument, NULL, OPTION_NET },
+		{ "idle", required_argument, NULL, OPTION_IDLE },
 		{ "trace", no_argument, NULL, OPTION_TRACE },
 		{ "twice", no_argument, NULL, OPTION_TWICE },
 		{ "report", required_argument, NULL, OPTION_REPORT },

@@ -338,6 +338,7 @@ node_crash(struct node *n, bool is_silent)
 	n->is_committing = false;
 	n->is_running = false;
 	n->is_host_down = is_silent;
+	n->process.is_frozen = false; /* the next one is another process */
 }
 
 void

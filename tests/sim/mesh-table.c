@@ -58,7 +58,8 @@ table_note_epoch(struct mesh_table *t, uint64_t epoch, uint64_t now_epoch,
 	if (epoch + 2 * SYNC_EPOCHS_APART_MAX < now_epoch)
 		return;
 	for (int i = 0; i < t->epochs_len; i++)
-		if (t->epochs[i].epoch + 2 * SYNC_EPOCHS_APART_MAX >= now_epoch)
+		if (t->epochs[i].epoch + 2 * SYNC_EPOCHS_APART_MAX >= now_epoch &&
+		    t->epochs[i].since + MESH_EPOCHS_KEPT >= now_epoch)
 			t->epochs[kept++] = t->epochs[i];
 	t->epochs_len = kept;
 	for (at = 0; at < t->epochs_len && t->epochs[at].epoch != epoch; at++)
@@ -66,7 +67,8 @@ table_note_epoch(struct mesh_table *t, uint64_t epoch, uint64_t now_epoch,
 	if (at == MESH_EPOCHS_MAX)
 		at--; /* of clocks that are far ahead: settled together */
 	else if (at == t->epochs_len)
-		t->epochs[t->epochs_len++] = (struct mesh_epoch){ .epoch = epoch };
+		t->epochs[t->epochs_len++] = (struct mesh_epoch){ .epoch = epoch,
+								  .since = now_epoch };
 	digest_move(&t->epochs[at].moved, moved);
 }
 
@@ -196,7 +198,8 @@ table_root(void *arg, uint64_t epoch, struct sync_digest *ret_root)
 	struct sync_digest root = t->root;
 
 	for (int i = 0; i < t->epochs_len; i++)
-		if (epoch != UINT64_MAX && t->epochs[i].epoch >= epoch) {
+		if (epoch != UINT64_MAX && t->epochs[i].epoch >= epoch &&
+		    t->epochs[i].since + MESH_EPOCHS_KEPT >= epoch) {
 			root.sum = u128_sub(root.sum, t->epochs[i].moved.sum);
 			root.count -= t->epochs[i].moved.count;
 		}

@@ -17,7 +17,9 @@
 
 enum {
 	MESH_NODE_VALUE_BYTES = 200, /* of a node row */
-	MESH_EPOCHS_MAX = 64,	     /* of changes that are not settled */
+	MESH_EPOCHS_MAX = 64,	     /* of changes that are not settled; */
+	MESH_EPOCHS_KEPT =
+		36, /* so many those stay that are stamped in the future: 6 minutes */
 	MESH_ASIDE_MAX = 4096, /* rows without their owner's node row; more are dropped */
 };
 
@@ -72,7 +74,7 @@ struct mesh_table {
 	uint32_t *versions; /* 0: not held */
 	struct sync_digest root;
 	struct mesh_epoch {
-		uint64_t epoch;
+		uint64_t epoch, since;	  /* and the one in which the first came */
 		struct sync_digest moved; /* by changes stamped in it */
 	} epochs[MESH_EPOCHS_MAX];
 	int epochs_len;

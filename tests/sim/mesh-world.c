@@ -252,7 +252,8 @@ world_calm(const struct world_options *options)
 	return w;
 }
 
-/* Long enough after it that links which are not needed any more have gone. */
+/* Long enough after it that links which are not needed any more have gone, and that rows
+ * stamped in the future are settled everywhere. */
 static void
 world_look_at_idle(struct world *w, double *ret_rate)
 {
@@ -261,13 +262,17 @@ world_look_at_idle(struct world *w, double *ret_rate)
 	*ret_rate = 0;
 	if (w->options.idle_max <= 0 || w->failures > 0)
 		return;
-	sim_run(&w->sim, w->sim.now + 2 * MS_MINUTE);
+	sim_run(&w->sim, w->sim.now + 8 * MS_MINUTE);
 	world_bytes(w, -1, &since);
 	sim_run(&w->sim, w->sim.now + MS_MINUTE);
 	*ret_rate = world_rate(w, &since);
 	if (*ret_rate > w->options.idle_max)
 		world_fail(w, "idle, %.1f bytes a second go in and out of a node",
 			   *ret_rate);
+	for (int c = 0; c < WIRE_CLASSES && w->options.is_traced; c++)
+		world_trace(w, "idle: %llu bytes of class %s",
+			    (unsigned long long)world_sent(w, &since, 1u << c),
+			    wire_class_name((enum wire_class)c));
 	world_check(w);
 }
 

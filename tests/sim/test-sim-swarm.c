@@ -66,9 +66,9 @@ swarm_one(uint64_t seed, bool is_twice, ms_t *slowest)
 	CU_ASSERT(result.failures == 0);
 	if (result.failures > 0)
 		tap_note("again with: sim --seed %llu --nodes %d --hidden %d --net %s "
-			 "--minutes 2",
+			 "--minutes 2 --idle %.0f",
 			 (unsigned long long)seed, options.nodes, options.hidden,
-			 world_net_names[options.net]);
+			 world_net_names[options.net], options.idle_max);
 	if (result.healed_ms > *slowest)
 		*slowest = result.healed_ms;
 	if (!is_twice)
