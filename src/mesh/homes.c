@@ -31,8 +31,8 @@ home_is_fit(const struct mesh *m, const struct mesh_node *n, const struct id *le
 {
 	bool is_ours = id_equal(leaf, &m->config.self);
 
-	return n->inbound == MESH_INBOUND_YES && !n->is_gone &&
-	       n->state != MESH_NODE_DEAD && !id_equal(&n->id, leaf) &&
+	return n->inbound == MESH_INBOUND_YES &&
+	       mesh_is_standing(m, n, n) && !id_equal(&n->id, leaf) &&
 	       !(is_ours && n->busy_until > m->now);
 }
 
@@ -139,13 +139,17 @@ homes_choose(struct mesh *m)
 void
 mesh_homes_tick(struct mesh *m)
 {
+	uint64_t link;
+
 	if (m->homes_due <= m->now)
 		homes_choose(m);
 	m->has_link = homes_has_link(m);
 	m->homes_up = 0;
 	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
 		m->homes_up += n->is_home && n->link != 0;
-		if (n->way_due != 0 && n->way_due <= m->now)
+		if (n->way_due != 0 && mesh_relays_to(m, &n->id, &link, 1) > 0)
+			mesh_way_end(m, n, link);
+		else if (n->way_due != 0 && n->way_due <= m->now)
 			mesh_way_end(m, n, 0);
 		else if (n->way_due != 0)
 			mesh_want(m, n->way_due);
@@ -189,6 +193,25 @@ mesh_is_full_for(const struct mesh *m, const struct mesh_node *n)
 }
 
 /* ---- a way ---- */
+
+/* By its homes: one that has no link to it says so, and another one is tried. */
+int
+mesh_relays_to(const struct mesh *m, const struct id *node, uint64_t *ret_links, int max)
+{
+	const struct mesh_node *n = mesh_node_find(m, node);
+	struct mesh_node *homes[MESH_HOMES_MAX];
+	int len = 0, all;
+
+	if (n == NULL || n->link != 0 || n->is_gone ||
+	    (n->inbound == MESH_INBOUND_YES && !mesh_is_leaf(m)))
+		return 0;
+	/* Another leaf's homes, or ours for one that takes links. */
+	all = homes_of(m, n->inbound == MESH_INBOUND_YES ? &m->config.self : node, homes);
+	for (int i = 0; i < all && len < max; i++)
+		if (homes[i] != n && mesh_node_is_linked(m, homes[i]))
+			ret_links[len++] = homes[i]->link;
+	return len;
+}
 
 bool
 mesh_may_open_way(const struct mesh *m, const struct id *node)

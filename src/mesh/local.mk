@@ -1,14 +1,17 @@
 noinst_LIBRARIES += %D%/libmesh.a
 %C%_libmesh_a_SOURCES = \
-	%D%/attached.c \
+	%D%/beats.c \
 	%D%/core.h \
 	%D%/frames.c \
 	%D%/homes.c \
 	%D%/inbound.c \
 	%D%/links.c \
+	%D%/liveness.c \
 	%D%/mesh.c %D%/mesh.h \
+	%D%/reach.c \
 	%D%/relay.c \
 	%D%/rings.c \
+	%D%/votes.c \
 	%D%/wire.c %D%/wire.h \
 	%D%/wire-live.c \
 	%D%/wire-query.c
