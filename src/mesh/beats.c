@@ -65,10 +65,10 @@ beat_is_slow(struct mesh *m, struct mesh_link *l)
 {
 	if (l->slow_view != m->view) {
 		l->slow_view = m->view;
-		l->is_slow = !link_is_of_node(l) || !mesh_watches(m, l->node) ||
+		l->is_slow = !mesh_watches(m, l->node) ||
 			     l->node->inbound == MESH_INBOUND_NO;
 	}
-	return l->is_slow;
+	return l->is_slow || !link_is_of_node(l);
 }
 
 static bool
@@ -226,17 +226,31 @@ link_ping(struct mesh *m, struct mesh_link *l)
 	mesh_want(m, m->now + mesh_check_ms(m));
 }
 
+static void
+link_probe(struct mesh *m, struct mesh_link *l)
+{
+	if (l->pinged_at != 0 || !link_is_of_node(l))
+		return;
+	l->is_probe = true;
+	l->is_heard_elsewhere = false;
+	link_ping(m, l);
+}
+
 /* Do we hear the others? */
 static void
 link_probe_others(struct mesh *m, const struct mesh_link *one)
 {
-	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next) {
-		if (l == one || l->pinged_at != 0 || !link_is_of_node(l) ||
-		    beat_is_slow(m, l) || m->now - l->heard < MS_SECOND)
-			continue;
-		l->is_probe = true;
-		link_ping(m, l);
-	}
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
+		if (l != one && l->state == MESH_LINK_UP && !beat_is_slow(m, l))
+			link_probe(m, l);
+}
+
+void
+mesh_link_probe_all(struct mesh *m)
+{
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
+		if (l->state == MESH_LINK_UP)
+			link_probe(m, l);
 }
 
 /* Our own question: others are asked, too. */

@@ -91,7 +91,8 @@ struct mesh_node {
 	ms_t suspect_at; /* without a link: when that counts; 0 = not waiting */
 	ms_t lost_at;	 /* we have not heard it since; 0: we do, or never tried */
 	ms_t vote_due;	 /* when we say so, unless it is linked again; 0: we do not */
-	ms_t revote_at;	 /* it has refuted what we said: we do not begin again before */
+	ms_t revote_at;	 /* we said so: and do not begin again before, if it is refuted */
+	ms_t revote_ms;
 	ms_t dead_at;	 /* there are votes: when that is a verdict */
 	uint64_t incarnation; /* the highest known */
 	uint64_t life;	      /* of its latest HELLO */
@@ -403,6 +404,7 @@ void mesh_beat_arrived(struct mesh *m, struct mesh_link *l, uint64_t word, uint8
 void mesh_link_heard(struct mesh *m, struct mesh_link *l);
 /* See whether it is still there: unless something came within a second. */
 void mesh_link_check(struct mesh *m, struct mesh_link *l);
+void mesh_link_probe_all(struct mesh *m);
 /* True when it was closed, and perhaps others with it. */
 bool mesh_link_tick_silence(struct mesh *m, struct mesh_link *l);
 bool mesh_frame_about(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
@@ -424,6 +426,8 @@ const struct mesh_ballot *mesh_vote_of(const struct mesh_node *n, const struct i
 bool mesh_vote_add(struct mesh *m, struct mesh_node *n, const struct mesh_ballot *vote);
 /* Say that we do not hear it, if we may and have not. */
 void mesh_vote(struct mesh *m, struct mesh_node *n);
+/* It is not for us to begin again, for a while. */
+void mesh_revote_later(struct mesh *m, struct mesh_node *n);
 /* Others say that they do not hear it: what do we? */
 void mesh_vote_join(struct mesh *m, struct mesh_node *n);
 /* Enough that watch a node; and how long the votes are waited for to be refuted. */

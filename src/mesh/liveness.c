@@ -283,7 +283,8 @@ own_refute(struct mesh *m, uint64_t over)
 	own_prepare_left(m);
 }
 
-/* Somebody holds something against us, of that incarnation. */
+/* Somebody holds something against us, of that incarnation, or knows of no later one: it is
+ * told, with a proof that it can hand on. */
 static void
 own_accused(struct mesh *m, struct mesh_link *l, uint64_t incarnation)
 {
@@ -322,6 +323,8 @@ mesh_hello_liveness(struct mesh *m, struct mesh_link *l, const struct wire_hello
 		own_accused(m, l, held);
 	else if (held > m->incarnation)
 		own_refute(m, held);
+	else if (held != m->incarnation)
+		own_accused(m, l, held);
 }
 
 void
@@ -512,9 +515,11 @@ vote_checked(struct mesh *m, struct mesh_signing *s, struct mesh_node *n)
 				    .is_judged = s->is_judged };
 
 	mesh_node_raise(m, n, s->said.incarnation);
-	if (!mesh_vote_add(m, n, &vote) || s->is_judged)
-		return; /* a verdict is handed on as a whole, once it is one here, too */
-	relay(m, &s->said, s->link);
+	if (!mesh_vote_add(m, n, &vote))
+		return;
+	/* A verdict is handed on as a whole, once it is one here, too. */
+	if (!s->is_judged)
+		relay(m, &s->said, s->link);
 	if (!vote.is_isolated)
 		mesh_vote_join(m, n);
 }
@@ -533,7 +538,7 @@ alive_checked(struct mesh *m, struct mesh_signing *s, struct mesh_node *n)
 		n->vote_due = 0;
 		/* Another one hears it. */
 		if (n->lost_at != 0)
-			n->revote_at = m->now + MESH_REVOTE_MS;
+			mesh_revote_later(m, n);
 	}
 	e->signed_incarnation = s->said.incarnation;
 	e->standing = s->said.standing;

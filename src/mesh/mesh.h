@@ -109,7 +109,8 @@ enum {
 	MESH_QUORUM_MAX = 3,
 	/* A node that never was linked to us is no cause for a vote before. */
 	MESH_KNOWN_MS = 10 * MS_SECOND,
-	MESH_REVOTE_MS = 5 * MS_MINUTE, /* after one that was refuted: begun again */
+	MESH_REVOTE_MS = 10 * MS_SECOND, /* after one that was refuted: begun again; doubled */
+	MESH_REVOTE_MS_MAX = 5 * MS_MINUTE, /* up to this, while there is no link */
 	MESH_ISOLATED_MS = 10 * MS_SECOND,
 	MESH_HEALTH_MAX = 8,
 	MESH_HEALTH_MS = 10 * MS_SECOND,      /* of quiet: one less */

@@ -104,14 +104,18 @@ mesh_reach_tick(struct mesh *m)
 
 /* ---- what is told ---- */
 
-/* Some say that they do not hear it, and nor have we since. */
+/* Some say that they do not hear it, and nor have we since. Too few of them say no more than
+ * what is seen here, if nobody else is left who could hear it. */
 static bool
 node_is_suspect(const struct mesh *m, const struct mesh_node *n)
 {
 	const struct mesh_link *l = mesh_link_find(m, n->link);
+	int votes = mesh_votes_counted(n);
 
-	if (mesh_votes_counted(n) > 0)
-		return l == NULL || l->heard <= n->evidence->first_at;
+	if (votes > 0 && l != NULL)
+		return l->heard <= n->evidence->first_at;
+	if (votes > 0 && (n->is_reached || votes >= mesh_quorum(m, n)))
+		return true;
 	return n->vote_due != 0 || n->is_voting;
 }
 

@@ -269,10 +269,23 @@ mesh_isolation_update(struct mesh *m)
 				n->inbound != MESH_INBOUND_NO && mesh_watches(m, n)))
 			isolation_count(m, n, &count);
 	}
-	if (count.all >= 3 && 2 * count.lost > count.all)
+	if (count.all >= 3 && 2 * count.lost > count.all) {
+		if (!m->is_isolated)
+			mesh_link_probe_all(m);
 		m->is_isolated = true;
-	else if (count.all < 3 || 2 * count.up > count.all)
+	} else if (count.all < 3 || 2 * count.up > count.all) {
 		m->is_isolated = false;
+	}
+}
+
+void
+mesh_revote_later(struct mesh *m, struct mesh_node *n)
+{
+	n->revote_ms = n->revote_ms == 0 ? MESH_REVOTE_MS : 2 * n->revote_ms;
+	if (n->revote_ms > MESH_REVOTE_MS_MAX)
+		n->revote_ms = MESH_REVOTE_MS_MAX;
+	n->revote_at = m->now + n->revote_ms;
+	mesh_want(m, n->revote_at);
 }
 
 void
@@ -291,7 +304,7 @@ mesh_vote(struct mesh *m, struct mesh_node *n)
 	if (held == NULL || (held->is_isolated && !m->is_isolated)) {
 		n->is_voting = true;
 		if (!m->is_isolated)
-			n->revote_at = m->now + MESH_REVOTE_MS;
+			mesh_revote_later(m, n);
 		mesh_sign_vote(m, n, m->is_isolated);
 	}
 	mesh_node_update(m, n);
@@ -326,7 +339,7 @@ mesh_node_linked(struct mesh *m, struct mesh_node *n, struct mesh_link *l)
 
 	n->was_linked = true;
 	n->has_said_goodbye = n->is_voting = false;
-	n->lost_at = n->vote_due = n->suspect_at = n->revote_at = 0;
+	n->lost_at = n->vote_due = n->suspect_at = n->revote_at = n->revote_ms = 0;
 	mesh_reach_changed(m);
 	mesh_node_update(m, n);
 	/* What was said of it meanwhile it is to hear, and to refute. */
@@ -348,6 +361,8 @@ node_is_greeting(const struct mesh *m, const struct mesh_node *n)
 static void
 node_lost(struct mesh *m, struct mesh_node *n, ms_t wait)
 {
+	if (n->lost_at != 0)
+		return; /* it was not heard before, and that was said */
 	n->lost_at = m->now;
 	if (mesh_watches(m, n) && !mesh_is_leaf(m) && n->revote_at <= m->now) {
 		n->vote_due = m->now + wait;
@@ -389,23 +404,41 @@ mesh_node_not_found(struct mesh *m, struct mesh_node *n)
 
 /* ---- time ---- */
 
-/* Enough said so, and it did not refute. What we heard ourselves a moment ago counts for more,
- * though: it is told, once more. */
-static void
-node_judge(struct mesh *m, struct mesh_node *n)
+/* What we hear ourselves counts for more than what others say. It is told what is said, so
+ * that it refutes it. False: we do not hear it either. */
+static bool
+node_is_heard(struct mesh *m, struct mesh_node *n)
 {
 	struct mesh_link *l = mesh_link_find(m, n->link);
 	struct buf b = BUF_INIT;
 
-	if (l != NULL && m->now - l->heard < MS_SECOND) {
+	if (l == NULL || l->has_failed)
+		return false;
+	if (l->heard > n->evidence->first_at) {
 		mesh_put_proofs(n, &b);
 		mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
 		buf_fini(&b);
 		n->evidence->first_at = m->now;
 		n->dead_at = m->now + MESH_DEAD_MS;
-		mesh_want(m, n->dead_at);
-		return;
+	} else {
+		n->dead_at = (l->pinged_at != 0 ? l->mute_since : m->now) +
+			     mesh_check_ms(m) + 1;
+		if (n->dead_at <= m->now)
+			return false;
 	}
+	mesh_link_check(m, l);
+	mesh_want(m, n->dead_at);
+	return true;
+}
+
+/* Enough said so, and it did not refute. */
+static void
+node_judge(struct mesh *m, struct mesh_node *n)
+{
+	struct buf b = BUF_INIT;
+
+	if (node_is_heard(m, n))
+		return;
 	mesh_node_set_verdict(m, n, MESH_VERDICT_DEAD);
 	if (votes_judged(n) >= mesh_quorum(m, n)) {
 		mesh_put_proofs(n, &b);
@@ -414,7 +447,7 @@ node_judge(struct mesh *m, struct mesh_node *n)
 	}
 	mesh_node_update(m, n);
 	/* Whatever it carried is cut off. */
-	for (l = m->links; l != NULL;) {
+	for (struct mesh_link *l = m->links; l != NULL;) {
 		bool is_its = l->node == n && l->state == MESH_LINK_UP;
 
 		if (is_its)
@@ -468,4 +501,6 @@ mesh_votes_tick(struct mesh *m, struct mesh_node *n)
 		mesh_want(m, n->vote_due);
 	if (n->dead_at != 0)
 		mesh_want(m, n->dead_at);
+	if (n->lost_at != 0 && n->revote_at > m->now)
+		mesh_want(m, n->revote_at);
 }

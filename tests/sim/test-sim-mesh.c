@@ -4,6 +4,8 @@
 #include "config.h"
 
 #include "lib/tap.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include "sim/mesh-world.h"
 
 enum {
@@ -63,10 +65,10 @@ test_death(void)
 						  (j == victim ? MESH_NODE_DEAD
 							       : MESH_NODE_ALIVE));
 			world_seen(w, k, victim, &since);
-			if (k != victim && since - from > slowest[i % 3 == 1])
-				slowest[i % 3 == 1] = since - from;
-			sum += k != victim && i % 3 == 2 ? since - from : 0;
-			deaths += k != victim && i % 3 == 2;
+			if (k != victim && since - from > slowest[i % 3 == 2])
+				slowest[i % 3 == 2] = since - from;
+			sum += k != victim && i % 3 == 1 ? since - from : 0;
+			deaths += k != victim && i % 3 == 1;
 		}
 		/* And back, by itself. */
 		if (i % 3 != 0)
@@ -143,6 +145,7 @@ check_halves(const struct world *w, int nodes, int left, ms_t *slowest)
 			if (j == k)
 				continue;
 			state = world_seen(w, k, j, &since);
+			if (is_there ? state != MESH_NODE_ALIVE : (state != MESH_NODE_DEAD && state != MESH_NODE_UNREACHABLE)) tap_note("DBG %d of %d left %d: %d sees %d as %d since %lld", nodes, (int)(world_now(w)%1000), left, k, j, state, (long long)(world_now(w)-since));
 			CU_ASSERT(is_there ? state == MESH_NODE_ALIVE
 					   : state == MESH_NODE_DEAD ||
 						     state == MESH_NODE_UNREACHABLE);
@@ -164,6 +167,7 @@ test_halves(void)
 		int left = 1 + world_below(w, nodes - 1);
 		ms_t seen = 0, healed;
 
+		if (getenv("DBGV")) fprintf(stderr,"SPLIT %lld nodes %d left %d\n", (long long)world_now(w), nodes, left);
 		world_split(w, left, true);
 		world_go_on(w, 10 * MS_SECOND);
 		check_halves(w, nodes, left, &seen);
