@@ -161,8 +161,9 @@ struct mesh_link {
 	/* The exchange of what is held of others. */
 	int sum_differs; /* heartbeats in a row with another sum */
 	ms_t exchange_after;
-	int exchange_at; /* entries that were sent; -1: none is going on */
-	ms_t exchange_due;
+	int exchange_at; /* entries that were sent */
+	ms_t exchange_due;	/* of further ones; 0: none is going on */
+	bool is_exchange_short; /* what is decided is the same */
 	ms_t clock_offset; /* told last, as the next */
 	uint64_t clock_horizon;
 	ms_t rtt_due;

@@ -317,8 +317,9 @@ mesh_hello_liveness(struct mesh *m, struct mesh_link *l, const struct wire_hello
 
 	own_prepare_left(m);
 	mesh_node_raise(m, n, h->incarnation);
-	if (h->liveness != l->told_liveness)
-		mesh_exchange(m, l);
+	/* What is not decided yet is in no sum. */
+	mesh_exchange(m, l);
+	l->is_exchange_short = h->liveness == l->told_liveness;
 	if (h->held_status == WIRE_STATUS_DEAD || h->held_status == WIRE_STATUS_SUSPECT)
 		own_accused(m, l, held);
 	else if (held > m->incarnation)
@@ -397,29 +398,44 @@ mesh_signed(struct mesh *m, const struct mesh_event *e)
 
 /* ---- what others say ---- */
 
-/* It is over: say how it is now, or let the node itself do it. */
+/* Let the node itself say what it thinks of that. */
 static void
-answer_old(struct mesh *m, struct mesh_link *l, struct mesh_node *n,
-	   const struct wire_liveness *said)
+tell_subject(struct mesh *m, const struct mesh_link *l, const struct mesh_node *n,
+	     const struct wire_liveness *said)
 {
 	struct mesh_link *its = mesh_link_find(m, n->link);
 	struct buf b = BUF_INIT;
 
-	if (!mesh_rate_pass(m, &l->answers, MESH_ANSWERS_MAX))
+	if (its == NULL || its == l)
 		return;
-	if (put_alive(n, &b)) {
-		mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
-	} else if (its != NULL && its != l) {
-		wire_put_liveness(&b, said);
-		mesh_send(m, its, WIRE_CLASS_CONTROL, buf_bytes(&b));
-	}
+	wire_put_liveness(&b, said);
+	mesh_send(m, its, WIRE_CLASS_CONTROL, buf_bytes(&b));
 	buf_fini(&b);
 }
 
-static struct mesh_node *
+/* It is over: say how it is now. */
+static void
+answer_old(struct mesh *m, struct mesh_link *l, struct mesh_node *n,
+	   const struct wire_liveness *said)
+{
+	struct buf b = BUF_INIT;
+
+	if (!mesh_rate_pass(m, &l->answers, MESH_ANSWERS_MAX))
+		return;
+	if (put_alive(n, &b))
+		mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
+	else
+		tell_subject(m, l, n, said);
+	buf_fini(&b);
+}
+
+static const struct mesh_node *
 voter_find(const struct mesh *m, const struct id *id, const struct mesh_node *subject)
 {
-	struct mesh_node *voter = mesh_node_find(m, id);
+	const struct mesh_node *voter = mesh_node_find(m, id);
+
+	if (id_equal(id, &m->config.self))
+		return &m->self; /* in an earlier life, perhaps */
 
 	return voter != NULL && !voter->is_gone && voter != subject ? voter : NULL;
 }
@@ -438,7 +454,8 @@ suspect_arrived(struct mesh *m, struct mesh_link *l, struct mesh_node *n,
 		    (held != NULL && (!held->is_isolated || said->is_isolated)))
 			return;
 	}
-	if (voter != NULL && mesh_is_voter(m, n, voter))
+	/* What we say, we know. */
+	if (voter != NULL && voter != &m->self && mesh_is_voter(m, n, voter))
 		check(m, l, said, false);
 }
 
@@ -451,6 +468,8 @@ verdict_arrived(struct mesh *m, struct mesh_link *l, struct mesh_node *n,
 	if (said->incarnation == n->incarnation &&
 	    mesh_node_verdict(n) != MESH_VERDICT_NONE)
 		return;
+	if (mesh_rate_pass(m, &l->answers, MESH_ANSWERS_MAX))
+		tell_subject(m, l, n, said);
 	for (int i = 0; i < said->votes_len; i++) {
 		struct wire_liveness one = { .type = WIRE_SUSPECT,
 					     .subject = said->subject,
@@ -579,6 +598,7 @@ mesh_exchange(struct mesh *m, struct mesh_link *l)
 		return;
 	l->exchange_after = m->now + MESH_EXCHANGE_MS;
 	l->exchange_at = 0;
+	l->is_exchange_short = false;
 	l->exchange_due = m->now;
 	mesh_want(m, m->now);
 }
@@ -597,6 +617,8 @@ exchange_send(struct mesh *m, struct mesh_link *l)
 		if (n->evidence == NULL || at++ < l->exchange_at)
 			continue;
 		l->exchange_at++;
+		if (l->is_exchange_short && n->evidence->verdict != MESH_VERDICT_NONE)
+			continue;
 		mesh_put_proofs(n, &b);
 		sent += b.len > before;
 	}
