@@ -83,11 +83,13 @@ struct mesh_node {
 	char *barred_why;      /* owned; what it is told when it is gone, or NULL */
 	enum mesh_state state;
 	struct mesh_evidence *evidence; /* owned; NULL: there is none */
-	bool is_reached;		/* by those we are linked to: reach.c */
-	bool is_watched;		/* by us, as of then */
+	/* reach.c: connected with us by way of others, since then; and that is believed, or
+	 * doubted, for it was not before. */
+	bool is_met, is_reached, is_doubtful;
+	ms_t met_at;
+	bool is_watched; /* by us, as of then, and since: */
+	ms_t watched_at;
 	bool is_voting;			/* our vote waits for its signature */
-	bool was_linked;		/* ever, to this core */
-	ms_t known_at;
 	ms_t suspect_at; /* without a link: when that counts; 0 = not waiting */
 	ms_t lost_at;	 /* we have not heard it since; 0: we do, or never tried */
 	ms_t vote_due;	 /* when we say so, unless it is linked again; 0: we do not */
@@ -303,7 +305,7 @@ struct mesh {
 	uint64_t liveness; /* sum over those held for dead or gone */
 	uint64_t view;	   /* raised when who counts for the rings has changed */
 	uint64_t rings_seen;
-	bool is_reach_due;
+	bool is_reach_due, is_alone;
 	ms_t reach_after; /* not before */
 	uint64_t last_signing;
 	struct mesh_signing *signings, *checks; /* all, by number; those checked, by digest */
@@ -468,6 +470,8 @@ void mesh_signings_free(struct mesh *m);
 bool mesh_node_is_linked(const struct mesh *m, const struct mesh_node *n);
 /* Tell the node's state, if it has changed. */
 void mesh_node_update(struct mesh *m, struct mesh_node *n);
+/* It is there: it is linked to us, or refutes. */
+void mesh_node_found(struct mesh *m, struct mesh_node *n);
 /* Who is linked to whom has changed. */
 void mesh_reach_changed(struct mesh *m);
 void mesh_reach_tick(struct mesh *m);

@@ -555,6 +555,7 @@ alive_checked(struct mesh *m, struct mesh_signing *s, struct mesh_node *n)
 		mesh_node_raise(m, n, s->said.incarnation);
 		n->has_said_goodbye = false;
 		n->vote_due = 0;
+		mesh_node_found(m, n);
 		/* Another one hears it. */
 		if (n->lost_at != 0)
 			mesh_revote_later(m, n);

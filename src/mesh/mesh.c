@@ -207,7 +207,6 @@ mesh_node_get(struct mesh *m, const struct id *id)
 	n = mem_calloc(1, sizeof(*n));
 	n->id = *id;
 	n->state = MESH_NODE_ALIVE; /* what is so is told below */
-	n->known_at = m->now;
 	n->next_dial = m->now;
 	if (id_compare(&m->config.self, id) > 0)
 		n->next_dial += MESH_DIAL_YIELD_MS + (ms_t)rng_below(&m->rng, 500);
@@ -431,7 +430,7 @@ mesh_forgive(struct mesh *m, ms_t late)
 		mesh_put_off(&n->suspect_at, late);
 		mesh_put_off(&n->vote_due, late);
 		mesh_put_off(&n->lost_at, late);
-		n->known_at += late;
+		mesh_put_off(&n->watched_at, late);
 		if (n->evidence != NULL)
 			mesh_put_off(&n->evidence->first_at, late);
 	}

@@ -107,7 +107,7 @@ enum {
 	MESH_DEAD_MS = 2 * MS_SECOND,	/* for enough votes to be refuted */
 	MESH_FEW_MS = 15 * MS_SECOND,	/* for the first of too few */
 	MESH_QUORUM_MAX = 3,
-	/* A node that never was linked to us is no cause for a vote before. */
+	/* A node that we are to watch and are not linked to is no cause for a vote before. */
 	MESH_KNOWN_MS = 10 * MS_SECOND,
 	MESH_REVOTE_MS = 10 * MS_SECOND, /* after one that was refuted: begun again; doubled */
 	MESH_REVOTE_MS_MAX = 5 * MS_MINUTE, /* up to this, while there is no link */

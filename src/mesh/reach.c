@@ -35,27 +35,52 @@ struct reach {
 static void
 reach_add(struct reach *r, struct mesh_node *n)
 {
-	if (n->is_reached)
+	if (n->is_met)
 		return;
-	n->is_reached = true;
+	n->is_met = true;
 	/* Nothing passes through one that takes no links. */
 	if (n->inbound != MESH_INBOUND_NO)
 		r->found[r->len++] = n;
 }
 
+/* A link that was lost a moment ago may be there again in another one. */
+static bool
+reach_begins_with(const struct mesh *m, const struct mesh_node *n)
+{
+	bool is_lost = n->link == 0 && n->vote_due == 0 && n->suspect_at == 0;
+
+	return !is_lost && (n->link == 0 || mesh_node_is_linked(m, n)) &&
+	       mesh_is_standing(m, n, n);
+}
+
 static void
-reach_compute(struct mesh *m)
+reach_watch(struct mesh *m, struct mesh_node *n)
+{
+	bool is_watched = mesh_watches(m, n);
+
+	if (is_watched && !n->is_watched) {
+		n->watched_at = m->now;
+		mesh_want(m, m->now + MESH_KNOWN_MS);
+	}
+	n->is_watched = is_watched;
+}
+
+static void
+reach_find(struct mesh *m)
 {
 	struct reach r = { .found = mem_calloc(HASH_COUNT(m->nodes) + 1,
 					       sizeof(struct mesh_node *)) };
 	struct mesh_node *near[MESH_NEIGHBOURS_MAX], *n;
 	int len;
 
+	m->is_alone = true;
 	for (n = m->nodes; n != NULL; n = n->hh.next) {
-		n->is_reached = false;
-		n->is_watched = mesh_watches(m, n);
-		if (mesh_node_is_linked(m, n) && mesh_is_standing(m, n, n))
-			reach_add(&r, n);
+		n->is_met = false;
+		reach_watch(m, n);
+		if (!reach_begins_with(m, n))
+			continue;
+		m->is_alone = false;
+		reach_add(&r, n);
 	}
 	for (int i = 0; i < r.len; i++) {
 		len = mesh_neighbours(m, r.found[i], mesh_is_standing, near);
@@ -64,14 +89,47 @@ reach_compute(struct mesh *m)
 				reach_add(&r, near[k]);
 	}
 	for (n = m->nodes; n != NULL; n = n->hh.next) {
-		if (n->inbound != MESH_INBOUND_NO || n->is_reached || n->is_gone)
+		if (n->inbound != MESH_INBOUND_NO || n->is_met || n->is_gone)
 			continue;
 		len = mesh_neighbours(m, n, mesh_is_standing, near);
 		for (int k = 0; k < len; k++)
-			n->is_reached |= near[k] != &m->self && near[k]->is_reached &&
-					 !reach_is_cut(n, near[k]);
+			n->is_met |= near[k] != &m->self && near[k]->is_met &&
+				     !reach_is_cut(n, near[k]);
 	}
 	free(r.found);
+}
+
+/* Who was cut off is not there again because those who watch it now are others, of whom it is
+ * not known yet that they do not hear it: it takes a while to be believed, unless it is linked
+ * to us or says so itself (mesh_node_found()). */
+static void
+reach_believe(struct mesh *m, struct mesh_node *n)
+{
+	bool was_reached = n->is_reached;
+
+	if (m->is_alone)
+		n->is_doubtful = false; /* the fault is ours */
+	if (!n->is_met)
+		n->met_at = 0;
+	else if (n->met_at == 0)
+		n->met_at = m->now;
+	n->is_reached = n->is_met &&
+			(!n->is_doubtful || m->now - n->met_at >= MESH_FEW_MS);
+	if (n->is_reached)
+		n->is_doubtful = false;
+	else if (was_reached && !m->is_alone)
+		n->is_doubtful = true;
+	if (n->is_met && !n->is_reached) {
+		m->is_reach_due = true;
+		mesh_want(m, n->met_at + MESH_FEW_MS);
+	}
+}
+
+void
+mesh_node_found(struct mesh *m, struct mesh_node *n)
+{
+	n->is_doubtful = false;
+	mesh_reach_changed(m);
 }
 
 void
@@ -97,9 +155,11 @@ mesh_reach_tick(struct mesh *m)
 	}
 	m->is_reach_due = false;
 	m->reach_after = m->now + MS_SECOND;
-	reach_compute(m);
-	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next)
+	reach_find(m);
+	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
+		reach_believe(m, n);
 		mesh_node_update(m, n);
+	}
 }
 
 /* ---- what is told ---- */

@@ -337,10 +337,9 @@ mesh_node_linked(struct mesh *m, struct mesh_node *n, struct mesh_link *l)
 {
 	struct buf b = BUF_INIT;
 
-	n->was_linked = true;
 	n->has_said_goodbye = n->is_voting = false;
 	n->lost_at = n->vote_due = n->suspect_at = n->revote_at = n->revote_ms = 0;
-	mesh_reach_changed(m);
+	mesh_node_found(m, n);
 	mesh_node_update(m, n);
 	/* What was said of it meanwhile it is to hear, and to refute. */
 	mesh_put_proofs(n, &b);
@@ -393,7 +392,8 @@ mesh_node_not_found(struct mesh *m, struct mesh_node *n)
 {
 	if (n->link != 0 || n->is_gone || n->suspect_at != 0)
 		return;
-	if (n->lost_at == 0 && (n->was_linked || m->now - n->known_at >= MESH_KNOWN_MS))
+	if (n->lost_at == 0 && n->is_watched &&
+	    m->now - n->watched_at >= MESH_KNOWN_MS)
 		n->lost_at = m->now;
 	/* There is no need to wait for it to come back. */
 	if (n->vote_due != 0) {
@@ -456,14 +456,14 @@ node_judge(struct mesh *m, struct mesh_node *n)
 	}
 }
 
-/* It was never linked, and should be by now. */
+/* It should be linked to us by now. */
 static bool
 node_is_missing(struct mesh *m, const struct mesh_node *n)
 {
-	if (n->was_linked || n->lost_at != 0 || n->link != 0 || !n->is_watched)
+	if (n->lost_at != 0 || n->link != 0 || n->suspect_at != 0 || !n->is_watched)
 		return false;
-	if (m->now - n->known_at < MESH_KNOWN_MS) {
-		mesh_want(m, n->known_at + MESH_KNOWN_MS);
+	if (m->now - n->watched_at < MESH_KNOWN_MS) {
+		mesh_want(m, n->watched_at + MESH_KNOWN_MS);
 		return false;
 	}
 	return true;

@@ -4,8 +4,6 @@
 #include "config.h"
 
 #include "lib/tap.h"
-#include <stdio.h>
-#include <stdlib.h>
 #include "sim/mesh-world.h"
 
 enum {
@@ -145,7 +143,6 @@ check_halves(const struct world *w, int nodes, int left, ms_t *slowest)
 			if (j == k)
 				continue;
 			state = world_seen(w, k, j, &since);
-			if (is_there ? state != MESH_NODE_ALIVE : (state != MESH_NODE_DEAD && state != MESH_NODE_UNREACHABLE)) tap_note("DBG %d of %d left %d: %d sees %d as %d since %lld", nodes, (int)(world_now(w)%1000), left, k, j, state, (long long)(world_now(w)-since));
 			CU_ASSERT(is_there ? state == MESH_NODE_ALIVE
 					   : state == MESH_NODE_DEAD ||
 						     state == MESH_NODE_UNREACHABLE);
@@ -167,7 +164,6 @@ test_halves(void)
 		int left = 1 + world_below(w, nodes - 1);
 		ms_t seen = 0, healed;
 
-		if (getenv("DBGV")) fprintf(stderr,"SPLIT %lld nodes %d left %d\n", (long long)world_now(w), nodes, left);
 		world_split(w, left, true);
 		world_go_on(w, 10 * MS_SECOND);
 		check_halves(w, nodes, left, &seen);
