@@ -399,6 +399,9 @@ mesh_link_tick_silence(struct mesh *m, struct mesh_link *l)
 		return true;
 	}
 	mesh_want(m, l->mute_since + MESH_SILENT_MS);
+	/* A leaf accuses nobody: for it a link is there until it is closed. */
+	if (mesh_is_leaf(m))
+		return false;
 	if (!l->has_failed && failed <= m->now)
 		link_check_failed(m, l);
 	else if (!l->has_failed)

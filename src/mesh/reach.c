@@ -128,6 +128,7 @@ reach_believe(struct mesh *m, struct mesh_node *n)
 void
 mesh_node_found(struct mesh *m, struct mesh_node *n)
 {
+	n->is_reached = true;
 	n->is_doubtful = false;
 	mesh_reach_changed(m);
 }
