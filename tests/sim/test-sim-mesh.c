@@ -8,6 +8,9 @@
 
 enum {
 	DEATH_MS_MAX = 6 * MS_SECOND, /* until everybody hides a node that is gone */
+	/* A beat may have been due as the process stopped; then it is asked after, suspected
+	 * and judged, unless it refutes in time, in delays of at most 200 ms. */
+	STALL_MS_MAX = MESH_LATE_BEAT_MS + MESH_CHECK_MS + MESH_DEAD_MS - 500,
 };
 
 static int
@@ -83,12 +86,6 @@ test_death(void)
 static void
 test_stalls(void)
 {
-	/* The first beat may have been due as it began; then it is asked after, suspected
-	 * and judged, unless it refutes in time, in two delays of at most 200 ms. */
-	enum {
-		STALL_MS_MAX = MESH_LATE_BEAT_MS + MESH_CHECK_MS + MESH_DEAD_MS - 500,
-	};
-
 	for (int i = 0; i < rounds(); i++) {
 		int nodes = 2 + i % (MESH_WORLD_OPEN_MAX - 1);
 		struct world *w = world_calm(tap_seed() * 3000 + (uint64_t)i, nodes, 0);
@@ -249,7 +246,7 @@ test_hidden_stalls(void)
 
 		for (int k = 0; k < 10; k++) {
 			world_freeze(w, world_below(w, nodes),
-				     1 + world_below(w, 3 * MS_SECOND));
+				     1 + world_below(w, STALL_MS_MAX));
 			world_go_on(w, 10 * MS_SECOND);
 		}
 		CU_ASSERT(world_deaths(w) == 0);
@@ -344,9 +341,9 @@ static const struct tap_test tests[] = {
 	{ "after resets, partitions, crashes and restarts all is whole again",
 	  test_faults },
 	{ "a node that dies, with a word, without one or by standing still, is hidden within "
-	  "10 s",
+	  "6 s",
 	  test_death },
-	{ "processes that stand still for less than 4 s are no deaths", test_stalls },
+	{ "processes that stand still for less than 3.5 s are no deaths", test_stalls },
 	{ "one that stood still for long takes nobody for dead, and is alive again",
 	  test_long_stall },
 	{ "halves hide each other within 10 s; a minute after they can, all are linked again",
@@ -356,10 +353,10 @@ static const struct tap_test tests[] = {
 	  test_horizons },
 	{ "nodes that take no links find it out, and are alive for each other by way of others",
 	  test_hidden },
-	{ "when one of them dies, or who tells of it, all are right within 10 s",
+	{ "when one of them dies, or who tells of it, all are right within 6 s",
 	  test_hidden_death },
 	{ "two of them without a common home find a way", test_hidden_ways },
-	{ "for them, too, processes that stand still for 4 s are no deaths",
+	{ "for them, too, processes that stand still for 3.5 s are no deaths",
 	  test_hidden_stalls },
 	{ "a seed gives the same history twice", test_repeatable },
 };
