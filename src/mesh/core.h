@@ -96,6 +96,7 @@ struct mesh_node {
 	ms_t revote_at;	 /* we said so: and do not begin again before, if it is refuted */
 	ms_t revote_ms;
 	ms_t dead_at;	 /* there are votes: when that is a verdict */
+	ms_t judged_at;
 	uint64_t incarnation; /* the highest known */
 	uint64_t life;	      /* of its latest HELLO */
 	uint64_t link;	      /* the one that carries rows and queries; 0 = none is up */

@@ -320,6 +320,8 @@ mesh_hello_liveness(struct mesh *m, struct mesh_link *l, const struct wire_hello
 	/* What is not decided yet is in no sum. */
 	mesh_exchange(m, l);
 	l->is_exchange_short = h->liveness == l->told_liveness;
+	if (l->is_exchange_short)
+		l->exchange_after = 0;
 	if (h->held_status == WIRE_STATUS_DEAD || h->held_status == WIRE_STATUS_SUSPECT)
 		own_accused(m, l, held);
 	else if (held > m->incarnation)

@@ -43,6 +43,17 @@ reach_add(struct reach *r, struct mesh_node *n)
 		r->found[r->len++] = n;
 }
 
+/* One that died a moment ago still has its place: of those who are to be linked in its stead it
+ * is not known yet whether they can be. */
+static bool
+reach_has_place(const struct mesh *m, const struct mesh_node *n,
+		const struct mesh_node *x)
+{
+	return mesh_is_standing(m, n, x) ||
+	       (mesh_node_verdict(n) == MESH_VERDICT_DEAD && !n->is_gone &&
+		m->now - n->judged_at < MESH_FEW_MS);
+}
+
 /* A link that was lost a moment ago may be there again in another one. */
 static bool
 reach_begins_with(const struct mesh *m, const struct mesh_node *n)
@@ -77,21 +88,23 @@ reach_find(struct mesh *m)
 	for (n = m->nodes; n != NULL; n = n->hh.next) {
 		n->is_met = false;
 		reach_watch(m, n);
+		m->is_reach_due |= !mesh_is_standing(m, n, n) && reach_has_place(m, n, n);
 		if (!reach_begins_with(m, n))
 			continue;
 		m->is_alone = false;
 		reach_add(&r, n);
 	}
 	for (int i = 0; i < r.len; i++) {
-		len = mesh_neighbours(m, r.found[i], mesh_is_standing, near);
+		len = mesh_neighbours(m, r.found[i], reach_has_place, near);
 		for (int k = 0; k < len; k++)
-			if (near[k] != &m->self && !reach_is_cut(r.found[i], near[k]))
+			if (near[k] != &m->self && mesh_is_standing(m, near[k], near[k]) &&
+			    !reach_is_cut(r.found[i], near[k]))
 				reach_add(&r, near[k]);
 	}
 	for (n = m->nodes; n != NULL; n = n->hh.next) {
 		if (n->inbound != MESH_INBOUND_NO || n->is_met || n->is_gone)
 			continue;
-		len = mesh_neighbours(m, n, mesh_is_standing, near);
+		len = mesh_neighbours(m, n, reach_has_place, near);
 		for (int k = 0; k < len; k++)
 			n->is_met |= near[k] != &m->self && near[k]->is_met &&
 				     !reach_is_cut(n, near[k]);
@@ -157,6 +170,8 @@ mesh_reach_tick(struct mesh *m)
 	m->is_reach_due = false;
 	m->reach_after = m->now + MS_SECOND;
 	reach_find(m);
+	if (m->is_reach_due)
+		mesh_want(m, m->reach_after);
 	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
 		reach_believe(m, n);
 		mesh_node_update(m, n);

@@ -57,6 +57,7 @@ mesh_node_set_verdict(struct mesh *m, struct mesh_node *n, enum mesh_verdict ver
 	m->liveness -= verdict_weight(n);
 	mesh_evidence_get(n)->verdict = verdict;
 	m->liveness += verdict_weight(n);
+	n->judged_at = m->now;
 	n->dead_at = 0;
 }
 
