@@ -73,6 +73,33 @@ homes_of_ring(const struct mesh *m, int ring, const struct id *leaf,
 	}
 }
 
+/* Where rings overlap, the next ones on the first: as mesh_neighbours() does it for those who
+ * watch the leaf. */
+static int
+homes_top_up(const struct mesh *m, const struct id *leaf, struct mesh_node **homes,
+	     int len)
+{
+	uint64_t start = ring_place(0, leaf), way = 0;
+
+	while (len < MESH_HOMES_MAX) {
+		struct mesh_node *best = NULL;
+
+		for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
+			uint64_t its = ring_place(0, &n->id) - start;
+
+			if (!home_is_fit(m, n, leaf) || (best != NULL && its >= way) ||
+			    homes_add(homes, len, n) == len)
+				continue;
+			best = n;
+			way = its;
+		}
+		if (best == NULL)
+			break;
+		len = homes_add(homes, len, best);
+	}
+	return len;
+}
+
 /* With fewer than MESH_HOMES_MAX that are fit, all of them. */
 static int
 homes_of(const struct mesh *m, const struct id *leaf,
@@ -96,7 +123,7 @@ homes_of(const struct mesh *m, const struct id *leaf,
 		for (int i = 0; i < HOMES_A_RING; i++)
 			len = homes_add(ret, len, near[i]);
 	}
-	return len;
+	return homes_top_up(m, leaf, ret, len);
 }
 
 int
