@@ -339,13 +339,15 @@ mesh_link_heard(struct mesh *m, struct mesh_link *l)
 			about_send(m, asker, WIRE_HEARD, &l->node->id);
 	}
 	l->askers_len = 0;
-	if (link_is_of_node(l))
-		l->node->revote_at = 0;
-	if (!l->has_failed)
+	if (!link_is_of_node(l)) {
+		l->has_failed = false;
 		return;
-	l->has_failed = false;
-	if (link_is_of_node(l)) {
-		l->node->lost_at = 0;
+	}
+	l->node->revote_at = 0;
+	/* It may have been another link that failed. */
+	if (l->has_failed || l->node->lost_at != 0) {
+		l->has_failed = false;
+		l->node->lost_at = l->node->vote_due = 0;
 		mesh_reach_changed(m);
 		mesh_node_update(m, l->node);
 	}
@@ -375,6 +377,16 @@ link_check_failed(struct mesh *m, struct mesh_link *l)
 		mesh_node_mute(m, l->node);
 }
 
+/* A leaf gets a beat from each home twice a minute: whether it is cut off it asks one of them,
+ * and if that does not answer all. */
+static ms_t
+leaf_asks_at(const struct mesh *m)
+{
+	if (m->leaf_asked > m->heard)
+		return m->leaf_asked + mesh_check_ms(m);
+	return m->heard + MESH_LEAF_SILENT_MS;
+}
+
 bool
 mesh_link_tick_silence(struct mesh *m, struct mesh_link *l)
 {
@@ -383,12 +395,14 @@ mesh_link_tick_silence(struct mesh *m, struct mesh_link *l)
 
 	if (l->pinged_at == 0) {
 		late += (ms_t)MESH_LATE_BEAT_MS * (1 + m->health);
-		if (mesh_is_leaf(m) && late > m->heard + MESH_LEAF_SILENT_MS)
-			late = m->heard + MESH_LEAF_SILENT_MS;
+		if (mesh_is_leaf(m) && late > leaf_asks_at(m))
+			late = leaf_asks_at(m);
 		if (late > m->now) {
 			mesh_want(m, late);
 			return false;
 		}
+		if (m->leaf_asked <= m->heard)
+			m->leaf_asked = m->now;
 		link_ask(m, l);
 		failed = l->pinged_at + mesh_check_ms(m);
 	}

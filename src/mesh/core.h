@@ -298,7 +298,8 @@ struct mesh {
 	ms_t homes_due; /* when ours are chosen anew */
 	int homes, homes_up;
 	ms_t beat_due;
-	ms_t heard; /* last byte, of any link */
+	ms_t heard;	 /* last byte, of any link */
+	ms_t leaf_asked; /* a leaf that heard nothing, one of its homes */
 	/* How slow this node is itself: its patience with others grows with it. */
 	int health;
 	ms_t health_due; /* when it gets better by one */

@@ -102,7 +102,7 @@ enum {
 	MESH_LATE_BEAT_MS = MS_SECOND,	/* an overdue heartbeat is asked after */
 	MESH_CHECK_MS = MS_SECOND,	/* and for so long an answer is waited for */
 	MESH_SILENT_MS = 5 * MS_SECOND, /* a PING without an answer: the link is closed */
-	MESH_LEAF_SILENT_MS = 5 * MS_SECOND, /* a leaf hears nobody: is it cut off? */
+	MESH_LEAF_SILENT_MS = 3 * MS_SECOND, /* a leaf hears nobody: is it cut off? */
 	MESH_RELINK_MS = MS_SECOND / 2, /* for a link that was lost to be there again */
 	MESH_DEAD_MS = 2 * MS_SECOND,	/* for enough votes to be refuted */
 	MESH_FEW_MS = 15 * MS_SECOND,	/* for the first of too few */

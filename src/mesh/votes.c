@@ -477,7 +477,7 @@ node_is_to_be_voted(const struct mesh *m, const struct mesh_node *n)
 	const struct mesh_ballot *held = mesh_vote_of(n, &m->config.self);
 
 	return n->lost_at != 0 && n->revote_at <= m->now && n->is_watched &&
-	       !n->is_voting && n->suspect_at == 0 &&
+	       !mesh_node_is_linked(m, n) && !n->is_voting && n->suspect_at == 0 &&
 	       mesh_node_verdict(n) == MESH_VERDICT_NONE &&
 	       (held == NULL || (held->is_isolated && !m->is_isolated));
 }
