@@ -39,8 +39,8 @@ struct link {
 /* When a node that is not there was there last. */
 struct seen {
 	struct id node;
+	ms_t at_ms; /* -1: never, since our start */
 	bool is_alive;
-	ms_t at_ms;
 	UT_hash_handle hh;
 };
 

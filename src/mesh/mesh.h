@@ -143,14 +143,37 @@ enum {
 	MESH_OPEN_MS = 15 * MS_SECOND,	/* for a dial to open */
 	MESH_HELLO_MS = 10 * MS_SECOND, /* for HELLO to arrive on an open link */
 	MESH_BEAT_MS = 1000,
-	/* A node that dies without a word is dead here after MESH_SILENT_MS + MESH_DEAD_MS,
-	 * which with the delays of ticks is to stay below 10 s. One that only stalls, or whose
-	 * packets have to be sent again, has MESH_SILENT_MS - MESH_PING_MS to answer the ping,
-	 * and then MESH_DEAD_MS for a new link. */
-	MESH_PING_MS = 2 * MS_SECOND,	/* of silence */
-	MESH_SILENT_MS = 7 * MS_SECOND, /* of silence: the link is closed */
-	MESH_RTT_MS = 30 * MS_SECOND,	/* between measurements of the round trip */
-	MESH_DEAD_MS = 2 * MS_SECOND,	/* suspect without a link for this long: dead */
+	MESH_BEAT_SLOW_MS = 30 * MS_SECOND, /* to leaves, and where nobody watches */
+	MESH_BEAT_FIRST_MS = 8 * MS_SECOND, /* to a link that told no interval yet */
+	/* The first of those who watch a node that dies hears no beat within a second; then it
+	 * takes MESH_LATE_BEAT_MS + MESH_CHECK_MS + MESH_DEAD_MS, and a node that only stood
+	 * still has nearly as long to say that it is there. Both of the first two are
+	 * multiplied by 1 to 1 + MESH_HEALTH_MAX, as slow as the watcher itself is. */
+	MESH_LATE_BEAT_MS = MS_SECOND,	/* an overdue heartbeat is asked after */
+	MESH_CHECK_MS = MS_SECOND,	/* and for so long an answer is waited for */
+	MESH_SILENT_MS = 5 * MS_SECOND, /* a PING without an answer: the link is closed */
+	MESH_LEAF_SILENT_MS = 3 * MS_SECOND, /* a leaf hears nobody: is it cut off? */
+	MESH_RELINK_MS = MS_SECOND / 2, /* for a link that was lost to be there again */
+	MESH_DEAD_MS = 2 * MS_SECOND,	/* for enough votes to be refuted */
+	MESH_FEW_MS = 15 * MS_SECOND,	/* for the first of too few */
+	MESH_QUORUM_MAX = 3,
+	/* A node that we are to watch and are not linked to is no cause for a vote before. */
+	MESH_KNOWN_MS = 10 * MS_SECOND,
+	MESH_REVOTE_MS = 10 * MS_SECOND, /* after one that was refuted: begun again; doubled */
+	MESH_REVOTE_MS_MAX = 5 * MS_MINUTE, /* up to this, while there is no link */
+	MESH_ISOLATED_MS = 10 * MS_SECOND,
+	MESH_HEALTH_MAX = 8,
+	MESH_HEALTH_MS = 10 * MS_SECOND,      /* of quiet: one less */
+	MESH_HEALTH_LATE_MS = MS_SECOND / 4,  /* a tick so late: one more */
+	MESH_REFUTE_MS = MS_SECOND / 4,	      /* between two refutations */
+	MESH_DOUBTED_MS = 5 * MS_SECOND,      /* for a refutation to get around */
+	MESH_EXCHANGE_MS = 10 * MS_SECOND,    /* between exchanges over one link, */
+	MESH_EXCHANGE_MAX = 64,		      /* of which so many entries a second are sent */
+	MESH_VERIFIES_MAX = 1024,	      /* signatures being checked; more are dropped */
+	MESH_ASKS_MAX = 64,		      /* a second from one peer, more are dropped */
+	MESH_ANSWERS_MAX = 16,		      /* a second to what is known to be old */
+	MESH_RTT_MS = 5 * MS_MINUTE,	      /* between measurements of the round trip */
+	MESH_CLOCK_STEP_MS = MS_MINUTE,	      /* our clock was set by more: all are told */
 	/* A tick this late says that this process did not run: what others sent meanwhile is
 	 * still unread, so that this time counts against nobody. */
 	MESH_LATE_MS = MS_SECOND,
@@ -184,9 +207,6 @@ enum {
 	/* Leaves. */
 	MESH_HOMES_MAX = 8,    /* two on each ring */
 	MESH_LEAVES_MAX = 512, /* attached to one node */
-	/* Nodes that one link says it is not linked to any more, in a minute, of which we tell
-	 * all our leaves: all that it may have attached, going twice. */
-	MESH_UNCLAIMS_MAX = 2 * MESH_LEAVES_MAX,
 	MESH_BUSY_MS = 10 * MS_MINUTE, /* until one that was too busy is asked again */
 	/* Links. */
 	MESH_IDLE_MS = MS_MINUTE, /* one that nobody wants lives that long unused */
@@ -241,11 +261,12 @@ enum {
 };
 
 enum mesh_state {
-	MESH_NODE_SUSPECT, /* no link since a moment; also every node at our start */
+	MESH_NODE_SUSPECT, /* one that watches it does not hear it */
 	MESH_NODE_ALIVE,
 	MESH_NODE_DEAD,
-	MESH_NODE_UNREACHABLE, /* none of those who watch it can be reached */
-	MESH_NODE_LEFT,	       /* it said so itself */
+	/* Of those who watch it none can be reached; also every node at our start. */
+	MESH_NODE_UNREACHABLE,
+	MESH_NODE_LEFT, /* it said so itself */
 };
 
 /* Can others open links to a node? */
@@ -318,6 +339,10 @@ enum mesh_event_type {
 	/* Much that is passed on for others waits for `link` (`is_loaded`), or not any more:
 	 * until then no further query is passed on over it. */
 	MESH_EVENT_LINK_LOADED,
+	/* Answers to the action of this `number`: the signature, in `data`; whether it was
+	 * one (`is_valid`). */
+	MESH_EVENT_SIGNED,
+	MESH_EVENT_VERIFIED,
 };
 
 /* Fields that an event does not name are zero. Everything is borrowed for the call. */
@@ -329,6 +354,8 @@ struct mesh_event {
 	bool is_gone, has_left;
 	bool is_near;
 	bool is_loaded, is_lagging;
+	bool is_valid;
+	uint64_t number;
 	enum mesh_inbound inbound;
 	struct bytes data;
 	struct bytes rows, refresh;
@@ -401,6 +428,12 @@ enum mesh_action_type {
 	/* The homes of this node are those in `data`, ids one behind the other, which its row is
 	 * to name; none: those that everybody computes. */
 	MESH_ACTION_HOMES,
+	/* Sign `data` with this node's key, and answer with `number`, soon: it is a word about
+	 * who is there. */
+	MESH_ACTION_SIGN,
+	/* Has `node` signed `data` with `signature`? Answer with `number`, in any order; a node
+	 * whose key is not known has not. At most MESH_VERIFIES_MAX are under way. */
+	MESH_ACTION_VERIFY,
 };
 
 struct mesh_action {
@@ -421,6 +454,8 @@ struct mesh_action {
 	uint64_t horizon;
 	uint64_t word;
 	uint64_t incarnation;
+	uint64_t number;
+	struct bytes signature;
 	const char *address;
 	const char *why;
 };
@@ -452,8 +487,12 @@ int mesh_homes(const struct mesh *m, const struct id *node,
 int mesh_relays(const struct mesh *m);
 /* Round trip to it, smoothed; -1: not linked, or not measured yet. */
 ms_t mesh_rtt_of(const struct mesh *m, const struct id *node);
-/* SUSPECT for a node that is not known. */
+/* UNREACHABLE for a node that is not known. */
 enum mesh_state mesh_node_state(const struct mesh *m, const struct id *node);
+
+/* Most of those whom this node watches were lost at once: it accuses nobody, and what it can
+ * reach is all that it should count on. */
+bool mesh_is_isolated(const struct mesh *m);
 
 /* What the last test has found of this node itself. */
 enum mesh_inbound mesh_inbound(const struct mesh *m);

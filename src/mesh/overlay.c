@@ -163,11 +163,8 @@ mesh_overlay_tick(struct mesh *m)
 	if (has_link != m->has_link)
 		m->has_link_at = m->now;
 	m->has_link = has_link;
-	/* What they are taken for may change whom we want in turn. */
-	for (int i = 0; i < 2 && m->overlay.made_of != m->rings.version; i++) {
+	if (m->overlay.made_of != m->rings.version)
 		overlay_make(m);
-		mesh_nodes_weigh(m);
-	}
 	m->overlay.is_whole = overlay_is_whole(m);
 }
 

@@ -158,18 +158,27 @@ look_at_links(struct look *k, const struct node *n)
 
 /* ---- who is there ---- */
 
+/* Where most of those who watch it are gone at once, nobody knows better than that a node
+ * cannot be reached. */
+static bool
+is_right(const struct world *w, const struct node *n, int other)
+{
+	enum mesh_state seen = (enum mesh_state)n->seen[other];
+
+	if (w->nodes[other].is_running)
+		return seen == MESH_NODE_ALIVE;
+	return seen == MESH_NODE_DEAD || seen == MESH_NODE_UNREACHABLE;
+}
+
 static void
 look_at_states(struct look *k, const struct node *n)
 {
 	struct world *w = k->w;
 
 	for (int i = 0; i < w->nodes_len && !look_is_over(k); i++) {
-		enum mesh_state state = w->nodes[i].is_running ? MESH_NODE_ALIVE
-							       : MESH_NODE_DEAD;
-
 		if (i == n->index)
 			continue;
-		if (n->seen[i] != (uint8_t)state)
+		if (!is_right(w, n, i))
 			look_says(k, "node %d takes node %d for %d", n->index, i,
 				  n->seen[i]);
 		if (mesh_node_state(n->mesh, &w->nodes[i].id) !=
@@ -267,13 +276,13 @@ world_seen(const struct world *w, int node, int other, ms_t *ret_since)
 }
 
 int
-world_verdicts(const struct world *w)
+world_deaths(const struct world *w)
 {
-	int verdicts = 0;
+	int deaths = 0;
 
 	for (int i = 0; i < w->nodes_len; i++)
-		verdicts += w->nodes[i].verdicts;
-	return verdicts;
+		deaths += w->nodes[i].deaths;
+	return deaths;
 }
 
 int

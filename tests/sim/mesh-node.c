@@ -131,7 +131,7 @@ node_saw(struct node *n, const struct mesh_action *a)
 		w->false_deaths++;
 	n->seen[other->index] = (uint8_t)a->state;
 	n->seen_at[other->index] = w->sim.now;
-	n->verdicts++;
+	n->deaths += a->state == MESH_NODE_DEAD || a->state == MESH_NODE_UNREACHABLE;
 }
 
 static void
@@ -170,6 +170,37 @@ node_link_up(struct node *n, const struct mesh_action *a)
 	buf_fini(&frames);
 }
 
+/* A signature that nobody else could make, if this were a secret hash. */
+static void
+node_hash(const struct id *signer, struct bytes text, uint8_t ret[WIRE_SIGNATURE_BYTES])
+{
+	for (int i = 0; i < WIRE_SIGNATURE_BYTES / 8; i++)
+		put_be64(ret + 8 * i, hash64(text, hash64(bytes_of(signer->b, ID_BYTES),
+							  (uint64_t)i)));
+}
+
+static void
+node_sign(struct node *n, const struct mesh_action *a)
+{
+	struct mesh_event e = { .type = MESH_EVENT_SIGNED, .number = a->number };
+	uint8_t signature[WIRE_SIGNATURE_BYTES];
+
+	node_hash(&n->id, a->data, signature);
+	e.data = bytes_of(signature, sizeof(signature));
+	node_step(n, &e);
+}
+
+static void
+node_verify(struct node *n, const struct mesh_action *a)
+{
+	struct mesh_event e = { .type = MESH_EVENT_VERIFIED, .number = a->number };
+	uint8_t signature[WIRE_SIGNATURE_BYTES];
+
+	node_hash(&a->node, a->data, signature);
+	e.is_valid = bytes_equal(bytes_of(signature, sizeof(signature)), a->signature);
+	node_step(n, &e);
+}
+
 static void
 node_do(struct node *n, const struct mesh_action *a)
 {
@@ -200,6 +231,12 @@ node_do(struct node *n, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_WANTED:
 		node_answer(n, a);
+		break;
+	case MESH_ACTION_SIGN:
+		node_sign(n, a);
+		break;
+	case MESH_ACTION_VERIFY:
+		node_verify(n, a);
 		break;
 	case MESH_ACTION_PROBE:
 		node_dial_back(n, a);
@@ -304,7 +341,7 @@ node_start(struct node *n)
 	n->is_running = true;
 	n->is_host_down = false;
 	n->tick_at = 0;
-	memset(n->seen, MESH_NODE_SUSPECT, (size_t)w->nodes_len);
+	memset(n->seen, MESH_NODE_ALIVE, (size_t)w->nodes_len);
 	n->inbound = MESH_INBOUND_UNKNOWN;
 	if (n->table.versions[row] > 0)
 		n->inbound = w->rows.rows[row].facts[n->table.versions[row] - 1].inbound;

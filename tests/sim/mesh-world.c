@@ -248,7 +248,7 @@ world_calm(const struct world_options *options)
 		world_check(w);
 	sim_run(&w->sim, w->sim.now + (ms_t)sim_below(&w->sim, 2 * MS_MINUTE));
 	for (int i = 0; i < w->nodes_len; i++)
-		w->nodes[i].verdicts = 0;
+		w->nodes[i].deaths = 0;
 	return w;
 }
 

@@ -139,8 +139,9 @@ bool world_is_rowless(const struct world *w, int a, int b);
 bool world_is_running(const struct world *w, int node);
 /* What `node` was told last of `other`, and when. */
 enum mesh_state world_seen(const struct world *w, int node, int other, ms_t *ret_since);
-/* How often any node was told anything of another since it was calm. */
-int world_verdicts(const struct world *w);
+/* How often any node was told of another that it is dead, or cannot be reached, since it was
+ * calm. */
+int world_deaths(const struct world *w);
 /* How often any took one for dead that ran, and to which nothing was blocked. */
 int world_false_deaths(const struct world *w);
 /* How many rows a node holds. */
