@@ -516,6 +516,19 @@ links_do_query(struct links *links, const struct mesh_action *a)
 }
 
 static void
+links_note_down(struct links *links, const struct mesh_action *a)
+{
+	struct daemon *d = links->d;
+
+	links_log_up(links, a, false);
+	if (!links->is_closing && !d->is_stopping)
+		rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
+	repair_link_down(d->repair, a->link);
+	if (d->queries != NULL)
+		queries_link_down(d->queries, a->link);
+}
+
+static void
 links_do(struct links *links, const struct mesh_action *a)
 {
 	struct daemon *d = links->d;
@@ -539,12 +552,7 @@ links_do(struct links *links, const struct mesh_action *a)
 			links_compare(links, a);
 		break;
 	case MESH_ACTION_LINK_DOWN:
-		links_log_up(links, a, false);
-		if (!links->is_closing && !d->is_stopping)
-			rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
-		repair_link_down(d->repair, a->link);
-		if (d->queries != NULL)
-			queries_link_down(d->queries, a->link);
+		links_note_down(links, a);
 		break;
 	case MESH_ACTION_NODE_STATE:
 		links_show_node(links, a);

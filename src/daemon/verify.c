@@ -169,8 +169,9 @@ verify_text_on_done(void *arg, bool was_run)
 
 void
 verify_text(struct verify *v, const struct id *node, struct bytes text,
-	    struct bytes signature, void (*done)(void *arg, uint64_t number, bool is_valid),
-	    void *arg, uint64_t number)
+	    struct bytes signature,
+	    void (*done)(void *arg, uint64_t number, bool is_valid), void *arg,
+	    uint64_t number)
 {
 	struct verify_text *t = mem_calloc(1, sizeof(*t) + text.len);
 

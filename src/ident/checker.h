@@ -5,8 +5,8 @@
  *
  * A node row proves itself: the certificate in its value chains to the cluster's CA and
  * hashes to the row's owner, and its key signed every version. The keys of owners met so are
- * kept, and their other rows are checked against them, and what else they sign. Ban and forget rows are signed with
- * the CA's key. An Ed25519 check takes about 0.1 ms.
+ * kept, and their other rows are checked against them, and what else they sign. Ban and
+ * forget rows are signed with the CA's key. An Ed25519 check takes about 0.1 ms.
  *
  * Safe from any thread. */
 #ifndef OCF_IDENT_CHECKER_H

@@ -102,13 +102,13 @@ struct mesh_node {
 	ms_t met_at;
 	bool is_watched; /* by us, as of then, and since: */
 	ms_t watched_at;
-	bool is_voting;			/* our vote waits for its signature */
+	bool is_voting;	 /* our vote waits for its signature */
 	ms_t suspect_at; /* without a link: when that counts; 0 = not waiting */
 	ms_t lost_at;	 /* we have not heard it since; 0: we do, or never tried */
 	ms_t vote_due;	 /* when we say so, unless it is linked again; 0: we do not */
 	ms_t revote_at;	 /* we said so: and do not begin again before, if it is refuted */
 	ms_t revote_ms;
-	ms_t dead_at;	 /* there are votes: when that is a verdict */
+	ms_t dead_at; /* there are votes: when that is a verdict */
 	ms_t judged_at;
 	uint64_t incarnation; /* the highest known */
 	uint64_t life;	      /* of its latest HELLO */
@@ -216,10 +216,10 @@ struct mesh_link {
 	/* The exchange of what is held of others. */
 	int sum_differs; /* heartbeats in a row with another sum */
 	ms_t exchange_after;
-	int exchange_at; /* entries that were sent */
+	int exchange_at;	/* entries that were sent */
 	ms_t exchange_due;	/* of further ones; 0: none is going on */
 	bool is_exchange_short; /* what is decided is the same */
-	ms_t clock_offset; /* told last, as the next */
+	ms_t clock_offset;	/* told last, as the next */
 	uint64_t clock_horizon;
 	ms_t rtt_due;
 	ms_t rtt;
@@ -443,7 +443,8 @@ struct mesh {
 	bool is_reach_due, is_alone;
 	ms_t reach_after; /* not before */
 	uint64_t last_signing;
-	struct mesh_signing *signings, *checks; /* all, by number; those checked, by digest */
+	struct mesh_signing *signings,
+		*checks; /* all, by number; those checked, by digest */
 	struct mesh_own own;
 	struct mesh_item *first, *last, *taken;
 	struct mesh_stats stats;
@@ -629,9 +630,11 @@ void mesh_evidence_end(struct mesh *m, struct mesh_node *n);
 /* What is held of the node is of this incarnation now, if that is higher. */
 void mesh_node_raise(struct mesh *m, struct mesh_node *n, uint64_t incarnation);
 enum mesh_verdict mesh_node_verdict(const struct mesh_node *n);
-void mesh_node_set_verdict(struct mesh *m, struct mesh_node *n, enum mesh_verdict verdict);
+void mesh_node_set_verdict(struct mesh *m, struct mesh_node *n,
+			   enum mesh_verdict verdict);
 int mesh_votes_counted(const struct mesh_node *n);
-const struct mesh_ballot *mesh_vote_of(const struct mesh_node *n, const struct id *observer);
+const struct mesh_ballot *mesh_vote_of(const struct mesh_node *n,
+				       const struct id *observer);
 /* False when it is held already, or one too many. */
 bool mesh_vote_add(struct mesh *m, struct mesh_node *n, const struct mesh_ballot *vote);
 /* Say that we do not hear it, if we may and have not. */

@@ -211,8 +211,8 @@ check(struct mesh *m, const struct mesh_link *l, const struct wire_liveness *sai
 		item->action.number = s->number;
 		item->action.node = *signer;
 		item->action.data = bytes_of(item->blob->data, text);
-		item->action.signature =
-			bytes_of(item->blob->data + text, WIRE_SIGNATURE_BYTES);
+		item->action.signature = bytes_of(item->blob->data + text,
+						  WIRE_SIGNATURE_BYTES);
 	}
 	buf_fini(&b);
 }

@@ -10,8 +10,8 @@
  * each node (of two, that dialled by the smaller id stays, the larger id closes the other; a
  * link of a former life of the peer gives way to a new one); checks HELLO; sends every changed
  * row to all nodes, over a tree; sends one heartbeat a second, round-robin, and tells
- * what others' say of their tables, so that sync/sync.h can compare them; holds a liveness
- * verdict of every node. A link between two clocks that are too far apart, or of which one end
+ * what others' say of their tables, so that sync/sync.h can compare them; knows of every node
+ * whether it is there. A link between two clocks that are too far apart, or of which one end
  * has forgotten more than the other's clock allows, carries no rows: both ends judge so by the
  * same two HELLOs. Clocks and horizons are told again from time to time, and when the answer
  * is another the link is greeted anew.
@@ -59,16 +59,43 @@
  * a next one. Then it names the homes that it has in its row (MESH_ACTION_HOMES), and for
  * everybody these stand in place of the computed ones.
  *
- * So most pairs with a leaf are not linked, and hear of each other by ATTACHED. A node that is
- * no leaf tells, when a link comes up and when it changes,
- *   its links that are no leaves   which nodes that are not known to take links it is linked to
- *   its leaves                     all nodes that it holds for alive, and to which it is linked
- * Who is not linked to a node holds it for alive as long as any of its links says this, and for
- * suspect, then dead, when none does. A node that is no leaf believes it of leaves alone: of
- * another one a missing link means something. What it is told is first-hand, and what it tells
- * to leaves they do not pass on; so nothing goes round in circles or outlives its source,
- * and a death that a linked one has seen after MESH_SILENT_MS is seen by all after MESH_DEAD_MS
- * and the delays of two links more.
+ * Who is there. Every node knows from its table who is to be linked to whom, and so who watches
+ * whom (rings.c): the neighbours on the rings, or of a leaf its homes. Each of these gets a
+ * heartbeat of a node in turn, one a second in all, which says when the next one comes; so the
+ * first of those who watch a node misses one a second after it died, at any size of the
+ * cluster. It PINGs, and asks two others who watch it (ASK, HEARD). Who hears nothing for
+ * MESH_CHECK_MS, and whose link was reset and is not there again after MESH_RELINK_MS, says so:
+ * SUSPECT, a vote, once for each incarnation of the node, signed, told over all links. When
+ * half of those who watch it have said so, three at most, and it did not answer for
+ * MESH_DEAD_MS, it is dead; fewer votes are waited for longer (MESH_FEW_MS). Everybody judges for
+ * itself, by the votes it has. The node, which hears its own SUSPECT over any link, takes the next
+ * incarnation and says so (ALIVE, signed): whatever was said before is over. Votes are taken of
+ * those that may watch the node by any view that is a little old; each signature is checked
+ * (MESH_ACTION_VERIFY) before it counts and is handed on. A node that stops says so (ALIVE, with
+ * WIRE_STANDING_LEFT).
+ *
+ * What is decided, who is dead and who has left, with the votes or the word that prove it, is the
+ * same everywhere in the end: HELLO and heartbeats carry a sum over it, and two that differ send
+ * each other all they have (VERDICT, ALIVE, SUSPECT). A verdict that comes so counts by its
+ * signatures alone; but of a node that is heard here it is not believed: that one is told.
+ * HELLO says also what each side holds of the other, so that one that was away hears of its own
+ * death in one round trip.
+ *
+ * A node that lost more than half of three links or more within MESH_ISOLATED_MS takes itself for
+ * the one that is cut off: it accuses nobody, and its SUSPECTs say no more than that two are not
+ * linked. And of the links that should be, less those that by a SUSPECT are not, each node
+ * reckons whom it can reach (reach.c): others are unreachable, which is told to nobody.
+ *
+ * A process that stands still for less than 3.5 s (delays up to 200 ms) is nobody's death: the
+ * first beat that fails to come, its PING and the votes take MESH_LATE_BEAT_MS + MESH_CHECK_MS
+ * + MESH_DEAD_MS, and it refutes when it goes on. When a tick of this process comes late, what
+ * others sent meanwhile is still unread: that time counts against nobody, and it is more patient
+ * for a while.
+ *
+ * What a hostile member could make of it: it may vote against those that it watches, alone: after
+ * 15 s its victim would be dead, if it did not refute, which takes a round trip and is at most
+ * once in MESH_REFUTE_MS. It may claim a high incarnation, of which there are 2^63; banned, it
+ * says nothing more that counts.
  *
  * Queries reach a node that is not linked by a way (MESH_EVENT_WAY). To one that takes links a
  * link is opened, which is spare, and so stays for the next query. To a leaf, or to one of
@@ -159,21 +186,22 @@ enum {
 	MESH_QUORUM_MAX = 3,
 	/* A node that we are to watch and are not linked to is no cause for a vote before. */
 	MESH_KNOWN_MS = 10 * MS_SECOND,
-	MESH_REVOTE_MS = 10 * MS_SECOND, /* after one that was refuted: begun again; doubled */
+	MESH_REVOTE_MS = 10 *
+			 MS_SECOND, /* after one that was refuted: begun again; doubled */
 	MESH_REVOTE_MS_MAX = 5 * MS_MINUTE, /* up to this, while there is no link */
 	MESH_ISOLATED_MS = 10 * MS_SECOND,
 	MESH_HEALTH_MAX = 8,
-	MESH_HEALTH_MS = 10 * MS_SECOND,      /* of quiet: one less */
-	MESH_HEALTH_LATE_MS = MS_SECOND / 4,  /* a tick so late: one more */
-	MESH_REFUTE_MS = MS_SECOND / 4,	      /* between two refutations */
-	MESH_DOUBTED_MS = 5 * MS_SECOND,      /* for a refutation to get around */
-	MESH_EXCHANGE_MS = 10 * MS_SECOND,    /* between exchanges over one link, */
-	MESH_EXCHANGE_MAX = 64,		      /* of which so many entries a second are sent */
-	MESH_VERIFIES_MAX = 1024,	      /* signatures being checked; more are dropped */
-	MESH_ASKS_MAX = 64,		      /* a second from one peer, more are dropped */
-	MESH_ANSWERS_MAX = 16,		      /* a second to what is known to be old */
-	MESH_RTT_MS = 5 * MS_MINUTE,	      /* between measurements of the round trip */
-	MESH_CLOCK_STEP_MS = MS_MINUTE,	      /* our clock was set by more: all are told */
+	MESH_HEALTH_MS = 10 * MS_SECOND,     /* of quiet: one less */
+	MESH_HEALTH_LATE_MS = MS_SECOND / 4, /* a tick so late: one more */
+	MESH_REFUTE_MS = MS_SECOND / 4,	     /* between two refutations */
+	MESH_DOUBTED_MS = 5 * MS_SECOND,     /* for a refutation to get around */
+	MESH_EXCHANGE_MS = 10 * MS_SECOND,   /* between exchanges over one link, */
+	MESH_EXCHANGE_MAX = 64,		/* of which so many entries a second are sent */
+	MESH_VERIFIES_MAX = 1024,	/* signatures being checked; more are dropped */
+	MESH_ASKS_MAX = 64,		/* a second from one peer, more are dropped */
+	MESH_ANSWERS_MAX = 16,		/* a second to what is known to be old */
+	MESH_RTT_MS = 5 * MS_MINUTE,	/* between measurements of the round trip */
+	MESH_CLOCK_STEP_MS = MS_MINUTE, /* our clock was set by more: all are told */
 	/* A tick this late says that this process did not run: what others sent meanwhile is
 	 * still unread, so that this time counts against nobody. */
 	MESH_LATE_MS = MS_SECOND,

@@ -97,7 +97,8 @@ reach_find(struct mesh *m)
 	for (int i = 0; i < r.len; i++) {
 		len = mesh_neighbours(m, r.found[i], reach_has_place, near);
 		for (int k = 0; k < len; k++)
-			if (near[k] != &m->self && mesh_is_standing(m, near[k], near[k]) &&
+			if (near[k] != &m->self &&
+			    mesh_is_standing(m, near[k], near[k]) &&
 			    !reach_is_cut(r.found[i], near[k]))
 				reach_add(&r, near[k]);
 	}

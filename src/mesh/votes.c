@@ -170,7 +170,8 @@ mesh_vote_add(struct mesh *m, struct mesh_node *n, const struct mesh_ballot *vot
 	struct mesh_evidence *e = mesh_evidence_get(n);
 	int at = 0;
 
-	while (at < e->len && !id_equal(&e->votes[at].vote.observer, &vote->vote.observer))
+	while (at < e->len &&
+	       !id_equal(&e->votes[at].vote.observer, &vote->vote.observer))
 		at++;
 	if (at == MESH_VOTES_MAX)
 		return false;
@@ -245,8 +246,8 @@ isolation_count(const struct mesh *m, const struct mesh_node *n, struct isolatio
 	if (l != NULL && !is_mute)
 		count->up += m->now - l->since >= MESH_ISOLATED_MS;
 	else
-		count->lost += is_mute ||
-			       (n->lost_at != 0 && m->now - n->lost_at < MESH_ISOLATED_MS);
+		count->lost += is_mute || (n->lost_at != 0 &&
+					   m->now - n->lost_at < MESH_ISOLATED_MS);
 }
 
 void
@@ -393,8 +394,7 @@ mesh_node_not_found(struct mesh *m, struct mesh_node *n)
 {
 	if (n->link != 0 || n->is_gone || n->suspect_at != 0)
 		return;
-	if (n->lost_at == 0 && n->is_watched &&
-	    m->now - n->watched_at >= MESH_KNOWN_MS)
+	if (n->lost_at == 0 && n->is_watched && m->now - n->watched_at >= MESH_KNOWN_MS)
 		n->lost_at = m->now;
 	/* There is no need to wait for it to come back. */
 	if (n->vote_due != 0) {

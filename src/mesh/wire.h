@@ -109,7 +109,7 @@ enum {
 	WIRE_VOTES_MAX = 6,	      /* of a VERDICT: at most 512 bytes, a SUSPECT 108 */
 	WIRE_HASHES_MAX = 1024,	      /* of an ANNOUNCE or a PULL */
 	WIRE_REFRESH_BYTES = ID_BYTES + 4 * 8 + WIRE_SIGNATURE_BYTES, /* payload */
-	WIRE_BEAT_SECONDS_MAX = 63,   /* between two beats over one link */
+	WIRE_BEAT_SECONDS_MAX = 63, /* between two beats over one link */
 };
 
 /* ms; what a clock may say, with room to reckon: the year 10,000 is before it. */

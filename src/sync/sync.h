@@ -35,10 +35,11 @@
  *
  * Settled roots. With changes on their way the roots of two healthy nodes differ all the
  * time, so what is compared is the root less the changes stamped at or after 10·e seconds,
- * where e, the epoch, is floor((now - 10 s) / 10 s). A session compares tables alone: who is
- * there is compared by the mesh, by HELLOs and heartbeats (mesh/liveness.c). It begins when the settled roots
+ * where e, the epoch, is floor((now - 10 s) / 10 s). A session begins when the settled roots
  * of a link differ at two epochs one after the other; at once when a link comes up with
- * different roots; with a random link every interval; and when a person asks. */
+ * different roots; with a random link every interval; and when a person asks. It compares
+ * tables alone: what two nodes hold of who is there, the mesh compares by HELLO and by
+ * heartbeats (mesh/liveness.c). */
 #ifndef OCF_SYNC_SYNC_H
 #define OCF_SYNC_SYNC_H
 

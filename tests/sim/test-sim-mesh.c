@@ -122,8 +122,9 @@ test_death(void)
 		world_go_on(w, 2 * MS_MINUTE + 20 * MS_SECOND);
 		whole(w);
 	}
-	tap_note("dead without a word after %lld ms, %lld on average; with one after %lld",
-		 (long long)slowest[0], (long long)(sum / deaths), (long long)slowest[1]);
+	tap_note(
+		"dead without a word after %lld ms, %lld on average; with one after %lld",
+		(long long)slowest[0], (long long)(sum / deaths), (long long)slowest[1]);
 }
 
 /* A process that stands still for some seconds, time and again, is nobody's death. */

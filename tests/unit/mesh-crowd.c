@@ -160,10 +160,11 @@ crowd_dial(struct crowd_node *n, const struct mesh_action *a)
 		c->streams = mem_realloc(c->streams, (size_t)c->streams_cap,
 					 sizeof(c->streams[0]));
 	}
-	c->streams[c->streams_len] =
-		(struct crowd_stream){ .end = { n->index, atoi(a->address + 1) },
-				       .life = { n->life, 0 },
-				       .link = { a->link, 0 } };
+	c->streams[c->streams_len] = (struct crowd_stream){
+		.end = { n->index, atoi(a->address + 1) },
+		.life = { n->life, 0 },
+		.link = { a->link, 0 }
+	};
 	p->stream = c->streams_len++;
 	sim_at(&c->sim, c->sim.now + 2 * CROWD_DELAY_MS, crowd_open, c, p);
 }
@@ -235,6 +236,9 @@ crowd_do(struct crowd_node *n, const struct mesh_action *a)
 		probed.link = a->link;
 		probed.node = a->node;
 		crowd_step(n, &probed);
+		break;
+	case MESH_ACTION_LINK_DOWN:
+		n->downs++;
 		break;
 	case MESH_ACTION_INCARNATION:
 		n->incarnation = a->incarnation;

@@ -23,7 +23,7 @@ struct crowd_node {
 	ms_t late_ms; /* it is slow: each tick comes so much later */
 	bool is_pumping;
 	uint64_t sent_bytes, sent_beats, sent_votes, deaths; /* deaths: told to it */
-	uint64_t refutations;
+	uint64_t refutations, downs; /* links that were up and ended */
 };
 
 struct crowd {

@@ -436,7 +436,8 @@ test_own_stall(void)
 	from = s.now;
 	script_wait(&s, from + MS_MINUTE);
 	CU_ASSERT(s.state == MESH_NODE_SUSPECT);
-	CU_ASSERT(s.now <= from + 3 * MS_SECOND + 2 * MESH_LATE_BEAT_MS + 2 * MESH_CHECK_MS);
+	CU_ASSERT(s.now <=
+		  from + 3 * MS_SECOND + 2 * MESH_LATE_BEAT_MS + 2 * MESH_CHECK_MS);
 	CU_ASSERT(s.now > from + 3 * MS_SECOND + MESH_LATE_BEAT_MS + MESH_CHECK_MS);
 	/* The same for the verdict. */
 	from = s.now;
