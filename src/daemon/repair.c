@@ -275,8 +275,8 @@ repair_root_heard(struct repair *repair, uint64_t link, uint64_t word)
 	if (!sync_word_epoch(word, epoch, &event.epoch))
 		return;
 	ours = store_root_before(repair->d->store, event.epoch * (uint64_t)SYNC_EPOCH_MS);
-	event.theirs.sum.hi = word & ~UINT64_C(0xff);
-	event.ours.sum.hi = ours.sum.hi & ~UINT64_C(0xff);
+	event.theirs.sum.hi = word & SYNC_WORD_ROOT;
+	event.ours.sum.hi = ours.sum.hi & SYNC_WORD_ROOT;
 	repair_step(repair, &event);
 }
 

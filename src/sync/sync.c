@@ -504,7 +504,7 @@ sync_epoch(uint64_t wall_ms)
 uint64_t
 sync_word(struct u128 settled, uint64_t epoch)
 {
-	return (settled.hi & ~UINT64_C(0xff)) | (epoch & 0xff);
+	return (settled.hi & SYNC_WORD_ROOT) | (epoch & 0xff);
 }
 
 bool

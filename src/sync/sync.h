@@ -37,7 +37,9 @@
  * time, so what is compared is the root less the changes stamped at or after 10·e seconds,
  * where e, the epoch, is floor((now - 10 s) / 10 s). A session begins when the settled roots
  * of a link differ at two epochs one after the other; at once when a link comes up with
- * different roots; with a random link every interval; and when a person asks. */
+ * different roots; with a random link every interval; and when a person asks. It compares
+ * tables alone: what two nodes hold of who is there, the mesh compares by HELLO and by
+ * heartbeats (mesh/liveness.c). */
 #ifndef OCF_SYNC_SYNC_H
 #define OCF_SYNC_SYNC_H
 
@@ -146,8 +148,8 @@ enum sync_event_type {
 	 * know the same pair. */
 	SYNC_EVENT_LINK_UP,
 	SYNC_EVENT_LINK_DOWN,
-	/* A heartbeat of `link`: its settled root was `theirs.sum.hi` (its last byte cleared)
-	 * at `epoch`, when ours is `ours.sum.hi` (likewise). */
+	/* A heartbeat of `link`: its settled root was `theirs.sum.hi` (but for SYNC_WORD_ROOT
+	 * cleared) at `epoch`, when ours is `ours.sum.hi` (likewise). */
 	SYNC_EVENT_ROOT,
 	/* `data`, the payload of a SYNC frame, came on `link`. */
 	SYNC_EVENT_FRAME,
@@ -292,8 +294,9 @@ struct sync_stats {
 };
 void sync_stats(const struct sync *s, struct sync_stats *ret_stats);
 
-/* Epochs. `word` is what a heartbeat carries: the first 56 bits of a settled root and the
- * last byte of its epoch. */
+/* Epochs. `word` is what a heartbeat carries: the first 40 bits of a settled root, 16 bits that
+ * are the mesh's own, and the last byte of its epoch. */
+#define SYNC_WORD_ROOT (~UINT64_C(0xffffff))
 uint64_t sync_epoch(uint64_t wall_ms);
 uint64_t sync_word(struct u128 settled, uint64_t epoch);
 /* The epoch that a peer meant, near our own one; false when it is more than

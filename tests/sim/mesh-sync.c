@@ -188,8 +188,8 @@ mesh_sync_hear(struct mesh_sync *s, const struct mesh_action *a)
 			return;
 		e.type = SYNC_EVENT_ROOT;
 		table.root(table.arg, e.epoch, &e.ours);
-		e.ours.sum.hi &= ~UINT64_C(0xff);
-		e.theirs.sum.hi = a->word & ~UINT64_C(0xff);
+		e.ours.sum.hi &= SYNC_WORD_ROOT;
+		e.theirs.sum.hi = a->word & SYNC_WORD_ROOT;
 		break;
 	case MESH_ACTION_SYNC:
 		e.type = SYNC_EVENT_FRAME;
