@@ -139,6 +139,15 @@ checker_check(struct checker *c, const struct row_key *key, const struct row *ro
 	return rc == 0 || rc == -OCF_EUNKNOWN ? rc : -OCF_ESIGNATURE;
 }
 
+bool
+checker_verify(struct checker *c, const struct id *node, struct bytes text,
+	       const uint8_t signature[KEY_SIGNATURE_BYTES])
+{
+	uint8_t pub[KEY_PUBLIC_BYTES];
+
+	return checker_find(c, node, pub) == 0 && ident_verify(pub, text, signature);
+}
+
 void
 checker_learn(struct checker *c, const struct id *owner, struct bytes node_value)
 {

@@ -5,8 +5,8 @@
  *
  * A node row proves itself: the certificate in its value chains to the cluster's CA and
  * hashes to the row's owner, and its key signed every version. The keys of owners met so are
- * kept, and their other rows are checked against them. Ban and forget rows are signed with
- * the CA's key. An Ed25519 check takes about 0.1 ms.
+ * kept, and their other rows are checked against them, and what else they sign. Ban and
+ * forget rows are signed with the CA's key. An Ed25519 check takes about 0.1 ms.
  *
  * Safe from any thread. */
 #ifndef OCF_IDENT_CHECKER_H
@@ -27,6 +27,9 @@ void checker_free(struct checker *checker); /* NULL is allowed */
  * not met yet. A good node row makes its owner's key known. */
 int checker_check(struct checker *checker, const struct row_key *key,
 		  const struct row *row);
+/* Did that node sign the text? One whose node row was not met yet did not. */
+bool checker_verify(struct checker *checker, const struct id *node, struct bytes text,
+		    const uint8_t signature[KEY_SIGNATURE_BYTES]);
 /* The value of a node row that was checked before: keep its owner's key. */
 void checker_learn(struct checker *checker, const struct id *owner,
 		   struct bytes node_value);

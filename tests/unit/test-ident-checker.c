@@ -282,6 +282,31 @@ test_audit(void)
 	cluster_free(&c);
 }
 
+/* What else it signs: once its node row was met. */
+static void
+test_texts(void)
+{
+	struct cluster c = cluster_new();
+	struct member a = member_new(&c), b = member_new(&c);
+	struct row_key key = key_of(&a.id, ROW_NODE, "");
+	struct row row = row_signed(&c, &key, 7, buf_bytes(&a.cert), a.key);
+	uint8_t signature[KEY_SIGNATURE_BYTES];
+
+	cluster_start(&c);
+	ident_sign(a.key, bytes_text("said"), signature);
+	CU_ASSERT(!checker_verify(c.checker, &a.id, bytes_text("said"), signature));
+	CU_ASSERT(checker_check(c.checker, &key, &row) == 0);
+	CU_ASSERT(checker_verify(c.checker, &a.id, bytes_text("said"), signature));
+	CU_ASSERT(!checker_verify(c.checker, &a.id, bytes_text("sand"), signature));
+	CU_ASSERT(!checker_verify(c.checker, &b.id, bytes_text("said"), signature));
+	ident_sign(b.key, bytes_text("said"), signature);
+	CU_ASSERT(!checker_verify(c.checker, &a.id, bytes_text("said"), signature));
+	row_fini(&row);
+	member_free(&a);
+	member_free(&b);
+	cluster_free(&c);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -289,6 +314,7 @@ main(int argc, char **argv)
 		{ "a node row proves itself by its certificate", test_node_rows },
 		{ "other rows of a node need its node row", test_worker_rows },
 		{ "bans are the CA's", test_ban_rows },
+		{ "what a node signs is checked by the key of its node row", test_texts },
 		{ "an audit asks for owners and names what is bad", test_audit },
 	};
 
