@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/network.h"
 #include "crdt/codec.h"
+#include "daemon/rows.h"
 
 enum {
 	LINKS_FLUSH_BYTES = 64 * 1024, /* at most this much waits in the stream itself */
@@ -313,8 +314,9 @@ links_do_close(struct links *links, const struct mesh_action *a)
 	link_free(l);
 }
 
-static void
-links_note_seen(struct links *links, const struct id *node)
+/* It is there now, or was until now if it was there before. Was it ever? */
+static bool
+links_note_seen(struct links *links, const struct id *node, bool is_alive)
 {
 	struct seen *s;
 
@@ -322,9 +324,13 @@ links_note_seen(struct links *links, const struct id *node)
 	if (s == NULL) {
 		s = mem_calloc(1, sizeof(*s));
 		s->node = *node;
+		s->at_ms = -1;
 		HASH_ADD(hh, links->seen, node, sizeof(s->node), s);
 	}
-	s->at_ms = loop_now(links->d->loop);
+	if (is_alive || s->is_alive)
+		s->at_ms = loop_now(links->d->loop);
+	s->is_alive = is_alive;
+	return s->at_ms >= 0;
 }
 
 static void
@@ -335,18 +341,24 @@ links_show_node(struct links *links, const struct mesh_action *a)
 		[MESH_NODE_ALIVE] = CATALOG_ALIVE,
 		[MESH_NODE_DEAD] = CATALOG_DEAD,
 		[MESH_NODE_UNREACHABLE] = CATALOG_UNREACHABLE,
-		[MESH_NODE_LEFT] = CATALOG_LEFT,
+		/* It has stopped; whether it has left the cluster, its row says. */
+		[MESH_NODE_LEFT] = CATALOG_DEAD,
 	};
 	struct catalog_node node;
 	char id[ID_TEXT_SIZE];
+	bool was_seen = links_note_seen(links, &a->node, a->state == MESH_NODE_ALIVE);
 
 	catalog_set_state(links->d->catalog, &a->node, states[a->state]);
-	if (a->state == MESH_NODE_SUSPECT)
-		links_note_seen(links, &a->node);
-	if (!links->d->is_stopping && catalog_node(links->d->catalog, &a->node, &node) &&
-	    !node.row->has_left)
+	if (links->d->is_stopping || !catalog_node(links->d->catalog, &a->node, &node) ||
+	    node.row->has_left)
+		return;
+	/* At the start all are unreachable, for a moment. */
+	if (was_seen || a->state != MESH_NODE_UNREACHABLE)
 		log_info("mesh", "node %s (%s) is %s", node.row->name,
-			 id_text(&a->node, id), catalog_state_text(states[a->state]));
+			 id_text(&a->node, id),
+			 a->state == MESH_NODE_LEFT
+				 ? "stopped, as it said"
+				 : catalog_state_text(states[a->state]));
 }
 
 static void
@@ -425,6 +437,41 @@ links_end_idle(struct links *links, uint64_t link)
 		links_step(links, &event);
 }
 
+/* 0.1 ms, and rarely: here, since it is waited for. */
+static void
+links_sign(struct links *links, const struct mesh_action *a)
+{
+	struct mesh_event event = { .type = MESH_EVENT_SIGNED, .number = a->number };
+	uint8_t signature[KEY_SIGNATURE_BYTES];
+
+	ident_sign(links->d->identity->node_key, a->data, signature);
+	event.data = bytes_of(signature, sizeof(signature));
+	links_step(links, &event);
+}
+
+static void
+links_on_verified(void *arg, uint64_t number, bool is_valid)
+{
+	struct mesh_event event = { .type = MESH_EVENT_VERIFIED,
+				    .number = number,
+				    .is_valid = is_valid };
+
+	links_step(arg, &event);
+}
+
+static void
+links_note_down(struct links *links, const struct mesh_action *a)
+{
+	struct daemon *d = links->d;
+
+	links_log_up(links, a, false);
+	if (!links->is_closing && !d->is_stopping)
+		rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
+	repair_link_down(d->repair, a->link);
+	if (d->queries != NULL)
+		queries_link_down(d->queries, a->link);
+}
+
 static void
 links_do(struct links *links, const struct mesh_action *a)
 {
@@ -449,13 +496,7 @@ links_do(struct links *links, const struct mesh_action *a)
 			links_compare(links, a);
 		break;
 	case MESH_ACTION_LINK_DOWN:
-		links_log_up(links, a, false);
-		links_note_seen(links, &a->node);
-		if (!links->is_closing && !d->is_stopping)
-			rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
-		repair_link_down(d->repair, a->link);
-		if (d->queries != NULL)
-			queries_link_down(d->queries, a->link);
+		links_note_down(links, a);
 		break;
 	case MESH_ACTION_NODE_STATE:
 		links_show_node(links, a);
@@ -476,6 +517,13 @@ links_do(struct links *links, const struct mesh_action *a)
 		if (d->queries != NULL &&
 		    queries_frame(d->queries, a->link, &a->frame) != 0)
 			links_reject(links, a->link, "a query frame that cannot be read");
+		break;
+	case MESH_ACTION_SIGN:
+		links_sign(links, a);
+		break;
+	case MESH_ACTION_VERIFY:
+		verify_text(d->rows->verify, &a->node, a->data, a->signature,
+			    links_on_verified, links, a->number);
 		break;
 	case MESH_ACTION_INCARNATION:
 		d->incarnation = a->incarnation;

@@ -36,10 +36,11 @@ struct link {
 	UT_hash_handle hh;
 };
 
-/* When a node that is not linked was linked last. */
+/* When a node that is not there was there last. */
 struct seen {
 	struct id node;
-	ms_t at_ms;
+	ms_t at_ms; /* -1: never, since our start */
+	bool is_alive;
 	UT_hash_handle hh;
 };
 

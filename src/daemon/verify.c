@@ -4,6 +4,7 @@
 #include "daemon/verify.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -15,7 +16,7 @@ struct verify {
 	struct checker *checker;
 	void (*done)(void *arg, struct verify_job *job);
 	void *arg;
-	struct lane *lane;
+	struct lane *lane, *lane_texts;
 	int in_flight; /* the loop's thread, as the next */
 	size_t bytes_in_flight;
 	bool is_closing;
@@ -96,6 +97,7 @@ verify_open(struct loop *loop, const struct identity *identity,
 	v->done = done;
 	v->arg = arg;
 	v->lane = lane_open_wide(loop);
+	v->lane_texts = lane_open(loop);
 	return v;
 }
 
@@ -106,6 +108,7 @@ verify_close(struct verify *v)
 		return;
 	v->is_closing = true;
 	lane_close(v->lane);
+	lane_close(v->lane_texts);
 	checker_free(v->checker);
 	free(v);
 }
@@ -129,6 +132,59 @@ verify_submit(struct verify *v, struct verify_job *job)
 	job->verify = v;
 	lane_put(v->lane, verify_work, verify_on_done, job);
 	return 0;
+}
+
+/* ---- texts ---- */
+
+struct verify_text {
+	struct verify *verify;
+	struct id node;
+	uint8_t signature[KEY_SIGNATURE_BYTES];
+	bool is_valid;
+	void (*done)(void *arg, uint64_t number, bool is_valid);
+	void *arg;
+	uint64_t number;
+	size_t len;
+	uint8_t text[];
+};
+
+static void
+verify_text_work(void *arg)
+{
+	struct verify_text *t = arg;
+
+	t->is_valid = checker_verify(t->verify->checker, &t->node,
+				     bytes_of(t->text, t->len), t->signature);
+}
+
+static void
+verify_text_on_done(void *arg, bool was_run)
+{
+	struct verify_text *t = arg;
+
+	if (!t->verify->is_closing)
+		t->done(t->arg, t->number, was_run && t->is_valid);
+	free(t);
+}
+
+void
+verify_text(struct verify *v, const struct id *node, struct bytes text,
+	    struct bytes signature,
+	    void (*done)(void *arg, uint64_t number, bool is_valid), void *arg,
+	    uint64_t number)
+{
+	struct verify_text *t = mem_calloc(1, sizeof(*t) + text.len);
+
+	*t = (struct verify_text){ .verify = v,
+				   .node = *node,
+				   .done = done,
+				   .arg = arg,
+				   .number = number,
+				   .len = text.len };
+	memcpy(t->text, text.data, text.len);
+	if (signature.len == sizeof(t->signature))
+		memcpy(t->signature, signature.data, signature.len);
+	lane_put(v->lane_texts, verify_text_work, verify_text_on_done, t);
 }
 
 void

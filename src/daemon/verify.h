@@ -58,6 +58,13 @@ void verify_job_add(struct verify_job *job, const struct row_key *key, struct ro
 void verify_job_free(struct verify_job *job);
 /* Takes the job. -EAGAIN, and the job is freed: as much as may be is under way. */
 int verify_submit(struct verify *v, struct verify_job *job);
+/* Did `node` sign the text? done(arg, number, is_valid) is called on the loop; not in order with
+ * the jobs: these texts say who is there (mesh/mesh.h), and thousands of rows may wait. The
+ * caller bounds how many are under way. */
+void verify_text(struct verify *v, const struct id *node, struct bytes text,
+		 struct bytes signature,
+		 void (*done)(void *arg, uint64_t number, bool is_valid), void *arg,
+		 uint64_t number);
 /* Takes the job, checks it on this thread, and calls done() before it returns. 0.1 ms a row:
  * for few. */
 void verify_run(struct verify *v, struct verify_job *job);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the mesh core; see mesh/mesh.h. mesh.c: events in, actions out, nodes, seeds and
  * dials. links.c: the life of a link, HELLO and which of two stays. frames.c: what arrives
- * on a link, heartbeats, rows. rings.c: who is linked to whom. inbound.c: can others dial this node? homes.c: whom
- * a node that takes no links attaches to; attached.c: nodes that are reached by way of
- * others; relay.c: their queries. */
+ * on a link, rows. rings.c: who is linked to whom. beats.c: heartbeats, and what is done when
+ * one does not come; votes.c: what is held against a node, and when that is a verdict;
+ * liveness.c: frames about who is there, and their signatures; reach.c: who can be reached,
+ * and what is told of each node. inbound.c: can others dial this node? homes.c: whom a node
+ * that takes no links attaches to; relay.c: the queries of such nodes. */
 #ifndef OCF_MESH_CORE_H
 #define OCF_MESH_CORE_H
 
@@ -30,11 +32,35 @@ enum {
 			      1024, /* a continued ROWS; above CODEC_ROW_BYTES_MAX */
 };
 
-/* What was told of a node. */
-enum mesh_told {
-	MESH_TOLD_NOTHING,
-	MESH_TOLD_LINKED,
-	MESH_TOLD_HEARD,
+enum {
+	MESH_VOTES_MAX = 4 * MESH_RINGS_MAX, /* kept, for one node */
+	MESH_ASKERS_MAX = 4, /* who wait to hear of one node that something came from it */
+};
+
+/* What is held for certain of a node's present incarnation. */
+enum mesh_verdict {
+	MESH_VERDICT_NONE,
+	MESH_VERDICT_DEAD,
+	MESH_VERDICT_LEFT,
+};
+
+/* One that says of a node's present incarnation that it does not hear it. */
+struct mesh_ballot {
+	struct wire_vote vote;
+	bool is_isolated; /* the two are not linked, and no more is said */
+	bool is_judged;	  /* it came with a verdict */
+};
+
+/* What was heard of a node, with its proofs. */
+struct mesh_evidence {
+	struct mesh_ballot *votes; /* owned; against the present incarnation */
+	int len;
+	ms_t first_at; /* the first that counts came; 0: none */
+	enum mesh_verdict verdict;
+	/* The latest word of its own. */
+	uint64_t signed_incarnation; /* 0: there is none */
+	enum wire_standing standing;
+	uint8_t signature[WIRE_SIGNATURE_BYTES];
 };
 
 enum mesh_dialling {
@@ -53,11 +79,24 @@ struct mesh_node {
 	int addresses_len;
 	char hello_address[WIRE_ADDRESS_BYTES_MAX + 1]; /* until its row brings others */
 	bool is_gone, has_left;
-	bool has_said_goodbye; /* it stops: only news revive it, no claim of before */
+	bool has_said_goodbye; /* it stops; until it is linked again, or refutes */
 	char *barred_why;      /* owned; what it is told when it is gone, or NULL */
 	enum mesh_state state;
-	ms_t suspect_at; /* alive without a link: when it becomes suspect; 0 = not waiting */
-	ms_t dead_at;	 /* suspect: when it becomes dead */
+	struct mesh_evidence *evidence; /* owned; NULL: there is none */
+	/* reach.c: connected with us by way of others, since then; and that is believed, or
+	 * doubted, for it was not before. */
+	bool is_met, is_reached, is_doubtful;
+	ms_t met_at;
+	bool is_watched; /* by us, as of then, and since: */
+	ms_t watched_at;
+	bool is_voting;	 /* our vote waits for its signature */
+	ms_t suspect_at; /* without a link: when that counts; 0 = not waiting */
+	ms_t lost_at;	 /* we have not heard it since; 0: we do, or never tried */
+	ms_t vote_due;	 /* when we say so, unless it is linked again; 0: we do not */
+	ms_t revote_at;	 /* we said so: and do not begin again before, if it is refuted */
+	ms_t revote_ms;
+	ms_t dead_at; /* there are votes: when that is a verdict */
+	ms_t judged_at;
 	uint64_t incarnation; /* the highest known */
 	uint64_t life;	      /* of its latest HELLO */
 	uint64_t link;	      /* the one that carries rows and queries; 0 = none is up */
@@ -70,11 +109,10 @@ struct mesh_node {
 	enum mesh_inbound inbound; /* as its row says */
 	ms_t dialled_back;	   /* when it may be dialled back again */
 	ms_t ask_after;		   /* it could not dial us back lately */
-	enum mesh_told told, told_leaves;
-	bool is_home;	 /* of ours */
-	ms_t busy_until; /* it has too many leaves */
-	ms_t way_until;	 /* it may be a way to another one */
-	ms_t way_due;	 /* a way to it is looked for until then; 0: none is */
+	bool is_home;		   /* of ours */
+	ms_t busy_until;	   /* it has too many leaves */
+	ms_t way_until;		   /* it may be a way to another one */
+	ms_t way_due;		   /* a way to it is looked for until then; 0: none is */
 };
 
 struct mesh_seed {
@@ -104,32 +142,69 @@ struct mesh_link {
 	struct wire_reader reader;
 	struct buf rows, sync_rows; /* the beginning of a continued row */
 	struct u128 told_root;	    /* in our HELLO, as the next */
-	uint64_t told_rows, told_horizon;
+	uint64_t told_rows, told_horizon, told_liveness;
 	ms_t told_wall;
 	uint64_t life;
 	int protocol;
 	uint64_t received_bytes;
 
-	ms_t heard;	/* last byte */
-	bool is_pinged; /* since then */
+	ms_t heard; /* last byte */
+	/* Heartbeats: when ours is due, and when the other's is, as it said. */
+	ms_t beat_due, expect;
+	bool is_slow;	    /* its beats are not among those of each second, */
+	uint64_t slow_view; /* by that view */
+	/* A PING that was not answered: the first, and the latest. 0: there is none. */
+	ms_t mute_since, pinged_at;
+	bool is_probe;		 /* sent to see whether it is not our fault */
+	bool is_heard_elsewhere; /* another one says that it heard the node meanwhile */
+	bool has_failed;	 /* nothing came in time: it does not count as a link */
+	uint64_t askers[MESH_ASKERS_MAX]; /* links */
+	int askers_len;
+	struct mesh_rate asks, answers;
+	/* The exchange of what is held of others. */
+	int sum_differs; /* heartbeats in a row with another sum */
+	ms_t exchange_after;
+	int exchange_at;	/* entries that were sent */
+	ms_t exchange_due;	/* of further ones; 0: none is going on */
+	bool is_exchange_short; /* what is decided is the same */
+	ms_t clock_offset;	/* told last, as the next */
+	uint64_t clock_horizon;
 	ms_t rtt_due;
 	ms_t rtt;
 	ms_t skew;
 	/* PINGs and WANTs from the peer, and WANTs to it, are counted per second. */
 	struct mesh_rate pings, wants, sent_wants, dial_backs;
-	struct mesh_claim *claims;
-	bool is_leaf;	/* and is told what leaves are told */
 	ms_t used;	/* a query frame came by it */
 	int relays;	/* from it and to it */
 	bool is_loaded; /* MESH_EVENT_LINK_LOADED */
-	struct mesh_rate unclaims;
 };
 
-/* A node that the peer of a link is linked to, as it says. */
-struct mesh_claim {
-	struct id node;
-	bool is_heard; /* it is not linked, but knows */
-	UT_hash_handle hh;
+enum mesh_signing_type {
+	MESH_SIGNING_VOTE, /* of ours */
+	MESH_SIGNING_ALIVE,
+	MESH_SIGNING_LEFT,
+	MESH_SIGNING_CHECK, /* of another one's */
+};
+
+/* A signature that the driver makes or checks. */
+struct mesh_signing {
+	uint64_t number;
+	enum mesh_signing_type type;
+	struct wire_liveness said; /* with one vote at most */
+	uint64_t link;		   /* it came by this one */
+	bool is_judged;		   /* it came with a verdict */
+	uint64_t digest;	   /* of what is checked, and its signature */
+	UT_hash_handle hh, hh_digest;
+};
+
+/* What this node says of itself. */
+struct mesh_own {
+	bool has_alive, has_left; /* signed, of the present incarnation: */
+	uint8_t alive[WIRE_SIGNATURE_BYTES], left[WIRE_SIGNATURE_BYTES];
+	bool is_alive_asked, is_left_asked;
+	ms_t refuted_at;      /* last */
+	ms_t refute_due;      /* 0: nothing waits */
+	uint64_t refute_over; /* this incarnation */
 };
 
 struct mesh_relay_key {
@@ -223,7 +298,21 @@ struct mesh {
 	ms_t homes_due; /* when ours are chosen anew */
 	int homes, homes_up;
 	ms_t beat_due;
-	uint64_t beat_link; /* the last that got one */
+	ms_t heard;	 /* last byte, of any link */
+	ms_t leaf_asked; /* a leaf that heard nothing, one of its homes */
+	/* How slow this node is itself: its patience with others grows with it. */
+	int health;
+	ms_t health_due; /* when it gets better by one */
+	bool is_isolated;
+	uint64_t liveness; /* sum over those held for dead or gone */
+	uint64_t view;	   /* raised when who counts for the rings has changed */
+	uint64_t rings_seen;
+	bool is_reach_due, is_alone;
+	ms_t reach_after; /* not before */
+	uint64_t last_signing;
+	struct mesh_signing *signings,
+		*checks; /* all, by number; those checked, by digest */
+	struct mesh_own own;
 	struct mesh_item *first, *last, *taken;
 	struct mesh_stats stats;
 };
@@ -242,7 +331,6 @@ struct mesh_link *mesh_link_find(const struct mesh *m, uint64_t id);
 struct mesh_node *mesh_node_find(const struct mesh *m, const struct id *id);
 /* Found or made; NULL at MESH_NODES_MAX. */
 struct mesh_node *mesh_node_get(struct mesh *m, const struct id *id);
-void mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state);
 /* A moment in [0, span) of full jitter after `fails` failures. */
 ms_t mesh_backoff(struct mesh *m, int fails);
 
@@ -306,22 +394,92 @@ bool mesh_is_full_for(const struct mesh *m, const struct mesh_node *n);
 void mesh_way_open(struct mesh *m, const struct mesh_event *e);
 void mesh_way_end(struct mesh *m, struct mesh_node *n, uint64_t link);
 
-/* attached.c */
-/* The node's link, state or row has changed: tell the others if it is to be told. */
-void mesh_attached_update(struct mesh *m, struct mesh_node *n);
-/* We are a leaf now, or not any more. */
-void mesh_attached_update_all(struct mesh *m);
-/* A peer is a leaf now, or not any more: its links are told what it is to know then. */
-void mesh_attached_change(struct mesh *m, struct mesh_node *n);
-/* Tell a link that is up what all others were told. */
-void mesh_attached_greet(struct mesh *m, struct mesh_link *l);
-/* Does anybody say that it is linked to it? */
-bool mesh_node_is_claimed(const struct mesh *m, const struct mesh_node *n);
-/* Set the state of a node without a link to what others say. */
-void mesh_node_weigh(struct mesh *m, struct mesh_node *n);
-bool mesh_frame_attached(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
-/* The link has ended. */
-void mesh_claims_end(struct mesh *m, struct mesh_link *l);
+/* beats.c */
+/* Are the two to watch each other? */
+bool mesh_watches(const struct mesh *m, const struct mesh_node *n);
+/* How long an answer to a PING is waited for. */
+ms_t mesh_check_ms(const struct mesh *m);
+/* Is its PING unanswered for as long? */
+bool mesh_link_is_mute(const struct mesh *m, const struct mesh_link *l);
+void mesh_health_add(struct mesh *m, int n);
+void mesh_beat_link_up(struct mesh *m, struct mesh_link *l);
+void mesh_beat_tick(struct mesh *m);
+/* The next one comes in so many seconds; 0: not told. */
+void mesh_beat_arrived(struct mesh *m, struct mesh_link *l, uint64_t word, uint8_t flags);
+/* Something came by it. */
+void mesh_link_heard(struct mesh *m, struct mesh_link *l);
+/* See whether it is still there: unless something came within a second. */
+void mesh_link_check(struct mesh *m, struct mesh_link *l);
+void mesh_link_probe_all(struct mesh *m);
+/* True when it was closed, and perhaps others with it. */
+bool mesh_link_tick_silence(struct mesh *m, struct mesh_link *l);
+bool mesh_frame_about(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
+
+/* votes.c */
+struct mesh_evidence *mesh_evidence_get(struct mesh_node *n);
+void mesh_evidence_free(struct mesh_node *n);
+/* Nothing is held against it any more, if anything was. */
+void mesh_evidence_clear(struct mesh *m, struct mesh_node *n);
+/* It is a member no more: its votes do not count, nor those against it. */
+void mesh_evidence_end(struct mesh *m, struct mesh_node *n);
+/* What is held of the node is of this incarnation now, if that is higher. */
+void mesh_node_raise(struct mesh *m, struct mesh_node *n, uint64_t incarnation);
+enum mesh_verdict mesh_node_verdict(const struct mesh_node *n);
+void mesh_node_set_verdict(struct mesh *m, struct mesh_node *n,
+			   enum mesh_verdict verdict);
+int mesh_votes_counted(const struct mesh_node *n);
+const struct mesh_ballot *mesh_vote_of(const struct mesh_node *n,
+				       const struct id *observer);
+/* False when it is held already, or one too many. */
+bool mesh_vote_add(struct mesh *m, struct mesh_node *n, const struct mesh_ballot *vote);
+/* Say that we do not hear it, if we may and have not. */
+void mesh_vote(struct mesh *m, struct mesh_node *n);
+/* It is not for us to begin again, for a while. */
+void mesh_revote_later(struct mesh *m, struct mesh_node *n);
+/* Others say that they do not hear it: what do we? */
+void mesh_vote_join(struct mesh *m, struct mesh_node *n);
+/* Enough that watch a node; and how long the votes are waited for to be refuted. */
+int mesh_quorum(const struct mesh *m, const struct mesh_node *n);
+ms_t mesh_votes_ms(int votes, int quorum);
+/* We do not hear it any more, though it is linked. */
+void mesh_node_mute(struct mesh *m, struct mesh_node *n);
+void mesh_node_linked(struct mesh *m, struct mesh_node *n, struct mesh_link *l);
+/* Its last link has ended. */
+void mesh_node_unlinked(struct mesh *m, struct mesh_node *n, uint8_t goodbye);
+/* A dial has led to nobody. */
+void mesh_node_not_found(struct mesh *m, struct mesh_node *n);
+void mesh_votes_tick(struct mesh *m, struct mesh_node *n);
+void mesh_isolation_update(struct mesh *m);
+
+/* liveness.c */
+bool mesh_frame_liveness(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
+/* To all links that are up, but that to the node of `origin`. */
+void mesh_flood(struct mesh *m, struct bytes frames, uint64_t origin);
+void mesh_sign_vote(struct mesh *m, struct mesh_node *n, bool is_isolated);
+void mesh_signed(struct mesh *m, const struct mesh_event *e);
+void mesh_verified(struct mesh *m, const struct mesh_event *e);
+/* Append what proves what is held of the node. */
+void mesh_put_proofs(const struct mesh_node *n, struct buf *out);
+enum wire_status mesh_held_status(const struct mesh_node *n);
+/* What the peer's HELLO says that it holds of us, and of others. */
+void mesh_hello_liveness(struct mesh *m, struct mesh_link *l, const struct wire_hello *h);
+/* The peer believes that we are not there. */
+void mesh_doubted(struct mesh *m);
+void mesh_exchange(struct mesh *m, struct mesh_link *l);
+void mesh_liveness_tick(struct mesh *m);
+void mesh_liveness_stop(struct mesh *m);
+void mesh_signings_free(struct mesh *m);
+
+/* reach.c */
+/* Is it linked to us, by a link that works? */
+bool mesh_node_is_linked(const struct mesh *m, const struct mesh_node *n);
+/* Tell the node's state, if it has changed. */
+void mesh_node_update(struct mesh *m, struct mesh_node *n);
+/* It is there: it is linked to us, or refutes. */
+void mesh_node_found(struct mesh *m, struct mesh_node *n);
+/* Who is linked to whom has changed. */
+void mesh_reach_changed(struct mesh *m);
+void mesh_reach_tick(struct mesh *m);
 
 /* relay.c */
 enum mesh_relayed mesh_frame_relay(struct mesh *m, struct mesh_link *l,
@@ -338,7 +496,6 @@ bool mesh_rate_pass(const struct mesh *m, struct mesh_rate *rate, int max);
 bool mesh_rate_pass_in(const struct mesh *m, struct mesh_rate *rate, int max, ms_t span);
 void mesh_link_data(struct mesh *m, uint64_t link, struct bytes data);
 void mesh_rows_changed(struct mesh *m, uint64_t origin, struct bytes rows);
-void mesh_beat_tick(struct mesh *m);
 void mesh_ping(struct mesh *m, struct mesh_link *l);
 void mesh_want_rows(struct mesh *m, uint64_t link, struct bytes owners);
 

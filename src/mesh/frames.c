@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What arrives on a link; heartbeats; rows flooded. */
+/* What arrives on a link; rows flooded. */
 #include "config.h"
 
 #include <stdio.h>
@@ -117,49 +117,6 @@ mesh_want_rows(struct mesh *m, uint64_t link, struct bytes owners)
 	}
 	if (b.len > 0)
 		mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
-	buf_fini(&b);
-}
-
-/* Heartbeats. */
-
-static void
-mesh_beat_arrived(struct mesh *m, struct mesh_link *l, uint64_t word)
-{
-	struct mesh_item *item;
-
-	if (l->is_rowless || l->retired_at != 0)
-		return;
-	item = mesh_act(m, MESH_ACTION_ROOT_HEARD, l->id);
-	item->action.node = l->node->id;
-	item->action.word = word;
-}
-
-void
-mesh_beat_tick(struct mesh *m)
-{
-	struct mesh_link *next = NULL, *first = NULL, *l;
-	struct buf b = BUF_INIT;
-
-	mesh_want(m, m->beat_due);
-	if (m->beat_due > m->now)
-		return;
-	m->beat_due = m->now + MESH_BEAT_MS;
-	mesh_want(m, m->beat_due);
-	for (l = m->links; l != NULL; l = l->hh.next) {
-		if (l->state != MESH_LINK_UP || l->retired_at != 0)
-			continue;
-		if (first == NULL || l->id < first->id)
-			first = l;
-		if (l->id > m->beat_link && (next == NULL || l->id < next->id))
-			next = l;
-	}
-	if (next == NULL)
-		next = first;
-	if (next == NULL)
-		return;
-	m->beat_link = next->id;
-	wire_put_heartbeat(&b, m->word, WIRE_STATUS_ALIVE, 0);
-	mesh_send(m, next, WIRE_CLASS_HEARTBEAT, buf_bytes(&b));
 	buf_fini(&b);
 }
 
@@ -289,7 +246,7 @@ mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 	case WIRE_HEARTBEAT:
 		if (wire_read_u64(f->payload, &v) < 0)
 			return mesh_malformed(m, l, "a HEARTBEAT");
-		mesh_beat_arrived(m, l, v);
+		mesh_beat_arrived(m, l, v, f->flags);
 		return true;
 	case WIRE_PING:
 	case WIRE_PONG:
@@ -300,8 +257,13 @@ mesh_frame_up(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
 		return mesh_frame_want(m, l, f);
 	case WIRE_DIAL_BACK:
 		return mesh_frame_dial_back(m, l, f->payload);
-	case WIRE_ATTACHED:
-		return mesh_frame_attached(m, l, f);
+	case WIRE_SUSPECT:
+	case WIRE_ALIVE:
+	case WIRE_VERDICT:
+		return mesh_frame_liveness(m, l, f);
+	case WIRE_ASK:
+	case WIRE_HEARD:
+		return mesh_frame_about(m, l, f);
 	case WIRE_DIALLED:
 		return mesh_frame_dialled(m, l, f->payload);
 	case WIRE_ROWS:
@@ -353,8 +315,7 @@ mesh_link_data(struct mesh *m, uint64_t id, struct bytes data)
 
 	if (l->state == MESH_LINK_DIALLING)
 		return;
-	l->heard = m->now;
-	l->is_pinged = false;
+	mesh_link_heard(m, l);
 	l->received_bytes += data.len;
 	/* A frame may end this link, also by way of another one: look it up each time. */
 	while ((l = mesh_link_find(m, id)) != NULL) {

@@ -31,9 +31,8 @@ home_is_fit(const struct mesh *m, const struct mesh_node *n, const struct id *le
 {
 	bool is_ours = id_equal(leaf, &m->config.self);
 
-	return n->inbound == MESH_INBOUND_YES && !n->is_gone &&
-	       n->state != MESH_NODE_DEAD && !id_equal(&n->id, leaf) &&
-	       !(is_ours && n->busy_until > m->now);
+	return n->inbound == MESH_INBOUND_YES && mesh_is_standing(m, n, n) &&
+	       !id_equal(&n->id, leaf) && !(is_ours && n->busy_until > m->now);
 }
 
 static int
@@ -73,6 +72,33 @@ homes_of_ring(const struct mesh *m, int ring, const struct id *leaf,
 	}
 }
 
+/* Where rings overlap, the next ones on the first: as mesh_neighbours() does it for those who
+ * watch the leaf. */
+static int
+homes_top_up(const struct mesh *m, const struct id *leaf, struct mesh_node **homes,
+	     int len)
+{
+	uint64_t start = ring_place(0, leaf), way = 0;
+
+	while (len < MESH_HOMES_MAX) {
+		struct mesh_node *best = NULL;
+
+		for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
+			uint64_t its = ring_place(0, &n->id) - start;
+
+			if (!home_is_fit(m, n, leaf) || (best != NULL && its >= way) ||
+			    homes_add(homes, len, n) == len)
+				continue;
+			best = n;
+			way = its;
+		}
+		if (best == NULL)
+			break;
+		len = homes_add(homes, len, best);
+	}
+	return len;
+}
+
 /* With fewer than MESH_HOMES_MAX that are fit, all of them. */
 static int
 homes_of(const struct mesh *m, const struct id *leaf,
@@ -96,7 +122,7 @@ homes_of(const struct mesh *m, const struct id *leaf,
 		for (int i = 0; i < HOMES_A_RING; i++)
 			len = homes_add(ret, len, near[i]);
 	}
-	return len;
+	return homes_top_up(m, leaf, ret, len);
 }
 
 int
@@ -139,13 +165,17 @@ homes_choose(struct mesh *m)
 void
 mesh_homes_tick(struct mesh *m)
 {
+	uint64_t link;
+
 	if (m->homes_due <= m->now)
 		homes_choose(m);
 	m->has_link = homes_has_link(m);
 	m->homes_up = 0;
 	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
 		m->homes_up += n->is_home && n->link != 0;
-		if (n->way_due != 0 && n->way_due <= m->now)
+		if (n->way_due != 0 && mesh_relays_to(m, &n->id, &link, 1) > 0)
+			mesh_way_end(m, n, link);
+		else if (n->way_due != 0 && n->way_due <= m->now)
 			mesh_way_end(m, n, 0);
 		else if (n->way_due != 0)
 			mesh_want(m, n->way_due);
@@ -189,6 +219,25 @@ mesh_is_full_for(const struct mesh *m, const struct mesh_node *n)
 }
 
 /* ---- a way ---- */
+
+/* By its homes: one that has no link to it says so, and another one is tried. */
+int
+mesh_relays_to(const struct mesh *m, const struct id *node, uint64_t *ret_links, int max)
+{
+	const struct mesh_node *n = mesh_node_find(m, node);
+	struct mesh_node *homes[MESH_HOMES_MAX];
+	int len = 0, all;
+
+	if (n == NULL || n->link != 0 || n->is_gone ||
+	    (n->inbound == MESH_INBOUND_YES && !mesh_is_leaf(m)))
+		return 0;
+	/* Another leaf's homes, or ours for one that takes links. */
+	all = homes_of(m, n->inbound == MESH_INBOUND_YES ? &m->config.self : node, homes);
+	for (int i = 0; i < all && len < max; i++)
+		if (homes[i] != n && mesh_node_is_linked(m, homes[i]))
+			ret_links[len++] = homes[i]->link;
+	return len;
+}
 
 bool
 mesh_may_open_way(const struct mesh *m, const struct id *node)

@@ -32,7 +32,7 @@ inbound_found(struct mesh *m, enum mesh_inbound found)
 	mesh_rings_update(m, &m->self, m->self_region);
 	m->homes_due = m->now;
 	mesh_act(m, MESH_ACTION_INBOUND, 0)->action.inbound = found;
-	mesh_attached_update_all(m);
+	mesh_reach_changed(m);
 }
 
 static void

@@ -52,6 +52,15 @@ mesh_link_ended_wait(struct mesh *m, uint8_t goodbye, int fails)
 	}
 }
 
+/* Not both ends at the same moment. */
+static ms_t
+mesh_relink_wait(struct mesh *m, const struct mesh_node *n)
+{
+	if (id_compare(&m->config.self, &n->id) < 0)
+		return 0;
+	return MESH_RELINK_MS / 5 + (ms_t)rng_below(&m->rng, MESH_RELINK_MS / 5);
+}
+
 static void
 mesh_link_ended_backoff(struct mesh *m, struct mesh_link *l, uint8_t goodbye)
 {
@@ -73,6 +82,9 @@ mesh_link_ended_backoff(struct mesh *m, struct mesh_link *l, uint8_t goodbye)
 	if (n != NULL) {
 		n->fails = fails;
 		n->next_dial = m->now + wait;
+		/* One that is reset may be there again at once; if not, that is soon known. */
+		if (was_healthy && goodbye == 0)
+			n->next_dial = m->now + mesh_relink_wait(m, n);
 		mesh_want(m, n->next_dial);
 	}
 }
@@ -143,33 +155,12 @@ mesh_node_choose(struct mesh *m, struct mesh_node *n)
 	}
 }
 
-static bool
-mesh_node_is_greeting(const struct mesh *m, const struct mesh_node *n)
-{
-	for (const struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
-		if (l->node == n && l->state == MESH_LINK_GREETING)
-			return true;
-	return false;
-}
-
 static void
 mesh_node_lost_link(struct mesh *m, struct mesh_node *n, uint8_t goodbye)
 {
 	mesh_node_choose(m, n);
-	if (n->link != 0)
-		return;
-	if (goodbye == WIRE_GOODBYE_LEAVING) {
-		n->has_said_goodbye = true;
-		mesh_node_set_state(m, n, MESH_NODE_DEAD);
-	} else if (goodbye == WIRE_GOODBYE_CLOCK ||
-		   (goodbye == WIRE_GOODBYE_DUPLICATE && mesh_node_is_greeting(m, n))) {
-		n->suspect_at = m->now + MESH_HANDOVER_MS;
-		mesh_want(m, n->suspect_at);
-	} else if (mesh_node_is_claimed(m, n)) {
-		mesh_node_set_state(m, n, MESH_NODE_ALIVE);
-	} else {
-		mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
-	}
+	if (n->link == 0)
+		mesh_node_unlinked(m, n, goodbye);
 }
 
 void
@@ -177,6 +168,7 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 {
 	struct mesh_node *n = l->node;
 	bool was_up = l->state == MESH_LINK_UP;
+	bool was_dial = l->state == MESH_LINK_DIALLING;
 
 	/* An end that both sides want is no failure. */
 	if (goodbye == WIRE_GOODBYE_DUPLICATE || goodbye == WIRE_GOODBYE_CLOCK ||
@@ -202,8 +194,9 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 		mesh_act_text(item, why, &item->action.why);
 		mesh_inbound_link_down(m, l);
 		mesh_relays_link_down(m, l);
-		mesh_claims_end(m, l);
 		mesh_node_lost_link(m, n, goodbye);
+	} else if (was_dial && n != NULL && goodbye != WIRE_GOODBYE_DUPLICATE) {
+		mesh_node_not_found(m, n);
 	}
 	wire_reader_fini(&l->reader);
 	buf_fini(&l->rows);
@@ -273,20 +266,20 @@ mesh_link_send_hello(struct mesh *m, struct mesh_link *l)
 		.root = m->root,
 		.rows = m->rows,
 		.rings = (uint8_t)m->rings.count,
+		.held_status = mesh_held_status(l->node),
 		.held_incarnation = l->node->incarnation,
+		.liveness = m->liveness,
 	};
 	struct buf b = BUF_INIT;
 
-	if (l->node->incarnation != 0)
-		h.held_status = l->node->state == MESH_NODE_ALIVE ? WIRE_STATUS_ALIVE
-				: l->node->state == MESH_NODE_SUSPECT
-					? WIRE_STATUS_SUSPECT
-					: WIRE_STATUS_DEAD;
 	memcpy(h.address, m->config.address, sizeof(h.address));
 	l->told_root = h.root;
 	l->told_rows = h.rows;
 	l->told_horizon = h.horizon;
 	l->told_wall = h.wall_ms;
+	l->told_liveness = h.liveness;
+	l->clock_offset = h.wall_ms - m->now;
+	l->clock_horizon = h.horizon;
 	wire_put_hello(&b, &h);
 	mesh_send(m, l, WIRE_CLASS_HELLO, buf_bytes(&b));
 	buf_fini(&b);
@@ -459,23 +452,6 @@ mesh_link_clock(struct mesh *m, struct mesh_link *l, ms_t wall, uint64_t horizon
 	return false;
 }
 
-/* What the other side holds of us, and we of it: incarnations only grow. */
-static void
-mesh_hello_incarnations(struct mesh *m, struct mesh_node *n, const struct wire_hello *h)
-{
-	uint64_t held = h->held_incarnation;
-	bool is_held_dead = h->held_status == WIRE_STATUS_DEAD && held == m->incarnation;
-
-	if (h->incarnation > n->incarnation)
-		n->incarnation = h->incarnation;
-	/* A number that leaves no room above it is nonsense. */
-	if ((is_held_dead || held > m->incarnation) && held < UINT64_MAX / 2) {
-		m->incarnation = held + 1;
-		mesh_act(m, MESH_ACTION_INCARNATION, 0)
-			->action.incarnation = m->incarnation;
-	}
-}
-
 void
 mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 {
@@ -492,7 +468,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	}
 	if (!mesh_hello_is_fit(m, l, &h))
 		return;
-	mesh_hello_incarnations(m, n, &h);
+	mesh_hello_liveness(m, l, &h);
 	l->life = h.life;
 	l->protocol = h.protocol_max < WIRE_PROTOCOL_MAX ? h.protocol_max
 							 : WIRE_PROTOCOL_MAX;
@@ -521,18 +497,15 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	item->action.rows_len = h.rows;
 	item->action.our_root = l->told_root;
 	item->action.our_rows_len = l->told_rows;
-	n->has_said_goodbye = false;
-	mesh_node_choose(m, n); /* before others are told that it is alive, and linked */
-	mesh_node_set_state(m, n, MESH_NODE_ALIVE);
+	mesh_node_choose(m, n);
 	mesh_inbound_link_up(m);
-	mesh_attached_update(m, n);
-	/* It may be the one of two to go, later; while it lives it hears what others do. */
-	l = mesh_link_find(m, id);
-	if (l != NULL)
-		mesh_attached_greet(m, l);
 	/* Of two links it may just have been the one to go. */
-	if (n->link == id)
-		mesh_ping(m, l);
+	l = mesh_link_find(m, id);
+	if (n->link != id || l == NULL)
+		return;
+	mesh_node_linked(m, n, l);
+	mesh_beat_link_up(m, l);
+	mesh_ping(m, l);
 }
 
 /* Time. */
@@ -542,36 +515,39 @@ mesh_tell_clock(struct mesh *m, struct mesh_link *l)
 {
 	struct buf b = BUF_INIT;
 
+	l->clock_offset = m->wall - m->now;
+	l->clock_horizon = m->horizon;
 	wire_put_clock(&b, m->wall, m->horizon);
 	mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
 	buf_fini(&b);
+}
+
+/* Is it another one than was told, by more than its running? */
+static bool
+mesh_clock_is_set(const struct mesh *m, const struct mesh_link *l)
+{
+	ms_t step = m->wall - m->now - l->clock_offset;
+
+	return step > MESH_CLOCK_STEP_MS || step < -MESH_CLOCK_STEP_MS ||
+	       l->clock_horizon != m->horizon;
 }
 
 /* True when it was closed, and perhaps others with it. */
 static bool
 mesh_link_tick_up(struct mesh *m, struct mesh_link *l)
 {
-	ms_t silence = m->now - l->heard;
-	bool is_rtt_due = l->rtt_due <= m->now;
-
-	if (silence >= MESH_SILENT_MS) {
-		mesh_link_close(m, l, WIRE_GOODBYE_SILENT,
-				"nothing was heard for %lld ms", (long long)silence);
+	if (mesh_link_tick_silence(m, l))
 		return true;
-	}
 	if (l->retired_at != 0 && m->now - l->retired_at >= MESH_DUPLICATE_MS) {
 		mesh_link_close(m, l, WIRE_GOODBYE_DUPLICATE, "%s",
 				wire_goodbye_text(WIRE_GOODBYE_DUPLICATE));
 		return true;
 	}
-	/* Silence is broken by PINGs alone, however often: the clock is told all the same. */
-	if (is_rtt_due) {
+	if (l->rtt_due <= m->now || mesh_clock_is_set(m, l))
 		mesh_tell_clock(m, l);
+	if (l->rtt_due <= m->now) {
 		l->rtt_due = m->now + MESH_RTT_MS;
-	}
-	if ((silence >= MESH_PING_MS && !l->is_pinged) || is_rtt_due) {
 		mesh_ping(m, l);
-		l->is_pinged = true;
 	}
 	if (m->now - l->since >= MESH_DIAL_HEALTHY_MS)
 		l->node->fails = 0;
@@ -579,7 +555,6 @@ mesh_link_tick_up(struct mesh *m, struct mesh_link *l)
 		l->used = m->now;
 		mesh_act(m, MESH_ACTION_IDLE, l->id);
 	}
-	mesh_want(m, l->heard + (l->is_pinged ? MESH_SILENT_MS : MESH_PING_MS));
 	mesh_want(m, l->rtt_due);
 	if (l->retired_at != 0)
 		mesh_want(m, l->retired_at + MESH_DUPLICATE_MS);

@@ -1,14 +1,17 @@
 noinst_LIBRARIES += %D%/libmesh.a
 %C%_libmesh_a_SOURCES = \
-	%D%/attached.c \
+	%D%/beats.c \
 	%D%/core.h \
 	%D%/frames.c \
 	%D%/homes.c \
 	%D%/inbound.c \
 	%D%/links.c \
+	%D%/liveness.c \
 	%D%/mesh.c %D%/mesh.h \
+	%D%/reach.c \
 	%D%/relay.c \
 	%D%/rings.c \
+	%D%/votes.c \
 	%D%/wire.c %D%/wire.h \
 	%D%/wire-live.c \
 	%D%/wire-query.c
@@ -25,7 +28,7 @@ EXTRA_DIST += tests/fuzz/corpus/wire
 
 if HAVE_CUNIT
 mesh_tests = tests/unit/test-mesh-homes tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh tests/unit/test-mesh-relay \
-	tests/unit/test-mesh-wire
+	tests/unit/test-mesh-votes tests/unit/test-mesh-wire
 check_PROGRAMS += $(mesh_tests)
 TESTS += $(mesh_tests)
 tests_unit_test_mesh_homes_SOURCES = tests/unit/test-mesh-homes.c \
@@ -39,6 +42,10 @@ tests_unit_test_mesh_mesh_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_relay_SOURCES = tests/unit/test-mesh-relay.c \
 	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
 tests_unit_test_mesh_relay_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_votes_SOURCES = tests/unit/test-mesh-votes.c \
+	tests/unit/mesh-crowd.c tests/unit/mesh-crowd.h tests/unit/mesh-rig.c \
+	tests/unit/mesh-rig.h tests/sim/sim.c tests/sim/sim.h
+tests_unit_test_mesh_votes_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_wire_SOURCES = tests/unit/test-mesh-wire.c
 tests_unit_test_mesh_wire_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 endif

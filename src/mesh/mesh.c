@@ -27,6 +27,8 @@ mesh_new(const struct mesh_config *config, ms_t now)
 	m->self.id = config->self;
 	m->self.state = MESH_NODE_ALIVE;
 	mesh_rings_update(m, &m->self, "");
+	m->heard = now;
+	m->view = 1;
 	m->beat_due = now + MESH_BEAT_MS;
 	m->due = m->beat_due;
 	return m;
@@ -39,6 +41,7 @@ mesh_node_free(struct mesh *m, struct mesh_node *n)
 	for (int i = 0; i < n->addresses_len; i++)
 		free(n->addresses[i]);
 	free(n->barred_why);
+	mesh_evidence_free(n);
 	free(n);
 }
 
@@ -59,13 +62,8 @@ mesh_free(struct mesh *m)
 	if (m == NULL)
 		return;
 	mesh_relays_free(m);
+	mesh_signings_free(m);
 	HASH_ITER (hh, m->links, l, l_next) {
-		struct mesh_claim *c, *c_next;
-
-		HASH_ITER (hh, l->claims, c, c_next) {
-			HASH_DEL(l->claims, c);
-			free(c);
-		}
 		HASH_DEL(m->links, l);
 		wire_reader_fini(&l->reader);
 		buf_fini(&l->rows);
@@ -208,35 +206,15 @@ mesh_node_get(struct mesh *m, const struct id *id)
 		return n;
 	n = mem_calloc(1, sizeof(*n));
 	n->id = *id;
-	n->state = MESH_NODE_SUSPECT;
-	n->dead_at = m->now + MESH_DEAD_MS;
+	n->state = MESH_NODE_ALIVE; /* what is so is told below */
 	n->next_dial = m->now;
 	if (id_compare(&m->config.self, id) > 0)
 		n->next_dial += MESH_DIAL_YIELD_MS + (ms_t)rng_below(&m->rng, 500);
 	HASH_ADD(hh, m->nodes, id, sizeof(n->id), n);
 	mesh_rings_update(m, n, "");
-	mesh_want(m, n->dead_at);
+	mesh_node_update(m, n);
 	mesh_want(m, n->next_dial);
 	return n;
-}
-
-void
-mesh_node_set_state(struct mesh *m, struct mesh_node *n, enum mesh_state state)
-{
-	struct mesh_item *item;
-
-	n->suspect_at = 0;
-	if (state == MESH_NODE_SUSPECT) {
-		n->dead_at = m->now + MESH_DEAD_MS;
-		mesh_want(m, n->dead_at);
-	}
-	if (n->state != state) {
-		n->state = state;
-		item = mesh_act(m, MESH_ACTION_NODE_STATE, 0);
-		item->action.node = n->id;
-		item->action.state = state;
-	}
-	mesh_attached_update(m, n);
 }
 
 static void
@@ -283,9 +261,10 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	mesh_rings_update(m, n, e->region != NULL ? e->region : "");
 	if (n->is_gone)
 		mesh_node_bar_links(m, n);
-	mesh_attached_change(m, n);
-	mesh_attached_update(m, n);
-	mesh_node_weigh(m, n);
+	if (n->is_gone)
+		mesh_evidence_end(m, n);
+	mesh_reach_changed(m);
+	mesh_node_update(m, n);
 	if (mesh_node_same_addresses(n, e))
 		return;
 	for (int i = 0; i < n->addresses_len; i++)
@@ -306,18 +285,8 @@ mesh_nodes_tick(struct mesh *m)
 {
 	struct mesh_node *n, *next;
 
-	HASH_ITER (hh, m->nodes, n, next) {
-		if (n->suspect_at != 0 && n->suspect_at <= m->now) {
-			mesh_node_set_state(m, n, MESH_NODE_SUSPECT);
-			mesh_node_weigh(m, n);
-		}
-		if (n->state == MESH_NODE_SUSPECT && n->dead_at <= m->now)
-			mesh_node_set_state(m, n, MESH_NODE_DEAD);
-		if (n->suspect_at != 0)
-			mesh_want(m, n->suspect_at);
-		if (n->state == MESH_NODE_SUSPECT)
-			mesh_want(m, n->dead_at);
-	}
+	HASH_ITER (hh, m->nodes, n, next)
+		mesh_votes_tick(m, n);
 }
 
 /* Dials. */
@@ -430,9 +399,17 @@ static void
 mesh_stop(struct mesh *m)
 {
 	m->is_stopped = true;
+	mesh_liveness_stop(m);
 	while (m->links != NULL)
 		mesh_link_close(m, m->links, WIRE_GOODBYE_LEAVING,
 				"this node is stopping");
+}
+
+static void
+mesh_put_off(ms_t *at, ms_t late)
+{
+	if (*at != 0)
+		*at += late;
 }
 
 /* All that was waited for while this process stood still is waited for as much longer. */
@@ -441,25 +418,40 @@ mesh_forgive(struct mesh *m, ms_t late)
 {
 	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next) {
 		l->heard = l->heard + late < m->now ? l->heard + late : m->now;
+		l->expect += late;
+		mesh_put_off(&l->pinged_at, late);
+		mesh_put_off(&l->mute_since, late);
 		if (l->state != MESH_LINK_UP)
 			l->since = l->since + late < m->now ? l->since + late : m->now;
 	}
+	m->heard = m->heard + late < m->now ? m->heard + late : m->now;
 	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
-		n->dead_at += late;
-		n->suspect_at += n->suspect_at != 0 ? late : 0;
+		mesh_put_off(&n->dead_at, late);
+		mesh_put_off(&n->suspect_at, late);
+		mesh_put_off(&n->vote_due, late);
+		mesh_put_off(&n->lost_at, late);
+		mesh_put_off(&n->watched_at, late);
+		if (n->evidence != NULL)
+			mesh_put_off(&n->evidence->first_at, late);
 	}
 }
 
 static void
 mesh_tick(struct mesh *m)
 {
-	if (m->now - m->due >= MESH_LATE_MS)
-		mesh_forgive(m, m->now - m->due);
+	ms_t late = m->now - m->due;
+
+	if (late >= MESH_HEALTH_LATE_MS)
+		mesh_health_add(m, 1);
+	if (late >= MESH_LATE_MS)
+		mesh_forgive(m, late);
 	m->due = m->now + MS_HOUR;
 	if (m->is_stopped)
 		return;
 	mesh_links_tick(m);
+	mesh_reach_tick(m);
 	mesh_nodes_tick(m);
+	mesh_liveness_tick(m);
 	mesh_inbound_tick(m);
 	mesh_homes_tick(m);
 	mesh_dial_nodes(m);
@@ -544,6 +536,12 @@ mesh_step(struct mesh *m, ms_t now, const struct mesh_event *e)
 	case MESH_EVENT_LINK_LOADED:
 		mesh_link_loaded(m, e);
 		break;
+	case MESH_EVENT_SIGNED:
+		mesh_signed(m, e);
+		break;
+	case MESH_EVENT_VERIFIED:
+		mesh_verified(m, e);
+		break;
 	}
 }
 
@@ -582,7 +580,7 @@ mesh_node_state(const struct mesh *m, const struct id *node)
 {
 	const struct mesh_node *n = mesh_node_find(m, node);
 
-	return n != NULL ? n->state : MESH_NODE_SUSPECT;
+	return n != NULL ? n->state : MESH_NODE_UNREACHABLE;
 }
 
 bool

@@ -10,8 +10,8 @@
  * seeds; keeps exactly one link to each node (of two, that dialled by the smaller id stays,
  * the larger id closes the other; a link of a former life of the peer gives way to a new
  * one); checks HELLO; floods every changed row to all links but the one it came from; sends one
- * heartbeat a second, round-robin, and tells what others' say of their tables, so that
- * sync/sync.h can compare them; holds a liveness verdict of every node. A link between two
+ * heartbeat a second, and tells what others' say of their tables, so that sync/sync.h can
+ * compare them; knows of every node whether it is there. A link between two
  * clocks that are too far apart, or of which one end has forgotten more than the other's clock
  * allows, carries no rows: both ends judge so by the same two HELLOs. Clocks and horizons are
  * told again from time to time, and when the answer is another the link is greeted anew.
@@ -31,27 +31,54 @@
  *
  * Leaves are nodes that take no links, as their rows say (`inbound`). A leaf attaches to homes:
  * the rings k = 0 … MESH_RINGS - 1 order all nodes by hash(k, node id), and on each the next
- * two behind hash(k, its id) that take links and are not dead are its homes; with fewer than
- * MESH_HOMES_MAX such nodes all of them are. It dials these and no others, and nobody dials
+ * two behind hash(k, its id) that take links and are not dead are its homes, topped up on the
+ * first ring to MESH_HOMES_MAX. It dials these and no others, and nobody dials
  * it. One that has MESH_LEAVES_MAX leaves says BUSY, and the leaf goes on to the next of the
  * ring. All others are linked to each other. Without any link every node is dialled.
  *
- * So most pairs with a leaf are not linked, and hear of each other by ATTACHED. A node that is
- * no leaf tells, when a link comes up and when it changes,
- *   its links that are no leaves   which nodes that are not known to take links it is linked to
- *   its leaves                     all nodes that it holds for alive, and to which it is linked
- * Who is not linked to a node holds it for alive as long as any of its links says this, and for
- * suspect, then dead, when none does. A node that is no leaf believes it of leaves alone: of
- * another one a missing link means something. What it is told is first-hand, and what it tells
- * to leaves they do not pass on; so nothing goes round in circles or outlives its source,
- * and a death that a linked one has seen after MESH_SILENT_MS is seen by all after MESH_DEAD_MS
- * and the delays of two links more.
+ * Who is there. Every node knows from its table who is to be linked to whom, and so who watches
+ * whom (rings.c): the neighbours on the rings, or of a leaf its homes. Each of these gets a
+ * heartbeat of a node in turn, one a second in all, which says when the next one comes; so the
+ * first of those who watch a node misses one a second after it died, at any size of the
+ * cluster. It PINGs, and asks two others who watch it (ASK, HEARD). Who hears nothing for
+ * MESH_CHECK_MS, and whose link was reset and is not there again after MESH_RELINK_MS, says so:
+ * SUSPECT, a vote, once for each incarnation of the node, signed, told over all links. When
+ * half of those who watch it have said so, three at most, and it did not answer for
+ * MESH_DEAD_MS, it is dead; fewer votes are waited for longer (MESH_FEW_MS). Everybody judges for
+ * itself, by the votes it has. The node, which hears its own SUSPECT over any link, takes the next
+ * incarnation and says so (ALIVE, signed): whatever was said before is over. Votes are taken of
+ * those that may watch the node by any view that is a little old; each signature is checked
+ * (MESH_ACTION_VERIFY) before it counts and is handed on. A node that stops says so (ALIVE, with
+ * WIRE_STANDING_LEFT).
  *
- * Queries to a node without a link pass through one that says it is linked to it
- * (QUERY_RELAY): at most MESH_RELAYS_MAX at a time over one link, each with the window of parts
- * that every query has. For a leaf that is one of its own homes, or else, if it has none in
- * common with the other leaf, one of that one's: MESH_EVENT_WAY opens a link to these, which is
- * closed when it was not needed for MESH_IDLE_MS.
+ * What is decided, who is dead and who has left, with the votes or the word that prove it, is the
+ * same everywhere in the end: HELLO and heartbeats carry a sum over it, and two that differ send
+ * each other all they have (VERDICT, ALIVE, SUSPECT). A verdict that comes so counts by its
+ * signatures alone; but of a node that is heard here it is not believed: that one is told.
+ * HELLO says also what each side holds of the other, so that one that was away hears of its own
+ * death in one round trip.
+ *
+ * A node that lost more than half of three links or more within MESH_ISOLATED_MS takes itself for
+ * the one that is cut off: it accuses nobody, and its SUSPECTs say no more than that two are not
+ * linked. And of the links that should be, less those that by a SUSPECT are not, each node
+ * reckons whom it can reach (reach.c): others are unreachable, which is told to nobody.
+ *
+ * A process that stands still for less than 3.5 s (delays up to 200 ms) is nobody's death: the
+ * first beat that fails to come, its PING and the votes take MESH_LATE_BEAT_MS + MESH_CHECK_MS
+ * + MESH_DEAD_MS, and it refutes when it goes on. When a tick of this process comes late, what
+ * others sent meanwhile is still unread: that time counts against nobody, and it is more patient
+ * for a while.
+ *
+ * What a hostile member could make of it: it may vote against those that it watches, alone: after
+ * 15 s its victim would be dead, if it did not refute, which takes a round trip and is at most
+ * once in MESH_REFUTE_MS. It may claim a high incarnation, of which there are 2^63; banned, it
+ * says nothing more that counts.
+ *
+ * Queries to a leaf without a link pass through one of its homes, and from a leaf through one of
+ * its own (QUERY_RELAY): at most MESH_RELAYS_MAX at a time over one link, each with the window
+ * of parts that every query has. Two leaves need a home that both have, or a link to one of the
+ * other's homes: MESH_EVENT_WAY opens a link to these, which is closed when it was not needed
+ * for MESH_IDLE_MS.
  *
  * A link goes: MESH_ACTION_DIAL or mesh_link_new() for an accepted stream; then
  * MESH_EVENT_LINK_OPEN when TLS is up; MESH_ACTION_LINK_UP after both HELLOs. It ends by
@@ -93,14 +120,38 @@ enum {
 	MESH_OPEN_MS = 15 * MS_SECOND,	/* for a dial to open */
 	MESH_HELLO_MS = 10 * MS_SECOND, /* for HELLO to arrive on an open link */
 	MESH_BEAT_MS = 1000,
-	/* A node that dies without a word is dead here after MESH_SILENT_MS + MESH_DEAD_MS,
-	 * which with the delays of ticks is to stay below 10 s. One that only stalls, or whose
-	 * packets have to be sent again, has MESH_SILENT_MS - MESH_PING_MS to answer the ping,
-	 * and then MESH_DEAD_MS for a new link. */
-	MESH_PING_MS = 2 * MS_SECOND,	/* of silence */
-	MESH_SILENT_MS = 7 * MS_SECOND, /* of silence: the link is closed */
-	MESH_RTT_MS = 30 * MS_SECOND,	/* between measurements of the round trip */
-	MESH_DEAD_MS = 2 * MS_SECOND,	/* suspect without a link for this long: dead */
+	MESH_BEAT_SLOW_MS = 30 * MS_SECOND, /* to leaves, and where nobody watches */
+	MESH_BEAT_FIRST_MS = 8 * MS_SECOND, /* to a link that told no interval yet */
+	/* The first of those who watch a node that dies hears no beat within a second; then it
+	 * takes MESH_LATE_BEAT_MS + MESH_CHECK_MS + MESH_DEAD_MS, and a node that only stood
+	 * still has nearly as long to say that it is there. Both of the first two are
+	 * multiplied by 1 to 1 + MESH_HEALTH_MAX, as slow as the watcher itself is. */
+	MESH_LATE_BEAT_MS = MS_SECOND,	/* an overdue heartbeat is asked after */
+	MESH_CHECK_MS = MS_SECOND,	/* and for so long an answer is waited for */
+	MESH_SILENT_MS = 5 * MS_SECOND, /* a PING without an answer: the link is closed */
+	MESH_LEAF_SILENT_MS = 3 * MS_SECOND, /* a leaf hears nobody: is it cut off? */
+	MESH_RELINK_MS = MS_SECOND / 2, /* for a link that was lost to be there again */
+	MESH_DEAD_MS = 2 * MS_SECOND,	/* for enough votes to be refuted */
+	MESH_FEW_MS = 15 * MS_SECOND,	/* for the first of too few */
+	MESH_QUORUM_MAX = 3,
+	/* A node that we are to watch and are not linked to is no cause for a vote before. */
+	MESH_KNOWN_MS = 10 * MS_SECOND,
+	MESH_REVOTE_MS = 10 *
+			 MS_SECOND, /* after one that was refuted: begun again; doubled */
+	MESH_REVOTE_MS_MAX = 5 * MS_MINUTE, /* up to this, while there is no link */
+	MESH_ISOLATED_MS = 10 * MS_SECOND,
+	MESH_HEALTH_MAX = 8,
+	MESH_HEALTH_MS = 10 * MS_SECOND,     /* of quiet: one less */
+	MESH_HEALTH_LATE_MS = MS_SECOND / 4, /* a tick so late: one more */
+	MESH_REFUTE_MS = MS_SECOND / 4,	     /* between two refutations */
+	MESH_DOUBTED_MS = 5 * MS_SECOND,     /* for a refutation to get around */
+	MESH_EXCHANGE_MS = 10 * MS_SECOND,   /* between exchanges over one link, */
+	MESH_EXCHANGE_MAX = 64,		/* of which so many entries a second are sent */
+	MESH_VERIFIES_MAX = 1024,	/* signatures being checked; more are dropped */
+	MESH_ASKS_MAX = 64,		/* a second from one peer, more are dropped */
+	MESH_ANSWERS_MAX = 16,		/* a second to what is known to be old */
+	MESH_RTT_MS = 5 * MS_MINUTE,	/* between measurements of the round trip */
+	MESH_CLOCK_STEP_MS = MS_MINUTE, /* our clock was set by more: all are told */
 	/* A tick this late says that this process did not run: what others sent meanwhile is
 	 * still unread, so that this time counts against nobody. */
 	MESH_LATE_MS = MS_SECOND,
@@ -133,11 +184,8 @@ enum {
 	 * what all tries of a query come to. */
 	MESH_RELAY_WORDS_MAX = 32,
 	/* Leaves. */
-	MESH_HOMES_MAX = 6,    /* two on each ring */
-	MESH_LEAVES_MAX = 512, /* attached to one node */
-	/* Nodes that one link says it is not linked to any more, in a minute, of which we tell
-	 * all our leaves: all that it may have attached, going twice. */
-	MESH_UNCLAIMS_MAX = 2 * MESH_LEAVES_MAX,
+	MESH_HOMES_MAX = 6,	       /* two on each ring */
+	MESH_LEAVES_MAX = 512,	       /* attached to one node */
 	MESH_BUSY_MS = 10 * MS_MINUTE, /* until one that was too busy is asked again */
 	MESH_RARELY_MS = 5 *
 			 MS_MINUTE, /* between dials of a leaf that seems to be dead */
@@ -146,11 +194,12 @@ enum {
 };
 
 enum mesh_state {
-	MESH_NODE_SUSPECT, /* no link since a moment; also every node at our start */
+	MESH_NODE_SUSPECT, /* one that watches it does not hear it */
 	MESH_NODE_ALIVE,
 	MESH_NODE_DEAD,
-	MESH_NODE_UNREACHABLE, /* none of those who watch it can be reached */
-	MESH_NODE_LEFT,	       /* it said so itself */
+	/* Of those who watch it none can be reached; also every node at our start. */
+	MESH_NODE_UNREACHABLE,
+	MESH_NODE_LEFT, /* it said so itself */
 };
 
 /* Can others open links to a node? */
@@ -218,6 +267,10 @@ enum mesh_event_type {
 	/* Much that is passed on for others waits for `link` (`is_loaded`), or not any more:
 	 * until then no further query is passed on over it. */
 	MESH_EVENT_LINK_LOADED,
+	/* Answers to the action of this `number`: the signature, in `data`; whether it was
+	 * one (`is_valid`). */
+	MESH_EVENT_SIGNED,
+	MESH_EVENT_VERIFIED,
 };
 
 /* Fields that an event does not name are zero. Everything is borrowed for the call. */
@@ -229,6 +282,8 @@ struct mesh_event {
 	bool is_gone, has_left;
 	bool is_near;
 	bool is_loaded;
+	bool is_valid;
+	uint64_t number;
 	enum mesh_inbound inbound;
 	struct bytes data;
 	struct bytes rows;
@@ -289,6 +344,12 @@ enum mesh_action_type {
 	/* `link` is not needed but for queries, and none came by it for MESH_IDLE_MS: if there
 	 * are none, say so (MESH_EVENT_IDLE), and it is closed. */
 	MESH_ACTION_IDLE,
+	/* Sign `data` with this node's key, and answer with `number`, soon: it is a word about
+	 * who is there. */
+	MESH_ACTION_SIGN,
+	/* Has `node` signed `data` with `signature`? Answer with `number`, in any order; a node
+	 * whose key is not known has not. At most MESH_VERIFIES_MAX are under way. */
+	MESH_ACTION_VERIFY,
 };
 
 struct mesh_action {
@@ -308,6 +369,8 @@ struct mesh_action {
 	uint64_t horizon;
 	uint64_t word;
 	uint64_t incarnation;
+	uint64_t number;
+	struct bytes signature;
 	const char *address;
 	const char *why;
 };
@@ -338,8 +401,12 @@ int mesh_homes(const struct mesh *m, const struct id *leaf,
 int mesh_relays(const struct mesh *m);
 /* Round trip to it, smoothed; -1: not linked, or not measured yet. */
 ms_t mesh_rtt_of(const struct mesh *m, const struct id *node);
-/* SUSPECT for a node that is not known. */
+/* UNREACHABLE for a node that is not known. */
 enum mesh_state mesh_node_state(const struct mesh *m, const struct id *node);
+
+/* Most of those whom this node watches were lost at once: it accuses nobody, and what it can
+ * reach is all that it should count on. */
+bool mesh_is_isolated(const struct mesh *m);
 
 /* What the last test has found of this node itself. */
 enum mesh_inbound mesh_inbound(const struct mesh *m);

@@ -337,14 +337,6 @@ wire_read_want(struct bytes payload, struct bytes *ret_owners)
 }
 
 void
-wire_put_attached(struct buf *out, struct bytes nodes, uint8_t flags)
-{
-	assert(nodes.len > 0 && nodes.len % ID_BYTES == 0 &&
-	       nodes.len / ID_BYTES <= WIRE_WANT_MAX);
-	wire_put_frame(out, WIRE_ATTACHED, flags, nodes);
-}
-
-void
 wire_put_dial_back(struct buf *out, uint64_t token, uint64_t addresses)
 {
 	size_t start = wire_begin(out, WIRE_DIAL_BACK, 0);

@@ -26,11 +26,6 @@
  *                 who holds another row dials nobody. No address is named, so that none
  *                 can be asked for that is not signed into the sender's own row
  *   DIALLED       token u64 | result u8 (enum wire_dialled): the answer
- *   ATTACHED      node 16, repeated to the end, at most WIRE_WANT_MAX: the sender is linked to
- *                 these nodes, which take no links themselves, or are not known to; with
- *                 WIRE_FLAG_NO_MORE: it is not any more. All there are when a link comes up,
- *                 then what changes. A node that takes no links is told of all nodes that the
- *                 sender holds for alive; with WIRE_FLAG_HEARD it is not linked to them
  *   SUSPECT       subject 16 | incarnation u64 | observer 16 | signature 64 by the observer: it
  *                 watches the subject, and does not hear it. With WIRE_FLAG_ISOLATED it
  *                 hears hardly anybody, and accuses nobody: only that the two are not linked
@@ -114,7 +109,7 @@ enum {
 	WIRE_VOTES_MAX = 6,	      /* of a VERDICT: at most 512 bytes, a SUSPECT 108 */
 	WIRE_HASHES_MAX = 1024,	      /* of an ANNOUNCE or a PULL */
 	WIRE_REFRESH_BYTES = ID_BYTES + 4 * 8 + WIRE_SIGNATURE_BYTES, /* payload */
-	WIRE_BEAT_SECONDS_MAX = 63,   /* between two beats over one link */
+	WIRE_BEAT_SECONDS_MAX = 63, /* between two beats over one link */
 };
 
 /* ms; what a clock may say, with room to reckon: the year 10,000 is before it. */
@@ -130,7 +125,6 @@ enum wire_type {
 	WIRE_WANT = 7,
 	WIRE_DIAL_BACK = 8,
 	WIRE_DIALLED = 9,
-	WIRE_ATTACHED = 10,
 	WIRE_SUSPECT = 11,
 	WIRE_ALIVE = 12,
 	WIRE_VERDICT = 13,
@@ -162,9 +156,8 @@ enum {
 	WIRE_FLAG_LAST = 0x01,	   /* QUERY_BODY, REPLY_DATA */
 	WIRE_FLAG_FINAL = 0x01,	   /* REPLY_ERROR: the worker itself answered so */
 	WIRE_FLAG_TO_ASKER = 0x01, /* QUERY_CREDIT: of the body */
-	WIRE_FLAG_NO_MORE = 0x01,  /* ATTACHED, PARENT */
+	WIRE_FLAG_NO_MORE = 0x01,  /* PARENT */
 	WIRE_FLAG_ISOLATED = 0x01, /* SUSPECT */
-	WIRE_FLAG_HEARD = 0x02,	   /* ATTACHED */
 	WIRE_FLAGS_STATUS = 0x03,  /* HEARTBEAT: enum wire_status */
 };
 
@@ -327,8 +320,6 @@ uint64_t wire_addresses_digest(const char *const *addresses, int len);
 void wire_put_goodbye(struct buf *out, enum wire_goodbye reason, const char *text);
 /* Encoded rows, any length: as many frames as it takes, ROWS or SYNC_ROWS. */
 void wire_put_rows(struct buf *out, enum wire_type type, struct bytes rows);
-/* `nodes`: ids, one behind the other, at most WIRE_WANT_MAX. Read by wire_read_want(). */
-void wire_put_attached(struct buf *out, struct bytes nodes, uint8_t flags);
 /* A whole message, at most WIRE_PAYLOAD_BYTES_MAX. */
 void wire_put_sync(struct buf *out, struct bytes message);
 

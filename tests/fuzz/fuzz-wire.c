@@ -75,6 +75,26 @@ fuzz_control(struct bytes payload)
 }
 
 static void
+fuzz_liveness(const struct wire_frame *f)
+{
+	struct wire_liveness said;
+	struct id subject;
+	struct buf b = BUF_INIT;
+
+	if (f->type >= WIRE_SUSPECT && f->type <= WIRE_VERDICT &&
+	    wire_read_liveness(f, &said) == 0)
+		wire_put_liveness(&b, &said);
+	else if ((f->type == WIRE_ASK || f->type == WIRE_HEARD) &&
+		 wire_read_about(f->payload, &subject) == 0)
+		wire_put_about(&b, (enum wire_type)f->type, &subject);
+	if (b.len > 0)
+		assert(bytes_equal(
+			bytes_of(b.data + WIRE_HEADER_BYTES, b.len - WIRE_HEADER_BYTES),
+			f->payload));
+	buf_fini(&b);
+}
+
+static void
 fuzz_frames(struct bytes input)
 {
 	char text[WIRE_GOODBYE_BYTES_MAX + 1];
@@ -93,18 +113,32 @@ fuzz_frames(struct bytes input)
 		if (wire_read_goodbye(f.payload, &reason, text) == 0)
 			assert(strlen(text) <= WIRE_GOODBYE_BYTES_MAX);
 		fuzz_control(f.payload);
+		fuzz_liveness(&f);
 	}
 	wire_reader_fini(&r);
 }
 
 static void
-fuzz_drain(struct mesh *m)
+fuzz_drain(struct mesh *m, ms_t now)
 {
+	static const uint8_t signature[WIRE_SIGNATURE_BYTES];
 	struct mesh_action a;
 
-	while (mesh_next(m, &a))
+	while (mesh_next(m, &a)) {
+		struct mesh_event e = { .number = a.number };
+
 		if (a.type == MESH_ACTION_SEND)
 			assert(a.data.len >= WIRE_HEADER_BYTES);
+		/* A signature is good if its first byte is even. */
+		e.type = a.type == MESH_ACTION_SIGN ? MESH_EVENT_SIGNED
+						    : MESH_EVENT_VERIFIED;
+		if (a.type == MESH_ACTION_SIGN)
+			e.data = bytes_of(signature, sizeof(signature));
+		if (a.type == MESH_ACTION_VERIFY)
+			e.is_valid = a.signature.data[0] % 2 == 0;
+		if (a.type == MESH_ACTION_SIGN || a.type == MESH_ACTION_VERIFY)
+			mesh_step(m, now, &e);
+	}
 }
 
 static void
@@ -120,7 +154,7 @@ fuzz_greet(struct mesh *m, struct mesh_event *e, const struct id *node)
 	wire_put_hello(&b, &hello);
 	e->data = buf_bytes(&b);
 	mesh_step(m, 2, e);
-	fuzz_drain(m);
+	fuzz_drain(m, 2);
 	buf_fini(&b);
 }
 
@@ -134,8 +168,17 @@ fuzz_mesh(uint8_t how, struct bytes input)
 
 	e.link = mesh_link_new(m);
 	e.node.b[0] = 7;
+	/* Some are known whom the input may name: of equal bytes, 1 to 4. */
+	e.type = MESH_EVENT_NODE;
+	for (int i = 1; i <= 4; i++) {
+		memset(e.node.b, i, ID_BYTES);
+		mesh_step(m, 1, &e);
+	}
+	e.type = MESH_EVENT_LINK_OPEN;
+	memset(e.node.b, 0, ID_BYTES);
+	e.node.b[0] = 7;
 	mesh_step(m, 1, &e);
-	fuzz_drain(m);
+	fuzz_drain(m, 1);
 	e.type = MESH_EVENT_LINK_DATA;
 	if (how & 1)
 		fuzz_greet(m, &e, &e.node);
@@ -144,11 +187,11 @@ fuzz_mesh(uint8_t how, struct bytes input)
 		input.data += e.data.len;
 		input.len -= e.data.len;
 		mesh_step(m, 3, &e);
-		fuzz_drain(m);
+		fuzz_drain(m, 3);
 	}
 	e.type = MESH_EVENT_TICK;
 	mesh_step(m, MS_MINUTE, &e);
-	fuzz_drain(m);
+	fuzz_drain(m, MS_MINUTE);
 	mesh_free(m);
 }
 

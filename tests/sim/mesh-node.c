@@ -361,6 +361,37 @@ node_end_idle(struct node *n, uint64_t link)
 	node_step(n, &e);
 }
 
+/* A signature that nobody else could make, if this were a secret hash. */
+static void
+node_hash(const struct id *signer, struct bytes text, uint8_t ret[WIRE_SIGNATURE_BYTES])
+{
+	for (int i = 0; i < WIRE_SIGNATURE_BYTES / 8; i++)
+		put_be64(ret + 8 * i, hash64(text, hash64(bytes_of(signer->b, ID_BYTES),
+							  (uint64_t)i)));
+}
+
+static void
+node_sign(struct node *n, const struct mesh_action *a)
+{
+	struct mesh_event e = { .type = MESH_EVENT_SIGNED, .number = a->number };
+	uint8_t signature[WIRE_SIGNATURE_BYTES];
+
+	node_hash(&n->id, a->data, signature);
+	e.data = bytes_of(signature, sizeof(signature));
+	node_step(n, &e);
+}
+
+static void
+node_verify(struct node *n, const struct mesh_action *a)
+{
+	struct mesh_event e = { .type = MESH_EVENT_VERIFIED, .number = a->number };
+	uint8_t signature[WIRE_SIGNATURE_BYTES];
+
+	node_hash(&a->node, a->data, signature);
+	e.is_valid = bytes_equal(bytes_of(signature, sizeof(signature)), a->signature);
+	node_step(n, &e);
+}
+
 static void
 node_do(struct node *n, const struct mesh_action *a)
 {
@@ -386,7 +417,8 @@ node_do(struct node *n, const struct mesh_action *a)
 			if (id_equal(&w->nodes[i].id, &a->node)) {
 				n->seen[i] = a->state;
 				n->seen_at[i] = w->sim.now;
-				n->verdicts++;
+				n->deaths += a->state == MESH_NODE_DEAD ||
+					     a->state == MESH_NODE_UNREACHABLE;
 			}
 		break;
 	case MESH_ACTION_DELIVER_ROWS:
@@ -395,6 +427,12 @@ node_do(struct node *n, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_WANTED:
 		node_answer(n, a);
+		break;
+	case MESH_ACTION_SIGN:
+		node_sign(n, a);
+		break;
+	case MESH_ACTION_VERIFY:
+		node_verify(n, a);
 		break;
 	case MESH_ACTION_PROBE:
 		node_dial_back(n, a);

@@ -32,7 +32,7 @@ struct node {
 	struct sim_process process;
 	enum mesh_state seen[MESH_WORLD_NODES_MAX];
 	ms_t seen_at[MESH_WORLD_NODES_MAX];
-	int verdicts; /* states told, in all */
+	int deaths; /* told, in all, of nodes that were or seemed to be gone */
 	int ways, ways_found;
 	uint64_t sent[WIRE_CLASSES];
 };

@@ -52,8 +52,9 @@ bool world_is_rowless(const struct world *w, int a, int b);
 uint64_t world_timeouts(const struct world *w);
 /* What `node` was told last of `other`, and when. */
 enum mesh_state world_seen(const struct world *w, int node, int other, ms_t *ret_since);
-/* How often any node was told anything of another since it was calm. */
-int world_verdicts(const struct world *w);
+/* How often any node was told of another that it is dead, or cannot be reached, since it was
+ * calm. */
+int world_deaths(const struct world *w);
 /* Each hidden node looks for a way to each other one; returns for how many there was none
  * before. */
 int world_look_for_ways(struct world *w);

@@ -32,6 +32,44 @@ rig_keep(struct rig *r, const struct mesh_action *a)
 	wire_reader_fini(&reader);
 }
 
+/* A signature that nobody else could make, if this were a secret hash. */
+void
+rig_hash(const struct id *signer, struct bytes text, uint8_t ret[WIRE_SIGNATURE_BYTES])
+{
+	for (int i = 0; i < WIRE_SIGNATURE_BYTES / 8; i++)
+		put_be64(ret + 8 * i, hash64(text, hash64(bytes_of(signer->b, ID_BYTES),
+							  (uint64_t)i)));
+}
+
+static void
+rig_sign(struct rig *r, const struct mesh_action *a)
+{
+	struct mesh_event e = { .type = MESH_EVENT_SIGNED, .number = a->number };
+	uint8_t signature[WIRE_SIGNATURE_BYTES];
+	struct id self;
+
+	memset(self.b, 5, ID_BYTES);
+	rig_hash(&self, a->data, signature);
+	e.data = bytes_of(signature, sizeof(signature));
+	e.wall_ms = RIG_WALL_MS + r->now;
+	mesh_step(r->mesh, r->now, &e);
+}
+
+static void
+rig_verify(struct rig *r, const struct mesh_action *a)
+{
+	struct mesh_event e = { .type = MESH_EVENT_VERIFIED, .number = a->number };
+	uint8_t signature[WIRE_SIGNATURE_BYTES];
+
+	r->verifies++;
+	if (r->keeps_verifies)
+		return;
+	rig_hash(&a->node, a->data, signature);
+	e.is_valid = bytes_equal(bytes_of(signature, sizeof(signature)), a->signature);
+	e.wall_ms = RIG_WALL_MS + r->now;
+	mesh_step(r->mesh, r->now, &e);
+}
+
 static void
 rig_do(struct rig *r, const struct mesh_action *a)
 {
@@ -71,6 +109,15 @@ rig_do(struct rig *r, const struct mesh_action *a)
 	case MESH_ACTION_QUERY:
 		r->handed_on++;
 		break;
+	case MESH_ACTION_SIGN:
+		rig_sign(r, a);
+		break;
+	case MESH_ACTION_VERIFY:
+		rig_verify(r, a);
+		break;
+	case MESH_ACTION_INCARNATION:
+		r->incarnation = a->incarnation;
+		break;
 	default:
 		break;
 	}
@@ -81,7 +128,7 @@ rig_step(struct rig *r, struct mesh_event e)
 {
 	struct mesh_action a;
 
-	e.wall_ms = RIG_WALL_MS;
+	e.wall_ms = RIG_WALL_MS + r->now;
 	mesh_step(r->mesh, r->now, &e);
 	while (mesh_next(r->mesh, &a))
 		rig_do(r, &a);
@@ -135,6 +182,7 @@ rig_forget(struct rig *r)
 	for (int i = 0; i < r->frames_len; i++)
 		buf_fini(&r->frames[i].payload);
 	r->frames_len = 0;
+	r->verifies = 0;
 	r->probes = r->probe_ends = r->handed_on = r->closed = r->dials = 0;
 }
 
@@ -170,7 +218,7 @@ rig_up(struct rig *r, int i, bool is_near)
 				.retention_ms = MS_DAY,
 				.rows_per_node = 100,
 				.format = 1,
-				.wall_ms = RIG_WALL_MS };
+				.wall_ms = RIG_WALL_MS + r->now };
 	struct buf b = BUF_INIT;
 
 	r->links[i] = mesh_link_new(r->mesh);

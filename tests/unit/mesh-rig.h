@@ -34,6 +34,9 @@ struct rig {
 	int ways; /* told */
 	uint64_t way;
 	int idles;
+	int verifies;
+	bool keeps_verifies;		   /* signatures are not checked, ever */
+	uint64_t incarnation;		   /* as raised last */
 	enum mesh_state states[RIG_PEERS]; /* as told last */
 };
 
@@ -42,6 +45,9 @@ void rig_init(struct rig *r, const char *const *addresses, int len);
 void rig_fini(struct rig *r);
 void rig_forget(struct rig *r);
 void rig_step(struct rig *r, struct mesh_event e);
+/* What a rig takes for the signature of that node. */
+void rig_hash(const struct id *signer, struct bytes text,
+	      uint8_t ret[WIRE_SIGNATURE_BYTES]);
 /* Until then, with all ticks. */
 void rig_pass(struct rig *r, ms_t span);
 /* The node row of peer `i`, with one address "10.0.0.<i>:1". */

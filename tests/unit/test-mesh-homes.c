@@ -48,7 +48,7 @@ open_link(struct rig *r, int i)
 				.retention_ms = MS_DAY,
 				.rows_per_node = 100,
 				.format = 1,
-				.wall_ms = RIG_WALL_MS };
+				.wall_ms = RIG_WALL_MS + r->now };
 	struct buf b = BUF_INIT;
 	uint64_t link = mesh_link_new(r->mesh);
 
@@ -99,32 +99,33 @@ test_homes_are_computed(void)
 	int len;
 
 	rig_init(&r, home, 1);
-	/* Keep time still: what is not linked would be called dead. */
 	for (int i = 0; i < 40; i++) {
 		learn(&r, i, MESH_INBOUND_YES);
 		learn(&r, 100 + i, i % 2 ? MESH_INBOUND_NO : MESH_INBOUND_UNKNOWN);
 		len = mesh_homes(r.mesh, &leaf, homes);
-		CU_ASSERT(len >= 2 || i == 0);
-		if (i < MESH_HOMES_MAX - 1)
-			CU_ASSERT(len == i + 1);
+		CU_ASSERT(len == (i < MESH_HOMES_MAX ? i + 1 : MESH_HOMES_MAX));
 		for (int j = 0; j <= i; j++) {
 			struct id id = node_id(j);
 
-			CU_ASSERT(is_among(&id, homes, len) ==
-				  (i < MESH_HOMES_MAX - 1 || is_home(&leaf, j, i + 1)));
+			CU_ASSERT(is_among(&id, homes, len) ||
+				  (i >= MESH_HOMES_MAX && !is_home(&leaf, j, i + 1)));
 		}
 	}
-	/* What is dead is no home. */
-	rig_pass(&r, MESH_DEAD_MS);
+	/* What is no member any more, or has left, is no home. */
+	for (int i = 0; i < 40; i++)
+		rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_NODE,
+						  .node = node_id(i),
+						  .inbound = MESH_INBOUND_YES,
+						  .is_gone = i % 2 == 0,
+						  .has_left = i % 2 == 1 });
 	CU_ASSERT(mesh_homes(r.mesh, &leaf, homes) == 0);
 	rig_fini(&r);
 }
 
-/* We are a leaf, linked to one of `nodes`, which holds all of them for alive. */
+/* We are a leaf, linked to one of `nodes`, and so connected with all. */
 static uint64_t
 leaf_start(struct rig *r, int nodes)
 {
-	struct buf b = BUF_INIT;
 	uint64_t link;
 
 	rig_init(r, home, 0);
@@ -133,12 +134,7 @@ leaf_start(struct rig *r, int nodes)
 		learn(r, i, MESH_INBOUND_YES);
 	rig_row(r, 0, MESH_INBOUND_YES);
 	rig_up(r, 0, false);
-	for (int i = 0; i < nodes; i++) {
-		struct id id = node_id(i);
-
-		wire_put_attached(&b, bytes_of(id.b, ID_BYTES), WIRE_FLAG_HEARD);
-		rig_hear(r, 0, &b);
-	}
+	rig_pass(r, 1);
 	link = r->links[0];
 	rig_forget(r);
 	return link;
@@ -173,20 +169,27 @@ test_nobody_dials_a_leaf(void)
 	struct id leaf = node_id(500);
 	struct buf b = BUF_INIT;
 	struct rig r;
+	uint64_t link;
 
 	rig_init(&r, home, 1);
+	r.forgets = true;
 	rig_row(&r, 0, MESH_INBOUND_YES);
 	rig_up(&r, 0, false);
 	learn(&r, 500, MESH_INBOUND_NO);
-	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), 0);
-	rig_hear(&r, 0, &b);
-	rig_forget(&r);
-	rig_pass(&r, 30 * MS_MINUTE);
+	link = open_link(&r, 500);
+	for (int i = 0; i < 30 * 60; i++) {
+		wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE, 0);
+		rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA,
+						  .link = link,
+						  .data = buf_bytes(&b) });
+		buf_fini(&b);
+		rig_pass(&r, MS_SECOND);
+	}
 	CU_ASSERT(r.dials == 0);
+	CU_ASSERT(mesh_node_state(r.mesh, &leaf) == MESH_NODE_ALIVE);
 	/* Dead, it is tried once in a while: its row may be old. */
-	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), WIRE_FLAG_NO_MORE);
-	rig_hear(&r, 0, &b);
 	rig_pass(&r, 30 * MS_MINUTE);
+	CU_ASSERT(mesh_node_state(r.mesh, &leaf) == MESH_NODE_DEAD);
 	CU_ASSERT(r.dials >= 1 && r.dials <= 7);
 	/* And all, without any link. */
 	rig_down(&r, 0);
@@ -258,15 +261,13 @@ static void
 test_a_way_is_found(void)
 {
 	struct id homes[MESH_HOMES_MAX], leaf = node_id(500);
-	struct buf b = BUF_INIT;
 	struct rig r;
 	uint64_t link;
 	int i = 0;
 
 	leaf_start(&r, 40);
 	learn(&r, 500, MESH_INBOUND_NO);
-	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), WIRE_FLAG_HEARD);
-	rig_hear(&r, 0, &b);
+	rig_pass(&r, 2 * MS_SECOND);
 	CU_ASSERT(mesh_node_state(r.mesh, &leaf) == MESH_NODE_ALIVE);
 	CU_ASSERT(mesh_relays_to(r.mesh, &leaf, &link, 1) == 0);
 	CU_ASSERT(mesh_may_open_way(r.mesh, &leaf));
@@ -280,12 +281,7 @@ test_a_way_is_found(void)
 	while (get_be32(homes[i].b) >= 40)
 		i++;
 	link = open_link(&r, (int)get_be32(homes[i].b));
-	CU_ASSERT(r.ways == 0);
-	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), 0);
-	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_LINK_DATA,
-					  .link = link,
-					  .data = buf_bytes(&b) });
-	buf_fini(&b);
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_TICK });
 	CU_ASSERT(r.ways == 1 && r.way == link);
 	/* There already: at once. */
 	want_way(&r, 500);
@@ -296,16 +292,13 @@ test_a_way_is_found(void)
 static void
 test_no_way_is_found(void)
 {
-	struct id leaf = node_id(500);
-	struct buf b = BUF_INIT;
 	struct rig r;
 
 	leaf_start(&r, 40);
 	want_way(&r, 501); /* not known */
 	CU_ASSERT(r.ways == 1 && r.way == 0);
 	learn(&r, 500, MESH_INBOUND_NO);
-	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), WIRE_FLAG_HEARD);
-	rig_hear(&r, 0, &b);
+	rig_pass(&r, 2 * MS_SECOND);
 	want_way(&r, 500);
 	rig_pass(&r, MESH_WAY_MS - 1);
 	CU_ASSERT(r.ways == 1);

@@ -108,6 +108,7 @@ test_small_frames(void)
 	wire_put_heartbeat(&b, 0x0102030405060708, WIRE_STATUS_SUSPECT, 6);
 	CU_ASSERT(b.len == WIRE_HEARTBEAT_BYTES);
 	CU_ASSERT((frame_of(&b).flags & WIRE_FLAGS_STATUS) == WIRE_STATUS_SUSPECT);
+	CU_ASSERT(wire_beat_seconds(frame_of(&b).flags) == 6);
 	CU_ASSERT(wire_read_u64(frame_of(&b).payload, &v) == 0 &&
 		  v == 0x0102030405060708);
 	CU_ASSERT(wire_read_u64(bytes_of(b.data, 7), &v) < 0);
@@ -378,6 +379,130 @@ test_classes(void)
 		CU_ASSERT(wire_goodbye_text((uint8_t)reason)[0] != '\0');
 }
 
+static struct wire_liveness
+liveness(enum wire_type type, int votes)
+{
+	struct wire_liveness l = { .type = type,
+				   .incarnation = 0x0102030405060708,
+				   .standing = type == WIRE_ALIVE ? WIRE_STANDING_LEFT
+								  : 0,
+				   .is_isolated = type == WIRE_SUSPECT,
+				   .votes_len = votes };
+
+	memset(l.subject.b, 0x11, ID_BYTES);
+	if (type == WIRE_ALIVE)
+		memset(l.signature, 0x22, sizeof(l.signature));
+	for (int i = 0; i < votes; i++) {
+		memset(l.votes[i].observer.b, 0x33 + i, ID_BYTES);
+		memset(l.votes[i].signature, 0x44 + i, WIRE_SIGNATURE_BYTES);
+	}
+	return l;
+}
+
+/* As it was, and so in no other length. */
+static void
+check_liveness(enum wire_type type, int votes, size_t bytes)
+{
+	struct wire_liveness l = liveness(type, votes), back;
+	struct buf b = BUF_INIT;
+	struct wire_frame f;
+
+	wire_put_liveness(&b, &l);
+	f = frame_of(&b);
+	CU_ASSERT(b.len == bytes && f.type == type);
+	CU_ASSERT_FATAL(wire_read_liveness(&f, &back) == 0);
+	CU_ASSERT(id_equal(&back.subject, &l.subject) &&
+		  back.incarnation == l.incarnation && back.standing == l.standing &&
+		  back.is_isolated == l.is_isolated && back.votes_len == votes &&
+		  memcmp(back.signature, l.signature, sizeof(l.signature)) == 0);
+	for (int i = 0; i < votes; i++)
+		CU_ASSERT(memcmp(&back.votes[i], &l.votes[i], sizeof(l.votes[i])) == 0);
+	for (size_t len = 0; len < f.payload.len; len++) {
+		struct wire_frame cut = f;
+
+		cut.payload.len = len;
+		/* A verdict may have fewer votes. */
+		CU_ASSERT(wire_read_liveness(&cut, &back) < 0 ||
+			  (type == WIRE_VERDICT && (len - 24) % 80 == 0));
+	}
+	buf_fini(&b);
+}
+
+static void
+test_liveness(void)
+{
+	struct wire_liveness l = liveness(WIRE_VERDICT, WIRE_VOTES_MAX), back;
+	struct buf b = BUF_INIT, longer = BUF_INIT;
+	struct wire_frame f;
+	struct id subject;
+
+	check_liveness(WIRE_SUSPECT, 1, 108);
+	check_liveness(WIRE_ALIVE, 0, 93);
+	check_liveness(WIRE_VERDICT, 1, 108);
+	check_liveness(WIRE_VERDICT, WIRE_VOTES_MAX, 508);
+	/* One vote too many; none; a standing that is none. */
+	wire_put_liveness(&b, &l);
+	buf_put(&longer, b.data + WIRE_HEADER_BYTES, b.len - WIRE_HEADER_BYTES);
+	buf_put(&longer, &l.votes[0], sizeof(l.votes[0]));
+	f = (struct wire_frame){ .type = WIRE_VERDICT, .payload = buf_bytes(&longer) };
+	CU_ASSERT(wire_read_liveness(&f, &back) < 0);
+	f.payload.len = ID_BYTES + 8;
+	CU_ASSERT(wire_read_liveness(&f, &back) < 0);
+	f = (struct wire_frame){ .type = WIRE_SUSPECT,
+				 .payload = bytes_of(longer.data, 24 + 2 * 80) };
+	CU_ASSERT(wire_read_liveness(&f, &back) < 0);
+	f = (struct wire_frame){ .type = WIRE_ALIVE,
+				 .payload = bytes_of(longer.data, 24 + 65) };
+	longer.data[24] = 3;
+	CU_ASSERT(wire_read_liveness(&f, &back) < 0);
+	longer.data[24] = WIRE_STANDING_THERE;
+	CU_ASSERT(wire_read_liveness(&f, &back) == 0);
+	buf_clear(&b);
+	wire_put_about(&b, WIRE_ASK, &l.subject);
+	CU_ASSERT(b.len == 20);
+	CU_ASSERT(wire_read_about(frame_of(&b).payload, &subject) == 0 &&
+		  id_equal(&subject, &l.subject));
+	CU_ASSERT(wire_read_about(bytes_of(b.data, 15), &subject) < 0);
+	CU_ASSERT(wire_read_about(bytes_of(b.data, 17), &subject) < 0);
+	buf_fini(&b);
+	buf_fini(&longer);
+}
+
+/* A vote in a verdict is what its voter signed as a SUSPECT; nothing else is the same text. */
+static void
+test_liveness_text(void)
+{
+	struct wire_liveness l = liveness(WIRE_SUSPECT, 1), other = l;
+	struct id cluster = { { 1 } }, signer = l.votes[0].observer;
+	struct buf text = BUF_INIT, texts[6] = { BUF_INIT };
+
+	l.is_isolated = other.is_isolated = false;
+	wire_put_liveness_signed(&text, &cluster, &l, &signer);
+	other.type = WIRE_VERDICT;
+	wire_put_liveness_signed(&texts[0], &cluster, &other, &signer);
+	CU_ASSERT(bytes_equal(buf_bytes(&text), buf_bytes(&texts[0])));
+	CU_ASSERT(memcmp(text.data, "ocf-mesh-1", 11) == 0);
+	buf_clear(&texts[0]);
+	other = l;
+	other.is_isolated = true;
+	wire_put_liveness_signed(&texts[0], &cluster, &other, &signer);
+	other = l;
+	other.incarnation++;
+	wire_put_liveness_signed(&texts[1], &cluster, &other, &signer);
+	other = l;
+	other.subject.b[3] ^= 1;
+	wire_put_liveness_signed(&texts[2], &cluster, &other, &signer);
+	wire_put_liveness_signed(&texts[3], &l.subject, &l, &signer);
+	wire_put_liveness_signed(&texts[4], &cluster, &l, &l.subject);
+	other = liveness(WIRE_ALIVE, 0);
+	wire_put_liveness_signed(&texts[5], &cluster, &other, &signer);
+	for (int i = 0; i < 6; i++) {
+		CU_ASSERT(!bytes_equal(buf_bytes(&text), buf_bytes(&texts[i])));
+		buf_fini(&texts[i]);
+	}
+	buf_fini(&text);
+}
+
 static const struct tap_test tests[] = {
 	{ "HELLO is read back the same, cut short it is refused, longer it is accepted",
 	  test_hello },
@@ -387,6 +512,10 @@ static const struct tap_test tests[] = {
 	  test_small_frames },
 	{ "CLOCK and WANT are read back the same, and refused at any other length",
 	  test_clock_and_want },
+	{ "SUSPECT, ALIVE, VERDICT, ASK and HEARD are read back the same, and small",
+	  test_liveness },
+	{ "what is signed says who, of whom, what and in which cluster",
+	  test_liveness_text },
 	{ "DIAL_BACK and DIALLED are read back the same; a digest knows where addresses end",
 	  test_dial_backs },
 	{ "rows longer than a frame go on in the next", test_rows_continue },

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Heartbeats, and what is done when one does not come.
+ *
+ * A node sends one a second, in turn to those that it watches, and says in each when the next
+ * one comes; so the first of its watchers misses one within a second, however many there are.
+ * That one PINGs it, and asks two other watchers, who PING it too. To see whether the fault is
+ * its own it PINGs the others of whom it heard nothing for a second as well. What comes of it
+ * is votes.c's. A node that is slow itself (its ticks come late, or others heard what it did
+ * not) waits longer: Dadgar, Phillips, Currey: "Lifeguard: Local Health Awareness for More
+ * Accurate Failure Detection", 2018. */
+#include "config.h"
+
+#include "mesh/core.h"
+
+enum { BEATS_ASKED = 2 };
+
+/* ---- who ---- */
+
+bool
+mesh_watches(const struct mesh *m, const struct mesh_node *n)
+{
+	if (!mesh_is_standing(m, n, n))
+		return false;
+	if (mesh_is_leaf(m))
+		return mesh_is_neighbour_of(m, &m->self, n);
+	return mesh_is_neighbour_of(m, n, &m->self) ||
+	       (n->inbound != MESH_INBOUND_NO && mesh_is_neighbour_of(m, &m->self, n));
+}
+
+static bool
+link_is_of_node(const struct mesh_link *l)
+{
+	return l->state == MESH_LINK_UP && l->node->link == l->id;
+}
+
+ms_t
+mesh_check_ms(const struct mesh *m)
+{
+	return (ms_t)MESH_CHECK_MS * (1 + m->health);
+}
+
+bool
+mesh_link_is_mute(const struct mesh *m, const struct mesh_link *l)
+{
+	return l->pinged_at != 0 && m->now - l->mute_since >= mesh_check_ms(m);
+}
+
+void
+mesh_health_add(struct mesh *m, int n)
+{
+	m->health += n;
+	if (m->health < 0)
+		m->health = 0;
+	if (m->health > MESH_HEALTH_MAX)
+		m->health = MESH_HEALTH_MAX;
+	m->health_due = m->now + MESH_HEALTH_MS;
+	if (m->health > 0)
+		mesh_want(m, m->health_due);
+}
+
+/* ---- ours ---- */
+
+static bool
+beat_is_slow(struct mesh *m, struct mesh_link *l)
+{
+	if (l->slow_view != m->view) {
+		l->slow_view = m->view;
+		l->is_slow = !mesh_watches(m, l->node) ||
+			     l->node->inbound == MESH_INBOUND_NO;
+	}
+	return l->is_slow || !link_is_of_node(l);
+}
+
+static bool
+beat_is_free(const struct mesh *m, ms_t at)
+{
+	for (const struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
+		if (l->state == MESH_LINK_UP && !l->is_slow && l->beat_due == at)
+			return false;
+	return true;
+}
+
+/* Beats are sent at whole seconds of this node. Each link gets the first that is free when all
+ * have had their turn: then there is one a second, and each link is told the truth. */
+static int
+beat_next(struct mesh *m, struct mesh_link *l, ms_t from)
+{
+	int seconds = 0;
+
+	l->beat_due = 0;
+	if (beat_is_slow(m, l)) {
+		l->beat_due = from + MESH_BEAT_SLOW_MS;
+		return MESH_BEAT_SLOW_MS / MS_SECOND;
+	}
+	for (struct mesh_link *other = m->links; other != NULL; other = other->hh.next)
+		seconds += other->state == MESH_LINK_UP && !beat_is_slow(m, other);
+	while (seconds < WIRE_BEAT_SECONDS_MAX &&
+	       !beat_is_free(m, from + (ms_t)seconds * MESH_BEAT_MS))
+		seconds++;
+	l->beat_due = from + (ms_t)seconds * MESH_BEAT_MS;
+	return seconds;
+}
+
+static void
+beat_send(struct mesh *m, struct mesh_link *l, ms_t from)
+{
+	enum wire_status belief = mesh_held_status(l->node);
+	struct buf b = BUF_INIT;
+	uint64_t word = m->word & ~(UINT64_C(0xffff) << 8);
+	int seconds = beat_next(m, l, from);
+
+	if (belief == WIRE_STATUS_UNKNOWN)
+		belief = WIRE_STATUS_ALIVE;
+	wire_put_heartbeat(&b, word | (m->liveness & 0xffff) << 8, belief, seconds);
+	mesh_send(m, l, WIRE_CLASS_HEARTBEAT, buf_bytes(&b));
+	buf_fini(&b);
+}
+
+void
+mesh_beat_link_up(struct mesh *m, struct mesh_link *l)
+{
+	l->expect = m->now + MESH_BEAT_FIRST_MS;
+	/* The grid of whole seconds: what is told is at most one less than it says. */
+	beat_send(m, l, m->beat_due - MESH_BEAT_MS);
+}
+
+void
+mesh_beat_tick(struct mesh *m)
+{
+	ms_t at = m->beat_due;
+
+	mesh_want(m, m->beat_due);
+	if (m->beat_due > m->now)
+		return;
+	/* Others were told when: the grid stays, but for a process that stood still. */
+	if (m->now - at >= MESH_BEAT_MS)
+		at = m->now;
+	m->beat_due = at + MESH_BEAT_MS;
+	mesh_want(m, m->beat_due);
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next) {
+		bool was_slow = l->is_slow;
+
+		if (l->state != MESH_LINK_UP || l->retired_at != 0)
+			continue;
+		if (l->beat_due <= at || (was_slow && !beat_is_slow(m, l)))
+			beat_send(m, l, at);
+	}
+}
+
+/* ---- those of others ---- */
+
+static void
+beat_compare_sums(struct mesh *m, struct mesh_link *l, uint64_t word)
+{
+	if ((word >> 8 & 0xffff) == (m->liveness & 0xffff)) {
+		l->sum_differs = 0;
+	} else if (++l->sum_differs >= 2) {
+		l->sum_differs = 0;
+		mesh_exchange(m, l);
+	}
+}
+
+void
+mesh_beat_arrived(struct mesh *m, struct mesh_link *l, uint64_t word, uint8_t flags)
+{
+	enum wire_status belief = (enum wire_status)(flags & WIRE_FLAGS_STATUS);
+	int seconds = wire_beat_seconds(flags);
+	struct mesh_item *item;
+
+	l->expect = m->now +
+		    (seconds > 0 ? (ms_t)seconds * MS_SECOND : (ms_t)MESH_BEAT_FIRST_MS);
+	if (l->retired_at != 0)
+		return;
+	beat_compare_sums(m, l, word);
+	if (belief == WIRE_STATUS_SUSPECT || belief == WIRE_STATUS_DEAD)
+		mesh_doubted(m);
+	if (l->is_rowless)
+		return;
+	item = mesh_act(m, MESH_ACTION_ROOT_HEARD, l->id);
+	item->action.node = l->node->id;
+	item->action.word = word & ~(UINT64_C(0xffff) << 8);
+}
+
+/* ---- asking ---- */
+
+static void
+about_send(struct mesh *m, struct mesh_link *l, enum wire_type type,
+	   const struct id *subject)
+{
+	struct buf b = BUF_INIT;
+
+	wire_put_about(&b, type, subject);
+	mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
+	buf_fini(&b);
+}
+
+/* Two of those who watch it, each with the same chance. */
+static void
+about_ask(struct mesh *m, const struct mesh_node *n)
+{
+	struct mesh_node *nodes[MESH_NEIGHBOURS_MAX];
+	struct mesh_link *found[MESH_NEIGHBOURS_MAX];
+	int len = mesh_neighbours(m, n, mesh_is_standing, nodes), links = 0;
+
+	for (int i = 0; i < len; i++) {
+		struct mesh_link *l = mesh_link_find(m, nodes[i]->link);
+
+		if (l != NULL && l->pinged_at == 0)
+			found[links++] = l;
+	}
+	for (int i = 0; i < BEATS_ASKED && links > 0; i++) {
+		int at = (int)rng_below(&m->rng, (uint64_t)links);
+
+		about_send(m, found[at], WIRE_ASK, &n->id);
+		found[at] = found[--links];
+	}
+}
+
+static void
+link_ping(struct mesh *m, struct mesh_link *l)
+{
+	mesh_ping(m, l);
+	l->pinged_at = m->now;
+	if (l->mute_since == 0)
+		l->mute_since = m->now;
+	mesh_want(m, m->now + mesh_check_ms(m));
+}
+
+static void
+link_probe(struct mesh *m, struct mesh_link *l)
+{
+	if (l->pinged_at != 0 || !link_is_of_node(l))
+		return;
+	l->is_probe = true;
+	l->is_heard_elsewhere = false;
+	link_ping(m, l);
+}
+
+/* Do we hear the others? */
+static void
+link_probe_others(struct mesh *m, const struct mesh_link *one)
+{
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
+		if (l != one && l->state == MESH_LINK_UP && !beat_is_slow(m, l))
+			link_probe(m, l);
+}
+
+void
+mesh_link_probe_all(struct mesh *m)
+{
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
+		if (l->state == MESH_LINK_UP)
+			link_probe(m, l);
+}
+
+/* Our own question: others are asked, too. */
+static void
+link_ask(struct mesh *m, struct mesh_link *l)
+{
+	l->is_probe = l->is_heard_elsewhere = false;
+	link_ping(m, l);
+	if (!link_is_of_node(l))
+		return;
+	if (!mesh_is_leaf(m) && mesh_watches(m, l->node))
+		about_ask(m, l->node);
+	link_probe_others(m, l);
+}
+
+void
+mesh_link_check(struct mesh *m, struct mesh_link *l)
+{
+	if (l->pinged_at != 0) {
+		l->is_probe = false;
+		return;
+	}
+	if (m->now - l->heard < MS_SECOND)
+		return;
+	l->is_probe = l->is_heard_elsewhere = false;
+	link_ping(m, l);
+	link_probe_others(m, l);
+}
+
+static void
+about_asked(struct mesh *m, struct mesh_link *asker, const struct id *subject)
+{
+	struct mesh_node *n = mesh_node_find(m, subject);
+	struct mesh_link *l = n != NULL ? mesh_link_find(m, n->link) : NULL;
+
+	if (l == NULL || l == asker || !mesh_rate_pass(m, &asker->asks, MESH_ASKS_MAX))
+		return;
+	if (m->now - l->heard < MS_SECOND) {
+		about_send(m, asker, WIRE_HEARD, subject);
+		return;
+	}
+	for (int i = 0; i < l->askers_len; i++)
+		if (l->askers[i] == asker->id)
+			return;
+	if (l->askers_len < MESH_ASKERS_MAX)
+		l->askers[l->askers_len++] = asker->id;
+	mesh_link_check(m, l);
+}
+
+static void
+about_heard(struct mesh *m, const struct id *subject)
+{
+	struct mesh_node *n = mesh_node_find(m, subject);
+	struct mesh_link *l = n != NULL ? mesh_link_find(m, n->link) : NULL;
+
+	if (l != NULL && l->pinged_at != 0)
+		l->is_heard_elsewhere = true;
+}
+
+bool
+mesh_frame_about(struct mesh *m, struct mesh_link *l, const struct wire_frame *f)
+{
+	struct id subject;
+
+	if (wire_read_about(f->payload, &subject) < 0)
+		return mesh_malformed(m, l, "an ASK or HEARD");
+	if (f->type == WIRE_ASK)
+		about_asked(m, l, &subject);
+	else
+		about_heard(m, &subject);
+	return true;
+}
+
+void
+mesh_link_heard(struct mesh *m, struct mesh_link *l)
+{
+	m->heard = l->heard = m->now;
+	/* A beat that is late is waited for once more. */
+	if (l->pinged_at != 0 && l->expect < m->now + MESH_LATE_BEAT_MS)
+		l->expect = m->now + MESH_LATE_BEAT_MS;
+	l->pinged_at = l->mute_since = 0;
+	for (int i = 0; i < l->askers_len; i++) {
+		struct mesh_link *asker = mesh_link_find(m, l->askers[i]);
+
+		if (asker != NULL && asker->state == MESH_LINK_UP)
+			about_send(m, asker, WIRE_HEARD, &l->node->id);
+	}
+	l->askers_len = 0;
+	if (!link_is_of_node(l)) {
+		l->has_failed = false;
+		return;
+	}
+	l->node->revote_at = 0;
+	/* It may have been another link that failed. */
+	if (l->has_failed || l->node->lost_at != 0) {
+		l->has_failed = false;
+		l->node->lost_at = l->node->vote_due = 0;
+		mesh_reach_changed(m);
+		mesh_node_update(m, l->node);
+	}
+}
+
+/* ---- time ---- */
+
+/* Nothing came in time. */
+static void
+link_check_failed(struct mesh *m, struct mesh_link *l)
+{
+	if (l->is_probe) {
+		mesh_isolation_update(m);
+		if (!m->is_isolated) {
+			link_ask(m, l);
+			return;
+		}
+	}
+	l->askers_len = 0;
+	if (l->is_heard_elsewhere) {
+		mesh_health_add(m, 1);
+		link_ask(m, l);
+		return;
+	}
+	l->has_failed = true;
+	if (link_is_of_node(l))
+		mesh_node_mute(m, l->node);
+}
+
+/* A leaf gets a beat from each home twice a minute: whether it is cut off it asks one of them,
+ * and if that does not answer all. */
+static ms_t
+leaf_asks_at(const struct mesh *m)
+{
+	if (m->leaf_asked > m->heard)
+		return m->leaf_asked + mesh_check_ms(m);
+	return m->heard + MESH_LEAF_SILENT_MS;
+}
+
+bool
+mesh_link_tick_silence(struct mesh *m, struct mesh_link *l)
+{
+	ms_t late = l->expect > l->heard ? l->expect : l->heard;
+	ms_t failed = l->pinged_at + mesh_check_ms(m);
+
+	if (l->pinged_at == 0) {
+		late += (ms_t)MESH_LATE_BEAT_MS * (1 + m->health);
+		if (mesh_is_leaf(m) && late > leaf_asks_at(m))
+			late = leaf_asks_at(m);
+		if (late > m->now) {
+			mesh_want(m, late);
+			return false;
+		}
+		if (m->leaf_asked <= m->heard)
+			m->leaf_asked = m->now;
+		link_ask(m, l);
+		failed = l->pinged_at + mesh_check_ms(m);
+	}
+	if (m->now - l->mute_since >= MESH_SILENT_MS) {
+		mesh_link_close(m, l, WIRE_GOODBYE_SILENT,
+				"nothing was heard for %lld ms",
+				(long long)(m->now - l->heard));
+		return true;
+	}
+	mesh_want(m, l->mute_since + MESH_SILENT_MS);
+	/* A leaf accuses nobody: for it a link is there until it is closed. */
+	if (mesh_is_leaf(m))
+		return false;
+	if (!l->has_failed && failed <= m->now)
+		link_check_failed(m, l);
+	else if (!l->has_failed)
+		mesh_want(m, failed);
+	return false;
+}

@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is there: what one core makes of what it is told (a rig), and what many make of each
+ * other (a crowd). */
+#include "config.h"
+
+#include <string.h>
+
+#include "lib/tap.h"
+#include "mesh/core.h"
+#include "unit/mesh-crowd.h"
+#include "unit/mesh-rig.h"
+
+static const char *const home[] = { "192.0.2.7:8093" };
+
+/* ---- numbers ---- */
+
+static void
+test_quorum(void)
+{
+	static const int wanted[] = { 1, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3 };
+	struct mesh_config config = { .seed = 1, .format = 1 };
+	struct mesh_node *n = NULL;
+
+	for (int nodes = 2; nodes <= 12; nodes++) {
+		struct mesh *m = mesh_new(&config, 1);
+
+		for (int i = 1; i < nodes; i++) {
+			struct mesh_event e = { .type = MESH_EVENT_NODE,
+						.inbound = MESH_INBOUND_YES };
+
+			e.node.b[0] = (uint8_t)(17 * i);
+			mesh_step(m, 1, &e);
+		}
+		for (n = m->nodes; n != NULL; n = n->hh.next) {
+			CU_ASSERT(mesh_quorum(m, n) == wanted[nodes - 1]);
+			CU_ASSERT(mesh_is_voter(m, n, &m->self) || nodes > 7);
+			CU_ASSERT(!mesh_is_voter(m, n, n));
+		}
+		mesh_free(m);
+	}
+}
+
+static void
+test_timer(void)
+{
+	CU_ASSERT(mesh_votes_ms(1, 1) == 2000 && mesh_votes_ms(2, 1) == 2000);
+	CU_ASSERT(mesh_votes_ms(1, 2) == 15000 && mesh_votes_ms(2, 2) == 2000);
+	CU_ASSERT(mesh_votes_ms(1, 3) == 15000 && mesh_votes_ms(2, 3) == 6797);
+	CU_ASSERT(mesh_votes_ms(3, 3) == 2000 && mesh_votes_ms(9, 3) == 2000);
+}
+
+/* ---- one core: peers 0 … 5, of which some are linked ---- */
+
+enum { VICTIM, ONE, TWO, THREE, FOUR, STRANGER };
+
+static struct wire_liveness
+suspect(const struct rig *r, int subject, uint64_t incarnation, int observer)
+{
+	struct wire_liveness said = { .type = WIRE_SUSPECT,
+				      .subject = r->peers[subject],
+				      .incarnation = incarnation,
+				      .votes_len = 1 };
+	struct id cluster = { { 0 } };
+	struct buf text = BUF_INIT;
+
+	said.votes[0].observer = r->peers[observer];
+	wire_put_liveness_signed(&text, &cluster, &said, &r->peers[observer]);
+	rig_hash(&r->peers[observer], buf_bytes(&text), said.votes[0].signature);
+	buf_fini(&text);
+	return said;
+}
+
+static void
+say(struct rig *r, int from, const struct wire_liveness *said)
+{
+	struct buf b = BUF_INIT;
+
+	wire_put_liveness(&b, said);
+	rig_hear(r, from, &b);
+}
+
+static void
+say_suspect(struct rig *r, int from, int subject, uint64_t incarnation, int observer)
+{
+	struct wire_liveness said = suspect(r, subject, incarnation, observer);
+
+	say(r, from, &said);
+}
+
+static void
+say_alive(struct rig *r, int from, int subject, uint64_t incarnation,
+	  enum wire_standing standing)
+{
+	struct wire_liveness said = { .type = WIRE_ALIVE,
+				      .subject = r->peers[subject],
+				      .incarnation = incarnation,
+				      .standing = standing };
+	struct id cluster = { { 0 } };
+	struct buf text = BUF_INIT;
+
+	wire_put_liveness_signed(&text, &cluster, &said, &r->peers[subject]);
+	rig_hash(&r->peers[subject], buf_bytes(&text), said.signature);
+	buf_fini(&text);
+	say(r, from, &said);
+}
+
+static void
+say_verdict(struct rig *r, int from, int subject, uint64_t incarnation, int votes)
+{
+	struct wire_liveness said = { .type = WIRE_VERDICT,
+				      .subject = r->peers[subject],
+				      .incarnation = incarnation,
+				      .votes_len = votes };
+
+	for (int i = 0; i < votes; i++)
+		said.votes[i] = suspect(r, subject, incarnation, ONE + i).votes[0];
+	say(r, from, &said);
+}
+
+/* A cluster of six, of which ONE, TWO and, if so, VICTIM are linked to us. */
+static void
+votes_start(struct rig *r, bool is_linked)
+{
+	rig_init(r, home, 1);
+	for (int i = 0; i < STRANGER; i++)
+		rig_row(r, i, MESH_INBOUND_YES);
+	rig_up(r, ONE, false);
+	rig_up(r, TWO, false);
+	if (is_linked)
+		rig_up(r, VICTIM, false);
+	rig_pass(r, MS_SECOND);
+	CU_ASSERT(mesh_node_state(r->mesh, &r->peers[VICTIM]) == MESH_NODE_ALIVE);
+	rig_forget(r);
+}
+
+static void
+test_quorum_is_dead(void)
+{
+	struct rig r;
+
+	votes_start(&r, false);
+	say_suspect(&r, ONE, VICTIM, 3, ONE);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
+	say_suspect(&r, ONE, VICTIM, 3, THREE);
+	/* Each is handed on, but not to where it came from. */
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_SUSPECT, NULL) == 2);
+	CU_ASSERT(rig_sent(&r, ONE, WIRE_SUSPECT, NULL) == 0);
+	rig_pass(&r, MS_SECOND);
+	say_suspect(&r, TWO, VICTIM, 3, TWO);
+	rig_pass(&r, MESH_DEAD_MS - MS_SECOND - 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
+	rig_pass(&r, 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+	/* Until it says otherwise. */
+	say_alive(&r, TWO, VICTIM, 3, WIRE_STANDING_THERE);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+	say_alive(&r, TWO, VICTIM, 4, WIRE_STANDING_THERE);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	CU_ASSERT(rig_sent(&r, ONE, WIRE_ALIVE, NULL) == 2);
+	rig_fini(&r);
+}
+
+/* With too few of them it takes longer: with two 6.8 s from the first. */
+static void
+test_few_votes(void)
+{
+	struct rig r;
+
+	votes_start(&r, false);
+	say_suspect(&r, ONE, VICTIM, 3, ONE);
+	rig_pass(&r, MS_SECOND);
+	say_suspect(&r, ONE, VICTIM, 3, THREE);
+	rig_pass(&r, mesh_votes_ms(2, 3) - MS_SECOND - 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
+	rig_pass(&r, 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+	rig_fini(&r);
+}
+
+static void
+test_votes_that_do_not_count(void)
+{
+	struct wire_liveness said;
+	struct rig r;
+
+	votes_start(&r, false);
+	/* Forged. */
+	said = suspect(&r, VICTIM, 3, ONE);
+	said.votes[0].signature[5] ^= 1;
+	say(&r, ONE, &said);
+	said = suspect(&r, VICTIM, 3, ONE);
+	said.incarnation = 4;
+	say(&r, ONE, &said);
+	said = suspect(&r, VICTIM, 3, ONE);
+	said.is_isolated = true;
+	say(&r, ONE, &said);
+	CU_ASSERT(r.verifies == 3);
+	/* By one that is not known; by itself; by us; of one that is not known. */
+	say_suspect(&r, ONE, VICTIM, 3, STRANGER);
+	say_suspect(&r, ONE, VICTIM, 3, VICTIM);
+	say_suspect(&r, ONE, STRANGER, 3, ONE);
+	said = suspect(&r, VICTIM, 3, ONE);
+	memset(said.votes[0].observer.b, 5, ID_BYTES);
+	say(&r, ONE, &said);
+	CU_ASSERT(r.verifies == 3);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_SUSPECT, NULL) == 0);
+	/* Old ones are answered by what it said since, at once. */
+	say_alive(&r, TWO, VICTIM, 8, WIRE_STANDING_THERE);
+	rig_forget(&r);
+	say_suspect(&r, ONE, VICTIM, 7, ONE);
+	CU_ASSERT(r.verifies == 0 && r.states[VICTIM] == MESH_NODE_ALIVE);
+	CU_ASSERT(rig_sent(&r, ONE, WIRE_ALIVE, NULL) == 1);
+	/* And what was said twice does nothing. */
+	rig_forget(&r);
+	say_alive(&r, TWO, VICTIM, 8, WIRE_STANDING_THERE);
+	CU_ASSERT(r.verifies == 0 && rig_sent(&r, ONE, WIRE_ALIVE, NULL) == 0);
+	say_suspect(&r, ONE, VICTIM, 8, ONE);
+	CU_ASSERT(r.verifies == 1 && rig_sent(&r, TWO, WIRE_SUSPECT, NULL) == 1);
+	say_suspect(&r, ONE, VICTIM, 8, ONE);
+	CU_ASSERT(r.verifies == 1 && rig_sent(&r, TWO, WIRE_SUSPECT, NULL) == 1);
+	/* One of a higher incarnation is one that we did not know yet. */
+	say_suspect(&r, ONE, VICTIM, 9, TWO);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
+	rig_forget(&r);
+	say_suspect(&r, ONE, VICTIM, 8, THREE);
+	CU_ASSERT(r.verifies == 0);
+	rig_fini(&r);
+}
+
+/* Votes of one that was banned are worth nothing, nor is what was said of it. */
+static void
+test_gone_do_not_count(void)
+{
+	struct mesh_event gone = { .type = MESH_EVENT_NODE,
+				   .inbound = MESH_INBOUND_YES,
+				   .is_gone = true };
+	struct rig r;
+
+	votes_start(&r, false);
+	say_suspect(&r, ONE, VICTIM, 3, THREE);
+	say_suspect(&r, ONE, VICTIM, 3, FOUR);
+	gone.node = r.peers[THREE];
+	rig_step(&r, gone);
+	gone.node = r.peers[FOUR];
+	rig_step(&r, gone);
+	CU_ASSERT(r.states[THREE] == MESH_NODE_DEAD);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	rig_pass(&r, 5 * MS_SECOND);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	rig_forget(&r);
+	say_suspect(&r, ONE, VICTIM, 3, THREE);
+	say_suspect(&r, ONE, THREE, 3, ONE);
+	say_verdict(&r, ONE, THREE, 3, 2);
+	CU_ASSERT(r.verifies == 0);
+	rig_fini(&r);
+}
+
+/* What another one judged is believed when the votes are enough, at once, and handed on. */
+static void
+test_verdict(void)
+{
+	const struct rig_frame *f;
+	struct rig r;
+
+	votes_start(&r, false);
+	say_verdict(&r, ONE, VICTIM, 3, 3);
+	rig_pass(&r, 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+	CU_ASSERT_FATAL(rig_sent(&r, TWO, WIRE_VERDICT, &f) == 1);
+	CU_ASSERT(f->payload.len == 24 + 3 * 80);
+	rig_forget(&r);
+	say_verdict(&r, TWO, VICTIM, 3, 4);
+	CU_ASSERT(r.verifies == 0 && rig_sent(&r, ONE, WIRE_VERDICT, NULL) == 0);
+	rig_fini(&r);
+
+	/* Too few. */
+	votes_start(&r, false);
+	say_verdict(&r, ONE, VICTIM, 3, 2);
+	rig_pass(&r, MESH_DEAD_MS);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
+	rig_fini(&r);
+
+	/* Of one that we hear: it is told, and we wait for what it says. */
+	votes_start(&r, true);
+	say_verdict(&r, ONE, VICTIM, 3, 3);
+	CU_ASSERT(rig_sent(&r, VICTIM, WIRE_VERDICT, NULL) == 1);
+	rig_pass(&r, MS_MINUTE);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE && r.links[VICTIM] != 0);
+	rig_fini(&r);
+
+	/* Of one that is linked, and silent. */
+	votes_start(&r, true);
+	say_verdict(&r, ONE, VICTIM, 3, 3);
+	r.links[VICTIM] = 0; /* it says nothing any more */
+	rig_pass(&r, 3 * MESH_CHECK_MS);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+	rig_fini(&r);
+}
+
+static void
+test_leaving(void)
+{
+	struct rig r;
+
+	votes_start(&r, false);
+	say_alive(&r, ONE, VICTIM, 3, WIRE_STANDING_LEFT);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_LEFT);
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_ALIVE, NULL) == 1);
+	/* What was said before it left; and votes for it. */
+	say_alive(&r, TWO, VICTIM, 3, WIRE_STANDING_THERE);
+	say_suspect(&r, ONE, VICTIM, 3, ONE);
+	rig_pass(&r, MS_MINUTE);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_LEFT);
+	say_alive(&r, ONE, VICTIM, 4, WIRE_STANDING_THERE);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	/* We go. */
+	rig_forget(&r);
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_STOP });
+	CU_ASSERT(r.frames_len == 4 && r.frames[0].type == WIRE_ALIVE);
+	CU_ASSERT(r.frames[0].payload.data[24] == WIRE_STANDING_LEFT);
+	CU_ASSERT(r.frames[3].type == WIRE_GOODBYE);
+	rig_fini(&r);
+}
+
+/* ---- ourselves ---- */
+
+static uint64_t
+told_incarnation(const struct rig_frame *f)
+{
+	return get_be64(f->payload.data + ID_BYTES);
+}
+
+static void
+accuse(struct rig *r, int from, uint64_t incarnation)
+{
+	struct wire_liveness said = suspect(r, VICTIM, incarnation, from);
+
+	memset(said.subject.b, 5, ID_BYTES);
+	say(r, from, &said);
+}
+
+static void
+test_refuting(void)
+{
+	const struct rig_frame *f;
+	struct rig r;
+
+	votes_start(&r, false);
+	accuse(&r, ONE, 10);
+	CU_ASSERT(r.incarnation == 11);
+	CU_ASSERT_FATAL(rig_sent(&r, ONE, WIRE_ALIVE, &f) == 1);
+	CU_ASSERT(told_incarnation(f) == 11);
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_ALIVE, NULL) == 1);
+	/* The same, by another way: that one is told, and no more. */
+	accuse(&r, TWO, 10);
+	CU_ASSERT(r.incarnation == 11 && rig_sent(&r, TWO, WIRE_ALIVE, NULL) == 2);
+	CU_ASSERT(rig_sent(&r, ONE, WIRE_ALIVE, NULL) == 1);
+	/* Not too often. */
+	accuse(&r, ONE, 11);
+	accuse(&r, ONE, 500);
+	CU_ASSERT(r.incarnation == 11);
+	rig_pass(&r, MESH_REFUTE_MS);
+	CU_ASSERT(r.incarnation == 501);
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_ALIVE, &f) == 3 && told_incarnation(f) == 501);
+	/* A number that leaves no room is no number. */
+	accuse(&r, ONE, UINT64_MAX - 3);
+	CU_ASSERT(r.links[ONE] == 0 && r.incarnation == 501);
+	rig_fini(&r);
+}
+
+/* A heartbeat says what the other side believes. */
+static void
+test_doubted(void)
+{
+	struct buf b = BUF_INIT;
+	struct rig r;
+
+	votes_start(&r, false);
+	wire_put_heartbeat(&b, 0, WIRE_STATUS_SUSPECT, 6);
+	rig_hear(&r, ONE, &b);
+	CU_ASSERT(r.incarnation == 11);
+	wire_put_heartbeat(&b, 0, WIRE_STATUS_SUSPECT, 6);
+	rig_hear(&r, ONE, &b);
+	CU_ASSERT(r.incarnation == 11);
+	rig_pass(&r, MESH_DOUBTED_MS);
+	wire_put_heartbeat(&b, 0, WIRE_STATUS_DEAD, 6);
+	rig_hear(&r, ONE, &b);
+	CU_ASSERT(r.incarnation == 12);
+	rig_fini(&r);
+}
+
+/* ---- bounds ---- */
+
+static void
+test_bounds(void)
+{
+	struct buf b = BUF_INIT;
+	struct rig r;
+
+	votes_start(&r, false);
+	r.forgets = r.keeps_verifies = true;
+	/* Signatures that are being checked. */
+	for (uint64_t i = 0; i < 2 * MESH_VERIFIES_MAX; i++)
+		say_suspect(&r, ONE, VICTIM, 100 + i, ONE);
+	CU_ASSERT(r.verifies == MESH_VERIFIES_MAX);
+	say_suspect(&r, ONE, VICTIM, 100, ONE);
+	CU_ASSERT(r.verifies == MESH_VERIFIES_MAX);
+	rig_fini(&r);
+
+	/* Questions of one peer, and answers to what is old. */
+	votes_start(&r, true);
+	for (int i = 0; i < 3 * MESH_ASKS_MAX; i++) {
+		wire_put_about(&b, WIRE_ASK, &r.peers[VICTIM]);
+		if (i == 0) { /* there is something to tell */
+			struct buf beat = BUF_INIT;
+
+			wire_put_heartbeat(&beat, 0, WIRE_STATUS_ALIVE, 0);
+			rig_hear(&r, VICTIM, &beat);
+		}
+		rig_hear(&r, ONE, &b);
+	}
+	CU_ASSERT(rig_sent(&r, ONE, WIRE_HEARD, NULL) == MESH_ASKS_MAX);
+	say_alive(&r, TWO, VICTIM, 8, WIRE_STANDING_THERE);
+	rig_forget(&r);
+	for (int i = 0; i < 3 * MESH_ANSWERS_MAX; i++)
+		say_suspect(&r, ONE, VICTIM, 7, ONE);
+	CU_ASSERT(rig_sent(&r, ONE, WIRE_ALIVE, NULL) == MESH_ANSWERS_MAX);
+	/* Nonsense. */
+	wire_put_frame(&b, WIRE_ASK, 0, bytes_of("short", 5));
+	rig_hear(&r, ONE, &b);
+	CU_ASSERT(r.links[ONE] == 0);
+	wire_put_frame(&b, WIRE_VERDICT, 0, bytes_of(r.peers[0].b, ID_BYTES));
+	rig_hear(&r, TWO, &b);
+	CU_ASSERT(r.links[TWO] == 0);
+	rig_fini(&r);
+}
+
+/* Votes that are kept of one node, whoever may vote. */
+static void
+test_votes_are_bounded(void)
+{
+	struct mesh_config config = { .seed = 1, .format = 1 };
+	struct mesh *m = mesh_new(&config, 1);
+	struct mesh_event e = { .type = MESH_EVENT_NODE, .inbound = MESH_INBOUND_YES };
+	struct mesh_node *n;
+
+	e.node.b[0] = 1;
+	mesh_step(m, 1, &e);
+	n = mesh_node_find(m, &e.node);
+	for (int i = 0; i < 2 * MESH_VOTES_MAX; i++) {
+		struct mesh_ballot vote = { .is_isolated = i % 2 };
+
+		vote.vote.observer.b[0] = (uint8_t)(2 + i);
+		CU_ASSERT(mesh_vote_add(m, n, &vote) == (i < MESH_VOTES_MAX));
+	}
+	CU_ASSERT(n->evidence->len == MESH_VOTES_MAX);
+	CU_ASSERT(mesh_votes_counted(n) == MESH_VOTES_MAX / 2);
+	mesh_free(m);
+}
+
+/* ---- the exchange ---- */
+
+static void
+test_exchange(void)
+{
+	struct buf b = BUF_INIT;
+	struct rig r;
+
+	votes_start(&r, false);
+	say_verdict(&r, ONE, VICTIM, 3, 3);
+	say_alive(&r, ONE, THREE, 5, WIRE_STANDING_LEFT);
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	rig_forget(&r);
+	/* One whose sum is another is told all that is held, when its second beat says so. */
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT(rig_sent(&r, TWO, WIRE_VERDICT, NULL) == 0);
+		wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE, 6);
+		rig_hear(&r, TWO, &b);
+	}
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_VERDICT, NULL) == 1);
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_ALIVE, NULL) == 1);
+	/* And not again for a while. */
+	for (int i = 0; i < 6; i++) {
+		wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE, 6);
+		rig_hear(&r, TWO, &b);
+		rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	}
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_VERDICT, NULL) == 1);
+	/* So is one that greets. */
+	rig_up(&r, FOUR, false);
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	CU_ASSERT(rig_sent(&r, FOUR, WIRE_VERDICT, NULL) == 1);
+	CU_ASSERT(rig_sent(&r, FOUR, WIRE_ALIVE, NULL) >= 1);
+	rig_fini(&r);
+}
+
+/* ---- many ---- */
+
+/* However few or many: gone without a word, gone with one, stopped. */
+static void
+test_deaths(void)
+{
+	static const int sizes[] = { 2, 3, 4, 5, 7, 10, 30, 50 };
+	ms_t sum = 0, most = 0, word = 0;
+	struct crowd c;
+	ms_t from;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		int n = sizes[i], dead = (int)i % n;
+		ms_t took;
+
+		crowd_init(&c, n);
+		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_ALIVE) == n - 1);
+		from = c.sim.now;
+		crowd_crash(&c, dead, true);
+		crowd_go_on(&c, 6 * MS_SECOND);
+		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_DEAD) == n - 1);
+		took = crowd_last_told(&c, dead) - from;
+		sum += took;
+		most = took > most ? took : most;
+		crowd_start(&c, dead);
+		crowd_go_on(&c, 40 * MS_SECOND);
+		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_ALIVE) == n - 1);
+		from = c.sim.now;
+		crowd_crash(&c, dead, false);
+		crowd_go_on(&c, 3 * MS_SECOND);
+		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_DEAD) == n - 1);
+		took = crowd_last_told(&c, dead) - from;
+		word = took > word ? took : word;
+		crowd_start(&c, dead);
+		crowd_go_on(&c, 40 * MS_SECOND);
+		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_ALIVE) == n - 1);
+		crowd_stop(&c, dead);
+		crowd_go_on(&c, 100);
+		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_LEFT) == n - 1);
+		crowd_fini(&c);
+	}
+	tap_note("silent: %lld ms on average, %lld at most; reset: %lld at most",
+		 (long long)(sum / (ms_t)(sizeof(sizes) / sizeof(sizes[0]))),
+		 (long long)most, (long long)word);
+}
+
+/* Two of five are cut off: they accuse nobody. */
+static void
+test_isolated(void)
+{
+	struct crowd c;
+
+	for (int left = 1; left <= 2; left++) {
+		crowd_init(&c, 5);
+		crowd_split(&c, left);
+		crowd_go_on(&c, 10 * MS_SECOND);
+		for (int i = 0; i < 5; i++) {
+			CU_ASSERT(mesh_is_isolated(c.nodes[i].mesh) == (i < left));
+			for (int k = 0; k < 5; k++)
+				if ((i < left) != (k < left))
+					CU_ASSERT(crowd_sees(&c, i, k) ==
+						  (i < left ? MESH_NODE_UNREACHABLE
+							    : MESH_NODE_DEAD));
+		}
+		CU_ASSERT(c.nodes[0].deaths == 0);
+		crowd_split(&c, 0);
+		crowd_go_on(&c, MS_MINUTE);
+		for (int i = 0; i < 5; i++) {
+			CU_ASSERT(crowd_count(&c, i, MESH_NODE_ALIVE) == 4);
+			CU_ASSERT(!mesh_is_isolated(c.nodes[i].mesh));
+			CU_ASSERT(c.nodes[i].mesh->liveness == 0);
+		}
+		crowd_fini(&c);
+	}
+}
+
+/* Fifty, with six links each, fall into halves; one dies that only its own half can know. */
+static void
+test_halves(void)
+{
+	struct crowd c;
+	int wrong = 0, alive = 0;
+
+	crowd_init(&c, 50);
+	crowd_split(&c, 25);
+	crowd_go_on(&c, 5 * MS_SECOND);
+	crowd_crash(&c, 3, true);
+	crowd_go_on(&c, 40 * MS_SECOND);
+	for (int i = 0; i < 50; i++)
+		for (int k = 0; k < 50; k++) {
+			bool is_there = (i < 25) == (k < 25) && k != 3;
+
+			if (i == k || i == 3)
+				continue;
+			alive += is_there && crowd_sees(&c, i, k) != MESH_NODE_ALIVE;
+			wrong += !is_there && crowd_sees(&c, i, k) != MESH_NODE_DEAD &&
+				 crowd_sees(&c, i, k) != MESH_NODE_UNREACHABLE;
+		}
+	if (wrong + alive > 0)
+		tap_note("%d are taken to be there, %d not to be", wrong, alive);
+	CU_ASSERT(wrong == 0 && alive == 0);
+	crowd_split(&c, 0);
+	crowd_go_on(&c, 90 * MS_SECOND);
+	for (int i = 0; i < 50; i++)
+		CU_ASSERT(i == 3 ? crowd_count(&c, i, MESH_NODE_DEAD) == 49
+				 : crowd_count(&c, i, MESH_NODE_ALIVE) == 48);
+	for (int i = 1; i < 50; i++)
+		CU_ASSERT(i == 3 ||
+			  c.nodes[i].mesh->liveness == c.nodes[0].mesh->liveness);
+	crowd_fini(&c);
+}
+
+/* All are started anew at once (memberlist issue 311: they went on telling each other that
+ * they were dead), one stays away. */
+static void
+test_mass_restart(void)
+{
+	struct crowd c;
+
+	crowd_init(&c, 20);
+	for (int i = 0; i < 20; i++)
+		crowd_crash(&c, i, i % 2);
+	crowd_go_on(&c, 3 * MS_SECOND);
+	for (int i = 1; i < 20; i++) {
+		crowd_start(&c, i);
+		crowd_go_on(&c, 200);
+	}
+	crowd_go_on(&c, MS_MINUTE);
+	for (int i = 0; i < 20; i++)
+		CU_ASSERT(crowd_count(&c, i, i == 0 ? MESH_NODE_DEAD : MESH_NODE_ALIVE) ==
+			  (i == 0 ? 19 : 18));
+	crowd_fini(&c);
+}
+
+/* Links that break, and one node that is slow: nobody is dead for that. And when nothing
+ * happens, nearly nothing is sent. */
+static void
+test_no_deaths(void)
+{
+	int minutes = tap_is_quick() ? 20 : 600;
+	uint64_t deaths = 0, refutations = 0, downs = 0;
+	struct crowd c;
+
+	crowd_init(&c, 30);
+	crowd_go_on(&c, 10 * MS_MINUTE);
+	for (int i = 0; i < 30; i++) {
+		CU_ASSERT(c.nodes[i].sent_beats <= 600 + 1 && c.nodes[i].sent_votes == 0);
+		CU_ASSERT(c.nodes[i].sent_bytes < 16 * 600);
+	}
+	c.nodes[7].late_ms = 700;
+	for (int i = 0; i < minutes; i++)
+		for (int k = 0; k < 6; k++) {
+			for (int a = 0; a < 30; a++)
+				for (int b = 0; b < a; b++)
+					if (sim_once_in(&c.sim, 600))
+						crowd_reset(&c, a, b);
+			crowd_go_on(&c, 10 * MS_SECOND);
+		}
+	for (int i = 0; i < 30; i++) {
+		deaths += c.nodes[i].deaths;
+		refutations += c.nodes[i].refutations;
+		downs += c.nodes[i].downs;
+	}
+	tap_note("%llu links ended, %llu refutations in %d min",
+		 (unsigned long long)downs, (unsigned long long)refutations, minutes);
+	CU_ASSERT(deaths == 0 && downs > (uint64_t)minutes);
+	crowd_fini(&c);
+}
+
+static const struct tap_test tests[] = {
+	{ "so many votes are a quorum", test_quorum },
+	{ "fewer are waited for longer", test_timer },
+	{ "a quorum is a verdict when 2 s have passed, until it is refuted",
+	  test_quorum_is_dead },
+	{ "two votes of three take 6.8 s", test_few_votes },
+	{ "what is forged, foreign, old or said already does not count",
+	  test_votes_that_do_not_count },
+	{ "nor does what a node says that is no member any more",
+	  test_gone_do_not_count },
+	{ "a verdict is believed by its votes alone, but of a node that is heard",
+	  test_verdict },
+	{ "a node that leaves says so, and is believed at once", test_leaving },
+	{ "who is accused takes the next incarnation, and not too often", test_refuting },
+	{ "a heartbeat that doubts us is refuted, too", test_doubted },
+	{ "signatures under way, questions and answers are bounded", test_bounds },
+	{ "so are the votes of one node", test_votes_are_bounded },
+	{ "who holds something else is told what is held here", test_exchange },
+	{ "2 to 50 nodes: one that is gone is dead for all, in time", test_deaths },
+	{ "who is cut off from most accuses nobody", test_isolated },
+	{ "halves of 50 nodes do not reach each other; together again, all agree",
+	  test_halves },
+	{ "all start anew at once, and see each other", test_mass_restart },
+	{ "broken links and a slow node are no deaths; idle, a node sends little",
+	  test_no_deaths },
+};
+
+int
+main(int argc, char **argv)
+{
+	return TAP_MAIN(argc, argv, tests);
+}
