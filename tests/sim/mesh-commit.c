@@ -69,17 +69,24 @@ node_learn(struct node *n, uint32_t row)
 {
 	const struct mesh_row *r = &n->table.rows->rows[row];
 	uint32_t version = n->table.versions[row];
+	const struct mesh_fact *fact;
+	struct id homes[MESH_HOMES_MAX];
 	char address[16];
 	const char *addresses[] = { address };
 	struct mesh_event e = { .type = MESH_EVENT_NODE,
 				.node = *n->table.rows->owners[r->owner],
 				.addresses = addresses,
-				.addresses_len = 1 };
+				.addresses_len = 1,
+				.homes = homes };
 
 	if (version == 0)
 		return;
+	fact = &r->facts[version - 1];
 	snprintf(address, sizeof(address), "n%d", r->owner);
-	e.inbound = r->facts[version - 1].inbound;
+	e.inbound = fact->inbound;
+	e.homes_len = fact->homes_len;
+	for (int i = 0; i < e.homes_len; i++)
+		homes[i] = *n->table.rows->owners[fact->homes[i]];
 	if (r->owner != n->index)
 		node_step(n, &e);
 }
@@ -140,7 +147,9 @@ node_write(struct node *n, uint32_t row)
 {
 	struct world *w = n->world;
 	struct mesh_row *r = &w->rows.rows[row];
-	struct mesh_fact fact = { .stamp = node_wall(n), .inbound = n->inbound };
+	struct mesh_fact fact = { .stamp = node_wall(n),
+				  .inbound = n->inbound,
+				  .homes_len = n->homes_len };
 
 	assert(r->owner == n->index);
 	if (!n->is_running || n->process.is_frozen)
@@ -148,6 +157,7 @@ node_write(struct node *n, uint32_t row)
 	if (fact.stamp <= n->stamp)
 		fact.stamp = n->stamp + 1; /* the owner's clock made monotone */
 	n->stamp = fact.stamp;
+	memcpy(fact.homes, n->homes, sizeof(fact.homes));
 	if (n->own_len == n->own_cap) {
 		n->own_cap = 2 * n->own_cap + 4;
 		n->own = mem_realloc(n->own, (size_t)n->own_cap, sizeof(n->own[0]));

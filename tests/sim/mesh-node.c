@@ -100,6 +100,23 @@ node_found_inbound(struct node *n, enum mesh_inbound inbound)
 		node_write(n, (uint32_t)n->index);
 }
 
+static void
+node_found_homes(struct node *n, const struct mesh_action *a)
+{
+	struct reader r = reader_of(a->data);
+	struct id id;
+
+	n->homes_len = 0;
+	for (reader_copy(&r, id.b, ID_BYTES); !r.failed; reader_copy(&r, id.b, ID_BYTES)) {
+		const struct node *home = world_node_of(n->world, &id);
+
+		WORLD_CHECK(n->world, home != NULL && n->homes_len < MESH_HOMES_MAX);
+		n->homes[n->homes_len++] = (uint16_t)home->index;
+	}
+	if (n->clone_of < 0)
+		node_write(n, (uint32_t)n->index);
+}
+
 /* ---- what is wanted ---- */
 
 bool
@@ -251,6 +268,9 @@ node_do(struct node *n, const struct mesh_action *a)
 	case MESH_ACTION_INBOUND:
 		node_found_inbound(n, a->inbound);
 		break;
+	case MESH_ACTION_HOMES:
+		node_found_homes(n, a);
+		break;
 	case MESH_ACTION_INCARNATION:
 		/* Kept, so that the next start is above it. */
 		if (n->starts < a->incarnation >> 32)
@@ -317,6 +337,8 @@ node_start(struct node *n)
 {
 	struct world *w = n->world;
 	uint32_t row = (uint32_t)(n->clone_of < 0 ? n->index : n->clone_of);
+	const struct mesh_fact *fact;
+	bool has_homes = false;
 	struct mesh_config config = {
 		.self = n->id,
 		.seed = rng_next(&w->sim.rng),
@@ -343,15 +365,19 @@ node_start(struct node *n)
 	n->tick_at = 0;
 	memset(n->seen, MESH_NODE_ALIVE, (size_t)w->nodes_len);
 	n->inbound = MESH_INBOUND_UNKNOWN;
-	if (n->table.versions[row] > 0)
-		n->inbound = w->rows.rows[row].facts[n->table.versions[row] - 1].inbound;
+	n->homes_len = 0;
+	if (n->table.versions[row] > 0) {
+		fact = &w->rows.rows[row].facts[n->table.versions[row] - 1];
+		n->inbound = fact->inbound;
+		has_homes = fact->homes_len > 0;
+	}
 	node_step(n, &self);
 	node_tell_root(n);
 	/* All know node 0 by its address alone, and some know the others by their rows. */
 	node_step(n, &e);
 	for (int i = 0; i < w->nodes_len; i++)
 		node_learn(n, (uint32_t)i);
-	if (n->clone_of < 0 && n->table.versions[row] == 0)
+	if (n->clone_of < 0 && (n->table.versions[row] == 0 || has_homes))
 		node_write(n, row);
 }
 

@@ -39,7 +39,9 @@ struct node {
 	bool is_hidden;		   /* takes no links */
 	bool is_newer;		   /* sends frames that this version does not know */
 	int clone_of;		   /* -1: it is itself */
-	enum mesh_inbound inbound; /* as its row says */
+	enum mesh_inbound inbound; /* as its row says, like the next */
+	uint16_t homes[MESH_HOMES_MAX];
+	uint8_t homes_len;
 	int region;
 	uint32_t life;
 	struct mesh *mesh;

@@ -26,7 +26,10 @@ enum {
 /* What one version of a row says. */
 struct mesh_fact {
 	ms_t stamp;
-	enum mesh_inbound inbound; /* of a node row */
+	/* Of a node row: */
+	enum mesh_inbound inbound;
+	uint16_t homes[MESH_HOMES_MAX]; /* node rows; those of nodes that take no links, */
+	uint8_t homes_len;		/* where they are not as computed */
 };
 
 struct mesh_row {

@@ -252,8 +252,9 @@ world_calm(const struct world_options *options)
 	return w;
 }
 
-/* Long enough after it that links which are not needed any more have gone, and that rows
- * stamped in the future are settled everywhere. */
+/* Long enough after it that links which are not needed any more have gone, that rows stamped in
+ * the future are settled everywhere, and that homes which could not be reached are homes again
+ * (MESH_BUSY_MS). */
 static void
 world_look_at_idle(struct world *w, double *ret_rate)
 {
@@ -262,7 +263,7 @@ world_look_at_idle(struct world *w, double *ret_rate)
 	*ret_rate = 0;
 	if (w->options.idle_max <= 0 || w->failures > 0)
 		return;
-	sim_run(&w->sim, w->sim.now + 8 * MS_MINUTE);
+	sim_run(&w->sim, w->sim.now + MESH_BUSY_MS + 2 * MS_MINUTE);
 	world_bytes(w, -1, &since);
 	sim_run(&w->sim, w->sim.now + MS_MINUTE);
 	*ret_rate = world_rate(w, &since);

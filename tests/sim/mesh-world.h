@@ -18,7 +18,8 @@ enum {
 	MESH_RECORD_BYTES =
 		715, /* a worker's, as measured of the system that this replaces */
 	MESH_WORLD_CLONES_MAX = 2,
-	MESH_WORLD_BOUND_MS = 5 * MS_MINUTE, /* to be whole again */
+	/* To be whole again: links that are not wanted any more live for MESH_IDLE_MS. */
+	MESH_WORLD_BOUND_MS = MESH_IDLE_MS + MS_MINUTE,
 	MESH_WORLD_ROWS_ADDED = 400, /* by what nodes write, beside what they begin with */
 };
 

@@ -119,7 +119,7 @@ test_death(void)
 		/* And back, by itself. */
 		if (i % 3 != 0)
 			world_start(w, victim);
-		world_go_on(w, 2 * MS_MINUTE + 20 * MS_SECOND);
+		world_go_on(w, 2 * MS_MINUTE + 20 * MS_SECOND + MESH_IDLE_MS);
 		whole(w);
 	}
 	tap_note(
@@ -163,7 +163,7 @@ test_long_stall(void)
 		for (int k = 0; k < nodes; k++)
 			CU_ASSERT(k == sleeper ||
 				  world_seen(w, sleeper, k, NULL) != MESH_NODE_DEAD);
-		world_go_on(w, 20 * MS_SECOND);
+		world_go_on(w, 20 * MS_SECOND + MESH_IDLE_MS);
 		whole(w);
 	}
 }
@@ -352,7 +352,7 @@ static void
 test_horizons(void)
 {
 	for (int i = 0; i < rounds() / 4; i++) {
-		int nodes = 2 + i % (OPEN_MAX - 1);
+		int nodes = 2 + i % (OPEN_MAX - 2); /* all are linked to all */
 		struct world *w = calm(tap_seed() * 7000 + (uint64_t)i, nodes, 0);
 		int ahead = world_below(w, nodes);
 		uint64_t before = timeouts(w);

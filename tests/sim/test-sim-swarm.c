@@ -14,6 +14,7 @@ enum {
 	SWARM_NODES_MAX = 50,
 	SWARM_SEEDS_MIN = 6, /* however long they take */
 	SWARM_TWICE = 10,    /* one in so many is run once more */
+	SWARM_IDLE_MAX = 50, /* bytes a second, in and out of a node */
 };
 
 static ms_t
@@ -44,13 +45,6 @@ swarm_nodes(uint64_t seed)
 	       (int)(h * h * h * (SWARM_NODES_MAX + 1 - SWARM_NODES_MIN) / 1000000000);
 }
 
-/* All nodes are linked to each other, and each link is pinged. */
-static double
-swarm_idle_max(int nodes)
-{
-	return 60 + 30 * nodes;
-}
-
 static void
 swarm_one(uint64_t seed, bool is_twice, ms_t *slowest)
 {
@@ -61,7 +55,7 @@ swarm_one(uint64_t seed, bool is_twice, ms_t *slowest)
 	struct world_result result, again;
 
 	options.hidden = seed % 3 == 0 ? options.nodes / 4 : 0;
-	options.idle_max = swarm_idle_max(options.nodes);
+	options.idle_max = SWARM_IDLE_MAX;
 	world_run(&options, 2 * MS_MINUTE, &result);
 	CU_ASSERT(result.failures == 0);
 	if (result.failures > 0)
@@ -107,7 +101,7 @@ test_large(void)
 					 .faults = FAULTS_ALL };
 	struct world_result result;
 
-	options.idle_max = swarm_idle_max(options.nodes);
+	options.idle_max = SWARM_IDLE_MAX;
 	for (int i = 0; i < seeds; i++) {
 		options.seed = tap_seed() * 300 + (uint64_t)i;
 		world_run(&options, MS_MINUTE, &result);
@@ -162,7 +156,7 @@ test_mass_restart(void)
 		world_start(w, i);
 		world_go_on(w, 150);
 	}
-	CU_ASSERT(world_until_whole(w, MS_MINUTE) >= 0);
+	CU_ASSERT(world_until_whole(w, MESH_WORLD_BOUND_MS) >= 0);
 	/* And a half that the other half holds for dead. */
 	for (int i = 0; i < 20; i += 2)
 		world_crash(w, i, true);
@@ -174,7 +168,7 @@ test_mass_restart(void)
 			world_lose_disk(w, i);
 		world_start(w, i);
 	}
-	end_whole(w, MS_MINUTE);
+	end_whole(w, MESH_WORLD_BOUND_MS);
 }
 
 static void
@@ -189,7 +183,7 @@ test_day_apart(void)
 			world_write(w, i);
 	}
 	world_split(w, 10, false);
-	end_whole(w, 90 * MS_SECOND);
+	end_whole(w, MESH_WORLD_BOUND_MS);
 }
 
 static void
@@ -223,7 +217,7 @@ test_root_dies(void)
 			world_rewrite(w, node, MESH_RECORD_BYTES);
 		world_go_on(w, 10);
 	}
-	end_whole(w, MS_MINUTE);
+	end_whole(w, MESH_WORLD_BOUND_MS);
 }
 
 static uint64_t
@@ -259,7 +253,7 @@ test_donor_dies(void)
 		}
 	world_doom(w, donor);
 	world_crash(w, donor, true);
-	end_whole(w, MS_MINUTE);
+	end_whole(w, MESH_WORLD_BOUND_MS);
 }
 
 /* A fifth dies at once, and a row is written before anybody has seen it. */
@@ -279,7 +273,7 @@ test_fifth_dies(void)
 	for (int i = 0; i < 50; i += 5)
 		CU_ASSERT(world_dead_since(w, i) >= 0);
 	CU_ASSERT(world_false_deaths(w) == before);
-	end_whole(w, MS_MINUTE);
+	end_whole(w, MESH_WORLD_BOUND_MS);
 }
 
 static const struct tap_test tests[] = {
