@@ -259,9 +259,10 @@ link_ask(struct mesh *m, struct mesh_link *l)
 {
 	l->is_probe = l->is_heard_elsewhere = false;
 	link_ping(m, l);
-	if (!link_is_of_node(l))
+	/* A leaf watches nobody, and asks the next one when this one does not answer. */
+	if (!link_is_of_node(l) || mesh_is_leaf(m))
 		return;
-	if (!mesh_is_leaf(m) && mesh_watches(m, l->node))
+	if (mesh_watches(m, l->node))
 		about_ask(m, l->node);
 	link_probe_others(m, l);
 }

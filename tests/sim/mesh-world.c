@@ -267,7 +267,11 @@ world_look_at_idle(struct world *w, double *ret_rate)
 	world_bytes(w, -1, &since);
 	sim_run(&w->sim, w->sim.now + MS_MINUTE);
 	*ret_rate = world_rate(w, &since);
-	if (*ret_rate > w->options.idle_max)
+	/* Where clocks were wrong by up to a day tables are compared in vain until all stamps are
+	 * of the past. */
+	if (*ret_rate > w->options.idle_max &&
+	    !((w->options.faults & FAULT_BIT(FAULT_CLOCKS)) != 0 &&
+	      world_sent(w, &since, 1u << WIRE_CLASS_SYNC) > 0))
 		world_fail(w, "idle, %.1f bytes a second go in and out of a node",
 			   *ret_rate);
 	for (int c = 0; c < WIRE_CLASSES && w->options.is_traced; c++)
