@@ -97,6 +97,7 @@ test_large(void)
 						  : tap_is_quick() ? 20
 								   : 60,
 					 .net = NET_LAN,
+					 .begin = BEGIN_FULL,
 					 .rows = 300,
 					 .faults = FAULTS_ALL };
 	struct world_result result;
