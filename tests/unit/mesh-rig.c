@@ -44,9 +44,11 @@ rig_hash(const struct id *signer, struct bytes text, uint8_t ret[WIRE_SIGNATURE_
 }
 
 struct wire_vote
-rig_vote(const struct id *subject, uint64_t incarnation, const struct id *observer)
+rig_vote(const struct id *subject, uint64_t incarnation, const struct id *observer,
+	 bool is_isolated)
 {
 	struct wire_liveness said = { .type = WIRE_SUSPECT,
+				      .is_isolated = is_isolated,
 				      .subject = *subject,
 				      .incarnation = incarnation,
 				      .votes_len = 1 };
@@ -70,7 +72,7 @@ rig_put_verdict(struct buf *out, const struct id *subject, uint64_t incarnation,
 				      .votes_len = len };
 
 	for (int i = 0; i < len; i++)
-		said.votes[i] = rig_vote(subject, incarnation, &voters[i]);
+		said.votes[i] = rig_vote(subject, incarnation, &voters[i], false);
 	wire_put_liveness(out, &said);
 }
 

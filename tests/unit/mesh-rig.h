@@ -69,7 +69,7 @@ void rig_hash(const struct id *signer, struct bytes text,
 	      uint8_t ret[WIRE_SIGNATURE_BYTES]);
 /* Words about who is there, signed by who says so: a vote; a VERDICT; an ALIVE. */
 struct wire_vote rig_vote(const struct id *subject, uint64_t incarnation,
-			  const struct id *observer);
+			  const struct id *observer, bool is_isolated);
 void rig_put_verdict(struct buf *out, const struct id *subject, uint64_t incarnation,
 		     const struct id *voters, int len);
 void rig_put_alive(struct buf *out, const struct id *subject, uint64_t incarnation,

@@ -61,7 +61,8 @@ suspect(const struct rig *r, int subject, uint64_t incarnation, int observer)
 				      .incarnation = incarnation,
 				      .votes_len = 1 };
 
-	said.votes[0] = rig_vote(&r->peers[subject], incarnation, &r->peers[observer]);
+	said.votes[0] = rig_vote(&r->peers[subject], incarnation, &r->peers[observer],
+				 false);
 	return said;
 }
 
