@@ -131,10 +131,11 @@ crowd_dial(struct crowd_node *n, const struct mesh_action *a)
 		c->streams = mem_realloc(c->streams, (size_t)c->streams_cap,
 					 sizeof(c->streams[0]));
 	}
-	c->streams[c->streams_len] =
-		(struct crowd_stream){ .end = { n->index, atoi(a->address + 1) },
-				       .life = { n->life, 0 },
-				       .link = { a->link, 0 } };
+	c->streams[c->streams_len] = (struct crowd_stream){
+		.end = { n->index, atoi(a->address + 1) },
+		.life = { n->life, 0 },
+		.link = { a->link, 0 }
+	};
 	p->stream = c->streams_len++;
 	sim_at(&c->sim, c->sim.now + 2 * CROWD_DELAY_MS, crowd_open, c, p);
 }

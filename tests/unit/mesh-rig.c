@@ -39,8 +39,8 @@ void
 rig_hash(const struct id *signer, struct bytes text, uint8_t ret[WIRE_SIGNATURE_BYTES])
 {
 	for (int i = 0; i < WIRE_SIGNATURE_BYTES / 8; i++)
-		put_be64(ret + 8 * i,
-			 hash64(text, hash64(bytes_of(signer->b, ID_BYTES), (uint64_t)i)));
+		put_be64(ret + 8 * i, hash64(text, hash64(bytes_of(signer->b, ID_BYTES),
+							  (uint64_t)i)));
 }
 
 struct wire_vote

@@ -54,8 +54,8 @@ struct rig {
 	int homes; /* told */
 	struct buf homes_told;
 	int verifies;
-	bool keeps_verifies; /* signatures are not checked, ever */
-	uint64_t incarnation; /* as raised last */
+	bool keeps_verifies;		   /* signatures are not checked, ever */
+	uint64_t incarnation;		   /* as raised last */
 	enum mesh_state states[RIG_PEERS]; /* as told last */
 };
 

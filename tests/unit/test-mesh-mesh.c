@@ -71,9 +71,10 @@ script_sign(struct script *s, const struct mesh_action *a)
 static void
 script_do(struct script *s, const struct mesh_action *a)
 {
-	static const char letters[] = "DSCUWNRHAYQIpeiwdrh";
+	static const char letters[] = "DSCUWNRHAYQIpeiwdrhsv"; /* by type */
 	size_t n = strlen(s->kinds);
 
+	_Static_assert(sizeof(letters) - 1 == MESH_ACTION_VERIFY + 1, "one for each");
 	if (a->type == MESH_ACTION_SIGN) {
 		script_sign(s, a);
 		return;
@@ -436,7 +437,8 @@ test_own_stall(void)
 	from = s.now;
 	script_wait(&s, from + MS_MINUTE);
 	CU_ASSERT(s.state == MESH_NODE_SUSPECT);
-	CU_ASSERT(s.now <= from + 3 * MS_SECOND + 2 * MESH_LATE_BEAT_MS + 2 * MESH_CHECK_MS);
+	CU_ASSERT(s.now <=
+		  from + 3 * MS_SECOND + 2 * MESH_LATE_BEAT_MS + 2 * MESH_CHECK_MS);
 	CU_ASSERT(s.now > from + 3 * MS_SECOND + MESH_LATE_BEAT_MS + MESH_CHECK_MS);
 	/* The same for the verdict. */
 	from = s.now;

@@ -167,7 +167,8 @@ test_silent_root(void)
 		CU_ASSERT(!net_is_tree(&net));
 		while (!net_is_tree(&net) && net.now - fell_silent < 2 * MESH_ROOT_MS)
 			write_and_check((int)rng_below(&net.rng, (uint64_t)len));
-		CU_ASSERT(net_is_tree(&net) && net.now - fell_silent <= MESH_ROOT_MS + 400);
+		CU_ASSERT(net_is_tree(&net) &&
+			  net.now - fell_silent <= MESH_ROOT_MS + 400);
 		CU_ASSERT(net_seeing(&net, root, MESH_NODE_ALIVE) == len - 1);
 		write_and_check(root);
 		/* It is heard again, and followed. */

@@ -590,7 +590,8 @@ test_halves(void)
 		CU_ASSERT(i == 3 ? crowd_count(&c, i, MESH_NODE_DEAD) == 49
 				 : crowd_count(&c, i, MESH_NODE_ALIVE) == 48);
 	for (int i = 1; i < 50; i++)
-		CU_ASSERT(i == 3 || c.nodes[i].mesh->liveness == c.nodes[0].mesh->liveness);
+		CU_ASSERT(i == 3 ||
+			  c.nodes[i].mesh->liveness == c.nodes[0].mesh->liveness);
 	crowd_fini(&c);
 }
 
@@ -652,9 +653,10 @@ test_no_deaths(void)
 		refutations += c.nodes[i].refutations;
 		downs += c.nodes[i].downs;
 	}
-	tap_note("%llu links ended, %llu refutations in %d min; idle, %.1f B/s sent at most",
-		 (unsigned long long)downs, (unsigned long long)refutations, minutes,
-		 (double)most / 600);
+	tap_note(
+		"%llu links ended, %llu refutations in %d min; idle, %.1f B/s sent at most",
+		(unsigned long long)downs, (unsigned long long)refutations, minutes,
+		(double)most / 600);
 	CU_ASSERT(deaths == 0 && downs > (uint64_t)minutes);
 	crowd_fini(&c);
 }
@@ -667,7 +669,8 @@ static const struct tap_test tests[] = {
 	{ "two votes of three take 6.8 s", test_few_votes },
 	{ "what is forged, foreign, old or said already does not count",
 	  test_votes_that_do_not_count },
-	{ "nor does what a node says that is no member any more", test_gone_do_not_count },
+	{ "nor does what a node says that is no member any more",
+	  test_gone_do_not_count },
 	{ "a verdict is believed by its votes alone, but of a node that is heard",
 	  test_verdict },
 	{ "a node that leaves says so, and is believed at once", test_leaving },

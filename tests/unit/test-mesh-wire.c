@@ -435,7 +435,8 @@ liveness(enum wire_type type, int votes)
 {
 	struct wire_liveness l = { .type = type,
 				   .incarnation = 0x0102030405060708,
-				   .standing = type == WIRE_ALIVE ? WIRE_STANDING_LEFT : 0,
+				   .standing = type == WIRE_ALIVE ? WIRE_STANDING_LEFT
+								  : 0,
 				   .is_isolated = type == WIRE_SUSPECT,
 				   .votes_len = votes };
 
