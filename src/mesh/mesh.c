@@ -255,6 +255,7 @@ mesh_node_same_addresses(const struct mesh_node *n, const struct mesh_event *e)
 static void
 mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 {
+	bool is_known = mesh_node_find(m, &e->node) != NULL;
 	struct mesh_node *n;
 
 	if (id_equal(&e->node, &m->config.self))
@@ -289,8 +290,9 @@ mesh_node_learned(struct mesh *m, const struct mesh_event *e)
 	if (n->next_dial > m->now + MESH_DIAL_YIELD_MS)
 		n->next_dial = m->now + MESH_DIAL_YIELD_MS; /* it may have moved */
 	n->turn = n->fails = 0;
-	n->is_news = true;
-	m->has_news = true;
+	/* Of one that is met for the first time, at our start, nobody knows that it is lost. */
+	n->is_news = is_known;
+	m->has_news |= is_known;
 	mesh_want(m, n->next_dial);
 }
 

@@ -41,7 +41,8 @@ overlay_has(const struct mesh *m, const struct mesh_node *x, mesh_filter *filter
 }
 
 /* Those standing have the duty to watch each other; those reachable keep the component
- * connected, whatever stands between them on the rings. */
+ * connected, whatever stands between them on the rings. One that is not reachable is none of
+ * these, though among the few that are known to be there, at our start, we stand next to it. */
 static bool
 overlay_is_wanted(const struct mesh *m, const struct mesh_node *n)
 {
@@ -53,7 +54,7 @@ overlay_is_wanted(const struct mesh *m, const struct mesh_node *n)
 		return overlay_has(m, self, mesh_is_fit_home, n) ||
 		       overlay_has(m, self, overlay_is_fit_and_reachable, n);
 	if (overlay_has(m, n, mesh_is_standing, self) ||
-	    overlay_has(m, n, mesh_is_reachable, self))
+	    (mesh_is_reachable(m, n, n) && overlay_has(m, n, mesh_is_reachable, self)))
 		return true;
 	return n->inbound != MESH_INBOUND_NO &&
 	       (overlay_has(m, self, mesh_is_standing, n) ||

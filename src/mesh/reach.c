@@ -71,6 +71,10 @@ reach_watch(struct mesh *m, struct mesh_node *n)
 
 	if (is_watched && !n->is_watched) {
 		n->watched_at = m->now;
+		/* That we did not hear it when it was for us to watch before says nothing now. */
+		if (n->link == 0 && n->vote_due == 0 && n->lost_at != 0 &&
+		    m->now - n->lost_at >= MESH_KNOWN_MS)
+			n->lost_at = 0;
 		mesh_want(m, m->now + MESH_KNOWN_MS);
 	}
 	n->is_watched = is_watched;

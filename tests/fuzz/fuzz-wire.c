@@ -213,8 +213,10 @@ fuzz_mesh(uint8_t how, struct bytes input)
 	e.rows = bytes_text("row");
 	mesh_step(m, 4, &e);
 	e.type = MESH_EVENT_TICK;
-	for (ms_t now = 100; now <= MS_MINUTE; now += now)
+	for (ms_t now = 100; now <= MS_MINUTE; now += now) {
 		mesh_step(m, now, &e);
+		fuzz_drain(m, now);
+	}
 	mesh_step(m, MS_MINUTE, &e);
 	fuzz_drain(m, MS_MINUTE);
 	mesh_free(m);

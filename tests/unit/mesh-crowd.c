@@ -89,15 +89,6 @@ crowd_may_pass(const struct crowd *c, int a, int b)
 	return c->left == 0 || (a < c->left) == (b < c->left);
 }
 
-/* Are the two neighbours, as the one that dials sees it? In small crowds all are. */
-static bool
-crowd_is_wanted(const struct crowd_node *a, const struct crowd_node *b)
-{
-	const struct mesh_node *n = mesh_node_find(a->mesh, &b->id);
-
-	return n == NULL || mesh_watches(a->mesh, n) || n->state == MESH_NODE_DEAD;
-}
-
 static void
 crowd_open(struct sim *sim, void *arg, void *data)
 {
@@ -129,32 +120,12 @@ crowd_open(struct sim *sim, void *arg, void *data)
 		crowd_step(a, &e);
 }
 
-/* No neighbour: it is as if nobody were there. */
-static void
-crowd_refuse(struct sim *sim, void *arg, void *data)
-{
-	struct crowd_node *n = arg;
-	struct crowd_packet *p = data;
-	struct mesh_event e = { .type = MESH_EVENT_LINK_CLOSED,
-				.link = p->link,
-				.why = "connection refused" };
-
-	(void)sim;
-	if (n->mesh != NULL && n->life == (uint32_t)p->to)
-		crowd_step(n, &e);
-}
-
 static void
 crowd_dial(struct crowd_node *n, const struct mesh_action *a)
 {
 	struct crowd *c = n->crowd;
 	struct crowd_packet *p = mem_calloc(1, sizeof(*p));
 
-	if (!crowd_is_wanted(n, &c->nodes[atoi(a->address + 1)])) {
-		*p = (struct crowd_packet){ .link = a->link, .to = (int)n->life };
-		sim_at(&c->sim, c->sim.now + CROWD_DELAY_MS, crowd_refuse, n, p);
-		return;
-	}
 	if (c->streams_len == c->streams_cap) {
 		c->streams_cap = 2 * c->streams_cap + 256;
 		c->streams = mem_realloc(c->streams, (size_t)c->streams_cap,
@@ -216,6 +187,7 @@ static void
 crowd_do(struct crowd_node *n, const struct mesh_action *a)
 {
 	struct mesh_event probed = { .type = MESH_EVENT_PROBED };
+	struct mesh_event idle = { .type = MESH_EVENT_IDLE };
 	struct crowd *c = n->crowd;
 
 	switch (a->type) {
@@ -236,6 +208,10 @@ crowd_do(struct crowd_node *n, const struct mesh_action *a)
 		probed.link = a->link;
 		probed.node = a->node;
 		crowd_step(n, &probed);
+		break;
+	case MESH_ACTION_IDLE: /* there are no queries */
+		idle.link = a->link;
+		crowd_step(n, &idle);
 		break;
 	case MESH_ACTION_LINK_DOWN:
 		n->downs++;

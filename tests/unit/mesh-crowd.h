@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Many mesh cores in virtual time, with links between those that the rings make neighbours and
+/* Many mesh cores in virtual time, who dial each other as they like, and
  * with signatures that are hashes: for tests of who holds whom for what. Bytes arrive whole and
  * in order, 5 ms later; tests/sim/mesh-world.h is less kind, and smaller. */
 #ifndef OCF_TESTS_MESH_CROWD_H

@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "base/mem.h"
+#include "unit/mesh-rig.h"
 
 /* Bytes on their way, or rows being merged (`is_merge`), or an end. */
 struct net_packet {
@@ -81,7 +82,9 @@ net_send(struct net *net, int node, const struct mesh_action *a)
 			net->frames[f.type]++;
 		net->bytes[a->class] += WIRE_HEADER_BYTES + f.payload.len;
 		wire_put_frame(&b, f.type, f.flags, f.payload);
-		if (net->pass == NULL || net->pass(net->arg, node, to, &f))
+		if (f.type == WIRE_BEACON && net->nodes[node].is_mute)
+			; /* lost */
+		else if (net->pass == NULL || net->pass(net->arg, node, to, &f))
 			net_put(net, net->latency, node, to, buf_bytes(&b));
 		buf_fini(&b);
 	}
@@ -104,6 +107,36 @@ net_deliver(struct net *net, int node, const struct mesh_action *a)
 	p->is_refresh = is_refresh;
 }
 
+/* Its actions are taken by net_step(), which called this. */
+static void
+net_answer(struct net *net, int node, struct mesh_event *e)
+{
+	e->wall_ms = NET_WALL_MS + net->now + net->nodes[node].skew;
+	mesh_step(net->nodes[node].mesh, net->now, e);
+}
+
+static void
+net_sign(struct net *net, int node, const struct mesh_action *a)
+{
+	struct mesh_event e = { .type = MESH_EVENT_SIGNED, .number = a->number };
+	uint8_t signature[WIRE_SIGNATURE_BYTES];
+
+	rig_hash(&net->nodes[node].id, a->data, signature);
+	e.data = bytes_of(signature, sizeof(signature));
+	net_answer(net, node, &e);
+}
+
+static void
+net_verify(struct net *net, int node, const struct mesh_action *a)
+{
+	struct mesh_event e = { .type = MESH_EVENT_VERIFIED, .number = a->number };
+	uint8_t signature[WIRE_SIGNATURE_BYTES];
+
+	rig_hash(&a->node, a->data, signature);
+	e.is_valid = bytes_equal(bytes_of(signature, sizeof(signature)), a->signature);
+	net_answer(net, node, &e);
+}
+
 static void
 net_do(struct net *net, int node, const struct mesh_action *a)
 {
@@ -123,6 +156,12 @@ net_do(struct net *net, int node, const struct mesh_action *a)
 	case MESH_ACTION_DELIVER_ROWS:
 	case MESH_ACTION_DELIVER_REFRESH:
 		net_deliver(net, node, a);
+		break;
+	case MESH_ACTION_SIGN:
+		net_sign(net, node, a);
+		break;
+	case MESH_ACTION_VERIFY:
+		net_verify(net, node, a);
 		break;
 	default:
 		break;
@@ -274,7 +313,8 @@ net_link(struct net *net, int a, int b)
 {
 	struct net_node *first = &net->nodes[a], *second = &net->nodes[b];
 
-	if (a == b || first->links[b] != 0 || first->mesh == NULL || second->mesh == NULL)
+	if (a == b || first->links[b] != 0 || first->mesh == NULL ||
+	    second->mesh == NULL || (a < net->left) != (b < net->left))
 		return;
 	first->links[b] = mesh_link_new(first->mesh);
 	second->links[a] = mesh_link_new(second->mesh);
@@ -318,19 +358,35 @@ net_find(const struct net *net, const struct id *id)
 	return i;
 }
 
+static void
+net_link_near(struct net *net, int node, mesh_filter *filter)
+{
+	struct mesh *m = net->nodes[node].mesh;
+	struct mesh_node *near[MESH_NEIGHBOURS_MAX];
+	int n = mesh_neighbours(m, &m->self, filter, near);
+
+	for (int k = 0; k < n; k++)
+		net_link(net, node, net_find(net, &near[k]->id));
+}
+
 void
 net_link_rings(struct net *net)
 {
-	struct mesh_node *near[MESH_NEIGHBOURS_MAX];
-
 	for (int i = 0; i < net->len; i++) {
-		struct mesh *m = net->nodes[i].mesh;
-		int n = m == NULL ? 0
-				  : mesh_neighbours(m, &m->self, mesh_is_standing, near);
-
-		for (int k = 0; k < n; k++)
-			net_link(net, i, net_find(net, &near[k]->id));
+		if (net->nodes[i].mesh == NULL)
+			continue;
+		net_link_near(net, i, mesh_is_standing);
+		net_link_near(net, i, mesh_is_reachable);
 	}
+}
+
+void
+net_split(struct net *net, int left)
+{
+	net->left = left;
+	for (int a = 0; a < left; a++)
+		for (int b = left; b < net->len; b++)
+			net_cut(net, a, b);
 }
 
 void
@@ -357,21 +413,15 @@ net_make_leaf(struct net *net, int node)
 	CU_ASSERT(mesh_is_leaf(net->nodes[node].mesh));
 }
 
-/* What the votes of others come to is not at stake here. */
-void
-net_judge(struct net *net, int node, enum mesh_state state)
+int
+net_seeing(const struct net *net, int node, enum mesh_state state)
 {
-	for (int i = 0; i < net->len; i++) {
-		struct mesh *m = net->nodes[i].mesh;
-		struct mesh_node *n = m != NULL ? mesh_node_find(m, &net->nodes[node].id)
-						: NULL;
+	int n = 0;
 
-		if (n == NULL || n->state == state)
-			continue;
-		n->state = state;
-		m->rings.version++;
-		mesh_tree_node_changed(m, n);
-	}
+	for (int i = 0; i < net->len; i++)
+		n += i != node && net->nodes[i].mesh != NULL &&
+		     mesh_node_state(net->nodes[i].mesh, &net->nodes[node].id) == state;
+	return n;
 }
 
 int
@@ -434,21 +484,25 @@ net_children(const struct net *net, int node)
 bool
 net_is_tree(const struct net *net)
 {
-	int lowest = -1, children = 0;
+	int lowest = -1, children = 0, nodes = 0;
 
 	for (int i = 0; i < net->len; i++)
 		if (net->nodes[i].mesh != NULL && !net->nodes[i].is_leaf &&
+		    !net->nodes[i].is_mute &&
 		    (lowest < 0 ||
 		     net->nodes[i].mesh->self.rank < net->nodes[lowest].mesh->self.rank))
 			lowest = i;
 	for (int i = 0; i < net->len; i++) {
 		if (net->nodes[i].mesh == NULL)
 			continue;
+		children += net_children(net, i);
+		if (net->nodes[i].is_mute)
+			continue;
+		nodes++;
 		if (net_climb(net, i) != lowest)
 			return false;
-		children += net_children(net, i);
 	}
-	return children == net_live(net) - 1;
+	return children == nodes - 1;
 }
 
 /* ---- life ---- */
@@ -476,8 +530,6 @@ net_init(struct net *net, int len, uint64_t seed)
 						      .node = net->nodes[k].id,
 						      .inbound = MESH_INBOUND_YES });
 	}
-	for (int i = 0; i < len; i++)
-		net_judge(net, i, MESH_NODE_ALIVE);
 }
 
 void

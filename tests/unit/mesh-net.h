@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Some mesh cores linked to each other in virtual time, without loss unless a test wants it,
  * and without tables: a row is a number, held or not. Who is linked to whom is the test's to
- * say; nobody dials. */
+ * say; nobody dials. Signatures are hashes, as a rig's. */
 #ifndef OCF_TESTS_MESH_NET_H
 #define OCF_TESTS_MESH_NET_H
 
@@ -25,6 +25,7 @@ struct net_node {
 	ms_t arrived[NET_NODES_MAX];   /* from each of them, at the latest */
 	ms_t skew;		       /* of its clock */
 	bool is_leaf;
+	bool is_mute; /* the beacons that it sends are lost */
 	bool has[NET_ROWS_MAX];
 	ms_t got[NET_ROWS_MAX];	     /* when */
 	int delivered[NET_ROWS_MAX]; /* how often */
@@ -37,6 +38,7 @@ struct net {
 	int len;
 	ms_t now;
 	ms_t latency, merge_ms;
+	int left; /* of a split */
 	struct rng rng;
 	struct net_node nodes[NET_NODES_MAX];
 	struct net_packet *queue;
@@ -48,7 +50,7 @@ struct net {
 	void *arg;
 };
 
-/* All know each other, take links, and hold each other for alive; none is linked. */
+/* All know each other and take links; none is linked. */
 void net_init(struct net *net, int len, uint64_t seed);
 void net_fini(struct net *net);
 void net_forget(struct net *net);
@@ -57,12 +59,14 @@ void net_link(struct net *net, int a, int b);
 void net_make_leaf(struct net *net, int node);
 /* Both ends are told. */
 void net_cut(struct net *net, int a, int b);
-/* As the rings say, of those that live. */
+/* Nothing links the first `left` with the others, until it is 0. */
+void net_split(struct net *net, int left);
+/* As the rings say, of those that stand, and of those that can be reached. */
 void net_link_rings(struct net *net);
 /* It ends, and its links with it. */
 void net_kill(struct net *net, int node);
-/* All others hold it for that. */
-void net_judge(struct net *net, int node, enum mesh_state state);
+/* How many of those that live hold it for that. */
+int net_seeing(const struct net *net, int node, enum mesh_state state);
 void net_step(struct net *net, int node, struct mesh_event e);
 void net_run(struct net *net, ms_t span);
 /* The node writes a row; its number. With `is_refresh` it may travel without its value. */
@@ -74,8 +78,8 @@ int net_having(const struct net *net, int row);
 int net_ends(const struct net *net);
 /* The node's parent, -1: none, -2: it is the root. */
 int net_parent(const struct net *net, int node);
-/* Is there one tree: one root, of the lowest rank, to which all parents lead, each of which
- * knows its children, and nobody says PARENT to anyone else? */
+/* Is there one tree of all that live and are not mute: one root, of the lowest rank, to which
+ * all parents lead, each of which knows its children, and nobody says PARENT to anyone else? */
 bool net_is_tree(const struct net *net);
 
 #endif

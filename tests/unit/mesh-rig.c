@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mesh/core.h"
+
 static void
 rig_keep(struct rig *r, const struct mesh_action *a)
 {
@@ -39,6 +41,56 @@ rig_hash(const struct id *signer, struct bytes text, uint8_t ret[WIRE_SIGNATURE_
 	for (int i = 0; i < WIRE_SIGNATURE_BYTES / 8; i++)
 		put_be64(ret + 8 * i, hash64(text, hash64(bytes_of(signer->b, ID_BYTES),
 							  (uint64_t)i)));
+}
+
+struct wire_vote
+rig_vote(const struct id *subject, uint64_t incarnation, const struct id *observer,
+	 bool is_isolated)
+{
+	struct wire_liveness said = { .type = WIRE_SUSPECT,
+				      .is_isolated = is_isolated,
+				      .subject = *subject,
+				      .incarnation = incarnation,
+				      .votes_len = 1 };
+	struct id cluster = { { 0 } };
+	struct buf text = BUF_INIT;
+
+	said.votes[0].observer = *observer;
+	wire_put_liveness_signed(&text, &cluster, &said, observer);
+	rig_hash(observer, buf_bytes(&text), said.votes[0].signature);
+	buf_fini(&text);
+	return said.votes[0];
+}
+
+void
+rig_put_verdict(struct buf *out, const struct id *subject, uint64_t incarnation,
+		const struct id *voters, int len)
+{
+	struct wire_liveness said = { .type = WIRE_VERDICT,
+				      .subject = *subject,
+				      .incarnation = incarnation,
+				      .votes_len = len };
+
+	for (int i = 0; i < len; i++)
+		said.votes[i] = rig_vote(subject, incarnation, &voters[i], false);
+	wire_put_liveness(out, &said);
+}
+
+void
+rig_put_alive(struct buf *out, const struct id *subject, uint64_t incarnation,
+	      enum wire_standing standing)
+{
+	struct wire_liveness said = { .type = WIRE_ALIVE,
+				      .subject = *subject,
+				      .incarnation = incarnation,
+				      .standing = standing };
+	struct id cluster = { { 0 } };
+	struct buf text = BUF_INIT;
+
+	wire_put_liveness_signed(&text, &cluster, &said, subject);
+	rig_hash(subject, buf_bytes(&text), said.signature);
+	buf_fini(&text);
+	wire_put_liveness(out, &said);
 }
 
 static void
@@ -157,6 +209,13 @@ rig_step(struct rig *r, struct mesh_event e)
 		rig_do(r, &a);
 }
 
+/* One that holds of others what we do. */
+static void
+rig_put_beat(const struct rig *r, struct buf *out)
+{
+	wire_put_heartbeat(out, (r->mesh->liveness & 0xffff) << 8, WIRE_STATUS_ALIVE, 0);
+}
+
 /* Peers that are linked say something now and then, so that they are not called silent. */
 void
 rig_pass(struct rig *r, ms_t span)
@@ -172,13 +231,13 @@ rig_pass(struct rig *r, ms_t span)
 
 			if (r->links[i] == 0)
 				continue;
-			wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE, 0);
+			rig_put_beat(r, &b);
 			rig_hear(r, i, &b);
 		}
 		for (int i = 0; i < r->live_len; i++) {
 			struct buf b = BUF_INIT;
 
-			wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE, 0);
+			rig_put_beat(r, &b);
 			rig_hear_link(r, r->live[i], &b);
 		}
 		if (mesh_due(r->mesh) <= r->now)

@@ -67,6 +67,13 @@ void rig_step(struct rig *r, struct mesh_event e);
 /* What a rig takes for the signature of that node. */
 void rig_hash(const struct id *signer, struct bytes text,
 	      uint8_t ret[WIRE_SIGNATURE_BYTES]);
+/* Words about who is there, signed by who says so: a vote; a VERDICT; an ALIVE. */
+struct wire_vote rig_vote(const struct id *subject, uint64_t incarnation,
+			  const struct id *observer, bool is_isolated);
+void rig_put_verdict(struct buf *out, const struct id *subject, uint64_t incarnation,
+		     const struct id *voters, int len);
+void rig_put_alive(struct buf *out, const struct id *subject, uint64_t incarnation,
+		   enum wire_standing standing);
 /* Until then, with all ticks. */
 void rig_pass(struct rig *r, ms_t span);
 /* The node row of peer `i`, with one address "10.0.0.<i>:1". */

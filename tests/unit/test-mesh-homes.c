@@ -59,14 +59,16 @@ is_home(const struct id *leaf, int i, int nodes)
 static void
 test_homes_are_computed(void)
 {
-	struct id homes[MESH_HOMES_MAX], leaf = rig_id(1000);
+	struct id homes[MESH_HOMES_MAX], others[MESH_HOMES_MAX], voters[4];
+	struct id leaf = rig_id(1000);
+	struct buf b = BUF_INIT;
 	struct rig r;
+	uint64_t link;
 	int len;
 
 	rig_init(&r, home, 0);
 	CU_ASSERT(mesh_homes(r.mesh, &leaf, homes) == 0); /* not known */
 	learn(&r, 1000, MESH_INBOUND_NO);
-	/* Keep time still: what is not linked would be called dead. */
 	for (int i = 0; i < 40; i++) {
 		learn(&r, i, i % 2 ? MESH_INBOUND_YES : MESH_INBOUND_UNKNOWN);
 		learn(&r, 100 + i, MESH_INBOUND_NO);
@@ -80,14 +82,33 @@ test_homes_are_computed(void)
 				CU_ASSERT(is_among(&id, homes, len));
 		}
 	}
-	/* What is dead is no home. */
-	rig_pass(&r, MESH_DEAD_MS);
+	/* What is dead is no home, until it says that it is there. */
+	link = rig_open(&r, &homes[1]);
+	for (int i = 0, k = 0; k < 3; i++) {
+		voters[k] = rig_id(i);
+		k += !id_equal(&voters[k], &homes[0]);
+	}
+	rig_put_verdict(&b, &homes[0], 5, voters, 3);
+	rig_hear_link(&r, link, &b);
+	rig_pass(&r, 1);
+	CU_ASSERT(mesh_node_state(r.mesh, &homes[0]) == MESH_NODE_DEAD);
+	len = mesh_homes(r.mesh, &leaf, others);
+	CU_ASSERT(len == 6 && !is_among(&homes[0], others, len));
+	rig_put_alive(&b, &homes[0], 6, WIRE_STANDING_THERE);
+	rig_hear_link(&r, link, &b);
+	CU_ASSERT(is_among(&homes[0], others, mesh_homes(r.mesh, &leaf, others)));
+	/* Nor what is no member any more, or has left. */
+	for (int i = 0; i < 40; i++)
+		rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_NODE,
+						  .node = rig_id(i),
+						  .inbound = MESH_INBOUND_YES,
+						  .is_gone = i % 2 == 0,
+						  .has_left = i % 2 == 1 });
 	CU_ASSERT(mesh_homes(r.mesh, &leaf, homes) == 0);
 	rig_fini(&r);
 }
 
-/* We are a leaf, linked to one that is no home; all of `nodes` are alive, as it says, and those
- * whom we dial take the link. */
+/* We are a leaf, linked to one, by whom all of `nodes` can be reached. */
 static void
 leaf_start(struct rig *r, int nodes)
 {
@@ -97,13 +118,6 @@ leaf_start(struct rig *r, int nodes)
 		learn(r, i, MESH_INBOUND_YES);
 	rig_row(r, 0, MESH_INBOUND_YES);
 	rig_up(r, 0, false);
-	for (int i = 0; i < nodes; i++) {
-		struct id id = rig_id(i);
-		struct buf b = BUF_INIT;
-
-		wire_put_attached(&b, bytes_of(id.b, ID_BYTES), WIRE_FLAG_HEARD);
-		rig_hear(r, 0, &b);
-	}
 	rig_forget(r);
 	r->forgets = true;
 }
@@ -134,7 +148,7 @@ test_a_leaf_dials_its_homes(void)
 		CU_ASSERT(is_among(&r.dialled[i].node, homes, len));
 		rig_answer(&r, i);
 	}
-	/* All are alive, by what was heard. */
+	/* All are alive: they can be reached by our homes. */
 	for (int i = 0; i < 40; i++) {
 		struct id id = rig_id(i);
 
@@ -151,22 +165,30 @@ static void
 test_nobody_dials_a_leaf(void)
 {
 	struct id leaf = rig_id(500);
-	struct buf b = BUF_INIT;
+	uint64_t link;
 	struct rig r;
 
 	rig_init(&r, home, 1);
+	r.forgets = true;
 	rig_row(&r, 0, MESH_INBOUND_YES);
 	rig_up(&r, 0, false);
 	learn(&r, 500, MESH_INBOUND_NO);
-	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), 0);
-	rig_hear(&r, 0, &b);
+	link = rig_open(&r, &leaf);
 	rig_forget(&r);
 	rig_pass(&r, 30 * MS_MINUTE);
 	CU_ASSERT(r.dials == 0);
+	CU_ASSERT(mesh_node_state(r.mesh, &leaf) == MESH_NODE_ALIVE);
 	/* Dead, it is tried as all that are: its row may be old. */
-	wire_put_attached(&b, bytes_of(leaf.b, ID_BYTES), WIRE_FLAG_NO_MORE);
-	rig_hear(&r, 0, &b);
-	rig_pass(&r, 30 * MS_MINUTE);
+	rig_cut(&r, link);
+	rig_pass(&r, MESH_RELINK_MS + MESH_DEAD_MS);
+	CU_ASSERT(mesh_node_state(r.mesh, &leaf) == MESH_NODE_DEAD && r.dials == 0);
+	for (int i = 0; i < 30 * 60; i++) {
+		rig_pass(&r, MS_SECOND);
+		for (int k = 0; k < r.dials; k++) {
+			CU_ASSERT(id_equal(&r.dialled[k].node, &leaf));
+			rig_refuse(&r, k);
+		}
+	}
 	CU_ASSERT(r.dials >= 5 && r.dials <= 60);
 	/* And all, without any link. */
 	rig_down(&r, 0);

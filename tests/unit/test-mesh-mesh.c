@@ -71,9 +71,10 @@ script_sign(struct script *s, const struct mesh_action *a)
 static void
 script_do(struct script *s, const struct mesh_action *a)
 {
-	static const char letters[] = "DSCUWNRHAYQIpeiwdrh";
+	static const char letters[] = "DSCUWNRHAYQIpeiwdrhsv"; /* by type */
 	size_t n = strlen(s->kinds);
 
+	_Static_assert(sizeof(letters) - 1 == MESH_ACTION_VERIFY + 1, "one for each");
 	if (a->type == MESH_ACTION_SIGN) {
 		script_sign(s, a);
 		return;

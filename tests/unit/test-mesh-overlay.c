@@ -62,12 +62,24 @@ is_spare(const struct rig *r, uint64_t link)
 	return mesh_link_is_spare(r->mesh, mesh_link_find(r->mesh, link));
 }
 
-/* As if it had said so itself. */
+/* As one who is linked to us says, with proofs. */
 static void
-die(struct rig *r, struct mesh_node *n, enum mesh_state state)
+die(struct rig *r, const struct mesh_node *n, enum mesh_state state)
 {
-	n->has_said_goodbye = true;
-	mesh_node_set_state(r->mesh, n, state);
+	struct buf b = BUF_INIT;
+	struct id voters[4];
+
+	for (int i = 0, k = 0; k < 3; i++) {
+		voters[k] = rig_id(i);
+		k += !id_equal(&voters[k], &n->id);
+	}
+	if (state == MESH_NODE_LEFT)
+		rig_put_alive(&b, &n->id, 5, WIRE_STANDING_LEFT);
+	else
+		rig_put_verdict(&b, &n->id, 5, voters, 3);
+	rig_hear_link(r, r->live[0], &b);
+	rig_pass(r, 1);
+	CU_ASSERT(n->state == state);
 }
 
 /* ---- wanted ---- */
@@ -238,7 +250,10 @@ test_make_before_break(void)
 			struct id id = rig_id(from++);
 
 			rig_learn(&r, &id, MESH_INBOUND_YES, 1);
-			for (int i = 0; i < live && is_wanted(&r, from - 1); i++)
+			if (!is_wanted(&r, from - 1))
+				continue;
+			rig_pass(&r, MS_SECOND); /* it is found to be there */
+			for (int i = 0; i < live; i++)
 				if (!mesh_is_wanted(
 					    r.mesh,
 					    mesh_link_find(r.mesh, links[i])->node))

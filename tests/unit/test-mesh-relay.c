@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/tap.h"
+#include "mesh/core.h"
 #include "unit/mesh-rig.h"
 
 static const char *const home[] = { "192.0.2.7:8093" };
@@ -14,154 +15,151 @@ enum { ASKER, HIDDEN, OTHER };
 
 /* ---- who is there ---- */
 
+/* Its homes are ASKER, OTHER and this node, which is not linked to it. */
 static void
-attached(struct rig *r, int from, int node, bool is_no_more)
+leaf_start(struct rig *r)
+{
+	rig_init(r, home, 1);
+	rig_row(r, HIDDEN, MESH_INBOUND_NO);
+	rig_row(r, ASKER, MESH_INBOUND_YES);
+	rig_row(r, OTHER, MESH_INBOUND_YES);
+	rig_up(r, ASKER, false);
+	rig_up(r, OTHER, false);
+	rig_pass(r, MS_SECOND);
+	rig_forget(r);
+}
+
+static void
+suspected(struct rig *r, int by, uint64_t incarnation, bool is_isolated)
+{
+	struct wire_liveness said = { .type = WIRE_SUSPECT,
+				      .is_isolated = is_isolated,
+				      .subject = r->peers[HIDDEN],
+				      .incarnation = incarnation,
+				      .votes_len = 1 };
+	struct buf b = BUF_INIT;
+
+	said.votes[0] = rig_vote(&r->peers[HIDDEN], incarnation, &r->peers[by],
+				 is_isolated);
+	wire_put_liveness(&b, &said);
+	rig_hear(r, by, &b);
+}
+
+static void
+alive(struct rig *r, int from, uint64_t incarnation)
 {
 	struct buf b = BUF_INIT;
 
-	wire_put_attached(&b, bytes_of(r->peers[node].b, ID_BYTES),
-			  is_no_more ? WIRE_FLAG_NO_MORE : 0);
+	rig_put_alive(&b, &r->peers[HIDDEN], incarnation, WIRE_STANDING_THERE);
 	rig_hear(r, from, &b);
 }
 
-/* Did we tell the peer that the node is attached (1), is not any more (-1), or nothing (0),
- * in the latest such frame? */
-static int
-told(const struct rig *r, int to, int node)
-{
-	const struct rig_frame *f = NULL;
-
-	if (rig_sent(r, to, WIRE_ATTACHED, &f) == 0)
-		return 0;
-	CU_ASSERT(f->payload.len == ID_BYTES &&
-		  memcmp(f->payload.data, r->peers[node].b, ID_BYTES) == 0);
-	return f->flags & WIRE_FLAG_NO_MORE ? -1 : 1;
-}
-
+/* One without a link to us is there as long as one of its homes that we reach does not say
+ * otherwise. */
 static void
-test_attached_are_told(void)
+test_a_leaf_is_there_by_its_homes(void)
 {
 	struct rig r;
 
-	rig_init(&r, home, 1);
-	rig_row(&r, ASKER, MESH_INBOUND_YES);
-	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
-	rig_row(&r, OTHER, MESH_INBOUND_YES);
-	rig_up(&r, ASKER, false);
-	CU_ASSERT(told(&r, ASKER, HIDDEN) == 0);
-	rig_up(&r, HIDDEN, false);
-	CU_ASSERT(told(&r, ASKER, HIDDEN) == 1);
-	/* And that one of all others. */
-	CU_ASSERT(told(&r, HIDDEN, ASKER) == 1);
-	/* One that comes later hears of all. */
-	rig_forget(&r);
-	rig_up(&r, OTHER, false);
-	CU_ASSERT(told(&r, OTHER, HIDDEN) == 1);
-	rig_down(&r, HIDDEN);
-	CU_ASSERT(told(&r, OTHER, HIDDEN) == -1 && told(&r, ASKER, HIDDEN) == -1);
-	/* It finds out that it can be reached: nothing is to be said of it any more. */
-	rig_up(&r, HIDDEN, false);
-	CU_ASSERT(told(&r, ASKER, HIDDEN) == 1);
-	rig_row(&r, HIDDEN, MESH_INBOUND_YES);
-	CU_ASSERT(told(&r, ASKER, HIDDEN) == -1);
-	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
-	CU_ASSERT(told(&r, ASKER, HIDDEN) == 1);
-	/* A link in the place of another is no change. */
-	rig_forget(&r);
-	rig_up(&r, HIDDEN, false);
-	CU_ASSERT(told(&r, ASKER, HIDDEN) == 0);
-	/* We advertise nothing any more, and so take no links ourselves. */
-	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_SELF });
-	CU_ASSERT(mesh_inbound(r.mesh) == MESH_INBOUND_NO);
-	CU_ASSERT(told(&r, ASKER, HIDDEN) == -1);
-	rig_fini(&r);
-}
-
-static void
-test_what_is_told_is_believed(void)
-{
-	struct rig r;
-
-	rig_init(&r, home, 1);
-	rig_up(&r, ASKER, false);
-	rig_up(&r, OTHER, false);
-	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
-	rig_pass(&r, MESH_DEAD_MS);
-	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
-	attached(&r, ASKER, HIDDEN, false);
+	leaf_start(&r);
 	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
-	attached(&r, OTHER, HIDDEN, false);
-	attached(&r, OTHER, HIDDEN, false);
-	/* One of two that said so, by a word or by its end. */
-	attached(&r, OTHER, HIDDEN, true);
-	rig_pass(&r, MS_MINUTE);
+	suspected(&r, ASKER, 3, true);
+	rig_pass(&r, MS_SECOND);
 	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	/* None has a link to it, and none accuses it. */
+	suspected(&r, OTHER, 3, true);
+	rig_pass(&r, MS_SECOND);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_UNREACHABLE);
+	/* It says itself that it is there, which is told to the others. */
+	alive(&r, OTHER, 4);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	CU_ASSERT(rig_sent(&r, ASKER, WIRE_ALIVE, NULL) == 1);
+	CU_ASSERT(rig_sent(&r, OTHER, WIRE_ALIVE, NULL) == 0);
+	/* By a home that has gone itself nobody is reached. */
 	rig_down(&r, ASKER);
+	rig_pass(&r, MS_SECOND);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	rig_fini(&r);
+
+	/* Two of three homes are a quorum. */
+	leaf_start(&r);
+	suspected(&r, ASKER, 3, false);
 	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_SUSPECT);
+	CU_ASSERT(rig_sent(&r, OTHER, WIRE_SUSPECT, NULL) == 1);
+	suspected(&r, OTHER, 3, false);
+	rig_pass(&r, MESH_DEAD_MS - 1);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_SUSPECT);
+	rig_pass(&r, 1);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
+	alive(&r, ASKER, 4);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	rig_fini(&r);
+}
+
+/* A home whose leaf is gone says so; a link in the place of another is no end. */
+static void
+test_a_lost_leaf_is_told(void)
+{
+	struct rig r;
+
+	leaf_start(&r);
+	rig_up(&r, HIDDEN, false);
+	rig_forget(&r);
+	rig_up(&r, HIDDEN, false);
+	rig_pass(&r, 2 * MESH_RELINK_MS);
+	CU_ASSERT(rig_sent(&r, ASKER, WIRE_SUSPECT, NULL) == 0);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	rig_fini(&r);
+
+	/* It may be there again in a moment. */
+	leaf_start(&r);
+	rig_up(&r, HIDDEN, false);
+	rig_down(&r, HIDDEN);
+	rig_pass(&r, MESH_RELINK_MS - 1);
+	rig_up(&r, HIDDEN, false);
+	rig_pass(&r, MS_SECOND);
+	CU_ASSERT(rig_sent(&r, ASKER, WIRE_SUSPECT, NULL) == 0);
+	rig_down(&r, HIDDEN);
+	rig_pass(&r, MESH_RELINK_MS);
+	CU_ASSERT(rig_sent(&r, ASKER, WIRE_SUSPECT, NULL) == 1);
+	CU_ASSERT(rig_sent(&r, OTHER, WIRE_SUSPECT, NULL) == 1);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_SUSPECT);
+	suspected(&r, OTHER, 3, false);
 	rig_pass(&r, MESH_DEAD_MS);
 	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
-	/* By a link of its own it is alive whatever others say. */
+	/* It is back, and hears what is held against it; then it refutes. */
+	rig_forget(&r);
 	rig_up(&r, HIDDEN, false);
-	attached(&r, OTHER, HIDDEN, false);
-	attached(&r, OTHER, HIDDEN, true);
+	CU_ASSERT(rig_sent(&r, HIDDEN, WIRE_VERDICT, NULL) >= 1);
+	alive(&r, HIDDEN, 4);
 	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
-	/* When that ends what others say counts, without a doubt in between. */
-	attached(&r, OTHER, HIDDEN, false);
-	rig_down(&r, HIDDEN);
-	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
-	/* Of one that takes links it does not. */
-	rig_row(&r, HIDDEN, MESH_INBOUND_YES);
-	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_SUSPECT);
+	CU_ASSERT(rig_sent(&r, ASKER, WIRE_ALIVE, NULL) == 1);
 	rig_fini(&r);
 }
 
-/* Of a node whose row comes later; and of ourselves. */
+/* It says itself that it stops: that it was heard of elsewhere does not revive it. */
 static void
-test_told_before_it_is_known(void)
-{
-	struct buf b = BUF_INIT;
-	struct id self;
-	struct rig r;
-
-	rig_init(&r, home, 1);
-	rig_up(&r, OTHER, false);
-	attached(&r, OTHER, HIDDEN, false);
-	rig_row(&r, HIDDEN, MESH_INBOUND_UNKNOWN);
-	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
-	memset(self.b, 5, ID_BYTES);
-	wire_put_attached(&b, bytes_of(self.b, ID_BYTES), 0);
-	rig_hear(&r, OTHER, &b);
-	wire_put_frame(&b, WIRE_ATTACHED, 0, bytes_of(self.b, 7));
-	rig_hear(&r, OTHER, &b);
-	CU_ASSERT(r.closed == 1 && r.links[OTHER] == 0);
-	rig_fini(&r);
-}
-
-/* It says itself that it stops: what others said before that does not revive it. */
-static void
-test_goodbye_outweighs_what_was_told(void)
+test_goodbye_outweighs_what_is_reckoned(void)
 {
 	struct buf b = BUF_INIT;
 	struct rig r;
 
-	rig_init(&r, home, 1);
-	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
-	for (int i = ASKER; i <= OTHER; i++)
-		rig_up(&r, i, false);
-	attached(&r, ASKER, HIDDEN, false);
-	attached(&r, OTHER, HIDDEN, false);
+	leaf_start(&r);
+	rig_up(&r, HIDDEN, false);
 	wire_put_goodbye(&b, WIRE_GOODBYE_LEAVING, "");
 	rig_hear(&r, HIDDEN, &b);
-	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
-	attached(&r, ASKER, HIDDEN, true);
-	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
-	attached(&r, ASKER, HIDDEN, false); /* news */
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_LEFT);
+	rig_pass(&r, 5 * MS_SECOND);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_LEFT);
+	alive(&r, ASKER, 4); /* news */
 	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
 	/* One that was banned is alive by nobody's word. */
 	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_NODE,
 					  .node = r.peers[HIDDEN],
 					  .is_gone = true });
-	rig_pass(&r, MESH_DEAD_MS);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
+	alive(&r, ASKER, 5);
+	rig_pass(&r, 5 * MS_SECOND);
 	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_DEAD);
 	rig_fini(&r);
 }
@@ -173,37 +171,59 @@ test_handover_is_not_told(void)
 	struct buf b = BUF_INIT;
 	struct rig r;
 
-	rig_init(&r, home, 1);
-	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
-	rig_up(&r, OTHER, false);
+	leaf_start(&r);
 	rig_up(&r, HIDDEN, false);
 	rig_forget(&r);
 	wire_put_goodbye(&b, WIRE_GOODBYE_CLOCK, "");
 	rig_hear(&r, HIDDEN, &b);
-	rig_up(&r, HIDDEN, false);
-	CU_ASSERT(rig_sent(&r, OTHER, WIRE_ATTACHED, NULL) == 0);
 	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	rig_pass(&r, MESH_HANDOVER_MS - 1);
+	rig_up(&r, HIDDEN, false);
+	rig_pass(&r, 5 * MS_SECOND);
+	CU_ASSERT(rig_sent(&r, OTHER, WIRE_SUSPECT, NULL) == 0);
+	CU_ASSERT(r.states[HIDDEN] == MESH_NODE_ALIVE);
+	/* And if it does not it was. */
+	wire_put_goodbye(&b, WIRE_GOODBYE_CLOCK, "");
+	rig_hear(&r, HIDDEN, &b);
+	rig_pass(&r, MESH_HANDOVER_MS);
+	CU_ASSERT(rig_sent(&r, OTHER, WIRE_SUSPECT, NULL) == 1);
 	rig_fini(&r);
 }
 
-/* Each is told to all our leaves. */
+/* ---- ways ---- */
+
+/* The homes of a leaf pass queries on to it, as far as they are linked to us. */
 static void
-test_comings_and_goings_are_bounded(void)
+test_homes_pass_on(void)
 {
+	uint64_t ways[4];
 	struct rig r;
 
 	rig_init(&r, home, 1);
 	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
+	rig_row(&r, ASKER, MESH_INBOUND_YES);
+	rig_row(&r, OTHER, MESH_INBOUND_YES);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 0);
+	rig_up(&r, ASKER, false);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 1);
+	CU_ASSERT(ways[0] == r.links[ASKER]);
 	rig_up(&r, OTHER, false);
-	r.forgets = true;
-	for (int i = 0; i < MESH_UNCLAIMS_MAX; i++) {
-		attached(&r, OTHER, HIDDEN, false);
-		attached(&r, OTHER, HIDDEN, true);
-	}
-	CU_ASSERT(r.links[OTHER] != 0);
-	attached(&r, OTHER, HIDDEN, false);
-	attached(&r, OTHER, HIDDEN, true);
-	CU_ASSERT(r.links[OTHER] == 0);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 2);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 1) == 1);
+	/* With a link of its own it needs nobody. */
+	rig_up(&r, HIDDEN, false);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 0);
+	rig_down(&r, HIDDEN);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 2);
+	/* One that takes links is dialled, and one that is no member left alone. */
+	rig_row(&r, HIDDEN, MESH_INBOUND_YES);
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 0);
+	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_NODE,
+					  .node = r.peers[HIDDEN],
+					  .inbound = MESH_INBOUND_NO,
+					  .is_gone = true });
+	CU_ASSERT(mesh_relays_to(r.mesh, &r.peers[HIDDEN], ways, 4) == 0);
 	rig_fini(&r);
 }
 
@@ -518,17 +538,15 @@ test_bad_bytes_stop_here(void)
 }
 
 static const struct tap_test tests[] = {
-	{ "all links are told who is attached, and when it is not any more",
-	  test_attached_are_told },
-	{ "a node without a link is alive while one who is linked to it says so",
-	  test_what_is_told_is_believed },
-	{ "what is told of a node counts when its row comes",
-	  test_told_before_it_is_known },
-	{ "a goodbye outweighs what others said before it",
-	  test_goodbye_outweighs_what_was_told },
+	{ "a node that takes no links is there as its homes say",
+	  test_a_leaf_is_there_by_its_homes },
+	{ "a home whose leaf is gone says so, if it does not come back at once",
+	  test_a_lost_leaf_is_told },
+	{ "a goodbye outweighs what is reckoned",
+	  test_goodbye_outweighs_what_is_reckoned },
 	{ "one that greets anew was not away", test_handover_is_not_told },
-	{ "who tells of too many that come and go loses the link",
-	  test_comings_and_goings_are_bounded },
+	{ "the homes of a node that takes no links pass queries on to it",
+	  test_homes_pass_on },
 	{ "a query passes to a node that takes no links, and its reply comes back",
 	  test_a_query_passes },
 	{ "words of others about it are not passed on", test_others_cannot_meddle },

@@ -104,8 +104,6 @@ test_leaves(void)
 		net_init(&net, len, tap_seed() + 400 + (uint64_t)leaves);
 		for (int i = 0; i < leaves; i++)
 			net_make_leaf(&net, i);
-		for (int i = 0; i < len; i++)
-			net_judge(&net, i, MESH_NODE_ALIVE);
 		beacons_of_leaves = 0;
 		net.pass = watch_leaves;
 		net_link_rings(&net);
@@ -153,43 +151,58 @@ write_and_check(int node)
 	CU_ASSERT(net_having(&net, row) == net_live(&net));
 }
 
+/* It is there, but no beacon of it arrives anywhere any more. */
 static void
 test_silent_root(void)
 {
 	for (int len = 3; len <= 31; len += 4) {
-		ms_t died;
+		ms_t fell_silent;
 		int root;
 
 		start(len, 100 + (uint64_t)len);
 		net_run(&net, (ms_t)rng_below(&net.rng, MESH_BEACON_MS));
 		root = root_of(&net);
-		net_kill(&net, root);
-		died = net.now;
-		/* Nobody says that it is dead but those linked to it: it is not heard of. */
-		while (!net_is_tree(&net) && net.now - died < 2 * MESH_ROOT_MS)
+		net.nodes[root].is_mute = true;
+		fell_silent = net.now;
+		CU_ASSERT(!net_is_tree(&net));
+		while (!net_is_tree(&net) && net.now - fell_silent < 2 * MESH_ROOT_MS)
 			write_and_check((int)rng_below(&net.rng, (uint64_t)len));
-		CU_ASSERT(net_is_tree(&net) && net.now - died <= MESH_ROOT_MS + 400);
+		CU_ASSERT(net_is_tree(&net) &&
+			  net.now - fell_silent <= MESH_ROOT_MS + 400);
+		CU_ASSERT(net_seeing(&net, root, MESH_NODE_ALIVE) == len - 1);
+		write_and_check(root);
+		/* It is heard again, and followed. */
+		net.nodes[root].is_mute = false;
+		net_run(&net, MESH_BEACON_MS + MESH_SETTLE_MAX_MS);
+		CU_ASSERT(net_is_tree(&net));
 		net_fini(&net);
 	}
 }
 
+/* It dies, and those linked to it say so: within 3 s it is dead for all, and the next is
+ * followed by then. */
 static void
 test_dead_root(void)
 {
 	for (int len = 3; len <= 31; len += 4) {
-		int root;
+		int roots[3], dead = 0;
 
 		start(len, 200 + (uint64_t)len);
-		/* And the next two at the same time. */
-		for (int i = 0; i < 3 && net_live(&net) > 2; i++) {
-			root = root_of(&net);
-			net_kill(&net, root);
-			net_judge(&net, root, MESH_NODE_DEAD);
+		while (dead < 3 && net_live(&net) > 2) {
+			ms_t died = net.now;
+
+			roots[dead] = root_of(&net);
+			net_kill(&net, roots[dead]);
+			while (net.now - died < 3 * MS_SECOND)
+				write_and_check((int)rng_below(&net.rng, (uint64_t)len));
+			dead++;
+			for (int i = 0; i < dead; i++)
+				CU_ASSERT(net_seeing(&net, roots[i], MESH_NODE_DEAD) ==
+					  net_live(&net));
 			net_link_rings(&net);
-			net_run(&net, i == 1 ? 3 * MS_SECOND : 0);
+			net_run(&net, 400);
+			CU_ASSERT(net_is_tree(&net));
 		}
-		net_run(&net, MS_SECOND);
-		CU_ASSERT(net_is_tree(&net));
 		write_and_check(root_of(&net));
 		net_fini(&net);
 	}
@@ -209,8 +222,6 @@ test_lost_parents(void)
 		while (net_parent(&net, node) < 0);
 		parent = net_parent(&net, node);
 		net_cut(&net, node, parent);
-		net_judge(&net, node, MESH_NODE_ALIVE);
-		net_judge(&net, parent, MESH_NODE_ALIVE);
 		net_run(&net, 10);
 		if (net_parent(&net, node) >= 0)
 			adopted++;
@@ -252,30 +263,38 @@ test_new_root(void)
 	net_fini(&net);
 }
 
-/* Two trees become one. */
+/* Each half takes the other one for dead or out of reach, and has a tree of its own. One link
+ * across shows that both are there; by those that the rings want then the trees become one. */
 static void
 test_halves(void)
 {
-	int left = -1, right = -1;
+	int roots;
 
 	start(24, 7);
-	for (int a = 0; a < 12; a++)
-		for (int b = 12; b < 24; b++) {
-			if (net.nodes[a].links[b] != 0) {
-				left = a;
-				right = b;
-			}
-			net_cut(&net, a, b);
-		}
-	CU_ASSERT_FATAL(left >= 0);
+	net_split(&net, 12);
+	net_run(&net, MS_MINUTE);
+	net_link_rings(&net);
+	for (int i = 0; i < net.len; i++) /* who has no link at all dials everybody */
+		for (int k = 0; k < net.len && net.nodes[i].mesh->links == NULL; k++)
+			net_link(&net, i, k);
 	net_run(&net, 3 * MESH_ROOT_MS);
-	CU_ASSERT(!net_is_tree(&net));
-	for (int i = 0; i < net.len; i++)
-		net_judge(&net, i, MESH_NODE_ALIVE);
-	net_link(&net, left, right);
+	roots = 0;
+	for (int i = 0; i < net.len; i++) {
+		roots += net_parent(&net, i) == -2;
+		CU_ASSERT(net_parent(&net, i) != -1);
+		CU_ASSERT(net_seeing(&net, i, MESH_NODE_ALIVE) == 11);
+	}
+	CU_ASSERT(roots == 2 && !net_is_tree(&net));
+	net_split(&net, 0);
+	net_link(&net, 3, 20);
+	net_run(&net, MS_SECOND);
+	net_link_rings(&net);
 	net_run(&net, MS_SECOND);
 	CU_ASSERT(net_is_tree(&net));
 	write_and_check(23);
+	net_run(&net, MESH_FEW_MS);
+	for (int i = 0; i < net.len; i++)
+		CU_ASSERT(net_seeing(&net, i, MESH_NODE_ALIVE) == 23);
 	net_fini(&net);
 }
 
@@ -472,6 +491,7 @@ static void
 test_roots_that_are_none(void)
 {
 	struct wire_beacon b = { .seq = UNITS, .rings = 3 };
+	struct buf frame = BUF_INIT;
 	struct rig r;
 	int root = rig_start(&r), other = (root + 1) % 5;
 
@@ -485,20 +505,25 @@ test_roots_that_are_none(void)
 	rig_beacon(&r, other, &b);
 	CU_ASSERT(!rig_follows(&r, root));
 	rig_row(&r, other, MESH_INBOUND_YES);
-	/* Nor one that is dead. */
+	/* Nor one that is dead: nobody but us says so, which takes a while. */
 	rig_down(&r, root);
-	rig_pass(&r, 20 * MS_SECOND);
-	mesh_node_find(r.mesh, &r.peers[root])->state = MESH_NODE_DEAD;
+	rig_pass(&r, MESH_RELINK_MS + MESH_FEW_MS);
+	CU_ASSERT(r.states[root] == MESH_NODE_DEAD);
 	rig_beacon(&r, other, &b);
 	CU_ASSERT(!rig_follows(&r, root));
 	/* And one that is followed is not any more when it is found dead. */
-	mesh_node_find(r.mesh, &r.peers[root])->state = MESH_NODE_ALIVE;
+	rig_up(&r, root, false);
+	CU_ASSERT(r.states[root] == MESH_NODE_DEAD); /* it greets as the one that died */
+	rig_put_alive(&frame, &r.peers[root], 4, WIRE_STANDING_THERE);
+	rig_hear(&r, root, &frame);
+	CU_ASSERT(r.states[root] == MESH_NODE_ALIVE);
 	rig_beacon(&r, other, &b);
 	CU_ASSERT(rig_follows(&r, root));
-	mesh_node_find(r.mesh, &r.peers[root])->state = MESH_NODE_DEAD;
-	mesh_tree_node_changed(r.mesh, mesh_node_find(r.mesh, &r.peers[root]));
+	rig_down(&r, root);
+	rig_pass(&r, MESH_RELINK_MS + MESH_FEW_MS - 1);
+	CU_ASSERT(r.states[root] == MESH_NODE_SUSPECT && rig_follows(&r, root));
 	rig_pass(&r, 1);
-	CU_ASSERT(!rig_follows(&r, root));
+	CU_ASSERT(r.states[root] == MESH_NODE_DEAD && !rig_follows(&r, root));
 	rig_fini(&r);
 }
 
@@ -524,7 +549,7 @@ test_flood_of_beacons(void)
 		if (len == 14)
 			continue;
 		wire_put_frame(&frame, WIRE_BEACON, 0, bytes_of(zeros, len));
-		r.closed = 0;
+		rig_forget(&r);
 		rig_hear(&r, root, &frame);
 		CU_ASSERT(r.closed == 1);
 		rig_pass(&r, MS_MINUTE);
