@@ -13,6 +13,7 @@
 #include "base/network.h"
 #include "crdt/codec.h"
 #include "daemon/rows.h"
+#include "daemon/starts.h"
 
 enum {
 	LINKS_FLUSH_BYTES = 64 * 1024, /* at most this much waits in the stream itself */
@@ -574,6 +575,8 @@ links_do(struct links *links, const struct mesh_action *a)
 		break;
 	case MESH_ACTION_INCARNATION:
 		d->incarnation = a->incarnation;
+		if (starts_keep(d->store, d->incarnation) != 0)
+			log_warn("mesh", "the incarnation could not be kept");
 		break;
 	case MESH_ACTION_PROBE:
 		probes_dial(links->probes, a->link, a->address);
