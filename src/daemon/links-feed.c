@@ -39,14 +39,19 @@ links_root_changed(struct links *links)
 	links_step(links, &event);
 }
 
-/* Said once, when it was there until now; its row tells no name any more. */
+/* Said once, of a node that was there; its row tells no name any more, and may come later than
+ * its goodbye. */
 static void
-links_log_left(const struct links *links, const struct id *id)
+links_log_left(struct links *links, const struct id *id)
 {
 	char text[ID_TEXT_SIZE];
+	struct seen *s;
 
-	if (mesh_node_state(links->mesh, id) == MESH_NODE_ALIVE)
-		log_info("mesh", "node %s has left the cluster", id_text(id, text));
+	HASH_FIND(hh, links->seen, id, sizeof(*id), s);
+	if (s == NULL || s->at_ms < 0 || s->has_left)
+		return;
+	s->has_left = true;
+	log_info("mesh", "node %s has left the cluster", id_text(id, text));
 }
 
 void

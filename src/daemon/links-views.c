@@ -100,9 +100,9 @@ links_last_seen_s(const struct links *links, const struct id *node)
 	    mesh_node_state(links->mesh, node) == MESH_NODE_ALIVE)
 		return 0;
 	HASH_FIND(hh, links->seen, node, sizeof(*node), s);
-	return s != NULL && s->at_ms >= 0
-		       ? (double)(loop_now(links->d->loop) - s->at_ms) / MS_SECOND
-		       : -1;
+	if (s == NULL || s->at_ms < 0)
+		return -1;
+	return (double)(loop_now(links->d->loop) - s->at_ms) / MS_SECOND;
 }
 
 void

@@ -13,6 +13,7 @@
 #include "base/network.h"
 #include "crdt/codec.h"
 #include "daemon/rows.h"
+#include "daemon/starts.h"
 
 enum {
 	LINKS_FLUSH_BYTES = 64 * 1024, /* at most this much waits in the stream itself */
@@ -362,6 +363,8 @@ links_note_seen(struct links *links, const struct id *node, bool is_alive)
 	}
 	if (is_alive || s->is_alive)
 		s->at_ms = loop_now(links->d->loop);
+	if (is_alive)
+		s->has_left = false;
 	s->is_alive = is_alive;
 	return s->at_ms >= 0;
 }
@@ -516,7 +519,20 @@ links_do_query(struct links *links, const struct mesh_action *a)
 }
 
 static void
-links_note_down(struct links *links, const struct mesh_action *a)
+links_do_up(struct links *links, const struct mesh_action *a)
+{
+	struct daemon *d = links->d;
+
+	links_note_up(links, a);
+	links_log_up(links, a, true);
+	bars_note_let_in(d->bars);
+	rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
+	if (!a->is_rowless)
+		links_compare(links, a);
+}
+
+static void
+links_do_down(struct links *links, const struct mesh_action *a)
 {
 	struct daemon *d = links->d;
 
@@ -526,6 +542,14 @@ links_note_down(struct links *links, const struct mesh_action *a)
 	repair_link_down(d->repair, a->link);
 	if (d->queries != NULL)
 		queries_link_down(d->queries, a->link);
+}
+
+static void
+links_keep_incarnation(struct daemon *d, uint64_t incarnation)
+{
+	d->incarnation = incarnation;
+	if (starts_keep(d->store, incarnation) != 0)
+		log_warn("mesh", "the incarnation could not be kept");
 }
 
 static void
@@ -544,15 +568,10 @@ links_do(struct links *links, const struct mesh_action *a)
 		links_do_close(links, a);
 		break;
 	case MESH_ACTION_LINK_UP:
-		links_note_up(links, a);
-		links_log_up(links, a, true);
-		bars_note_let_in(d->bars);
-		rows_clock_agrees(d->rows, !mesh_clock_disagrees(links->mesh));
-		if (!a->is_rowless)
-			links_compare(links, a);
+		links_do_up(links, a);
 		break;
 	case MESH_ACTION_LINK_DOWN:
-		links_note_down(links, a);
+		links_do_down(links, a);
 		break;
 	case MESH_ACTION_NODE_STATE:
 		links_show_node(links, a);
@@ -581,7 +600,7 @@ links_do(struct links *links, const struct mesh_action *a)
 			    links_on_verified, links, a->number);
 		break;
 	case MESH_ACTION_INCARNATION:
-		d->incarnation = a->incarnation;
+		links_keep_incarnation(d, a->incarnation);
 		break;
 	case MESH_ACTION_PROBE:
 		probes_dial(links->probes, a->link, a->address);

@@ -41,6 +41,7 @@ struct seen {
 	struct id node;
 	ms_t at_ms; /* -1: never, since our start */
 	bool is_alive;
+	bool has_left; /* and it was said */
 	UT_hash_handle hh;
 };
 

@@ -30,6 +30,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/rows.c %D%/rows.h \
 	%D%/scrub.c \
 	%D%/self.c \
+	%D%/starts.c %D%/starts.h \
 	%D%/sweep.c \
 	%D%/verify.c %D%/verify.h \
 	%D%/views.c \
@@ -92,7 +93,8 @@ uninstall-local: %D%/ocf.conf
 if HAVE_CUNIT
 daemon_tests = tests/unit/test-daemon-aside tests/unit/test-daemon-ca tests/unit/test-daemon-dials \
 	tests/unit/test-daemon-options tests/unit/test-daemon-outbox tests/unit/test-daemon-refusals \
-	tests/unit/test-daemon-replica tests/unit/test-daemon-requests tests/unit/test-daemon-rows
+	tests/unit/test-daemon-replica tests/unit/test-daemon-requests tests/unit/test-daemon-rows \
+	tests/unit/test-daemon-starts
 check_PROGRAMS += $(daemon_tests)
 TESTS += $(daemon_tests)
 tests_unit_test_daemon_aside_SOURCES = tests/unit/test-daemon-aside.c
@@ -117,6 +119,9 @@ tests_unit_test_daemon_requests_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(CRDT_LIBS
 tests_unit_test_daemon_rows_SOURCES = tests/unit/test-daemon-rows.c
 tests_unit_test_daemon_rows_LDADD = $(TEST_LIBS) %D%/libdaemon.a src/table/libtable.a store/libstore.a \
 	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS)
+tests_unit_test_daemon_starts_SOURCES = tests/unit/test-daemon-starts.c \
+	tests/lib/rows.c tests/lib/rows.h tests/lib/sha256.c tests/lib/sha256.h
+tests_unit_test_daemon_starts_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(STORE_LIBS) $(OPENSSL_LIBS)
 tests_unit_test_daemon_outbox_SOURCES = tests/unit/test-daemon-outbox.c
 tests_unit_test_daemon_outbox_LDADD = $(TEST_LIBS) %D%/libdaemon.a src/mesh/libmesh.a \
 	$(CRDT_LIBS)

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "daemon/daemon.h"
+#include "daemon/starts.h"
 #include "hw/hw.h"
 #include "net/stream.h"
 #include "table/rows.h"
@@ -25,7 +26,7 @@ enum {
 	SELF_LOOK_MS = 10 * MS_SECOND, /* between looks at the addresses: 0.1 ms each */
 };
 
-/* ---- name and starts ---- */
+/* ---- name ---- */
 
 static char *
 self_meta(struct daemon *d, const char *name)
@@ -60,20 +61,6 @@ self_find_name(struct daemon *d)
 		d->name = self_meta(d, "name");
 	if (d->name == NULL)
 		d->name = self_host_name();
-}
-
-/* Starts are counted in the store, so that each life outranks what others hold of an
- * earlier one. */
-static int
-self_count_start(struct daemon *d)
-{
-	char *text = self_meta(d, "starts"), number[24];
-	uint64_t starts = text != NULL ? strtoull(text, NULL, 10) + 1 : 1;
-
-	free(text);
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)starts);
-	d->incarnation = starts << 32;
-	return store_meta_set(d->store, "starts", bytes_text(number));
 }
 
 /* ---- addresses ---- */
@@ -402,7 +389,7 @@ self_open(struct daemon *d, struct errmsg *err)
 	int rc;
 
 	self_find_name(d);
-	rc = self_count_start(d);
+	rc = starts_count(d->store, &d->incarnation);
 	if (rc != 0)
 		return error_set(err, rc, "the store cannot be written: %s",
 				 error_text(rc));

@@ -148,6 +148,9 @@ mesh_node_found(struct mesh *m, struct mesh_node *n)
 {
 	n->is_reached = true;
 	n->is_doubtful = false;
+	/* By the first link all others may be there again: that is not put off. */
+	if (m->is_alone)
+		m->reach_after = m->now;
 	mesh_reach_changed(m);
 }
 

@@ -557,6 +557,27 @@ test_isolated(void)
 	}
 }
 
+/* The last link is lost, and another one comes a moment later: by it all are there again. */
+static void
+test_alone(void)
+{
+	struct rig r;
+
+	votes_start(&r, false);
+	rig_down(&r, ONE);
+	rig_down(&r, TWO);
+	rig_pass(&r, MS_SECOND);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_UNREACHABLE);
+	/* What was reckoned last is not a second old. */
+	rig_row(&r, THREE, MESH_INBOUND_YES);
+	rig_pass(&r, 10);
+	rig_up(&r, ONE, false);
+	rig_pass(&r, 10);
+	CU_ASSERT(r.states[ONE] == MESH_NODE_ALIVE);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	rig_fini(&r);
+}
+
 /* Fifty, with six links each, fall into halves; one dies that only its own half can know. */
 static void
 test_halves(void)
@@ -681,6 +702,7 @@ static const struct tap_test tests[] = {
 	{ "who holds something else is told what is held here", test_exchange },
 	{ "2 to 50 nodes: one that is gone is dead for all, in time", test_deaths },
 	{ "who is cut off from most accuses nobody", test_isolated },
+	{ "who was alone sees all again with its first link", test_alone },
 	{ "halves of 50 nodes do not reach each other; together again, all agree",
 	  test_halves },
 	{ "all start anew at once, and see each other", test_mass_restart },
