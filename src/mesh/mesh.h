@@ -233,8 +233,8 @@ enum {
 	 * what all tries of a query come to. */
 	MESH_RELAY_WORDS_MAX = 32,
 	/* Leaves. */
-	MESH_HOMES_MAX = 8,    /* two on each ring */
-	MESH_LEAVES_MAX = 512, /* attached to one node */
+	MESH_HOMES_MAX = 8,	       /* two on each ring */
+	MESH_LEAVES_MAX = 512,	       /* attached to one node */
 	MESH_BUSY_MS = 10 * MS_MINUTE, /* until one that was too busy is asked again */
 	/* Links. */
 	MESH_IDLE_MS = MS_MINUTE, /* one that nobody wants lives that long unused */

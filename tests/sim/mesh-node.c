@@ -107,7 +107,8 @@ node_found_homes(struct node *n, const struct mesh_action *a)
 	struct id id;
 
 	n->homes_len = 0;
-	for (reader_copy(&r, id.b, ID_BYTES); !r.failed; reader_copy(&r, id.b, ID_BYTES)) {
+	for (reader_copy(&r, id.b, ID_BYTES); !r.failed;
+	     reader_copy(&r, id.b, ID_BYTES)) {
 		const struct node *home = world_node_of(n->world, &id);
 
 		WORLD_CHECK(n->world, home != NULL && n->homes_len < MESH_HOMES_MAX);

@@ -70,7 +70,7 @@ struct node {
 	ms_t *seen_at; /* of each */
 	uint64_t
 		incarnation; /* the highest it told of itself, in this life of its disk */
-	int deaths; /* told, in all, of nodes that were or seemed to be gone */
+	int deaths;	     /* told, in all, of nodes that were or seemed to be gone */
 	int ways, ways_found;
 	uint64_t sent[WIRE_CLASSES];
 	struct mesh_stats stats; /* of earlier lives */

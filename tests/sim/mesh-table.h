@@ -28,8 +28,9 @@ struct mesh_fact {
 	ms_t stamp;
 	/* Of a node row: */
 	enum mesh_inbound inbound;
-	uint16_t homes[MESH_HOMES_MAX]; /* node rows; those of nodes that take no links, */
-	uint8_t homes_len;		/* where they are not as computed */
+	uint16_t
+		homes[MESH_HOMES_MAX]; /* node rows; those of nodes that take no links, */
+	uint8_t homes_len;	       /* where they are not as computed */
 };
 
 struct mesh_row {

@@ -409,8 +409,8 @@ test_later(void)
 	rig_stop(&rig);
 	rig_start(&rig);
 	CU_ASSERT_FATAL(store_get(rig.d.store, &key, &row) == 0);
-	CU_ASSERT(row.len == 1 && bytes_equal(row.versions[0].value,
-					      bytes_of(value, sizeof(value))));
+	CU_ASSERT(row.len == 1 &&
+		  bytes_equal(row.versions[0].value, bytes_of(value, sizeof(value))));
 	row_fini(&row);
 	/* Of another's key it is a forgery, of whatever kind. */
 	m.id.b[0] ^= 1;
