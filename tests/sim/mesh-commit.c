@@ -19,7 +19,7 @@ node_hand_on(struct node *n, uint64_t link, uint32_t row)
 	struct buf encoded = BUF_INIT;
 	struct mesh_event e = { .type = MESH_EVENT_ROW_CHANGED,
 				.link = link,
-				.key_hash = (uint64_t)row + 1 };
+				.key_hash = hash64(bytes_of(&row, sizeof(row)), 1) };
 
 	mesh_row_put(n->table.rows, &encoded, row, n->table.versions[row]);
 	e.rows = buf_bytes(&encoded);
