@@ -641,6 +641,8 @@ bool mesh_vote_add(struct mesh *m, struct mesh_node *n, const struct mesh_ballot
 void mesh_vote(struct mesh *m, struct mesh_node *n);
 /* It is not for us to begin again, for a while. */
 void mesh_revote_later(struct mesh *m, struct mesh_node *n);
+/* We are a leaf, and watch nobody. */
+void mesh_votes_withdraw(struct mesh *m);
 /* Others say that they do not hear it: what do we? */
 void mesh_vote_join(struct mesh *m, struct mesh_node *n);
 /* Enough that watch a node; and how long the votes are waited for to be refuted. */

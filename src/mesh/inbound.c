@@ -32,6 +32,8 @@ inbound_found(struct mesh *m, enum mesh_inbound found)
 	mesh_rings_update(m, &m->self, m->self_region);
 	mesh_want(m, m->now); /* for other links */
 	mesh_act(m, MESH_ACTION_INBOUND, 0)->action.inbound = found;
+	if (found == MESH_INBOUND_NO)
+		mesh_votes_withdraw(m);
 	mesh_reach_changed(m);
 }
 

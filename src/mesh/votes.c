@@ -191,7 +191,7 @@ mesh_vote_add(struct mesh *m, struct mesh_node *n, const struct mesh_ballot *vot
 	return true;
 }
 
-/* Votes of one who is no member any more. */
+/* Votes of one who is no member any more, or watches nobody. */
 static void
 votes_drop(struct mesh *m, struct mesh_node *n, const struct id *observer)
 {
@@ -224,6 +224,26 @@ mesh_evidence_end(struct mesh *m, struct mesh_node *gone)
 }
 
 /* ---- ours ---- */
+
+void
+mesh_votes_withdraw(struct mesh *m)
+{
+	for (struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next) {
+		n->is_voting = false;
+		n->vote_due = 0;
+		if (n->evidence != NULL)
+			votes_drop(m, n, &m->self.id);
+	}
+}
+
+/* Of a leaf only those tell who can be its homes: a node that does not know yet whether it is
+ * one itself says nothing. */
+static bool
+vote_is_ours(const struct mesh *m, const struct mesh_node *n)
+{
+	return !mesh_is_leaf(m) && mesh_is_voter(m, n, &m->self) &&
+	       (n->inbound != MESH_INBOUND_NO || m->test.found == MESH_INBOUND_YES);
+}
 
 bool
 mesh_is_isolated(const struct mesh *m)
@@ -296,9 +316,8 @@ mesh_vote(struct mesh *m, struct mesh_node *n)
 	const struct mesh_ballot *held = mesh_vote_of(n, &m->config.self);
 
 	n->vote_due = 0;
-	if (m->is_stopped || mesh_is_leaf(m) || n->is_gone || n->has_left ||
-	    n->is_voting || mesh_node_verdict(n) != MESH_VERDICT_NONE ||
-	    !mesh_is_voter(m, n, &m->self)) {
+	if (m->is_stopped || n->is_gone || n->has_left || n->is_voting ||
+	    mesh_node_verdict(n) != MESH_VERDICT_NONE || !vote_is_ours(m, n)) {
 		mesh_node_update(m, n);
 		return;
 	}

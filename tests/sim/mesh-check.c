@@ -93,11 +93,18 @@ has_way(const struct node *n, const struct node *other)
 	       mesh_may_open_way(n->mesh, &other->id);
 }
 
+/* Either may want it: who died lately is missed by each for a time of its own. */
+static bool
+is_wanted_by_one(const struct node *n, const struct node *other)
+{
+	return node_is_to_link(n, other) || node_is_to_link(other, n);
+}
+
 static void
 look_at_pair(struct look *k, const struct node *n, const struct node *other)
 {
 	int open = k->links[other->index];
-	bool is_wanted = node_is_to_link(n, other);
+	bool is_wanted = is_wanted_by_one(n, other);
 
 	if (open != (is_wanted ? 1 : 0))
 		look_says(k, "node %d has %d links to node %d", n->index, open,
@@ -141,7 +148,7 @@ look_at_links(struct look *k, const struct node *n)
 		if (other == n || !other->is_running)
 			continue;
 		look_at_pair(k, n, other);
-		wanted += node_is_to_link(n, other);
+		wanted += is_wanted_by_one(n, other);
 	}
 	mesh_stats(n->mesh, &stats);
 	if (stats.links_up != wanted)

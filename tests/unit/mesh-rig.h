@@ -61,6 +61,8 @@ struct rig {
 
 /* We advertise `addresses`; our id is 5. */
 void rig_init(struct rig *r, const char *const *addresses, int len);
+/* Others have dialled it back: it is no leaf, and knows. */
+void rig_is_reached(struct rig *r);
 void rig_fini(struct rig *r);
 void rig_forget(struct rig *r);
 void rig_step(struct rig *r, struct mesh_event e);

@@ -169,6 +169,7 @@ test_nobody_dials_a_leaf(void)
 	struct rig r;
 
 	rig_init(&r, home, 1);
+	rig_is_reached(&r);
 	r.forgets = true;
 	rig_row(&r, 0, MESH_INBOUND_YES);
 	rig_up(&r, 0, false);

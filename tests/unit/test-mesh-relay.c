@@ -20,6 +20,7 @@ static void
 leaf_start(struct rig *r)
 {
 	rig_init(r, home, 1);
+	rig_is_reached(r);
 	rig_row(r, HIDDEN, MESH_INBOUND_NO);
 	rig_row(r, ASKER, MESH_INBOUND_YES);
 	rig_row(r, OTHER, MESH_INBOUND_YES);
@@ -192,6 +193,45 @@ test_handover_is_not_told(void)
 
 /* ---- ways ---- */
 
+/* Who does not know yet whether it takes links says nothing against a leaf; and what it said
+ * against another is not said any more once it turns out to be one itself: nobody else would
+ * count it, so that nobody would refute it either. */
+static void
+test_who_may_accuse(void)
+{
+	struct rig r;
+
+	for (int known = 0; known < 2; known++) {
+		rig_init(&r, home, 1);
+		if (known)
+			rig_is_reached(&r);
+		rig_row(&r, ASKER, MESH_INBOUND_YES);
+		rig_row(&r, HIDDEN, MESH_INBOUND_NO);
+		rig_up(&r, ASKER, false);
+		rig_up(&r, HIDDEN, false);
+		rig_forget(&r);
+		rig_down(&r, HIDDEN);
+		rig_pass(&r, MESH_RELINK_MS);
+		CU_ASSERT(rig_sent(&r, ASKER, WIRE_SUSPECT, NULL) == known);
+		rig_fini(&r);
+	}
+	rig_init(&r, home, 1);
+	rig_row(&r, ASKER, MESH_INBOUND_YES);
+	rig_row(&r, OTHER, MESH_INBOUND_YES);
+	rig_up(&r, ASKER, false);
+	rig_up(&r, OTHER, false);
+	rig_forget(&r);
+	rig_down(&r, OTHER);
+	rig_pass(&r, MESH_RELINK_MS);
+	CU_ASSERT(rig_sent(&r, ASKER, WIRE_SUSPECT, NULL) == 1);
+	CU_ASSERT(r.states[OTHER] == MESH_NODE_SUSPECT);
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_SELF });
+	rig_pass(&r, MESH_FEW_MS + MESH_DEAD_MS);
+	CU_ASSERT(r.states[OTHER] != MESH_NODE_SUSPECT &&
+		  r.states[OTHER] != MESH_NODE_DEAD);
+	rig_fini(&r);
+}
+
 /* The homes of a leaf pass queries on to it, as far as they are linked to us. */
 static void
 test_homes_pass_on(void)
@@ -200,6 +240,7 @@ test_homes_pass_on(void)
 	struct rig r;
 
 	rig_init(&r, home, 1);
+	rig_is_reached(&r);
 	rig_row(&r, HIDDEN, MESH_INBOUND_NO);
 	rig_row(&r, ASKER, MESH_INBOUND_YES);
 	rig_row(&r, OTHER, MESH_INBOUND_YES);
@@ -233,6 +274,7 @@ static void
 relay_start(struct rig *r)
 {
 	rig_init(r, home, 1);
+	rig_is_reached(r);
 	rig_row(r, ASKER, MESH_INBOUND_NO);
 	rig_row(r, HIDDEN, MESH_INBOUND_NO);
 	rig_row(r, OTHER, MESH_INBOUND_YES);
@@ -545,6 +587,8 @@ static const struct tap_test tests[] = {
 	{ "a goodbye outweighs what is reckoned",
 	  test_goodbye_outweighs_what_is_reckoned },
 	{ "one that greets anew was not away", test_handover_is_not_told },
+	{ "who may be a leaf itself accuses none, and a leaf nobody",
+	  test_who_may_accuse },
 	{ "the homes of a node that takes no links pass queries on to it",
 	  test_homes_pass_on },
 	{ "a query passes to a node that takes no links, and its reply comes back",
