@@ -354,6 +354,7 @@ struct mesh_tree {
 	ms_t beacon_due; /* as root: of the next beacon */
 	ms_t beaconed;	 /* and when the last was sent */
 	int quick;	 /* so many more come soon one after the other */
+	ms_t many_since; /* as root: nodes are enough for one more ring; 0: they are not */
 };
 
 /* How many of those who have a row are remembered. */

@@ -514,6 +514,9 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	mesh_node_choose(m, n);
 	mesh_inbound_link_up(m);
 	mesh_overlay_link_up(m, n);
+	/* Until a beacon says so. */
+	if (!m->tree.is_set)
+		mesh_rings_set_count(m, h.rings);
 	l = mesh_link_find(m, id);
 	if (l != NULL)
 		mesh_tree_link_up(m, l);

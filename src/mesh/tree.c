@@ -280,6 +280,7 @@ tree_follow(struct mesh *m, struct mesh_node *root, const struct wire_beacon *b,
 	mesh_want(m, m->now + MESH_ROOT_MS);
 	if (l != NULL)
 		t->beacon.distance++;
+	mesh_rings_set_count(m, b->rings);
 	tree_set_parent(m, l);
 	tree_pass_on(m);
 }
@@ -357,12 +358,23 @@ mesh_frame_parent(struct mesh *m, struct mesh_link *l, const struct wire_frame *
 
 /* ---- as root ---- */
 
+/* How many rings there are to be is for the root to say. */
+static int
+tree_rings(struct mesh *m)
+{
+	int live = 1;
+
+	for (const struct mesh_node *n = m->nodes; n != NULL; n = n->hh.next)
+		live += n->inbound != MESH_INBOUND_NO && mesh_is_reachable(m, n, n);
+	return mesh_rings_judge(m->rings.count, live, m->now, &m->tree.many_since);
+}
+
 static void
 tree_beacon(struct mesh *m)
 {
 	struct mesh_tree *t = &m->tree;
 	uint32_t seq = tree_now(m);
-	struct wire_beacon b = { .rank = m->self.rank, .rings = (uint8_t)m->rings.count };
+	struct wire_beacon b = { .rank = m->self.rank, .rings = (uint8_t)tree_rings(m) };
 
 	/* Above the latest, but for one that a wrong clock had made. */
 	if (mesh_tree_is_root(m) && !tree_is_later(seq, t->beacon.seq) &&

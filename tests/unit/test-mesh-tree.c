@@ -487,6 +487,55 @@ test_odd_beacons(void)
 	rig_fini(&r);
 }
 
+/* How many rings there are is for the root to say, within what they may be. */
+static void
+test_rings_by_the_root(void)
+{
+	static const struct {
+		uint8_t said;
+		int count;
+	} cases[] = { { 4, 4 }, { 9, 4 }, { 0, 4 }, { 3, 3 }, { 2, 3 }, { 4, 4 } };
+	struct wire_beacon b = { .seq = UNITS };
+	struct rig r;
+	int root = rig_start(&r);
+
+	b.rank = mesh_rank(r.mesh, &r.peers[root]);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		b.seq++;
+		b.rings = cases[i].said;
+		rig_beacon(&r, root, &b);
+		CU_ASSERT(r.mesh->rings.count == cases[i].count);
+	}
+	rig_fini(&r);
+}
+
+/* And the root says four once there have been many nodes for ten minutes. */
+static void
+test_many_nodes(void)
+{
+	const struct rig_frame *f = NULL;
+	struct rig r;
+
+	rig_init(&r, (const char *const[]){ "192.0.2.1:8093" }, 1);
+	r.mesh->self.rank = 0; /* none is lower */
+	/* Some of them are found dead meanwhile, for want of links. */
+	for (int i = 0; i < MESH_RINGS_MORE_NODES + 1000; i++) {
+		struct id id = rig_id(i);
+
+		rig_learn(&r, &id, MESH_INBOUND_YES, 0);
+	}
+	rig_row(&r, 0, MESH_INBOUND_YES);
+	rig_up(&r, 0, false);
+	rig_pass(&r, MS_MINUTE);
+	CU_ASSERT(r.mesh->rings.count == 3);
+	CU_ASSERT(rig_sent(&r, 0, WIRE_BEACON, &f) > 0 && f->payload.data[13] == 3);
+	rig_forget(&r);
+	rig_pass(&r, MESH_RINGS_MORE_MS);
+	CU_ASSERT(r.mesh->rings.count == 4);
+	CU_ASSERT(rig_sent(&r, 0, WIRE_BEACON, &f) > 0 && f->payload.data[13] == 4);
+	rig_fini(&r);
+}
+
 static void
 test_roots_that_are_none(void)
 {
@@ -579,6 +628,9 @@ static const struct tap_test tests[] = {
 	{ "a parent that takes rows too slowly is given up", test_lagging_parent },
 	{ "beacons of nobody, of another time or from too far are ignored",
 	  test_odd_beacons },
+	{ "the root says how many rings there are, within bounds",
+	  test_rings_by_the_root },
+	{ "where nodes are many for ten minutes it says four", test_many_nodes },
 	{ "leaves and the dead are no roots", test_roots_that_are_none },
 	{ "a flood of beacons goes no further", test_flood_of_beacons },
 };
