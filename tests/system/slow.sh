@@ -42,7 +42,8 @@ for node in n1 n2 n3; do
 	ok "$node lists all workers" wait_until 90 lists_all "$node"
 done
 ok "the tables are equal" wait_until "$CLUSTER_SECONDS" tables_are_equal n1 n2 n3
-is "no link was lost" "$(cat "$TMP"/n?/log | grep -c 'the link to')" 0
+# One that stood still for longer than a link may be silent, on a busy machine, loses it for that.
+is "no link was lost for it" "$(cat "$TMP"/n?/log | grep 'the link to' | grep -vc 'nothing was heard')" 0
 like "a comparison brought the rest" "$(cat "$TMP"/n?/log)" '.*compared with node .* [1-9][0-9]+ (sent|rows received).*'
 exec {fd}>&-
 cluster_done
