@@ -280,7 +280,7 @@ mesh_link_send_hello(struct mesh *m, struct mesh_link *l)
 		.root = m->root,
 		.rows = m->rows,
 		.rings = (uint8_t)m->rings.count,
-		.held_status = mesh_held_status(l->node),
+		.held_status = (uint8_t)mesh_held_status(l->node),
 		.held_incarnation = l->node->incarnation,
 		.liveness = m->liveness,
 	};

@@ -205,7 +205,7 @@ member_put(struct member *m, struct buf *out, enum row_kind kind, int number,
 	struct version v;
 	struct row row;
 
-	if (row_kind_is_leased(kind))
+	if (row_kind_is_leased((uint8_t)kind))
 		snprintf(name, sizeof(name), "%d", number);
 	CU_ASSERT_FATAL(row_key_make(&m->id, kind, name, &key) == 0);
 	CU_ASSERT_FATAL(version_next(&none, dot, (uint64_t)clock_wall_ms(), &value, &v) ==
