@@ -203,6 +203,7 @@ struct mesh_link {
 	ms_t heard; /* last byte */
 	/* Heartbeats: when ours is due, and when the other's is, as it said. */
 	ms_t beat_due, expect;
+	bool is_told_slow;  /* ours is due in half a minute, as we said */
 	bool is_slow;	    /* its beats are not among those of each second, */
 	uint64_t slow_view; /* by that view */
 	/* A PING that was not answered: the first, and the latest. 0: there is none. */
@@ -431,9 +432,9 @@ struct mesh {
 	ms_t redial_due;	     /* of one of the dead */
 	bool has_news;		     /* of one of them */
 	struct mesh_node *lost_turn; /* whom to try next for want of any link */
-	ms_t beat_due;
-	ms_t heard;	 /* last byte, of any link */
-	ms_t leaf_asked; /* a leaf that heard nothing, one of its homes */
+	ms_t beat_due;		     /* the next whole second of this node */
+	ms_t heard;		     /* last byte, of any link */
+	ms_t leaf_asked;	     /* a leaf that heard nothing, one of its homes */
 	/* How slow this node is itself: its patience with others grows with it. */
 	int health;
 	ms_t health_due; /* when it gets better by one */

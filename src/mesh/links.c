@@ -204,6 +204,8 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 
 		item->action.node = n->id;
 		mesh_act_text(item, why, &item->action.why);
+		/* Another one is to expect the heartbeat that it would have got. */
+		mesh_want(m, m->now);
 		mesh_inbound_link_down(m, l);
 		mesh_relays_link_down(m, l);
 		mesh_node_lost_link(m, n, goodbye);
