@@ -645,8 +645,8 @@ void mesh_vote(struct mesh *m, struct mesh_node *n);
 void mesh_revote_later(struct mesh *m, struct mesh_node *n);
 /* We are a leaf, and watch nobody. */
 void mesh_votes_withdraw(struct mesh *m);
-/* Others say that they do not hear it: what do we? */
-void mesh_vote_join(struct mesh *m, struct mesh_node *n);
+/* Another one says that it does not hear it, or only that the two are not linked: what do we? */
+void mesh_vote_join(struct mesh *m, struct mesh_node *n, bool is_isolated);
 /* Enough that watch a node; and how long the votes are waited for to be refuted. */
 int mesh_quorum(const struct mesh *m, const struct mesh_node *n);
 ms_t mesh_votes_ms(int votes, int quorum);

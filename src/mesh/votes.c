@@ -332,13 +332,15 @@ mesh_vote(struct mesh *m, struct mesh_node *n)
 }
 
 void
-mesh_vote_join(struct mesh *m, struct mesh_node *n)
+mesh_vote_join(struct mesh *m, struct mesh_node *n, bool is_isolated)
 {
 	struct mesh_link *l = mesh_link_find(m, n->link);
 
+	/* Who is cut off accuses nobody, but we may be so with it: that is to be found out
+	 * before a beat of each of those beyond the cut was due here. */
 	if (l != NULL && !l->has_failed)
 		mesh_link_check(m, l);
-	else if (n->lost_at != 0 && n->suspect_at == 0 && n->is_watched)
+	else if (!is_isolated && n->lost_at != 0 && n->suspect_at == 0 && n->is_watched)
 		mesh_vote(m, n);
 }
 

@@ -162,6 +162,31 @@ test_few_votes(void)
 	rig_fini(&r);
 }
 
+/* One that is cut off accuses nobody. But those on our side of a cut do not hear it either. */
+static void
+test_others_are_cut_off(void)
+{
+	struct wire_liveness said;
+	struct mesh_link *l;
+	struct rig r;
+
+	votes_start(&r, true);
+	l = mesh_link_find(r.mesh, r.links[VICTIM]);
+	said = suspect(&r, VICTIM, 3, ONE);
+	said.is_isolated = true;
+	said.votes[0] = rig_vote(&r.peers[VICTIM], 3, &r.peers[ONE], true);
+	/* It was heard a moment ago. */
+	say(&r, ONE, &said);
+	CU_ASSERT(l->pinged_at == 0);
+	r.now += MS_SECOND;
+	said.votes[0] = rig_vote(&r.peers[VICTIM], 3, &r.peers[THREE], true);
+	say(&r, ONE, &said);
+	CU_ASSERT(l->pinged_at == r.now);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_SUSPECT, NULL) == 2);
+	rig_fini(&r);
+}
+
 static void
 test_votes_that_do_not_count(void)
 {
@@ -688,6 +713,8 @@ static const struct tap_test tests[] = {
 	{ "a quorum is a verdict when 2 s have passed, until it is refuted",
 	  test_quorum_is_dead },
 	{ "two votes of three take 6.8 s", test_few_votes },
+	{ "of whom one that is cut off does not hear we look ourselves whether we do",
+	  test_others_are_cut_off },
 	{ "what is forged, foreign, old or said already does not count",
 	  test_votes_that_do_not_count },
 	{ "nor does what a node says that is no member any more",
