@@ -292,6 +292,7 @@ struct mesh_test {
 	ms_t until;
 	bool has_failed; /* one said no: */
 	struct id failed;
+	bool is_lone; /* and there was no other one to ask */
 };
 
 /* All that take links, this node too, in the order of their places on each ring. */
@@ -485,7 +486,7 @@ bool mesh_link_clock(struct mesh *m, struct mesh_link *l, ms_t wall, uint64_t ho
 
 /* inbound.c */
 void mesh_self_set(struct mesh *m, const struct mesh_event *e);
-void mesh_inbound_link_up(struct mesh *m);
+void mesh_inbound_link_up(struct mesh *m, const struct mesh_node *n);
 void mesh_inbound_link_down(struct mesh *m, const struct mesh_link *l);
 void mesh_inbound_tick(struct mesh *m);
 void mesh_probed(struct mesh *m, const struct mesh_event *e);

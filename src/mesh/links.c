@@ -514,7 +514,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	item->action.our_root = l->told_root;
 	item->action.our_rows_len = l->told_rows;
 	mesh_node_choose(m, n);
-	mesh_inbound_link_up(m);
+	mesh_inbound_link_up(m, n);
 	mesh_overlay_link_up(m, n);
 	/* Until a beacon says so. */
 	if (!m->tree.is_set)
