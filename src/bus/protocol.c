@@ -221,6 +221,29 @@ bus_protocol_request_read(const struct query_headers *headers,
 	return 0;
 }
 
+void
+bus_protocol_reply_headers(const struct reply_head *head, struct query_headers *ret)
+{
+	char status[8];
+
+	*ret = (struct query_headers){ 0 };
+	snprintf(status, sizeof(status), "%d", head->status);
+	query_headers_add(ret, BUS_H_STATUS, status);
+	if (head->content_type != NULL && bus_protocol_value_is_valid(head->content_type))
+		query_headers_add(ret, BUS_H_CONTENT_TYPE, head->content_type);
+	for (int i = 0; i < head->headers.len; i++) {
+		const struct query_header *item = &head->headers.items[i];
+		char *name;
+
+		if (!bus_protocol_header_may_pass(item->name) ||
+		    !bus_protocol_value_is_valid(item->value))
+			continue;
+		name = bus_protocol_http_name(item->name);
+		query_headers_add(ret, name, item->value);
+		free(name);
+	}
+}
+
 int
 bus_protocol_reply_read(const struct query_headers *headers, struct reply_head *ret_reply)
 {

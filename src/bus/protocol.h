@@ -75,6 +75,9 @@ int bus_protocol_request_headers(const struct query_head *head, const char *req_
  * or a value out of range. Free with query_head_fini. */
 int bus_protocol_request_read(const struct query_headers *headers,
 			      struct query_head *ret_head);
+/* The head of a reply as headers of its first part: what may not pass, or could not be a
+ * header, is left out. */
+void bus_protocol_reply_headers(const struct reply_head *head, struct query_headers *ret);
 /* The head of a reply's first part: status, type and Http- headers; what is not a header is
  * left out. -OCF_EMALFORMED: a status outside 200-599. Free with reply_head_fini. */
 int bus_protocol_reply_read(const struct query_headers *headers,

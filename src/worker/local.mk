@@ -1,11 +1,16 @@
-bin_PROGRAMS += %D%/ocf-worker
-%C%_ocf_worker_SOURCES = \
+noinst_LIBRARIES += %D%/libworker.a
+%C%_libworker_a_SOURCES = \
+	%D%/announcement.c %D%/announcement.h \
+	%D%/backend.h \
 	%D%/command.c %D%/command.h \
+	%D%/commands.c %D%/commands.h \
 	%D%/guard.c %D%/guard.h \
 	%D%/job.c %D%/job.h \
-	%D%/main.c \
 	%D%/worker.c %D%/worker.h
-%C%_ocf_worker_LDADD = src/hw/libhw.a $(BUS_LIBS) $(HWLOC_LIBS)
+WORKER_LIBS = %D%/libworker.a src/hw/libhw.a $(BUS_LIBS) $(HWLOC_LIBS)
+bin_PROGRAMS += %D%/ocf-worker
+%C%_ocf_worker_SOURCES = %D%/main.c
+%C%_ocf_worker_LDADD = $(WORKER_LIBS)
 if HAVE_CUNIT
 check_PROGRAMS += tests/unit/test-worker-worker
 TESTS += tests/unit/test-worker-worker

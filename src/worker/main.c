@@ -22,6 +22,8 @@
 #include "base/rng.h"
 #include "bus/protocol.h"
 #include "worker/command.h"
+#include "worker/commands.h"
+#include "worker/guard.h"
 #include "worker/worker.h"
 
 enum {
@@ -36,10 +38,12 @@ struct options {
 	const char *data;
 	char id[LIMIT_WORKER_ID_BYTES_MAX + 1];
 	bool is_verbose;
+	struct commands_config command;
 };
 
 struct program {
 	struct loop *loop;
+	struct commands commands;
 	struct worker *worker;
 	int status;
 };
@@ -170,7 +174,7 @@ options_take(struct options *o, int option, const char *value)
 	case 'M':
 		return option_meta(o, value);
 	case 'S':
-		o->worker.is_streaming = true;
+		o->command.is_streaming = true;
 		return 0;
 	case 'v':
 		o->is_verbose = true;
@@ -241,7 +245,7 @@ options_read(struct options *o, int argc, char **argv)
 	o->worker.id = o->id;
 	o->worker.match = o->match;
 	o->worker.meta = o->meta;
-	o->worker.argv = argv + optind;
+	o->command.argv = argv + optind;
 	return 0;
 }
 
@@ -272,18 +276,21 @@ program_run(struct options *o)
 	struct errmsg err = { "" };
 	int status = 0;
 
-	o->worker.guard = guard_start();
-	if (o->worker.guard == NULL) {
+	o->command.guard = guard_start();
+	if (o->command.guard == NULL) {
 		log_error("worker", "cannot start a process: %s", strerror(errno));
 		return EXIT_STATUS_IO;
 	}
 	p.loop = loop_new();
+	commands_init(&p.commands, p.loop, &o->command);
+	o->worker.backend = &p.commands.backend;
 	o->worker.stopped = program_on_stopped;
 	o->worker.arg = &p;
 	if (worker_open(p.loop, &o->worker, &p.worker, &err) < 0) {
 		log_error("worker", "%s", err.text);
 		status = EXIT_STATUS_CONFIG;
 	} else {
+		worker_set_ready(p.worker, true);
 		loop_signal(p.loop, SIGTERM, program_on_signal, &p);
 		loop_signal(p.loop, SIGINT, program_on_signal, &p);
 		loop_run(p.loop);
@@ -291,7 +298,7 @@ program_run(struct options *o)
 		worker_close(p.worker);
 	}
 	loop_free(p.loop);
-	guard_stop(o->worker.guard);
+	guard_stop(o->command.guard);
 	return status;
 }
 
@@ -309,11 +316,11 @@ main(int argc, char **argv)
 	if (status != 0)
 		return status < 0 ? 0 : status;
 	log_configure(o.is_verbose ? LOG_DEBUG : LOG_INFO, LOG_FORMAT_TEXT);
-	if (command_find(o.worker.argv[0], &path, &err) < 0) {
+	if (command_find(o.command.argv[0], &path, &err) < 0) {
 		fprintf(stderr, "ocf-worker: %s\n", err.text);
 		return EXIT_STATUS_CONFIG;
 	}
-	o.worker.path = path;
+	o.command.path = path;
 	if (places_find(geteuid(), o.data, &places, &err) == 0)
 		run_file = mem_printf("%s/run.json", places.data);
 	o.worker.run_file = run_file;
