@@ -28,6 +28,7 @@
 #define BUS_H_METHOD "Ocf-Method"
 #define BUS_H_PATH "Ocf-Path"
 #define BUS_H_DEADLINE "Ocf-Deadline" /* ms left */
+#define BUS_H_LENGTH "Ocf-Length"     /* of the whole body, when it is known beforehand */
 #define BUS_H_ATTEMPT "Ocf-Attempt"
 #define BUS_H_CONTENT_TYPE "Content-Type"
 #define BUS_H_TRACEPARENT "traceparent"
@@ -66,6 +67,10 @@ bool bus_protocol_value_is_valid(const char *value);
 /* May a header of an HTTP message pass to or from a worker? Not hop-by-hop ones, nor what
  * names the client's credentials or the body's framing. `name` is an HTTP token. */
 bool bus_protocol_header_may_pass(const char *name);
+
+/* Headers are passed on one by one: what came several times is joined to a list, since NATS
+ * clients know a name once; what has no value is left out, since nats.c (3.4.1) takes the
+ * line behind it for its value. */
 
 /* A query's head as headers; `req_id` is unique at the worker. -EINVAL: a value that could
  * not be a header, -OCF_ELIMIT: too long; then `ret` is empty. */

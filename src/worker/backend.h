@@ -53,9 +53,9 @@ struct run_handler {
 };
 
 struct backend_ops {
-	/* `head` must outlive the run; its body_len is known when the whole body will be
-	 * written at once. Negative: `err` says why, and no run was started; -EINVAL: the
-	 * query is at fault. */
+	/* `head` must outlive the run; body_len bytes will be written, unless it is -1.
+	 * Negative: `err` says why, and no run was started; -EINVAL: the query is at
+	 * fault. */
 	int (*start)(struct backend *backend, const struct query_head *head,
 		     const struct run_handler *handler, void *arg, struct run **ret_run,
 		     struct errmsg *err);

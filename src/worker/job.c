@@ -26,6 +26,7 @@ struct job {
 	struct run *run;	  /* NULL before it begins */
 	struct job_part *waiting; /* of the body, before the run */
 	uint64_t body_parts;
+	int64_t body_bytes;
 	bool is_body_whole;
 	uint64_t parts_sent, parts_credited;
 	struct query_headers reply_headers; /* for the first part */
@@ -196,20 +197,6 @@ job_free(struct job *job)
 
 /* --- the run --- */
 
-/* How long the body is, if all of it is here. */
-static int64_t
-job_body_len(const struct job *job)
-{
-	const struct job_part *part;
-	int64_t len = 0;
-
-	if (!job->is_body_whole)
-		return -1;
-	DL_FOREACH (job->waiting, part)
-		len += (int64_t)part->data.len;
-	return len;
-}
-
 void
 job_start(struct job *job)
 {
@@ -218,7 +205,8 @@ job_start(struct job *job)
 	struct errmsg err = { "" };
 	int rc;
 
-	job->head.body_len = job_body_len(job);
+	if (job->is_body_whole)
+		job->head.body_len = job->body_bytes;
 	rc = ops->start(job->host->backend, &job->head, &job_run_handler, job, &job->run,
 			&err);
 	if (rc < 0) {
@@ -240,6 +228,16 @@ job_is_started(const struct job *job)
 	return job->run != NULL;
 }
 
+/* The next part, and not more or less than was said of all of them? */
+static bool
+job_body_is_right(const struct job *job, uint64_t index, bool is_last)
+{
+	int64_t len = job->head.body_len;
+
+	return !job->is_body_whole && index == job->body_parts &&
+	       (len < 0 || job->body_bytes == len || (job->body_bytes < len && !is_last));
+}
+
 void
 job_body(struct job *job, uint64_t index, struct bytes part, bool is_last)
 {
@@ -247,7 +245,8 @@ job_body(struct job *job, uint64_t index, struct bytes part, bool is_last)
 
 	if (job->is_cancelled || job->is_failed)
 		return;
-	if (job->is_body_whole || index != job->body_parts) {
+	job->body_bytes += (int64_t)part.len;
+	if (!job_body_is_right(job, index, is_last)) {
 		job_fail(job, 502, "a part of the request is missing or out of order");
 		job_stop(job);
 		return;
