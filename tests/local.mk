@@ -26,6 +26,14 @@ check_PROGRAMS += %D%/lib/upstream
 %C%_lib_upstream_SOURCES = %D%/lib/upstream.c
 %C%_lib_upstream_LDADD =
 
+# What a driver's libnvidia-ml.so.1 could be, for unit/test-hw-hw.c and test-worker-worker.c.
+# A program to automake, since there is no libtool; never linked to anything.
+check_PROGRAMS += %D%/lib/nvml.so
+%C%_lib_nvml_so_SOURCES = %D%/lib/nvml.c
+%C%_lib_nvml_so_CFLAGS = $(WARN_CFLAGS) -fPIC
+%C%_lib_nvml_so_LDFLAGS = -shared
+%C%_lib_nvml_so_LDADD =
+
 # Writes rows, as workers that announce themselves do.
 check_PROGRAMS += %D%/lib/announcer
 %C%_lib_announcer_SOURCES = %D%/lib/announcer.c
