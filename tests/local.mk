@@ -21,6 +21,19 @@ check_PROGRAMS += %D%/lib/gate
 %C%_lib_gate_SOURCES = %D%/lib/gate.c
 %C%_lib_gate_LDADD =
 
+# A server behind `ocf-worker --http`, for unit/test-worker-http.c and system/worker-http.sh.
+check_PROGRAMS += %D%/lib/upstream
+%C%_lib_upstream_SOURCES = %D%/lib/upstream.c
+%C%_lib_upstream_LDADD =
+
+# What a driver's libnvidia-ml.so.1 could be, for unit/test-hw-hw.c and test-worker-worker.c.
+# A program to automake, since there is no libtool; never linked to anything.
+check_PROGRAMS += %D%/lib/nvml.so
+%C%_lib_nvml_so_SOURCES = %D%/lib/nvml.c
+%C%_lib_nvml_so_CFLAGS = $(WARN_CFLAGS) -fPIC
+%C%_lib_nvml_so_LDFLAGS = -shared
+%C%_lib_nvml_so_LDADD =
+
 # Writes rows, as workers that announce themselves do.
 check_PROGRAMS += %D%/lib/announcer
 %C%_lib_announcer_SOURCES = %D%/lib/announcer.c
@@ -87,7 +100,8 @@ dist_check_SCRIPTS += \
 	%D%/system/sync-offline.sh \
 	%D%/system/sync.sh \
 	%D%/system/tokens.sh \
-	%D%/system/wire.sh
+	%D%/system/wire.sh \
+	%D%/system/worker-http.sh
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \

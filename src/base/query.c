@@ -29,6 +29,23 @@ query_headers_add(struct query_headers *h, const char *name, const char *value)
 	h->len++;
 }
 
+void
+query_headers_join(struct query_headers *h, const char *name, const char *value)
+{
+	for (int i = 0; i < h->len; i++) {
+		struct query_header *item = &h->items[i];
+		char *both;
+
+		if (strcmp(item->name, name) != 0)
+			continue;
+		both = mem_printf("%s, %s", item->value, value);
+		free(item->value);
+		item->value = both;
+		return;
+	}
+	query_headers_add(h, name, value);
+}
+
 const char *
 query_headers_get(const struct query_headers *h, const char *name)
 {

@@ -69,6 +69,9 @@ struct query_error {
 };
 
 void query_headers_add(struct query_headers *h, const char *name, const char *value);
+/* A field that comes several times is one list (RFC 9110, 5.3): to the value of this name, as
+ * it is spelt, that is there already. */
+void query_headers_join(struct query_headers *h, const char *name, const char *value);
 const char *query_headers_get(const struct query_headers *h, const char *name);
 void query_headers_copy(const struct query_headers *from, struct query_headers *ret);
 void query_headers_fini(struct query_headers *h);

@@ -89,6 +89,12 @@ bus_protocol_number(const char *text, uint64_t max, uint64_t *ret_number)
 	return 0;
 }
 
+static bool
+bus_protocol_is_blank(const char *value)
+{
+	return value[strspn(value, " \t")] == '\0';
+}
+
 /* "accept-language" as "Http-Accept-Language": NATS clients compare names by case, so one
  * spelling is promised. */
 static char *
@@ -109,7 +115,7 @@ static void
 request_headers_add(struct query_headers *h, const char *name, const char *value,
 		    int *error, size_t *bytes)
 {
-	if (value == NULL)
+	if (value == NULL || bus_protocol_is_blank(value))
 		return;
 	*bytes += strlen(name) + strlen(value) + 4;
 	if (!bus_protocol_value_is_valid(value))
@@ -117,7 +123,7 @@ request_headers_add(struct query_headers *h, const char *name, const char *value
 	else if (*bytes > BUS_HEADERS_BYTES_MAX)
 		*error = -OCF_ELIMIT;
 	else
-		query_headers_add(h, name, value);
+		query_headers_join(h, name, value);
 }
 
 int
@@ -125,12 +131,13 @@ bus_protocol_request_headers(const struct query_head *head, const char *req_id,
 			     struct query_headers *ret)
 {
 	struct query_headers h = { 0 };
-	char deadline[24], attempt[8];
+	char deadline[24], attempt[8], length[24];
 	size_t bytes = 0;
 	int error = 0;
 
 	snprintf(deadline, sizeof(deadline), "%" PRId64, (int64_t)head->timeout_ms);
 	snprintf(attempt, sizeof(attempt), "%u", head->attempt);
+	snprintf(length, sizeof(length), "%" PRId64, head->body_len);
 	request_headers_add(&h, BUS_H_REQ_ID, req_id, &error, &bytes);
 	request_headers_add(&h, BUS_H_SERVICE, head->service, &error, &bytes);
 	request_headers_add(&h, BUS_H_MATCH, head->selector, &error, &bytes);
@@ -140,6 +147,8 @@ bus_protocol_request_headers(const struct query_head *head, const char *req_id,
 	request_headers_add(&h, BUS_H_TRACEPARENT, head->traceparent, &error, &bytes);
 	request_headers_add(&h, BUS_H_DEADLINE, deadline, &error, &bytes);
 	request_headers_add(&h, BUS_H_ATTEMPT, attempt, &error, &bytes);
+	if (head->body_len >= 0)
+		request_headers_add(&h, BUS_H_LENGTH, length, &error, &bytes);
 	for (int i = 0; i < head->headers.len; i++) {
 		const struct query_header *item = &head->headers.items[i];
 		char *name;
@@ -196,12 +205,16 @@ bus_protocol_request_read(const struct query_headers *headers,
 	struct query_head q = { .body_len = -1 };
 	const char *deadline = query_headers_get(headers, BUS_H_DEADLINE);
 	const char *attempt = query_headers_get(headers, BUS_H_ATTEMPT);
-	uint64_t deadline_ms = 0, attempts = 0;
+	const char *length = query_headers_get(headers, BUS_H_LENGTH);
+	uint64_t deadline_ms = 0, attempts = 0, bytes = 0;
 
 	if ((deadline != NULL &&
 	     bus_protocol_number(deadline, INT64_MAX, &deadline_ms) < 0) ||
-	    (attempt != NULL && bus_protocol_number(attempt, UINT8_MAX, &attempts) < 0))
+	    (attempt != NULL && bus_protocol_number(attempt, UINT8_MAX, &attempts) < 0) ||
+	    (length != NULL && bus_protocol_number(length, INT64_MAX, &bytes) < 0))
 		return -OCF_EMALFORMED;
+	if (length != NULL)
+		q.body_len = (int64_t)bytes;
 	q.request_id = bus_protocol_copy(headers, BUS_H_REQ_ID, NULL);
 	q.service = bus_protocol_copy(headers, BUS_H_SERVICE, NULL);
 	if (q.request_id == NULL || q.request_id[0] == '\0' || q.service == NULL ||
@@ -219,6 +232,32 @@ bus_protocol_request_read(const struct query_headers *headers,
 	bus_protocol_copy_http(headers, &q.headers);
 	*ret_head = q;
 	return 0;
+}
+
+void
+bus_protocol_reply_headers(const struct reply_head *head, struct query_headers *ret)
+{
+	char status[8];
+
+	*ret = (struct query_headers){ 0 };
+	snprintf(status, sizeof(status), "%d", head->status);
+	query_headers_add(ret, BUS_H_STATUS, status);
+	if (head->content_type != NULL &&
+	    bus_protocol_value_is_valid(head->content_type) &&
+	    !bus_protocol_is_blank(head->content_type))
+		query_headers_add(ret, BUS_H_CONTENT_TYPE, head->content_type);
+	for (int i = 0; i < head->headers.len; i++) {
+		const struct query_header *item = &head->headers.items[i];
+		char *name;
+
+		if (!bus_protocol_header_may_pass(item->name) ||
+		    !bus_protocol_value_is_valid(item->value) ||
+		    bus_protocol_is_blank(item->value))
+			continue;
+		name = bus_protocol_http_name(item->name);
+		query_headers_join(ret, name, item->value);
+		free(name);
+	}
 }
 
 int

@@ -28,6 +28,7 @@
 #define BUS_H_METHOD "Ocf-Method"
 #define BUS_H_PATH "Ocf-Path"
 #define BUS_H_DEADLINE "Ocf-Deadline" /* ms left */
+#define BUS_H_LENGTH "Ocf-Length"     /* of the whole body, when it is known beforehand */
 #define BUS_H_ATTEMPT "Ocf-Attempt"
 #define BUS_H_CONTENT_TYPE "Content-Type"
 #define BUS_H_TRACEPARENT "traceparent"
@@ -67,6 +68,10 @@ bool bus_protocol_value_is_valid(const char *value);
  * names the client's credentials or the body's framing. `name` is an HTTP token. */
 bool bus_protocol_header_may_pass(const char *name);
 
+/* Headers are passed on one by one: what came several times is joined to a list, since NATS
+ * clients know a name once; what has no value is left out, since nats.c (3.4.1) takes the
+ * line behind it for its value. */
+
 /* A query's head as headers; `req_id` is unique at the worker. -EINVAL: a value that could
  * not be a header, -OCF_ELIMIT: too long; then `ret` is empty. */
 int bus_protocol_request_headers(const struct query_head *head, const char *req_id,
@@ -75,6 +80,9 @@ int bus_protocol_request_headers(const struct query_head *head, const char *req_
  * or a value out of range. Free with query_head_fini. */
 int bus_protocol_request_read(const struct query_headers *headers,
 			      struct query_head *ret_head);
+/* The head of a reply as headers of its first part: what may not pass, or could not be a
+ * header, is left out. */
+void bus_protocol_reply_headers(const struct reply_head *head, struct query_headers *ret);
 /* The head of a reply's first part: status, type and Http- headers; what is not a header is
  * left out. -OCF_EMALFORMED: a status outside 200-599. Free with reply_head_fini. */
 int bus_protocol_reply_read(const struct query_headers *headers,

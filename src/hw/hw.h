@@ -2,7 +2,8 @@
 /* What this process may use of its machine: not what is built in, but what affinity, cgroup
  * limits and CUDA_VISIBLE_DEVICES leave. CPUs come from hwloc (or, built without it, from
  * the kernel), memory from the kernel, accelerators from PCI class 03xx in sysfs, their
- * memory from AMD's mem_info_vram_total or NVIDIA's NVML, loaded when it is there.
+ * memory from AMD's mem_info_vram_total or NVIDIA's NVML, loaded when it is there (OCF_TEST_NVML
+ * in the environment names another library, for tests).
  *
  * Reads files and may load a library: some 30 ms. Any thread, but not several at once. */
 #ifndef OCF_HW_HW_H

@@ -7,15 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <utlist.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "bus/protocol.h"
-
-enum { JOB_ENVIRONMENT_MAX = 4096 };
 
 struct job_part {
 	struct bytes data; /* owned */
@@ -27,23 +23,27 @@ struct job {
 	const struct job_host *host;
 	struct query_head head;
 	char *reply;
-	struct command *cmd;
-	struct job_part *waiting; /* of the body, before the command runs */
+	struct run *run;	  /* NULL before it begins */
+	struct job_part *waiting; /* of the body, before the run */
 	uint64_t body_parts;
+	int64_t body_bytes;
 	bool is_body_whole;
 	uint64_t parts_sent, parts_credited;
-	struct buf held;   /* output that waits, see struct job_host */
+	struct query_headers reply_headers; /* for the first part */
+	struct buf held;   /* output that waits, see struct backend_ops */
 	bool is_cancelled; /* nothing is sent any more but that it has stopped */
 	bool is_failed;	   /* an error was sent */
 	struct loop_timer *busy, *deadline, *over;
 	UT_hash_handle hh;
 };
 
+static void job_on_head(void *arg, const struct reply_head *head, bool is_alone);
 static void job_on_output(void *arg, struct bytes part);
 static void job_on_consumed(void *arg);
-static void job_on_ended(void *arg, int status, struct bytes errors);
+static void job_on_ended(void *arg, const struct run_end *end);
 
-static const struct command_handler job_command_handler = {
+static const struct run_handler job_run_handler = {
+	.head = job_on_head,
 	.output = job_on_output,
 	.consumed = job_on_consumed,
 	.ended = job_on_ended,
@@ -52,24 +52,21 @@ static const struct command_handler job_command_handler = {
 /* --- messages to the node --- */
 
 static void
+job_publish(struct job *job, const struct query_headers *headers, struct bytes data)
+{
+	if (job->is_cancelled || job->is_failed || job->host->conn == NULL)
+		return;
+	bus_conn_publish(job->host->conn, job->reply, NULL, headers, data);
+	loop_timer_set(job->busy, BUS_BUSY_MS);
+}
+
+static void
 job_send(struct job *job, const char *name, const char *value, struct bytes data)
 {
 	struct query_header item = { (char *)name, (char *)value };
 	struct query_headers headers = { 1, &item };
 
-	if (job->is_cancelled || job->is_failed || job->host->conn == NULL)
-		return;
-	bus_conn_publish(job->host->conn, job->reply, NULL, &headers, data);
-	loop_timer_set(job->busy, BUS_BUSY_MS);
-}
-
-static void
-job_send_number(struct job *job, const char *name, uint64_t number, struct bytes data)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%" PRIu64, number);
-	job_send(job, name, text, data);
+	job_publish(job, &headers, data);
 }
 
 static void
@@ -103,12 +100,20 @@ job_refuse(struct bus_conn *conn, const char *reply, int code, const char *text,
 
 /* Tell the node, once, that this query has failed. */
 static void
-job_fail(struct job *job, int code, const char *text, struct bytes details)
+job_fail_with(struct job *job, const struct run_end *end)
 {
 	if (job->is_cancelled || job->is_failed)
 		return;
-	job_refuse_with(job->host->conn, job->reply, code, text, -1, details);
+	job_refuse_with(job->host->conn, job->reply, end->code, end->text,
+			end->retry_after_s, end->details);
 	job->is_failed = true;
+}
+
+static void
+job_fail(struct job *job, int code, const char *text)
+{
+	job_fail_with(job, &(struct run_end){
+				   .code = code, .text = text, .retry_after_s = -1 });
 }
 
 /* --- life --- */
@@ -136,8 +141,8 @@ job_on_over(void *arg)
 static void
 job_stop(struct job *job)
 {
-	if (job->cmd != NULL)
-		command_kill(job->cmd);
+	if (job->run != NULL)
+		job->host->backend->ops->stop(job->run);
 	else
 		loop_timer_set(job->over, 0);
 }
@@ -147,7 +152,7 @@ job_on_deadline(void *arg)
 {
 	struct job *job = arg;
 
-	job_fail(job, 504, "the deadline passed while the command ran", BYTES_NONE);
+	job_fail(job, 504, "the deadline passed while it ran");
 	job_stop(job);
 }
 
@@ -175,7 +180,7 @@ job_free(struct job *job)
 {
 	struct job_part *part, *next;
 
-	command_free(job->cmd);
+	job->host->backend->ops->free(job->run);
 	DL_FOREACH_SAFE (job->waiting, part, next) {
 		free((void *)(uintptr_t)part->data.data);
 		free(part);
@@ -184,83 +189,33 @@ job_free(struct job *job)
 	loop_timer_free(job->deadline);
 	loop_timer_free(job->over);
 	query_head_fini(&job->head);
+	query_headers_fini(&job->reply_headers);
 	buf_fini(&job->held);
 	free(job->reply);
 	free(job);
 }
 
-/* --- the command --- */
-
-static void
-job_environment_add(char **environment, int *len, const char *name, const char *value)
-{
-	if (value != NULL)
-		environment[(*len)++] = mem_printf("%s=%s", name, value);
-}
-
-static bool
-job_environment_is_ours(const char *item)
-{
-	static const char *const names[] = {
-		"OCF_REQUEST_ID=", "OCF_SERVICE=", "OCF_MATCH=",    "OCF_PATH=",
-		"OCF_METHOD=",	   "OCF_ATTEMPT=", "CONTENT_TYPE=", "TRACEPARENT=",
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strncmp(item, names[i], strlen(names[i])) == 0)
-			return true;
-	return false;
-}
-
-/* Our environment and what is known of the query; what came with the request under names
- * of its own choosing stays out. */
-static char **
-job_environment(const struct job *job)
-{
-	char **out = mem_calloc(JOB_ENVIRONMENT_MAX + 16, sizeof(*out));
-	char attempt[8];
-	int len = 0;
-
-	for (char **item = environ; *item != NULL && len < JOB_ENVIRONMENT_MAX; item++)
-		if (!job_environment_is_ours(*item))
-			out[len++] = mem_strdup(*item);
-	snprintf(attempt, sizeof(attempt), "%u", job->head.attempt);
-	job_environment_add(out, &len, "OCF_REQUEST_ID", job->head.request_id);
-	job_environment_add(out, &len, "OCF_SERVICE", job->head.service);
-	job_environment_add(out, &len, "OCF_MATCH", job->head.selector);
-	job_environment_add(out, &len, "OCF_PATH", job->head.path);
-	job_environment_add(out, &len, "OCF_METHOD", job->head.method);
-	job_environment_add(out, &len, "OCF_ATTEMPT", attempt);
-	job_environment_add(out, &len, "CONTENT_TYPE", job->head.content_type);
-	job_environment_add(out, &len, "TRACEPARENT", job->head.traceparent);
-	return out;
-}
+/* --- the run --- */
 
 void
 job_start(struct job *job)
 {
-	char **environment = job_environment(job);
-	struct command_config config = {
-		.path = job->host->path,
-		.argv = job->host->argv,
-		.environ = environment,
-		.guard = job->host->guard,
-	};
+	const struct backend_ops *ops = job->host->backend->ops;
 	struct job_part *part, *next;
 	struct errmsg err = { "" };
-	int rc = command_start(job->host->loop, &config, &job_command_handler, job,
-			       &job->cmd, &err);
+	int rc;
 
-	for (char **item = environment; *item != NULL; item++)
-		free(*item);
-	free(environment);
+	if (job->is_body_whole)
+		job->head.body_len = job->body_bytes;
+	rc = ops->start(job->host->backend, &job->head, &job_run_handler, job, &job->run,
+			&err);
 	if (rc < 0) {
-		job_fail(job, 502, err.text, BYTES_NONE);
+		job_fail(job, rc == -EINVAL ? 400 : 502, err.text);
 		loop_timer_set(job->over, 0);
 		return;
 	}
 	DL_FOREACH_SAFE (job->waiting, part, next) {
-		command_write(job->cmd, part->data, part->is_last);
+		ops->write(job->run, part->data, part->is_last);
 		free((void *)(uintptr_t)part->data.data);
 		free(part);
 	}
@@ -270,7 +225,17 @@ job_start(struct job *job)
 bool
 job_is_started(const struct job *job)
 {
-	return job->cmd != NULL;
+	return job->run != NULL;
+}
+
+/* The next part, and not more or less than was said of all of them? */
+static bool
+job_body_is_right(const struct job *job, uint64_t index, bool is_last)
+{
+	int64_t len = job->head.body_len;
+
+	return !job->is_body_whole && index == job->body_parts &&
+	       (len < 0 || job->body_bytes == len || (job->body_bytes < len && !is_last));
 }
 
 void
@@ -280,16 +245,16 @@ job_body(struct job *job, uint64_t index, struct bytes part, bool is_last)
 
 	if (job->is_cancelled || job->is_failed)
 		return;
-	if (job->is_body_whole || index != job->body_parts) {
-		job_fail(job, 502, "a part of the request is missing or out of order",
-			 BYTES_NONE);
+	job->body_bytes += (int64_t)part.len;
+	if (!job_body_is_right(job, index, is_last)) {
+		job_fail(job, 502, "a part of the request is missing or out of order");
 		job_stop(job);
 		return;
 	}
 	job->body_parts++;
 	job->is_body_whole = is_last;
-	if (job->cmd != NULL) {
-		command_write(job->cmd, part, is_last);
+	if (job->run != NULL) {
+		job->host->backend->ops->write(job->run, part, is_last);
 		return;
 	}
 	waiting = mem_calloc(1, sizeof(*waiting));
@@ -311,10 +276,16 @@ job_on_consumed(void *arg)
 static void
 job_send_part(struct job *job, struct bytes part)
 {
-	job_send_number(job, BUS_H_SEQ, job->parts_sent, part);
+	char number[24];
+
+	/* The head stands in the first part, and is not needed afterwards. */
+	snprintf(number, sizeof(number), "%" PRIu64, job->parts_sent);
+	query_headers_add(&job->reply_headers, BUS_H_SEQ, number);
+	job_publish(job, &job->reply_headers, part);
+	query_headers_fini(&job->reply_headers);
 	job->parts_sent++;
 	if (job->parts_sent - job->parts_credited >= LIMIT_PARTS_WINDOW)
-		command_pause(job->cmd, true);
+		job->host->backend->ops->pause(job->run, true);
 }
 
 static void
@@ -333,12 +304,25 @@ job_send_held(struct job *job)
 	buf_fini(&job->held);
 }
 
+/* It does not wait for data: a client of a stream sees that it began. */
+static void
+job_on_head(void *arg, const struct reply_head *head, bool is_alone)
+{
+	struct job *job = arg;
+
+	query_headers_fini(&job->reply_headers);
+	bus_protocol_reply_headers(head, &job->reply_headers);
+	if (is_alone)
+		job_send_part(job, BYTES_NONE);
+}
+
 static void
 job_on_output(void *arg, struct bytes part)
 {
 	struct job *job = arg;
+	struct backend *backend = job->host->backend;
 
-	if (job->host->is_streaming || job->parts_sent > 0) {
+	if (backend->ops->is_streaming(backend) || job->parts_sent > 0) {
 		job_send_part(job, part);
 		return;
 	}
@@ -353,29 +337,23 @@ job_credit(struct job *job, uint64_t n)
 	if (n > job->parts_sent - job->parts_credited)
 		n = job->parts_sent - job->parts_credited;
 	job->parts_credited += n;
-	if (job->cmd != NULL &&
+	if (job->run != NULL &&
 	    job->parts_sent - job->parts_credited < LIMIT_PARTS_WINDOW)
-		command_pause(job->cmd, false);
+		job->host->backend->ops->pause(job->run, false);
 }
 
 static void
-job_on_ended(void *arg, int status, struct bytes errors)
+job_on_ended(void *arg, const struct run_end *end)
 {
 	struct job *job = arg;
-	char text[160];
+	char number[24];
 
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+	if (end->code == 0) {
 		job_send_held(job);
-		job_send_number(job, BUS_H_END, job->parts_sent, BYTES_NONE);
+		snprintf(number, sizeof(number), "%" PRIu64, job->parts_sent);
+		job_send(job, BUS_H_END, number, BYTES_NONE);
 	} else {
-		if (WIFSIGNALED(status))
-			snprintf(text, sizeof(text),
-				 "the command was killed by signal %d (%s)",
-				 WTERMSIG(status), strsignal(WTERMSIG(status)));
-		else
-			snprintf(text, sizeof(text), "the command exited with status %d",
-				 WEXITSTATUS(status));
-		job_fail(job, 502, text, errors);
+		job_fail_with(job, end);
 	}
 	job_is_over(job);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One query at the worker: its command, the two windows, the deadline, and the sign of life
- * while the command is silent. Loop thread only. */
+/* One query at the worker: its run at the backend, the two windows, the deadline, and the
+ * sign of life while the run is silent. Loop thread only. */
 #ifndef OCF_WORKER_JOB_H
 #define OCF_WORKER_JOB_H
 
@@ -8,20 +8,15 @@
 
 #include "base/query.h"
 #include "bus/conn.h"
-#include "worker/command.h"
+#include "net/loop.h"
+#include "worker/backend.h"
 
 struct job;
 
 struct job_host {
 	struct loop *loop;
 	struct bus_conn *conn; /* changes over time; NULL or down: messages are dropped */
-	const char *path;
-	char *const *argv;
-	/* Output goes out as it comes. Otherwise the first LIMIT_PART_BYTES_MAX of it wait
-	 * until there is more or the command has ended: the reply to a failed command is
-	 * then an error from its first byte on, not a reply that breaks off. */
-	bool is_streaming;
-	struct guard *guard;
+	struct backend *backend; /* who answers */
 	/* The job is over; `job` is freed by job_free() in this call. */
 	void (*over)(void *arg, struct job *job);
 	void *arg;
@@ -31,13 +26,13 @@ struct job_host {
 struct job *job_new(const struct job_host *host, struct query_head *head,
 		    const char *reply);
 void job_free(struct job *job);
-/* Run the command now. When that fails, its client is told and `over` follows. */
+/* Begin its run now. When that fails, its client is told and `over` follows. */
 void job_start(struct job *job);
 bool job_is_started(const struct job *job);
 /* A part of the body; `index` must be the next one. */
 void job_body(struct job *job, uint64_t index, struct bytes part, bool is_last);
 void job_credit(struct job *job, uint64_t n);
-/* No reply is wanted any more; when the command has ended the node is told, and `over`
+/* No reply is wanted any more; when the run has ended the node is told, and `over`
  * follows. */
 void job_cancel(struct job *job);
 

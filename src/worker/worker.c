@@ -15,17 +15,16 @@
 #include "base/mem.h"
 #include "bus/conn.h"
 #include "bus/protocol.h"
-#include "bus/registry.h"
 #include "hw/hw.h"
+#include "worker/announcement.h"
 #include "worker/job.h"
 
 enum {
 	WORKER_URL_SIZE = 1024,
-	WORKER_DIGITS_BYTES =
-		256, /* more than the numbers in an announcement may grow by */
 	/* A cancelled query's command may take COMMAND_TERM_MS to end, while its slot is
 	 * free in the eyes of the node: so many queries may wait for such slots. */
 	WORKER_WAITING_PER_SLOT = 1,
+	WORKER_RETRY_AFTER_S = 1, /* with a query that goes back */
 };
 #define WORKER_BUS_DEFAULT "127.0.0.1:8094"
 
@@ -40,6 +39,10 @@ struct worker {
 	struct job_host host;
 	struct job *running, *waiting, *ending; /* ending: cancelled, not yet gone */
 	struct loop_timer *heartbeat, *reopen;
+	bool is_ready;	 /* the backend can answer */
+	bool was_ready;	 /* it could once: others know of us */
+	int matches_len; /* from worker_set_matches() */
+	char **matches;
 	bool is_draining, is_stopped;
 	uint64_t replaced_by; /* the connection that has our id now; 0: we have it */
 	struct log_limit trouble_limit;
@@ -49,119 +52,30 @@ static void worker_connect(void *arg);
 
 /* --- announcements --- */
 
-static json_t *
-worker_gpus(const struct hw_inventory *inv, bool with_use)
+static struct announcement
+worker_announcement(const struct worker *w)
 {
-	json_t *list = json_array();
-
-	for (int i = 0; i < inv->gpus_len; i++) {
-		const struct hw_gpu *gpu = &inv->gpus[i];
-		json_t *item = json_pack("{s:s,s:I}", "name", gpu->name, "memory",
-					 (json_int_t)gpu->memory);
-
-		if (with_use) {
-			uint64_t used = gpu->memory_used < gpu->memory ? gpu->memory_used
-								       : gpu->memory;
-
-			json_object_set_new(
-				item, "memory_free",
-				json_integer((json_int_t)(gpu->memory - used)));
-			json_object_set_new(item, "memory_used",
-					    json_integer((json_int_t)used));
-		}
-		json_array_append_new(list, item);
-	}
-	return list;
-}
-
-static json_t *
-worker_services(const struct worker_config *config)
-{
-	json_t *match = json_array();
-
-	for (int i = 0; i < config->match_len; i++)
-		json_array_append_new(match, json_string(config->match[i]));
-	return json_pack("[{s:s,s:o}]", "name", config->service, "match", match);
-}
-
-static json_t *
-worker_metadata(const struct worker_config *config)
-{
-	json_t *meta = json_object();
-
-	for (int i = 0; i < config->meta_len; i++) {
-		size_t len = strcspn(config->meta[i], "=");
-		char *key = mem_dup(config->meta[i], len);
-
-		json_object_set_new(meta, key, json_string(config->meta[i] + len + 1));
-		free(key);
-	}
-	return meta;
-}
-
-static char *
-worker_announcement(const struct worker *w, const char *status)
-{
-	const struct worker_config *c = w->config;
-	json_t *message;
-	char *text;
-
-	message = json_pack("{s:i,s:s,s:s,s:s,s:I,s:i,s:i}", "v", BUS_PROTOCOL_VERSION,
-			    "id", c->id, "service", c->service, "status", status,
-			    "client_id", (json_int_t)w->client_id, "slots", c->slots,
-			    "hb_s", BUS_HEARTBEAT_S);
-	json_object_set_new(message, "services", worker_services(c));
-	json_object_set_new(message, "metadata", worker_metadata(c));
-	json_object_set_new(message, "gpus", worker_gpus(&w->inventory, true));
-	json_object_set_new(message, "hardware",
-			    json_pack("{s:i,s:I,s:s,s:o}", "cpus", w->inventory.cpus,
-				      "memory", (json_int_t)w->inventory.memory, "cpu",
-				      w->inventory.cpu_name, "gpus",
-				      worker_gpus(&w->inventory, false)));
-	text = json_dumps(message, JSON_COMPACT);
-	json_decref(message);
-	return text;
+	return (struct announcement){ .config = w->config,
+				      .inventory = &w->inventory,
+				      .client_id = w->client_id,
+				      .found_len = w->matches_len,
+				      .found = w->matches };
 }
 
 static void
 worker_announce(struct worker *w, const char *status)
 {
+	struct announcement a = worker_announcement(w);
 	char *text;
 
-	/* Of an id that is another's we say nothing. */
-	if (!bus_conn_is_up(w->conn) || w->replaced_by != 0)
+	/* Of an id that is another's we say nothing, nor before there is something to offer. */
+	if (!bus_conn_is_up(w->conn) || w->replaced_by != 0 || !w->was_ready)
 		return;
-	text = worker_announcement(w, status);
+	text = announcement_text(&a, status);
 	if (text != NULL)
 		bus_conn_publish(w->conn, BUS_SUBJECT_STATUS, NULL, NULL,
 				 bytes_text(text));
 	free(text);
-}
-
-/* What the node would leave out of the table is said here, where its reason is. */
-static int
-worker_check_size(const struct worker *w, struct errmsg *err)
-{
-	json_t *metadata = worker_metadata(w->config);
-	char *text = json_dumps(metadata, JSON_COMPACT);
-	size_t len = text != NULL ? strlen(text) : SIZE_MAX;
-	int rc = 0;
-
-	json_decref(metadata);
-	free(text);
-	if (len > REGISTRY_OBJECT_BYTES_MAX)
-		return error_set(err, -OCF_ELIMIT,
-				 "all --meta together are over %d bytes",
-				 REGISTRY_OBJECT_BYTES_MAX);
-	text = worker_announcement(w, "disconnected");
-	len = text != NULL ? strlen(text) + WORKER_DIGITS_BYTES : SIZE_MAX;
-	if (len > REGISTRY_ANNOUNCE_BYTES_MAX)
-		rc = error_set(err, -OCF_ELIMIT,
-			       "--match, --meta and what this machine has are together "
-			       "over the %d bytes that a worker can announce",
-			       REGISTRY_ANNOUNCE_BYTES_MAX);
-	free(text);
-	return rc;
 }
 
 static void
@@ -169,7 +83,7 @@ worker_on_heartbeat(void *arg)
 {
 	struct worker *w = arg;
 
-	worker_announce(w, w->is_draining ? "draining" : "connected");
+	worker_announce(w, w->is_draining || !w->is_ready ? "draining" : "connected");
 	loop_timer_set(w->heartbeat, BUS_HEARTBEAT_S * MS_SECOND);
 }
 
@@ -245,15 +159,17 @@ static void
 worker_new_job(struct worker *w, struct bus_msg *msg, struct query_head *head,
 	       bool is_whole)
 {
-	const char *reply = bus_msg_reply(msg);
+	const char *reply = bus_msg_reply(msg), *why = NULL;
 	struct job *job;
 
-	if (w->is_draining ||
-	    job_list_len(w->waiting) >= WORKER_WAITING_PER_SLOT * w->config->slots) {
-		job_refuse(w->conn, reply, 503,
-			   w->is_draining ? "this worker is leaving"
-					  : "all slots of this worker are in use",
-			   1);
+	if (w->is_draining)
+		why = "this worker is leaving";
+	else if (!w->is_ready)
+		why = "the server behind this worker is not there or not well";
+	else if (job_list_len(w->waiting) >= WORKER_WAITING_PER_SLOT * w->config->slots)
+		why = "all slots of this worker are in use";
+	if (why != NULL) {
+		job_refuse(w->conn, reply, 503, why, WORKER_RETRY_AFTER_S);
 		query_head_fini(head);
 		return;
 	}
@@ -494,16 +410,14 @@ worker_open(struct loop *loop, const struct worker_config *config,
 	    struct worker **ret_worker, struct errmsg *err)
 {
 	struct worker *w = mem_calloc(1, sizeof(*w));
+	struct announcement a;
 	int rc;
 
 	w->loop = loop;
 	w->config = config;
 	w->host = (struct job_host){
 		.loop = loop,
-		.path = config->path,
-		.argv = config->argv,
-		.guard = config->guard,
-		.is_streaming = config->is_streaming,
+		.backend = config->backend,
 		.over = worker_on_job_over,
 		.arg = w,
 	};
@@ -511,7 +425,8 @@ worker_open(struct loop *loop, const struct worker_config *config,
 	w->reopen = loop_timer_new(loop, worker_connect, w);
 	w->trouble_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 1 };
 	hw_inventory_read("", &w->inventory);
-	rc = worker_check_size(w, err);
+	a = worker_announcement(w);
+	rc = announcement_check(&a, err);
 	if (rc == 0)
 		rc = worker_dial(w, err);
 	if (rc < 0) {
@@ -520,6 +435,16 @@ worker_open(struct loop *loop, const struct worker_config *config,
 	}
 	*ret_worker = w;
 	return 0;
+}
+
+static void
+worker_free_matches(struct worker *w)
+{
+	for (int i = 0; i < w->matches_len; i++)
+		free(w->matches[i]);
+	free(w->matches);
+	w->matches = NULL;
+	w->matches_len = 0;
 }
 
 void
@@ -544,7 +469,47 @@ worker_close(struct worker *w)
 	bus_conn_close(w->conn);
 	loop_timer_free(w->heartbeat);
 	loop_timer_free(w->reopen);
+	worker_free_matches(w);
 	free(w);
+}
+
+void
+worker_set_ready(struct worker *w, bool is_ready)
+{
+	if (w->is_ready == is_ready)
+		return;
+	w->is_ready = is_ready;
+	w->was_ready = w->was_ready || is_ready;
+	if (bus_conn_is_up(w->conn) && w->replaced_by == 0)
+		worker_on_heartbeat(w);
+}
+
+int
+worker_set_matches(struct worker *w, int len, char *const *matches)
+{
+	char **copy = mem_calloc((size_t)len + 1, sizeof(*copy));
+	int room = LIMIT_MATCHES_MAX - w->config->match_len;
+	bool is_new = false;
+	struct announcement a;
+
+	for (int i = 0; i < len; i++)
+		copy[i] = mem_strdup(matches[i]);
+	a = worker_announcement(w);
+	a.found = copy;
+	a.found_len = len < room ? len : room;
+	while (a.found_len > 0 && announcement_check(&a, NULL) < 0)
+		a.found_len--;
+	for (int i = a.found_len; i < len; i++)
+		free(copy[i]);
+	is_new = a.found_len != w->matches_len;
+	for (int i = 0; i < a.found_len && !is_new; i++)
+		is_new = strcmp(copy[i], w->matches[i]) != 0;
+	worker_free_matches(w);
+	w->matches = copy;
+	w->matches_len = a.found_len;
+	if (is_new && bus_conn_is_up(w->conn) && w->replaced_by == 0)
+		worker_on_heartbeat(w);
+	return a.found_len;
 }
 
 void

@@ -137,6 +137,8 @@ is "the completion of ocfd has the configuration" \
 is "choices are completed" "$(completed ocfd --log.format = '')" "$(printf 'json\ntext')"
 is "a value in the same word, too" "$(completed ocfd --log.level = w)" warn
 is "an option's value may be a file" "$(completed ocf query --file "$TMP/all.c")" "$TMP/all.conf"
+is "a kind of list is completed" "$(completed ocf-worker --discover o)" openai
+is "the path of a server is no file" "$(completed ocf-worker --health /)" ""
 is "behind -- stands a command" "$(completed ocf-worker --service x -- ocf-work | sort -u)" ocf-worker
 
 # Names come from other people's nodes: none is run, and none that needs quotes is offered.

@@ -41,6 +41,7 @@ sample(void)
 		.traceparent = (char *)"00-aa-bb-01",
 		.attempt = 2,
 		.timeout_ms = 12345,
+		.body_len = 77,
 	};
 }
 
@@ -57,8 +58,12 @@ test_request_round_trip(void)
 	query_headers_add(&head.headers, "proxy-authorization", "x");
 	query_headers_add(&head.headers, "transfer-encoding", "chunked");
 	query_headers_add(&head.headers, "bad name", "x");
+	query_headers_add(&head.headers, "x-empty", "");
+	query_headers_add(&head.headers, "x-blank", " \t");
+	query_headers_add(&head.headers, "accept-language", "fr");
 	CU_ASSERT_FATAL(bus_protocol_request_headers(&head, "id-9", &headers) == 0);
-	CU_ASSERT_STRING_EQUAL(query_headers_get(&headers, "Http-Accept-Language"), "de");
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&headers, "Http-Accept-Language"),
+			       "de, fr");
 	for (int i = 0; i < headers.len; i++) {
 		CU_ASSERT(strstr(headers.items[i].value, "secret") == NULL);
 		CU_ASSERT(strncmp(headers.items[i].name, "Http-", 5) != 0 ||
@@ -73,8 +78,36 @@ test_request_round_trip(void)
 	CU_ASSERT_STRING_EQUAL(back.content_type, "text/plain");
 	CU_ASSERT_STRING_EQUAL(back.traceparent, "00-aa-bb-01");
 	CU_ASSERT(back.attempt == 2 && back.timeout_ms == 12345 && back.headers.len == 1);
+	CU_ASSERT_EQUAL(back.body_len, 77);
 	CU_ASSERT_STRING_EQUAL(back.headers.items[0].name, "accept-language");
 	query_head_fini(&back);
+	query_headers_fini(&headers);
+	query_headers_fini(&head.headers);
+}
+
+static void
+test_reply_round_trip(void)
+{
+	struct reply_head head = { .status = 201, .content_type = (char *)"text/plain" };
+	struct reply_head back;
+	struct query_headers headers;
+
+	query_headers_add(&head.headers, "x-one", "1");
+	query_headers_add(&head.headers, "vary", "a");
+	query_headers_add(&head.headers, "vary", "b");
+	query_headers_add(&head.headers, "x-empty", "");
+	query_headers_add(&head.headers, "x-evil", "a\r\nOcf-End: 0");
+	query_headers_add(&head.headers, "set-cookie", "a=b");
+	query_headers_add(&head.headers, "connection", "close");
+	query_headers_add(&head.headers, "ocf-status", "500");
+	bus_protocol_reply_headers(&head, &headers);
+	CU_ASSERT_FATAL(bus_protocol_reply_read(&headers, &back) == 0);
+	CU_ASSERT(back.status == 201 && back.headers.len == 2);
+	CU_ASSERT_STRING_EQUAL(back.content_type, "text/plain");
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&back.headers, "x-one"), "1");
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&back.headers, "vary"), "a, b");
+	CU_ASSERT_EQUAL(headers.len, 4);
+	reply_head_fini(&back);
 	query_headers_fini(&headers);
 	query_headers_fini(&head.headers);
 }
@@ -156,6 +189,8 @@ main(int argc, char **argv)
 		{ "a name that is no subject becomes a hash", test_subjects },
 		{ "a request survives its headers, and keeps credentials back",
 		  test_request_round_trip },
+		{ "a reply's head survives its headers, without what may not pass",
+		  test_reply_round_trip },
 		{ "line ends are refused in every value", test_line_ends_are_refused },
 		{ "bad requests and replies are refused", test_bad_requests_and_replies },
 	};

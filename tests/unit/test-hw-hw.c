@@ -146,6 +146,76 @@ test_cuda_visible_devices(void)
 	}
 }
 
+/* As the driver's library is asked: which of its processors, of which memory, are ours. */
+static bool
+read_nvml(const char *visible, const char *fault, struct hw_inventory *inv)
+{
+	const char *builddir = getenv("OCF_TEST_BUILDDIR");
+	char *library = mem_printf("%s/tests/lib/nvml.so",
+				   builddir != NULL ? builddir : ".");
+	bool works;
+
+	memset(inv, 0, sizeof(*inv));
+	setenv("OCF_TEST_NVML", library, 1);
+	unsetenv("CUDA_VISIBLE_DEVICES");
+	unsetenv("OCF_TEST_NVML_FAULT");
+	if (visible != NULL)
+		setenv("CUDA_VISIBLE_DEVICES", visible, 1);
+	if (fault != NULL)
+		setenv("OCF_TEST_NVML_FAULT", fault, 1);
+	works = hw_nvml_read(inv);
+	unsetenv("OCF_TEST_NVML");
+	unsetenv("CUDA_VISIBLE_DEVICES");
+	unsetenv("OCF_TEST_NVML_FAULT");
+	free(library);
+	return works;
+}
+
+static void
+test_nvml(void)
+{
+	struct hw_inventory inv;
+
+	CU_ASSERT_FATAL(read_nvml(NULL, NULL, &inv));
+	CU_ASSERT_EQUAL_FATAL(inv.gpus_len, 4);
+	CU_ASSERT_STRING_EQUAL(inv.gpus[0].name, "NVIDIA Test 80GB");
+	CU_ASSERT_STRING_EQUAL(inv.gpus[0].pci, "0000:3b:00.0");
+	CU_ASSERT(inv.gpus[0].memory == 85899345920 &&
+		  inv.gpus[0].memory_used == 1073741824);
+	CU_ASSERT_STRING_EQUAL(inv.gpus[2].name, "NVIDIA Test 24GB");
+	CU_ASSERT(inv.gpus[2].memory == 25769803776 && inv.gpus[2].memory_used == 0);
+	CU_ASSERT(inv.gpus[3].memory == 0);
+
+	CU_ASSERT(read_nvml("2,GPU-bb", NULL, &inv) && inv.gpus_len == 2);
+	CU_ASSERT_STRING_EQUAL(inv.gpus[0].pci, "0000:5e:00.0");
+	CU_ASSERT_STRING_EQUAL(inv.gpus[1].pci, "0000:af:00.0");
+	CU_ASSERT(read_nvml("", NULL, &inv) && inv.gpus_len == 0);
+	CU_ASSERT(read_nvml("4", NULL, &inv) && inv.gpus_len == 0);
+}
+
+static void
+test_nvml_that_fails(void)
+{
+	struct hw_inventory inv;
+
+	CU_ASSERT(!read_nvml(NULL, "init", &inv) && inv.gpus_len == 0);
+	CU_ASSERT(read_nvml(NULL, "count", &inv) && inv.gpus_len == 0);
+	CU_ASSERT(read_nvml(NULL, "many", &inv) && inv.gpus_len == HW_GPUS_MAX);
+	CU_ASSERT(read_nvml(NULL, "handle", &inv) && inv.gpus_len == 3);
+	CU_ASSERT_STRING_EQUAL(inv.gpus[1].pci, "0000:af:00.0");
+	CU_ASSERT(read_nvml("1", "handle", &inv) && inv.gpus_len == 0);
+	CU_ASSERT(read_nvml(NULL, "name", &inv) && inv.gpus_len == 4);
+	CU_ASSERT(strlen(inv.gpus[0].name) == HW_NAME_SIZE - 1 &&
+		  inv.gpus[0].pci[0] == '\0');
+	memset(&inv, 0, sizeof(inv));
+	setenv("OCF_TEST_NVML", "/no/such/library.so", 1);
+	CU_ASSERT(!hw_nvml_read(&inv) && inv.gpus_len == 0);
+	/* A library, but another one. */
+	setenv("OCF_TEST_NVML", "libc.so.6", 1);
+	CU_ASSERT(!hw_nvml_read(&inv) && inv.gpus_len == 0);
+	unsetenv("OCF_TEST_NVML");
+}
+
 static void
 test_real_machine(void)
 {
@@ -183,6 +253,8 @@ main(int argc, char **argv)
 		  test_gpus_are_those_that_can_be_opened },
 		{ "CUDA_VISIBLE_DEVICES is read as CUDA does",
 		  test_cuda_visible_devices },
+		{ "NVIDIA's processors and their memory come from NVML", test_nvml },
+		{ "an NVML that fails makes no harm", test_nvml_that_fails },
 		{ "the real machine has a cpu, and affinity counts", test_real_machine },
 	};
 	int status = TAP_MAIN(argc, argv, tests);

@@ -171,6 +171,36 @@ test_environment(void)
 	bus_fixture_close(&f);
 }
 
+static void
+test_hardware(void)
+{
+	const char *builddir = getenv("OCF_TEST_BUILDDIR");
+	char *library = mem_printf("%s/tests/lib/nvml.so",
+				   builddir != NULL ? builddir : ".");
+	struct fixture f;
+	pid_t pid;
+
+	start(&f, "hardware");
+	setenv("OCF_TEST_NVML", library, 1);
+	setenv("CUDA_VISIBLE_DEVICES", "0,2", 1);
+	pid = spawn(&f, "-s", "s", "-i", "w", "--", "cat", NULL);
+	unsetenv("OCF_TEST_NVML");
+	unsetenv("CUDA_VISIBLE_DEVICES");
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
+	CU_ASSERT(strstr(f.hardware, "\"cpus\":") != NULL);
+	CU_ASSERT(strstr(f.hardware, "\"memory\":") != NULL);
+	CU_ASSERT(strstr(f.hardware,
+			 "{\"memory\":85899345920,\"name\":\"NVIDIA Test 80GB\"},"
+			 "{\"memory\":25769803776,\"name\":\"NVIDIA Test 24GB\"}]") !=
+		  NULL);
+	/* Telemetry would write a row whenever it changed. */
+	CU_ASSERT(strstr(f.hardware, "memory_used") == NULL);
+	tap_note("%s", f.hardware);
+	end_worker(pid);
+	free(library);
+	bus_fixture_close(&f);
+}
+
 /* Send `len` bytes in parts as credit allows; the last part is empty. */
 static void
 send_parts(struct fixture *f, uint64_t token, const uint8_t *data, size_t len)
@@ -675,6 +705,8 @@ main(int argc, char **argv)
 	static const struct tap_test tests[] = {
 		{ "a text tool answers a query", test_text_tool },
 		{ "the command sees the query in its environment", test_environment },
+		{ "its hardware is announced, with the processors that it may use",
+		  test_hardware },
 		{ "a megabyte goes there and back in parts", test_large_both_ways },
 		{ "a body that the command does not read is swallowed",
 		  test_body_that_nobody_reads },
