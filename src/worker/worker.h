@@ -6,6 +6,7 @@
 #define OCF_WORKER_WORKER_H
 
 #include "base/error.h"
+#include "bus/access.h"
 #include "net/loop.h"
 #include "worker/guard.h"
 
@@ -21,8 +22,9 @@ struct worker_config {
 	int slots;
 	bool is_streaming; /* replies go out piece by piece, see job.h */
 	const char *bus;   /* NULL: the local daemon's, looked up before each attempt */
-	const char *run_file; /* of the local daemon */
-	const char *path;     /* of the command */
+	struct bus_access access; /* the files for it; its url is not used */
+	const char *run_file;	  /* of the local daemon */
+	const char *path;	  /* of the command */
 	char *const *argv;
 	struct guard *guard;
 	/* Drained, or stopped at once. With `why`: by itself, and a person must act. */
