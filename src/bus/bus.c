@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -35,7 +36,7 @@ enum {
 	/* How long another node on the same bus has to say that it is there. */
 	BUS_NODE_WAIT_MS = 500,
 	BUS_SETTLE_WAIT_MS = MS_SECOND, /* then the list is asked for once more */
-	BUS_URL_SIZE = 256,
+	BUS_URL_SIZE = 1024,
 };
 
 struct bus {
@@ -68,6 +69,8 @@ struct bus {
 	struct registry *reg;
 	struct bus_calls *calls;
 	struct bus_stats stats;
+	char trouble[512];     /* bus_trouble(); "" none */
+	uint64_t trouble_told; /* the hash of the one that was warned of last */
 	struct log_limit trouble_limit;
 };
 
@@ -227,11 +230,12 @@ bus_hear_node(struct bus *bus, struct bytes data)
 	if (id_field != NULL && id_parse(id_field, &id) == 0 &&
 	    !id_equal(&id, &bus->node_id) &&
 	    (is_settled || id_compare(&id, &bus->node_id) < 0)) {
-		snprintf(text, sizeof(text),
-			 "the bus at %s is taken by node %.64s (%s); a bus serves one "
-			 "node: "
-			 "give each a NATS account of its own, or leave bus.url empty",
-			 bus->url, name != NULL ? name : "without a name", id_field);
+		snprintf(
+			text, sizeof(text),
+			"the bus at %.200s is taken by node %.64s (%s); a bus serves one "
+			"node: "
+			"give each a NATS account of its own, or leave bus.url empty",
+			bus->url, name != NULL ? name : "without a name", id_field);
 		bus_fatal(bus, text);
 	}
 	json_decref(answer);
@@ -262,6 +266,8 @@ bus_attached(struct bus *bus)
 	bus_conn_publish(bus->conn, BUS_SUBJECT_HELLO, NULL, NULL, BYTES_NONE);
 	loop_timer_set(bus->timer,
 		       (ms_t)BUS_HEARTBEATS_MISSED * BUS_HEARTBEAT_S * MS_SECOND);
+	if (bus->is_embedded)
+		bus->trouble[0] = '\0';
 	bus_set_state(bus, BUS_UP);
 }
 
@@ -316,6 +322,7 @@ bus_connected(struct bus *bus)
 		bus_attach(bus);
 		return;
 	}
+	bus->trouble[0] = '\0';
 	bus->inbox_sub = bus_conn_subscribe(bus->conn, bus->inbox, NULL);
 	bus_conn_publish(bus->conn, BUS_SUBJECT_NODE, bus->inbox, NULL, BYTES_NONE);
 	bus->is_asking = true;
@@ -341,6 +348,7 @@ bus_disconnected(struct bus *bus, const char *reason)
 	if (!was_up)
 		return;
 	bus->stats.reconnects++;
+	snprintf(bus->trouble, sizeof(bus->trouble), "it was lost: %s", reason);
 	bus_set_state(bus, BUS_DOWN);
 	bus_warn(bus, "the bus at %s was lost (%s); connecting again", bus->url, reason);
 	for (struct registry_worker *w = registry_first(bus->reg); w != NULL;
@@ -422,16 +430,32 @@ bus_on_conn_readable(void *arg)
 	}
 }
 
+/* Another trouble than the last is told at once, the same one once a minute. With the
+ * embedded server its own end was told already. */
 static void
 bus_on_trouble(void *arg, const char *text)
 {
 	struct bus *bus = arg;
+	bool is_up = bus_conn_is_up(bus->conn);
+	uint64_t hash = hash64(bytes_text(text), 0);
 
-	/* With the embedded server its own end was told already. */
-	if (!bus->is_embedded && log_limit_pass(&bus->trouble_limit, "bus"))
-		bus_warn(bus, "the bus at %s: %s; trying again", bus->url, text);
+	snprintf(bus->trouble, sizeof(bus->trouble), "%s", text);
+	log_debug("bus", "%s: %s", bus->url, text);
+	if (bus->is_embedded)
+		return;
+	if (hash != bus->trouble_told)
+		bus->trouble_limit.used = 0;
+	bus->trouble_told = hash;
+	if (!log_limit_pass(&bus->trouble_limit, "bus"))
+		return;
+	if (is_up)
+		bus_warn(bus,
+			 "the bus at %s: %s; what a node must be allowed there is in "
+			 "ocf-protocol(7)",
+			 bus->url, text);
 	else
-		log_debug("bus", "%s: %s", bus->url, text);
+		bus_warn(bus, "the bus at %s cannot be used: %s; trying again", bus->url,
+			 text);
 }
 
 static const struct bus_conn_handler bus_conn_handler = {
@@ -620,18 +644,35 @@ bus_open_embedded(struct bus *bus, const struct bus_config *config, struct errms
 	return rc;
 }
 
+static struct bus_access
+bus_access_of(const struct bus_config *config)
+{
+	return (struct bus_access){ .url = config->url,
+				    .credentials = config->credentials,
+				    .ca = config->ca,
+				    .cert = config->cert,
+				    .key = config->key };
+}
+
+int
+bus_check(const struct bus_config *config, struct errmsg *err)
+{
+	struct bus_access access = bus_access_of(config);
+
+	return config->url != NULL ? access_check(&access, NULL, err) : 0;
+}
+
 static int
 bus_open_external(struct bus *bus, const struct bus_config *config, struct errmsg *err)
 {
-	struct bus_conn_config conn = {
-		.url = config->url,
-		.name = bus->node_name,
-		.credentials = config->credentials,
-	};
-	const char *at = strrchr(config->url, '@');
+	struct bus_access access = bus_access_of(config);
+	struct bus_conn_config conn = { .access = &access, .name = bus->node_name };
+	int rc = bus_check(config, err);
 
+	if (rc < 0)
+		return rc;
 	/* For people: without the password that may stand in it. */
-	snprintf(bus->url, sizeof(bus->url), "%s", at != NULL ? at + 1 : config->url);
+	access_text(&access, bus->url, sizeof(bus->url));
 	bus->conn = bus_conn_open(bus->loop, &conn, &bus_conn_handler, bus, err);
 	return bus->conn != NULL ? 0 : -EINVAL;
 }
@@ -727,6 +768,12 @@ bus_get_stats(const struct bus *bus, struct bus_stats *ret_stats)
 					     ? bus_server_restarts(bus->server)
 					     : 0;
 	ret_stats->buffered_bytes = bus->conn != NULL ? bus_conn_buffered(bus->conn) : 0;
+}
+
+const char *
+bus_trouble(const struct bus *bus)
+{
+	return bus->trouble[0] != '\0' ? bus->trouble : NULL;
 }
 
 int

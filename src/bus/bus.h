@@ -45,7 +45,8 @@ struct bus_config {
 	const char *listen; /* embedded: loopback address and port; port 0: pick one */
 	const char *data;   /* the data folder; <data>/bus is made in it, 0700 */
 	const char *server; /* "auto" or NULL: search; "none": no bus; else the program */
-	const char *credentials; /* a NATS credentials file for `url`, or NULL */
+	/* For `url`, each a file or NULL; see bus/access.h. */
+	const char *credentials, *ca, *cert, *key;
 	struct id node_id;
 	const char *node_name;
 	ms_t stall_ms; /* 0: BUS_STALL_MS */
@@ -131,11 +132,14 @@ struct bus_stats {
 
 struct bus;
 
+/* Is what `config` says of a `url` well formed, are its files as they must be? 0 without one.
+ * The sentence names the option. */
+int bus_check(const struct bus_config *config, struct errmsg *err);
 /* Check the configuration, replace a server left over by a life of this node that was
  * killed (waiting for at most 3 s), start; all else follows by callbacks, the first from
  * loop_run(). The strings of `config` are copied; `handler` must outlive the bus. Errors a
  * person must mend: -ENOENT no nats-server, -EINVAL a bad listen or url, -EACCES and
- * others on the folder. */
+ * others on the folder, and those of bus_check(). */
 int bus_open(struct loop *loop, const struct bus_config *config,
 	     const struct bus_handler *handler, void *arg, struct bus **ret_bus,
 	     struct errmsg *err);
@@ -143,6 +147,9 @@ int bus_open(struct loop *loop, const struct bus_config *config,
  * for (at most 3 s, then killed). NULL is allowed. */
 void bus_close(struct bus *bus);
 void bus_get_stats(const struct bus *bus, struct bus_stats *ret_stats);
+/* While it is down: what came of the last attempt to connect; NULL: nothing yet. Also while
+ * it is up and somebody's NATS forbids us what we need. */
+const char *bus_trouble(const struct bus *bus);
 
 /* A legacy worker that was there when this node last ran, for its description: one that is
  * found with the same services takes it over. worker_down follows when the bus has settled

@@ -9,29 +9,29 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <nats/nats.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "bus/attempt.h"
 #include "bus/protocol.h"
 
 struct bus_link {
 	atomic_int refs;
 	struct loop *loop;
 	pthread_t loop_thread;
-	struct bus_conn *conn; /* (loop) */
-	natsOptions *options;  /* the conn's; it waits for the connect thread */
-	natsConnection *nc;    /* written by the connect thread before it hands over */
-	natsStatus status;     /* likewise */
+	struct bus_conn *conn;	/* (loop) */
+	struct attempt attempt; /* the connect thread's until it hands over */
+	natsConnection *nc;	/* (loop) from it */
 	pthread_t connector;
 	bool is_joined;		  /* (loop) */
 	int fd;			  /* our dup(2) of its socket, -1 */
@@ -47,7 +47,8 @@ struct bus_conn {
 	struct loop *loop;
 	const struct bus_conn_handler *handler;
 	void *arg;
-	natsOptions *options;
+	struct attempt_setup setup;
+	int place; /* to be tried first */
 	struct loop_timer *retry;
 	ms_t retry_ms;
 	struct rng rng;
@@ -65,6 +66,8 @@ link_unref(struct bus_link *link)
 	assert(link->watch == NULL);
 	if (link->fd >= 0)
 		close(link->fd);
+	if (link->attempt.cancel_fd >= 0)
+		close(link->attempt.cancel_fd);
 	pthread_cond_destroy(&link->closed_cond);
 	pthread_mutex_destroy(&link->lock);
 	free(link);
@@ -210,21 +213,33 @@ link_ready(void *arg, int ready)
 	conn->handler->readable(conn->arg);
 }
 
+/* nats.c's own threads are done with it, too. Any thread. */
+static void
+link_destroy_nc(struct bus_link *link)
+{
+	natsConnection_Destroy(link->nc);
+	link->nc = NULL;
+	pthread_mutex_lock(&link->lock);
+	while (!link->is_closed)
+		pthread_cond_wait(&link->closed_cond, &link->lock);
+	pthread_mutex_unlock(&link->lock);
+}
+
 /* Give the link up. nats.c waits for a pong on the socket that nobody would read if there
  * were anything left in its buffer, so the caller has emptied it or the socket is dead. */
 static void
-link_give_up(struct bus_link *link)
+link_give_up(struct bus_link *link, bool is_patient)
 {
 	link->conn = NULL;
 	link_unwatch(link);
-	if (link->nc != NULL) {
-		natsConnection_Destroy(link->nc);
-		link->nc = NULL;
-		pthread_mutex_lock(&link->lock);
-		while (!link->is_closed)
-			pthread_cond_wait(&link->closed_cond, &link->lock);
-		pthread_mutex_unlock(&link->lock);
-	}
+	if (link->nc != NULL)
+		link_destroy_nc(link);
+	/* The other end of a tunnel is told of the end when no descriptor is left. */
+	if (link->fd >= 0)
+		close(link->fd);
+	link->fd = -1;
+	bus_tunnel_close(link->attempt.tunnel, is_patient);
+	link->attempt.tunnel = NULL;
 	link_unref(link);
 }
 
@@ -253,12 +268,14 @@ link_closed(void *arg)
 
 		natsConnection_GetLastError(link->nc, &reason);
 		log_debug("bus", "connection lost: %s", reason != NULL ? reason : "");
+		/* The others first. */
+		conn->place = link->attempt.place + 1;
 		conn_retry_later(conn);
 		conn->handler->down(conn->arg,
 				    reason != NULL && reason[0] != '\0'
 					    ? reason
 					    : "the server closed the connection");
-		link_give_up(link);
+		link_give_up(link, false);
 	}
 	link_unref(link);
 }
@@ -285,16 +302,17 @@ link_connected(void *arg)
 		return;
 	}
 	link_join(link);
+	link->nc = link->attempt.nc;
 	pthread_mutex_lock(&link->lock);
 	is_closed = link->is_closed;
 	pthread_mutex_unlock(&link->lock);
-	if (link->status != NATS_OK || is_closed) {
-		natsStatus status = link->status != NATS_OK ? link->status
-							    : NATS_CONNECTION_CLOSED;
-
+	if (link->nc == NULL || is_closed) {
 		conn_retry_later(conn);
-		conn->handler->trouble(conn->arg, natsStatus_GetText(status));
-		link_give_up(link);
+		conn->handler->trouble(conn->arg, link->attempt.why.text[0] != '\0'
+							  ? link->attempt.why.text
+							  : "the server closed the "
+							    "connection at once");
+		link_give_up(link, false);
 	} else {
 		conn->state = CONN_UP;
 		conn->retry_ms = BUS_CONN_RETRY_MS_MIN;
@@ -308,13 +326,36 @@ link_connected(void *arg)
 	link_unref(link);
 }
 
+/* --- the connect thread --- */
+
+static natsStatus
+link_set_hooks(void *arg, natsOptions *o)
+{
+	struct bus_link *link = arg;
+	natsStatus s = natsOptions_SetSendAsap(o, true);
+
+	if (s == NATS_OK)
+		s = natsOptions_SetPingInterval(o, BUS_CONN_PING_MS);
+	if (s == NATS_OK)
+		s = natsOptions_SetMaxPingsOut(o, 2);
+	if (s == NATS_OK)
+		s = natsOptions_SetIOBufSize(o, BUS_CONN_IO_BYTES);
+	if (s == NATS_OK)
+		s = natsOptions_SetClosedCB(o, link_on_closed, link);
+	if (s == NATS_OK)
+		s = natsOptions_SetErrorHandler(o, link_on_error, link);
+	if (s == NATS_OK)
+		s = natsOptions_SetEventLoop(o, link, link_attach, link_want_read,
+					     link_want_write, link_detach);
+	return s;
+}
+
 static void *
 link_connect_thread(void *arg)
 {
 	struct bus_link *link = arg;
-	link->status = natsConnection_Connect(&link->nc, link->options);
-	if (link->status != NATS_OK)
-		link->nc = NULL;
+
+	attempt_run(&link->attempt);
 	link_post(link, link_connected);
 	nats_ReleaseThreadMemory();
 	return NULL;
@@ -330,15 +371,18 @@ conn_connect(void *arg)
 	link->loop = conn->loop;
 	link->loop_thread = pthread_self();
 	link->conn = conn;
-	link->options = conn->options;
 	link->fd = -1;
+	link->attempt = (struct attempt){
+		.setup = &conn->setup,
+		.place = conn->place,
+		.cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.set_hooks = link_set_hooks,
+		.arg = link,
+	};
 	pthread_mutex_init(&link->lock, NULL);
 	pthread_cond_init(&link->closed_cond, NULL);
-	natsOptions_SetClosedCB(conn->options, link_on_closed, link);
-	natsOptions_SetErrorHandler(conn->options, link_on_error, link);
-	natsOptions_SetEventLoop(conn->options, link, link_attach, link_want_read,
-				 link_want_write, link_detach);
-	if (pthread_create(&link->connector, NULL, link_connect_thread, link) != 0) {
+	if (link->attempt.cancel_fd < 0 ||
+	    pthread_create(&link->connector, NULL, link_connect_thread, link) != 0) {
 		conn_retry_later(conn);
 		link_unref(link);
 		return;
@@ -347,72 +391,24 @@ conn_connect(void *arg)
 	conn->state = CONN_CONNECTING;
 }
 
-static natsStatus
-conn_set_servers(natsOptions *options, const char *url)
-{
-	char *text = mem_strdup(url), *rest = text, *item;
-	const char *servers[32];
-	int n = 0;
-	natsStatus s = NATS_INVALID_ARG;
-
-	while ((item = strsep(&rest, ", ")) != NULL && n < 32)
-		if (item[0] != '\0')
-			servers[n++] = item;
-	if (n > 0 && item == NULL)
-		s = natsOptions_SetServers(options, servers, n);
-	free(text);
-	return s;
-}
-
-static natsStatus
-conn_set_options(natsOptions *o, const struct bus_conn_config *config)
-{
-	natsStatus s = conn_set_servers(o, config->url);
-
-	if (s == NATS_OK)
-		s = natsOptions_SetName(o, config->name);
-	if (s == NATS_OK && config->user != NULL)
-		s = natsOptions_SetUserInfo(o, config->user, config->password);
-	if (s == NATS_OK && config->credentials != NULL)
-		s = natsOptions_SetUserCredentialsFromFiles(o, config->credentials, NULL);
-	if (s == NATS_OK)
-		s = natsOptions_SetAllowReconnect(o, false);
-	if (s == NATS_OK)
-		s = natsOptions_SetSendAsap(o, true);
-	if (s == NATS_OK)
-		s = natsOptions_SetTimeout(o, BUS_CONN_TIMEOUT_MS);
-	if (s == NATS_OK)
-		s = natsOptions_SetPingInterval(o, BUS_CONN_PING_MS);
-	if (s == NATS_OK)
-		s = natsOptions_SetMaxPingsOut(o, 2);
-	if (s == NATS_OK)
-		s = natsOptions_SetIOBufSize(o, BUS_CONN_IO_BYTES);
-	if (s == NATS_OK)
-		s = natsOptions_SetNoRandomize(o, true);
-	return s;
-}
+/* --- the owner's side --- */
 
 struct bus_conn *
 bus_conn_open(struct loop *loop, const struct bus_conn_config *config,
 	      const struct bus_conn_handler *handler, void *arg, struct errmsg *err)
 {
-	struct bus_conn *conn;
-	natsOptions *options = NULL;
-	natsStatus s = natsOptions_Create(&options);
+	struct bus_conn *conn = mem_calloc(1, sizeof(*conn));
+	int rc = attempt_setup_init(&conn->setup, config, err);
 
-	if (s == NATS_OK)
-		s = conn_set_options(options, config);
-	if (s != NATS_OK) {
-		natsOptions_Destroy(options);
-		error_set(err, -EINVAL, "cannot use the bus at %.200s: %s", config->url,
-			  natsStatus_GetText(s));
+	if (rc < 0) {
+		error_prefix(err, rc, "the bus cannot be used");
+		attempt_setup_fini(&conn->setup);
+		free(conn);
 		return NULL;
 	}
-	conn = mem_calloc(1, sizeof(*conn));
 	conn->loop = loop;
 	conn->handler = handler;
 	conn->arg = arg;
-	conn->options = options;
 	conn->retry_ms = BUS_CONN_RETRY_MS_MIN;
 	rng_init(&conn->rng, rng_seed_from_os());
 	conn->retry = loop_timer_new(loop, conn_connect, conn);
@@ -432,12 +428,22 @@ bus_conn_close(struct bus_conn *conn)
 			natsConnection_ProcessWriteEvent(conn->link->nc);
 	}
 	if (conn->link != NULL) {
+		bool is_up = conn->state == CONN_UP;
+
+		eventfd_write(conn->link->attempt.cancel_fd, 1);
 		link_join(conn->link);
-		link_give_up(conn->link);
+		conn->link->nc = conn->link->attempt.nc;
+		link_give_up(conn->link, is_up);
 	}
 	loop_timer_free(conn->retry);
-	natsOptions_Destroy(conn->options);
+	attempt_setup_fini(&conn->setup);
 	free(conn);
+}
+
+const char *
+bus_conn_server_id(const struct bus_conn *conn)
+{
+	return conn->state == CONN_UP ? conn->link->attempt.server_id : "";
 }
 
 bool

@@ -7,6 +7,9 @@
  * What still comes from foreign threads (the connect thread here; the ping timer and the
  * close notice of nats.c) goes through loop_post().
  *
+ * Somebody's NATS (config.access) is looked at first (dial.h), its servers in turn, beginning
+ * behind the one that was lost; TLS is a tunnel of ours. Each attempt reads its files anew.
+ *
  * nats.c's own reconnecting is switched off: its reconnect thread would attach the new
  * socket behind the loop's back and replay half of a conversation that the queries of
  * before have already given up. A lost connection is `down`, everything of it is dropped,
@@ -24,6 +27,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/query.h"
+#include "bus/access.h"
 #include "net/loop.h"
 
 enum {
@@ -41,11 +45,11 @@ struct bus_sub; /* a subscription */
 struct bus_msg; /* a received message */
 
 struct bus_conn_config {
-	const char *url;  /* several separated by commas: tried in order */
+	const char *url; /* of one plain server that is known to be NATS; or NULL, and: */
+	const struct bus_access *access;
 	const char *name; /* as the server's connection list shows it */
-	const char *user; /* or NULL */
+	const char *user; /* for `url`; or NULL */
 	const char *password;
-	const char *credentials; /* file, or NULL */
 };
 
 struct bus_conn_handler {
@@ -54,12 +58,13 @@ struct bus_conn_handler {
 	/* Lost. Every subscription is dead and must be freed by now or in this call. */
 	void (*down)(void *arg, const char *reason);
 	void (*readable)(void *arg); /* something arrived: drain the subscriptions */
-	/* A refused connection attempt, a permission violation. */
+	/* A connection attempt that failed, with what each server said; when up, a permission
+	 * violation. */
 	void (*trouble)(void *arg, const char *text);
 };
 
-/* Starts connecting. Strings are copied. NULL when nats.c cannot use the url or the
- * credentials; then `err` says why. */
+/* Starts connecting. Strings are copied. NULL when the url cannot be used; then `err` says
+ * why. Of an access all is to be checked before, by access_check(). */
 struct bus_conn *bus_conn_open(struct loop *loop, const struct bus_conn_config *config,
 			       const struct bus_conn_handler *handler, void *arg,
 			       struct errmsg *err);
@@ -67,6 +72,9 @@ struct bus_conn *bus_conn_open(struct loop *loop, const struct bus_conn_config *
  * subscriptions first. An attempt to connect is waited for. NULL is allowed. */
 void bus_conn_close(struct bus_conn *conn);
 bool bus_conn_is_up(const struct bus_conn *conn);
+/* The id of the server that it is connected to, which is another after each of its starts; ""
+ * while down. In a cluster of servers a client's number means something on its own only. */
+const char *bus_conn_server_id(const struct bus_conn *conn);
 /* The server is known to be there: if a retry is being waited for, do it now. */
 void bus_conn_retry_now(struct bus_conn *conn);
 size_t bus_conn_buffered(const struct bus_conn *conn);

@@ -82,6 +82,10 @@ status_print(const json_t *s)
 		{ ", ", "bus.url", output_plain },
 		{ NULL, NULL, NULL },
 	};
+	static const struct output_part trouble[] = {
+		{ "", "bus.trouble", output_plain },
+		{ NULL, NULL, NULL },
+	};
 	static const struct output_part sync[] = {
 		{ "last equal ", "sync.last_ok_s", output_seconds },
 		{ " ago, ", "sync.repairs", output_plain },
@@ -109,6 +113,8 @@ status_print(const json_t *s)
 	status_holders(s);
 	output_line(s, "table", table);
 	output_line(s, "bus", bus);
+	if (json_is_string(output_member(s, "bus.trouble")))
+		output_line(s, "", trouble);
 	if (json_is_number(output_member(s, "sync.last_ok_s")))
 		output_line(s, "sync", sync);
 	if (json_is_object(output_member(s, "sync.joining")))

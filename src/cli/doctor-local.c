@@ -270,6 +270,7 @@ doctor_judge_bus(struct doctor *d, const json_t *facts)
 	const char *state = doctor_text(facts, "node.reply.status.bus.state");
 	const char *url = local_bus_url(doctor_text(facts, "node.reply.status.bus.url"));
 	const char *version = doctor_text(facts, "server.version");
+	const char *trouble = doctor_text(facts, "node.reply.status.bus.trouble");
 	int restarts = (int)doctor_number(facts, "node.reply.bus.restarts", 0);
 	bool is_own = doctor_is(facts, "node.reply.status.bus.embedded");
 
@@ -287,8 +288,9 @@ doctor_judge_bus(struct doctor *d, const json_t *facts)
 					       doctor_log(facts))
 				  : mem_strdup("is that NATS server up, and are bus.url "
 					       "and bus.credentials right?"),
-			   "the bus%s%s is down: no worker of this node is reached",
-			   url[0] != '\0' ? " at " : "", url);
+			   "the bus%s%s is down: no worker of this node is reached%s%s",
+			   url[0] != '\0' ? " at " : "", url,
+			   trouble[0] != '\0' ? "; " : "", trouble);
 	else if (restarts > 0)
 		doctor_say(d, DOCTOR_WARNING,
 			   mem_printf("why, see %s; is there memory enough?",

@@ -185,9 +185,13 @@ int
 daemon_check(const struct config *config, struct errmsg *err)
 {
 	struct access_config access;
+	struct bus_config bus;
+	int rc;
 
-	if (strcmp(config->http.listen, "none") == 0)
-		return 0;
+	workers_configure(config, &bus);
+	rc = bus_check(&bus, err);
+	if (rc < 0 || strcmp(config->http.listen, "none") == 0)
+		return rc;
 	daemon_fill_access(config, &access);
 	return api_check_access_config(&access, config->http.listen, err);
 }

@@ -360,6 +360,8 @@ json_t *repair_status_json(const struct repair *repair);
 
 /* ---- workers.c ---- */
 
+/* What the configuration says of the bus; texts are borrowed. */
+void workers_configure(const struct config *c, struct bus_config *ret);
 int workers_open(struct daemon *d, struct errmsg *err);
 void workers_close(struct workers *workers); /* NULL is allowed */
 /* The number by which dispatch knows the worker ↔ its id on the bus; NULL when gone. */

@@ -70,13 +70,20 @@ static const struct option options[] = {
 	{ "http", "max_body", OPTION_SIZE, AT(http.max_body), "64M", 1024,
 	  (int64_t)16 << 30, NULL, "the largest request body" },
 	{ "bus", "url", OPTION_TEXT, AT(bus.url), "", 0, 0, NULL,
-	  "a NATS server of your own instead of the embedded one" },
+	  "a NATS server or cluster of your own instead of the embedded one" },
 	{ "bus", "listen", OPTION_ADDRESS, AT(bus.listen), "127.0.0.1:8094", 0, 0, NULL,
 	  "where the embedded bus listens for workers; port 0 picks one" },
 	{ "bus", "server", OPTION_TEXT, AT(bus.server), "auto", 0, 0, NULL,
 	  "the nats-server program: auto, a path, or none for a node without workers" },
 	{ "bus", "credentials", OPTION_TEXT, AT(bus.credentials), "", 0, 0, NULL,
-	  "a NATS credentials file for bus.url" },
+	  "for bus.url: a NATS credentials file, or a line with an NKEY seed, "
+	  "user:password or a token" },
+	{ "bus", "ca", OPTION_TEXT, AT(bus.ca), "", 0, 0, NULL,
+	  "certificates (PEM) by which the servers of bus.url are known; demands TLS" },
+	{ "bus", "cert", OPTION_TEXT, AT(bus.cert), "", 0, 0, NULL,
+	  "the certificate (PEM) shown to the servers of bus.url; demands TLS" },
+	{ "bus", "key", OPTION_TEXT, AT(bus.key), "", 0, 0, NULL,
+	  "the key (PEM) of bus.cert, readable by the owner only" },
 	{ "sync", "interval", OPTION_SPAN, AT(sync.interval), "60s", MS_SECOND, MS_HOUR,
 	  NULL, "how often the table is compared with that of some linked node" },
 	{ "mesh", "dead_grace", OPTION_SPAN, AT(mesh.dead_grace), "24h", MS_MINUTE,
@@ -618,8 +625,16 @@ config_check(const struct config *c, struct errmsg *err)
 			err, -EINVAL,
 			"bus.url and bus.server exclude each other: with a bus of your "
 			"own no server is started");
-	if (c->bus.credentials[0] != '\0' && c->bus.url[0] == '\0')
-		return error_set(err, -EINVAL, "bus.credentials needs bus.url");
+	if (c->bus.url[0] == '\0') {
+		const char *const needing[] = { c->bus.credentials, "credentials", c->bus.ca,
+						"ca", c->bus.cert, "cert", c->bus.key,
+						"key" };
+
+		for (int i = 0; i < 8; i += 2)
+			if (needing[i][0] != '\0')
+				return error_set(err, -EINVAL, "bus.%s needs bus.url",
+						 needing[i + 1]);
+	}
 	if (!address_is_loopback(c->bus.listen))
 		return error_set(
 			err, -EINVAL,

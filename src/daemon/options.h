@@ -51,6 +51,7 @@ struct config {
 		char *listen;
 		char *server; /* auto, none, or a path */
 		char *credentials;
+		char *ca, *cert, *key;
 	} bus;
 	struct {
 		ms_t interval;

@@ -64,7 +64,7 @@ views_status(struct daemon *d)
 	return json_pack(
 		"{s:{s:o, s:s, s:s, s:I, s:o, s:s?, s:s?}, s:{s:o, s:i, s:i, s:i}, s:o, "
 		"s:{s:s, "
-		"s:s, s:b}, "
+		"s:s, s:b, s:s?}, "
 		"s:o, s:o}",
 		"node", "id", views_id(&d->identity->node_id), "name", d->name, "version",
 		PACKAGE_VERSION, "uptime_s",
@@ -74,7 +74,8 @@ views_status(struct daemon *d)
 		"cluster", "id", views_id(&d->identity->cluster_id), "nodes",
 		counts.nodes, "alive", counts.alive, "ca_holders", counts.ca_holders,
 		"table", views_table_json(d, &counts), "bus", "state", views_bus_state(d),
-		"url", d->bus_url, "embedded", d->bus_is_embedded, "sync",
+		"url", d->bus_url, "embedded", d->bus_is_embedded, "trouble",
+		d->bus != NULL ? bus_trouble(d->bus) : NULL, "sync",
 		repair_status_json(d->repair), "queue", queries_status_json(d->queries));
 }
 

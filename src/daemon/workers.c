@@ -452,22 +452,32 @@ workers_id(const struct workers *ws, uint64_t number)
 	return w != NULL ? w->id : NULL;
 }
 
+void
+workers_configure(const struct config *c, struct bus_config *ret)
+{
+	*ret = (struct bus_config){
+		.url = c->bus.url[0] != '\0' ? c->bus.url : NULL,
+		.listen = c->bus.listen,
+		.server = c->bus.server,
+		.credentials = c->bus.credentials,
+		.ca = c->bus.ca,
+		.cert = c->bus.cert,
+		.key = c->bus.key,
+	};
+}
+
 int
 workers_open(struct daemon *d, struct errmsg *err)
 {
 	const struct config *c = d->config;
-	struct bus_config config = {
-		.url = c->bus.url[0] != '\0' ? c->bus.url : NULL,
-		.listen = c->bus.listen,
-		.data = d->places->data,
-		.server = c->bus.server,
-		.credentials = c->bus.credentials[0] != '\0' ? c->bus.credentials : NULL,
-		.node_id = d->identity->node_id,
-		.node_name = d->name,
-	};
+	struct bus_config config;
 	struct workers *ws = mem_calloc(1, sizeof(*ws));
 	int rc;
 
+	workers_configure(c, &config);
+	config.data = d->places->data;
+	config.node_id = d->identity->node_id;
+	config.node_name = d->name;
 	ws->d = d;
 	ws->warning_limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 20 };
 	d->workers = ws;

@@ -16,6 +16,10 @@
 #include "bus/protocol.h"
 
 enum {
+	OPTION_CA = 256, /* without a letter */
+	OPTION_CERT,
+	OPTION_CREDENTIALS,
+	OPTION_KEY,
 	OPTIONS_ID_STEM_BYTES_MAX = 40, /* of the service, in an id made from it */
 };
 
@@ -38,8 +42,14 @@ static const char usage_text[] =
 	"      --discover KIND  openai: serve the models that URL lists at /v1/models, as\n"
 	"                       model=ID; the service is llm unless --service says otherwise\n"
 	"      --health PATH    ask URL for it every 3 s; without a 2xx nothing is taken\n"
-	"  -b, --bus URL        host:port or nats:// URL of the node's bus; default: the one\n"
-	"                       in the local daemon's run.json, else 127.0.0.1:8094\n"
+	"  -b, --bus URL        host:port, nats:// or tls:// URL of the node's bus, or several\n"
+	"                       with commas; default: the one in the local daemon's run.json,\n"
+	"                       else 127.0.0.1:8094\n"
+	"      --credentials FILE  what is shown to a bus that asks: a NATS credentials file,\n"
+	"                       or a line with an NKEY seed, user:password or a token\n"
+	"      --ca FILE        certificates by which the bus is known; demands TLS\n"
+	"      --cert FILE      the certificate shown to the bus; demands TLS\n"
+	"      --key FILE       its key\n"
 	"  -d, --data DIR       the daemon's data folder, to find its run.json\n"
 	"  -i, --id ID          1 to 64 of [A-Za-z0-9._-]; default: the service and 8 digits\n"
 	"  -M, --meta K=V       metadata for the table; may be repeated\n"
@@ -222,6 +232,18 @@ options_take(struct options *o, int option, const char *value)
 	case 'b':
 		o->worker.bus = value;
 		return 0;
+	case OPTION_CREDENTIALS:
+		o->worker.access.credentials = value;
+		return 0;
+	case OPTION_CA:
+		o->worker.access.ca = value;
+		return 0;
+	case OPTION_CERT:
+		o->worker.access.cert = value;
+		return 0;
+	case OPTION_KEY:
+		o->worker.access.key = value;
+		return 0;
 	case 'd':
 		o->data = value;
 		return 0;
@@ -270,8 +292,12 @@ options_read(struct options *o, int argc, char **argv)
 		{ "match", required_argument, NULL, 'm' },
 		{ "slots", required_argument, NULL, 'n' },
 		{ "bus", required_argument, NULL, 'b' },
+		{ "ca", required_argument, NULL, OPTION_CA },
+		{ "cert", required_argument, NULL, OPTION_CERT },
+		{ "credentials", required_argument, NULL, OPTION_CREDENTIALS },
 		{ "data", required_argument, NULL, 'd' },
 		{ "id", required_argument, NULL, 'i' },
+		{ "key", required_argument, NULL, OPTION_KEY },
 		{ "meta", required_argument, NULL, 'M' },
 		{ "stream", no_argument, NULL, 'S' },
 		{ "http", required_argument, NULL, 'H' },

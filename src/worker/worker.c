@@ -20,7 +20,7 @@
 #include "worker/job.h"
 
 enum {
-	WORKER_URL_SIZE = 1024,
+	WORKER_URL_SIZE = ACCESS_URL_BYTES_MAX,
 	/* A cancelled query's command may take COMMAND_TERM_MS to end, while its slot is
 	 * free in the eyes of the node: so many queries may wait for such slots. */
 	WORKER_WAITING_PER_SLOT = 1,
@@ -32,7 +32,8 @@ struct worker {
 	struct loop *loop;
 	const struct worker_config *config;
 	struct bus_conn *conn;
-	char url[WORKER_URL_SIZE]; /* as connected or tried */
+	char url[WORKER_URL_SIZE];   /* as connected or tried */
+	char shown[WORKER_URL_SIZE]; /* without what is secret */
 	struct bus_sub *work, *control, *hello;
 	uint64_t client_id;
 	struct hw_inventory inventory;
@@ -277,7 +278,7 @@ worker_on_up(void *arg, uint64_t client_id)
 	snprintf(subject, sizeof(subject), BUS_SUBJECT_CONTROL "%s", w->config->id);
 	w->control = bus_conn_subscribe(w->conn, subject, NULL);
 	w->hello = bus_conn_subscribe(w->conn, BUS_SUBJECT_HELLO, NULL);
-	log_info("worker", "attached to %s as %s: service %s, %d slot%s", w->url,
+	log_info("worker", "attached to %s as %s: service %s, %d slot%s", w->shown,
 		 w->config->id, w->config->service, w->config->slots,
 		 w->config->slots == 1 ? "" : "s");
 	w->trouble_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 1 };
@@ -301,7 +302,7 @@ worker_on_down(void *arg, const char *reason)
 
 	worker_unsubscribe(w);
 	loop_timer_clear(w->heartbeat);
-	log_warn("worker", "the bus at %s was lost (%s), connecting again", w->url,
+	log_warn("worker", "the bus at %s was lost (%s), connecting again", w->shown,
 		 reason);
 	while (w->running != NULL)
 		worker_cancel(w, &w->running, w->running);
@@ -361,7 +362,7 @@ worker_on_trouble(void *arg, const char *text)
 	char url[WORKER_URL_SIZE];
 
 	if (log_limit_pass(&w->trouble_limit, "worker"))
-		log_warn("worker", "the bus at %s: %s, trying again", w->url, text);
+		log_warn("worker", "the bus at %s: %s, trying again", w->shown, text);
 	if (bus_conn_is_up(w->conn))
 		return;
 	worker_find_bus(w, url);
@@ -379,9 +380,18 @@ static const struct bus_conn_handler worker_conn_handler = {
 static int
 worker_dial(struct worker *w, struct errmsg *err)
 {
-	struct bus_conn_config config = { .url = w->url, .name = w->config->id };
+	static const struct access_names names = { "--bus", "--credentials", "--ca",
+						   "--cert", "--key" };
+	struct bus_access access = w->config->access;
+	struct bus_conn_config config = { .access = &access, .name = w->config->id };
+	int rc;
 
 	worker_find_bus(w, w->url);
+	access.url = w->url;
+	rc = access_check(&access, &names, err);
+	if (rc < 0)
+		return rc;
+	access_text(&access, w->shown, sizeof(w->shown));
 	w->conn = bus_conn_open(w->loop, &config, &worker_conn_handler, w, err);
 	w->host.conn = w->conn;
 	return w->conn != NULL ? 0 : -EINVAL;

@@ -9,6 +9,7 @@
 #define OCF_WORKER_WORKER_H
 
 #include "base/error.h"
+#include "bus/access.h"
 #include "net/loop.h"
 #include "worker/backend.h"
 
@@ -23,6 +24,7 @@ struct worker_config {
 	const char *const *meta; /* "k=v" */
 	int slots;
 	const char *bus; /* NULL: the local daemon's, looked up before each attempt */
+	struct bus_access access; /* the files for it; its url is not used */
 	const char *run_file; /* of the local daemon */
 	struct backend *backend;
 	/* Drained, or stopped at once. With `why`: by itself, and a person must act. */

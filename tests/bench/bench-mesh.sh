@@ -3,7 +3,7 @@
 # What the mesh costs and how fast it is, with real daemons on this machine:
 #
 #	bench-mesh.sh [NODES [FIGURE…]]      10 nodes; all of
-#	    idle update churn visible crash silent join
+#	    idle update churn visible worker-death crash silent join
 #
 # One JSON line per figure, with its budget and what the best peer did; «bytes» are frames
 # with headers, before TLS, summed from ocf_peer_*_bytes_total of all nodes, and beside them
@@ -17,6 +17,7 @@
 #	OCF_BENCH_UPDATES   100  writes that are counted, and made visible
 #	OCF_BENCH_ROUNDS    5    deaths of each kind
 #	OCF_BENCH_REST      25   seconds after a node that was silent has come back
+#	OCF_BENCH_WORKERS   20   workers that are killed
 #	OCF_BENCH_ROWS      10000  of the table that a late joiner takes over
 # Figures are for a machine that does nothing else.
 : "${OCF_TEST_SRCDIR:=$(cd "$(dirname "$0")/../.." && pwd)}"
@@ -37,10 +38,10 @@ fi
 nodes=${1:-10}
 [ $# -eq 0 ] || shift
 figures=("$@")
-[ $# -gt 0 ] || figures=(idle update churn visible crash silent join)
+[ $# -gt 0 ] || figures=(idle update churn visible worker-death crash silent join)
 settle_s=${OCF_BENCH_SETTLE:-60} count_s=${OCF_BENCH_SECONDS:-60}
 updates=${OCF_BENCH_UPDATES:-100} rounds=${OCF_BENCH_ROUNDS:-5} rows=${OCF_BENCH_ROWS:-10000}
-rest_s=${OCF_BENCH_REST:-25}
+workers=${OCF_BENCH_WORKERS:-20} rest_s=${OCF_BENCH_REST:-25}
 if ! [ "$nodes" -ge 2 ] 2>/dev/null || [ "$nodes" -gt 50 ]; then
 	echo "bench-mesh: $nodes: 2 to 50 nodes" >&2
 	exit 2
@@ -293,6 +294,34 @@ figure_visible() {
 	say "row visible on all nodes, p99" "ms" "$(percentile 99 "$TMP/visible")" 50 \
 		"memberlist model 700 at 100 nodes" \
 		"\"p50\":$(percentile 50 "$TMP/visible"),\"p99_at_least\":$(percentile 99 "$TMP/visible.low"),\"p50_at_least\":$(percentile 50 "$TMP/visible.low"),\"polling_gap_p99\":$(percentile 99 "$TMP/gaps"),\"rounds\":$updates"
+}
+
+# An ocf-worker of n1 is killed, until it is in nobody's table any more; and before, how long a
+# worker's first announcement is on its way to all tables.
+figure_worker-death() {
+	local i before
+	: >"$TMP/deaths"
+	: >"$TMP/deaths.low"
+	urls "${names[@]}"
+	before=$(at n1 ocf status --json | jq .table.workers)
+	for ((i = 1; i <= workers; i++)); do
+		at_background n1 "$TMP/worker.log" ocf-worker --id "victim-$i" --service victim -- cat
+		WORKER_PID[victim]=$!
+		watch --every 20 --limit 30 table.workers $((before + 1)) || bail "a worker is not seen everywhere"
+		sleep 0.$((RANDOM % 1000 + 1000))
+		# The shell's own word about who was killed is kept out of the way.
+		watch --every 2 --limit 30 --kill 9 "${WORKER_PID[victim]}" table.workers "$before" 2>"$TMP/watch.err" || {
+			echo "bench-mesh: killed worker $i is in a table after 30 s" >&2
+			status=1
+		}
+		wait "${WORKER_PID[victim]}" 2>/dev/null
+		unset 'WORKER_PID[victim]'
+		awk '{ if ($2 < 0) $2 = 30000; if ($2 > max) max = $2; if ($2 - $3 > low) low = $2 - $3 }
+			END { print max; print low + 0 > "/dev/stderr" }' "$TMP/watched" \
+			>>"$TMP/deaths" 2>>"$TMP/deaths.low"
+	done
+	say "killed worker gone from all tables, median" ms "$(percentile 50 "$TMP/deaths")" 100 "-" \
+		"\"max\":$(percentile 100 "$TMP/deaths"),\"median_at_least\":$(percentile 50 "$TMP/deaths.low"),\"max_at_least\":$(percentile 100 "$TMP/deaths.low"),\"rounds\":$workers"
 }
 
 # Nodes without a worker, where there are any; never the one that lets others in.

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Urls, NKEYs, the first words with a server, and the tunnel: what tests/system/bus-url.sh
+ * does with real servers, here with the texts and the enemies that none of those is. */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "bus/access.h"
+#include "bus/dial.h"
+#include "bus/nkey.h"
+#include "bus/tunnel.h"
+#include "lib/tap.h"
+
+static void
+test_urls(void)
+{
+	static const struct {
+		const char *url, *shown, *user, *password;
+	} good[] = {
+		{ "h", "h:4222", NULL, NULL },
+		{ "nats://h:1", "h:1", NULL, NULL },
+		{ "tls://h:65535/", "tls://h:65535", NULL, NULL },
+		{ "nats://[::1]", "[::1]:4222", NULL, NULL },
+		{ "u:p@[fe80::1]:9", "[fe80::1]:9", "u", "p" },
+		{ "nats://u:p:q@h", "h:4222", "u", "p:q" },
+		{ "nats://u:p@q@h", "h:4222", "u", "p@q" },
+		{ "token@h:2", "h:2", "token", NULL },
+		{ " a:1 ,\ttls://x@b:2,, c ", "a:1,tls://b:2,c:4222", NULL, NULL },
+	};
+	static const char *const bad[] = {
+		"",	   ",",	     "nats://", ":1",	  "h:",	      "h:0",
+		"h:65536", "h:1x",   "h:1:2",	"a b",	  "http://h", "ws://h",
+		"@h",	   ":p@h",   "u:@h",	"u v@h",  "[::1",     "[::g]:1",
+		"[h]:1",   "[::1]1", "h/x",	"tls:/h", "a,h:-1",   "h\n",
+	};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct bus_access access = { .url = good[i].url };
+		struct access_place places[ACCESS_PLACES_MAX];
+		char shown[256];
+		int len = 0;
+
+		if (access_places(&access, places, &len, NULL) != 0) {
+			CU_FAIL(good[i].url);
+			continue;
+		}
+		CU_ASSERT_STRING_EQUAL(access_text(&access, shown, sizeof(shown)),
+				       good[i].shown);
+		if (good[i].user != NULL)
+			CU_ASSERT_STRING_EQUAL(places[0].user, good[i].user);
+		CU_ASSERT((places[0].password == NULL) == (good[i].password == NULL));
+		if (good[i].password != NULL)
+			CU_ASSERT_STRING_EQUAL(places[0].password, good[i].password);
+		for (int k = 0; k < len; k++)
+			access_place_fini(&places[k]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct bus_access access = { .url = bad[i] };
+		struct errmsg err = { "" };
+
+		CU_ASSERT(access_check(&access, NULL, &err) < 0);
+		CU_ASSERT(strncmp(err.text, "bus.url", 7) == 0);
+		if (strncmp(err.text, "bus.url", 7) != 0)
+			tap_note("'%s': %s", bad[i], err.text);
+	}
+}
+
+/* The pair of nats-io/nkeys' own tests and one of ours; each changed character is noticed. */
+static void
+test_nkeys(void)
+{
+	static const char
+		seed[] = "SUALA676JNY6PE2NJTBV3G7W4RLPNPPS56UEJLCAQROV2XXMLQI3UT6YIM";
+	char key[NKEY_PUBLIC_SIZE] = "", text[NKEY_SEED_BYTES + 2];
+	struct errmsg err = { "" };
+
+	CU_ASSERT_EQUAL_FATAL(nkey_public(seed, key, &err), 0);
+	CU_ASSERT_STRING_EQUAL(
+		key, "UDCY2SEKR74NV27I3ILQW336K43SMIM5FC7QWDB6QZOCK23W7G3EEJYM");
+	CU_ASSERT(nkey_looks_like_seed(seed) && !nkey_looks_like_seed(key));
+	for (size_t i = 0; i < NKEY_SEED_BYTES; i++) {
+		snprintf(text, sizeof(text), "%s", seed);
+		text[i] = text[i] == 'A' ? 'B' : 'A';
+		CU_ASSERT(nkey_public(text, key, &err) == -OCF_EMALFORMED);
+		CU_ASSERT(strstr(err.text, text + 10) == NULL);
+		text[i] = '\0';
+		CU_ASSERT(nkey_public(text, key, NULL) == -OCF_EMALFORMED);
+	}
+	snprintf(text, sizeof(text), "%sA", seed);
+	CU_ASSERT(nkey_public(text, key, NULL) == -OCF_EMALFORMED);
+}
+
+/* ---- a server that says one thing and then nothing ---- */
+
+static int
+speaker_open(int *ret_port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CU_ASSERT_FATAL(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+			listen(fd, 8) == 0);
+	getsockname(fd, (struct sockaddr *)&at, &len);
+	*ret_port = ntohs(at.sin_port);
+	return fd;
+}
+
+struct speaker {
+	int listen_fd;
+	const char *text; /* NULL: close at once */
+	int fd;
+};
+
+static void *
+speaker_thread(void *arg)
+{
+	struct speaker *s = arg;
+
+	s->fd = accept(s->listen_fd, NULL, NULL);
+	if (s->text == NULL) {
+		close(s->fd);
+		s->fd = -1;
+	} else if (send(s->fd, s->text, strlen(s->text), MSG_NOSIGNAL) < 0) {
+		CU_FAIL("the speaker speaks");
+	}
+	return NULL;
+}
+
+static void
+test_first_words(void)
+{
+	static const struct {
+		const char *said, *why;
+	} table[] = {
+		{ NULL, "closed without a word" },
+		{ "SSH-2.0-OpenSSH_9.2\r\n",
+		  "this is no NATS server, it begins with \"SSH" },
+		{ "\x16\x03\x01\x02", "does not speak as a NATS server" },
+		{ "HTTP/1.1 400 Bad Request\r\n\r\n", "begins with \"HTTP/1.1 400" },
+		{ "-ERR 'maximum connections exceeded'\r\n",
+		  "it refuses: maximum connections exceeded" },
+		{ "INFO nonsense\r\n", "its INFO is no JSON" },
+		{ "INFO []\r\n", "its INFO is no JSON" },
+		{ "INFO {\"max_payload\":1048576}\r\n", "takes no headers" },
+		{ "INFO {\"max_payload\":65536,\"headers\":true}\r\n",
+		  "max_payload is 65536 bytes; queries need 561152" },
+		{ "INFO {\"headers\":true", "does not speak as a NATS server" },
+		/* It asks for TLS, and never answers the hello. */
+		{ "INFO {\"max_payload\":1048576,\"headers\":true,\"tls_required\":true}\r\n",
+		  "TLS: Connection timed out" },
+		{ "",
+		  "does not speak as a NATS server: it is another program, or hangs" },
+	};
+	struct bus_access access = { .url = "x" };
+	int never = eventfd(0, EFD_CLOEXEC);
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct access_place place = { .host = "127.0.0.1" };
+		struct speaker s = { .text = table[i].said };
+		struct bus_tunnel *tunnel = NULL;
+		struct errmsg err = { "" };
+		pthread_t thread;
+
+		s.listen_fd = speaker_open(&place.port);
+		pthread_create(&thread, NULL, speaker_thread, &s);
+		CU_ASSERT(bus_dial(&access, &place, never, &tunnel, &err) < 0);
+		CU_ASSERT(tunnel == NULL);
+		if (strstr(err.text, table[i].why) == NULL) {
+			tap_note("%s: %s", table[i].why, err.text);
+			CU_FAIL("the reason is told");
+		}
+		pthread_join(thread, NULL);
+		close(s.fd);
+		close(s.listen_fd);
+	}
+	close(never);
+}
+
+/* Who stops does not wait for a server that says nothing. */
+static void
+test_dial_is_cancelled(void)
+{
+	struct bus_access access = { .url = "x" };
+	struct access_place place = { .host = "127.0.0.1" };
+	int fd = speaker_open(&place.port), cancel = eventfd(1, EFD_CLOEXEC);
+	struct bus_tunnel *tunnel = NULL;
+
+	CU_ASSERT_EQUAL(bus_dial(&access, &place, cancel, &tunnel, NULL), -ECANCELED);
+	close(cancel);
+	close(fd);
+}
+
+/* ---- the tunnel ---- */
+
+static SSL_CTX *
+server_context(void)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *cert = X509_new();
+
+	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+	X509_gmtime_adj(X509_getm_notBefore(cert), 0);
+	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+	X509_set_pubkey(cert, key);
+	CU_ASSERT_FATAL(X509_sign(cert, key, EVP_sha256()) > 0);
+	CU_ASSERT_FATAL(SSL_CTX_use_certificate(ctx, cert) == 1 &&
+			SSL_CTX_use_PrivateKey(ctx, key) == 1);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	return ctx;
+}
+
+struct tls_server {
+	SSL *tls;
+	pthread_t thread;
+};
+
+static void *
+tls_server_accept(void *arg)
+{
+	CU_ASSERT(SSL_accept(((struct tls_server *)arg)->tls) == 1);
+	return NULL;
+}
+
+static struct bus_tunnel *
+tunnel_make(struct tls_server *server, int *ret_server_fd)
+{
+	SSL_CTX *server_ctx = server_context(), *ctx = NULL;
+	struct bus_access access = { .url = "x" };
+	struct bus_tunnel *tunnel = NULL;
+	int fds[2];
+	SSL *tls;
+
+	CU_ASSERT_FATAL(access_tls(&access, &ctx, NULL) == 0);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	SSL_CTX_set_mode(server_ctx, SSL_MODE_AUTO_RETRY);
+	CU_ASSERT_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+	server->tls = SSL_new(server_ctx);
+	SSL_set_fd(server->tls, fds[1]);
+	tls = SSL_new(ctx);
+	SSL_set_fd(tls, fds[0]);
+	SSL_CTX_free(ctx);
+	SSL_CTX_free(server_ctx);
+	pthread_create(&server->thread, NULL, tls_server_accept, server);
+	CU_ASSERT_FATAL(SSL_connect(tls) == 1);
+	pthread_join(server->thread, NULL);
+	CU_ASSERT_FATAL(fcntl(fds[0], F_SETFL, O_NONBLOCK) == 0);
+	CU_ASSERT_FATAL(
+		bus_tunnel_open(tls, fds[0], bytes_text("hello"), &tunnel, NULL) == 0);
+	*ret_server_fd = fds[1];
+	return tunnel;
+}
+
+static int
+tunnel_join(const struct bus_tunnel *tunnel)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				  .sin_port = htons((uint16_t)bus_tunnel_port(tunnel)) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* A stranger is first at the port, and gets not a byte; then we are served. */
+static void
+test_tunnel_takes_only_ourselves(void)
+{
+	struct tls_server server;
+	int server_fd, fd, status = -1;
+	struct bus_tunnel *tunnel = tunnel_make(&server, &server_fd);
+	char text[8] = "";
+	pid_t stranger = fork();
+
+	if (stranger == 0) {
+		fd = tunnel_join(tunnel);
+		_exit(fd >= 0 && read(fd, text, sizeof(text)) <= 0 ? 0 : 1);
+	}
+	waitpid(stranger, &status, 0);
+	CU_ASSERT_EQUAL(status, 0);
+	fd = tunnel_join(tunnel);
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT(recv(fd, text, 5, MSG_WAITALL) == 5 && memcmp(text, "hello", 5) == 0);
+	CU_ASSERT(tunnel_join(tunnel) < 0);
+	close(fd);
+	bus_tunnel_close(tunnel, true);
+	SSL_free(server.tls);
+	close(server_fd);
+}
+
+/* Nobody reads at the other end: what is written stops somewhere, and the end comes all the
+ * same, at once or after the patience. */
+static void
+test_tunnel_to_one_that_hangs(void)
+{
+	for (int is_patient = 0; is_patient < 2; is_patient++) {
+		struct tls_server server;
+		int server_fd, fd;
+		struct bus_tunnel *tunnel = tunnel_make(&server, &server_fd);
+		char *chunk = mem_calloc(1, 65536);
+		size_t written = 0;
+		struct pollfd p;
+
+		fd = tunnel_join(tunnel);
+		CU_ASSERT_FATAL(fd >= 0);
+		p = (struct pollfd){ .fd = fd, .events = POLLOUT };
+		while (poll(&p, 1, 200) == 1) {
+			ssize_t n = send(fd, chunk, 65536, MSG_DONTWAIT);
+
+			written += n > 0 ? (size_t)n : 0;
+		}
+		CU_ASSERT(written > 65536);
+		close(fd);
+		bus_tunnel_close(tunnel, is_patient != 0);
+		SSL_free(server.tls);
+		close(server_fd);
+		free(chunk);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct tap_test tests[] = {
+		{ "a stranger at the tunnel's port gets nothing",
+		  test_tunnel_takes_only_ourselves },
+		{ "urls are taken apart, or refused with the option's name", test_urls },
+		{ "an NKEY's seed gives its public key, a changed one none", test_nkeys },
+		{ "what is no NATS, or none for us, is told as what it is",
+		  test_first_words },
+		{ "an attempt that nobody wants ends at once", test_dial_is_cancelled },
+		{ "a tunnel to one that hangs can be closed",
+		  test_tunnel_to_one_that_hangs },
+	};
+
+	return TAP_MAIN(argc, argv, tests);
+}
