@@ -126,6 +126,8 @@ struct bus_stats {
 	uint64_t reconnects;
 	int workers;
 	int outstanding;       /* queries with workers now */
+	int reply_subs;	       /* reply wildcards: while the bus is up, one a worker */
+	size_t held_bytes;     /* of bodies, waiting for credit or to be complete */
 	size_t buffered_bytes; /* written, not yet on the socket */
 };
 

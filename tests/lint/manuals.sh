@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The programs, as their --help tells them, against the manuals and the completion: each
 # option and command stands in both, and none that does not exist; each option of the
-# configuration stands in ocf.conf(5), and in the example that is installed; each number and name
+# configuration stands in ocf.conf(5), and in the example that is installed; each metric in
+# ocfd(8); each number and name
 # of the protocols in ocf-protocol(7); each test that ocf-cap(7) and SECURITY.md name exists.
 # shellcheck source=tests/lib/tap.sh
 . "$OCF_TEST_SRCDIR/tests/lib/tap.sh"
@@ -103,6 +104,14 @@ drain=$(ocfd --help | sed -nE 's/^ +--node\.drain_timeout=([0-9]+)s$/\1/p')
 stop=$(sed -nE 's/^TimeoutStopSec=([0-9]+)s$/\1/p' "$OCF_TEST_SRCDIR/src/daemon/ocfd.service.in")
 ok "the unit's TimeoutStopSec is above node.drain_timeout (${drain:-0} s)" \
 	test "$stop" -gt $((${drain:-0} + 10))
+
+# ---- the metrics
+
+metrics=$(grep -rhoE '"ocf_[a-z_]+"' "$OCF_TEST_SRCDIR/src/daemon" "$OCF_TEST_SRCDIR/src/http" --include='*.c' | tr -d '"' | sort -u)
+told=$(awk '/^\.Sh / { is_in = $2 == "METRICS" } is_in && /^\.It Ic/' "$man/ocfd.8" | grep -oE 'ocf_[a-z_]+' | sort)
+ok "there are metrics" test "$(wc -l <<<"$metrics")" -ge 20
+is "each metric stands in ocfd(8)" "$(only_first "$metrics" "$told")" ""
+is "ocfd(8) has no other, and none twice" "$(only_first "$told" "$metrics")" ""
 
 # ---- the completion
 
