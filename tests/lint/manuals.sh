@@ -193,6 +193,20 @@ for limit in src/mesh/wire.h:WIRE_HELLO_BYTES_MAX src/mesh/wire.h:WIRE_WANT_MAX 
 	ok "… the limit ${limit#*:} ($number)" grep -qwF -e "${number:-none}" "$protocol"
 done
 
+# The workers that it shows are those that tests/interop runs. The markup is undone; a file's
+# first line is its licence.
+shown_in_manual() { # FILE
+	awk -v name="$1" '/^\.\\"/ && $2 == name { is_next = 1; next }
+		is_next && /^\.Bd/ { is_in = 1; is_next = 0; next }
+		is_in && /^\.Ed/ { exit }
+		is_in' "$protocol" |
+		sed -e 's/^\\&//; s/\\-/-/g; s/\\(aq/'"'"'/g; s/\\(ga/`/g; s/\\(ti/~/g; s/\\(ha/^/g; s/\\e/\\/g'
+}
+for name in node/worker.js go/worker.go python/worker2023.py; do
+	is "… the worker tests/interop/$name as it is tested" \
+		"$(shown_in_manual "tests/interop/$name")" "$(tail -n +2 "$OCF_TEST_SRCDIR/tests/interop/$name")"
+done
+
 # ---- promises and the tests that show them
 
 grep -oE 'tests/[a-z]+/[a-z-]+(\.sh)?' "$man/ocf-cap.7" | sort -u >"$TMP/tests"
