@@ -278,6 +278,12 @@ views_bus_held(void *arg)
 }
 
 static double
+views_announcements_waiting(void *arg)
+{
+	return (double)views_bus_stats(arg).announcements_bytes;
+}
+
+static double
 views_bus_buffered(void *arg)
 {
 	return (double)views_bus_stats(arg).buffered_bytes;
@@ -297,6 +303,9 @@ views_add_bus_metrics(struct daemon *d)
 	metrics_counter_read(m, "ocf_bus_announcements_bad_total",
 			     "Announcements of workers that were refused.", NULL,
 			     views_bad_announcements, d);
+	metrics_gauge_read(m, "ocf_bus_announcements_waiting_bytes",
+			   "Bytes of announcements heard and not yet taken in.", NULL,
+			   views_announcements_waiting, d);
 	metrics_counter_read(m, "ocf_bus_replies_dropped_total", dropped,
 			     "reason=\"late\"", views_late_replies, d);
 	metrics_counter_read(m, "ocf_bus_replies_dropped_total", dropped,

@@ -238,14 +238,14 @@ node_metrics() { # NODE
 node_residue() { # NODE: each that is not as it must be, and its value
 	node_metrics "$1" | awk '
 		/^ocf_(queries_pending|queue_length|slots_busy|query_buffered_bytes|relays)[{ ]/ ||
-		/^ocf_bus_(held|buffered)_bytes / { seen++; if ($2 != 0) print }
+		/^ocf_bus_(held|buffered|announcements_waiting)_bytes / { seen++; if ($2 != 0) print }
 		$1 == "ocf_http_running" { seen++; if ($2 > 1) print } # 1: this very request
 		$1 == "ocf_workers" { workers = $2 }
 		$1 == "ocf_bus_reply_subscriptions" { seen++; subscriptions = $2 }
 		END {
 			if (subscriptions != workers + 0)
 				print "ocf_bus_reply_subscriptions " subscriptions ", ocf_workers " workers
-			if (seen != 13) print "only " seen + 0 " of the 13 metrics"
+			if (seen != 14) print "only " seen + 0 " of the 14 metrics"
 		}'
 }
 node_is_idle() { [ -z "$(node_residue "$1")" ]; }
