@@ -111,6 +111,20 @@ EXTRA_DIST += \
 	%D%/data/README %D%/data/nats-keys %D%/data/page.png %D%/data/page.txt %D%/data/store-1.mdb.gz \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
 
+# Workers in other languages, which need these, their packages and the registries. Never a part
+# of `make check`; a test that lacks something is skipped and says what.
+INTEROP_TESTS = %D%/interop/go.sh %D%/interop/node.sh %D%/interop/python.sh \
+	%D%/interop/python-2023.sh
+EXTRA_DIST += $(INTEROP_TESTS) %D%/interop/lib.sh %D%/interop/go/go.mod %D%/interop/go/go.sum \
+	%D%/interop/go/worker.go %D%/interop/node/package.json %D%/interop/node/package-lock.json \
+	%D%/interop/node/worker.js %D%/interop/python/requirements.txt \
+	%D%/interop/python/worker.py %D%/interop/python/worker2023.py
+.PHONY: check-interop
+check-interop: all
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(INTEROP_TESTS)'
+clean-local:
+	rm -rf %D%/interop/cache
+
 # Damages stores, for system tests.
 check_PROGRAMS += %D%/lib/surgeon
 %C%_lib_surgeon_SOURCES = %D%/lib/surgeon.c

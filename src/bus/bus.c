@@ -27,6 +27,7 @@
 #include "bus/calls.h"
 #include "bus/clients.h"
 #include "bus/conn.h"
+#include "bus/intake.h"
 #include "bus/protocol.h"
 #include "bus/registry.h"
 #include "bus/server.h"
@@ -67,6 +68,7 @@ struct bus {
 	struct loop_timer *timer; /* the answer's limit; then the settling */
 	struct loop_timer *tick;
 	struct registry *reg;
+	struct bus_intake *intake; /* into it */
 	struct bus_calls *calls;
 	struct bus_stats stats;
 	char trouble[512];     /* bus_trouble(); "" none */
@@ -167,6 +169,12 @@ bus_on_registry_warning(void *arg, const char *text)
 	struct bus *bus = arg;
 
 	bus_warn(bus, "%s; ignored", text);
+}
+
+static void
+bus_on_intake_warning(void *arg, const char *text)
+{
+	bus_warn(arg, "%s", text);
 }
 
 static const struct registry_handler bus_registry_handler = {
@@ -341,6 +349,7 @@ bus_disconnected(struct bus *bus, const char *reason)
 	bus->status_sub = bus->node_sub = bus->inbox_sub = bus->barrier_sub = NULL;
 	bus->is_asking = bus->is_settling = false;
 	loop_timer_clear(bus->timer);
+	bus_intake_clear(bus->intake);
 	bus_calls_set_conn(bus->calls, NULL);
 	for (struct registry_worker *w = registry_first(bus->reg); w != NULL;
 	     w = w->hh.next)
@@ -383,7 +392,7 @@ bus_on_client_ended(void *arg, uint64_t client_id)
 	snprintf(text, sizeof(text), "%" PRIu64, client_id);
 	if (bus->barrier_sub == NULL ||
 	    bus_conn_publish(bus->conn, bus->barrier, NULL, NULL, bytes_text(text)) < 0)
-		registry_client_ended(bus->reg, client_id);
+		bus_intake_ended(bus->intake, client_id);
 }
 
 static void
@@ -398,7 +407,7 @@ bus_hear_barrier(struct bus *bus, struct bytes data)
 	if (client_id == 0)
 		bus_attached(bus);
 	else
-		registry_client_ended(bus->reg, client_id);
+		bus_intake_ended(bus->intake, client_id);
 }
 
 static void
@@ -408,14 +417,12 @@ bus_on_conn_readable(void *arg)
 	struct bus_msg *msg;
 
 	/* Replies before announcements: a worker's last reply precedes its leave. */
-	bus_calls_drain(bus->calls);
+	bus_calls_drain(bus->calls, bus->reg);
 	while (bus_sub_next(bus->status_sub, &msg) == BUS_NEXT_MSG) {
-		bus->stats.announcements++;
-		if (registry_announce(bus->reg, loop_now(bus->loop), bus_msg_data(msg)) <
-		    0)
-			bus->stats.announcements_bad++;
+		bus_intake_announce(bus->intake, bus_msg_data(msg));
 		bus_msg_free(msg);
 	}
+	bus_intake_run(bus->intake);
 	while (bus_sub_next(bus->node_sub, &msg) == BUS_NEXT_MSG) {
 		bus_answer_node(bus, msg);
 		bus_msg_free(msg);
@@ -719,6 +726,7 @@ bus_open(struct loop *loop, const struct bus_config *config,
 	snprintf(bus->barrier, sizeof(bus->barrier), BUS_SUBJECT_SELF "%016" PRIx64,
 		 random);
 	bus->reg = registry_new(&bus_registry_handler, bus, BUS_WORKERS_MAX);
+	bus->intake = bus_intake_new(loop, bus->reg, bus_on_intake_warning, bus);
 	bus->calls = bus_calls_new(loop, &calls);
 	bus->timer = loop_timer_new(loop, bus_on_timer, bus);
 	bus->tick = loop_timer_new(loop, bus_on_tick, bus);
@@ -750,6 +758,7 @@ bus_close(struct bus *bus)
 	bus_clients_close(bus->clients);
 	bus_conn_close(bus->conn);
 	bus_server_close(bus->server);
+	bus_intake_free(bus->intake);
 	registry_free(bus->reg);
 	loop_timer_free(bus->timer);
 	loop_timer_free(bus->tick);
@@ -763,6 +772,7 @@ bus_get_stats(const struct bus *bus, struct bus_stats *ret_stats)
 {
 	*ret_stats = bus->stats;
 	bus_calls_stats(bus->calls, ret_stats);
+	bus_intake_stats(bus->intake, ret_stats);
 	ret_stats->workers = registry_len(bus->reg);
 	ret_stats->server_restarts = bus->server != NULL
 					     ? bus_server_restarts(bus->server)

@@ -119,7 +119,8 @@ struct bus_handler {
 
 struct bus_stats {
 	uint64_t announcements;	    /* heard */
-	uint64_t announcements_bad; /* of these: refused, with a warning */
+	uint64_t announcements_bad; /* of these: refused, or left out, with a warning */
+	size_t announcements_bytes; /* heard, and not yet taken in */
 	uint64_t sent;		    /* queries given to workers */
 	uint64_t replies_late;	    /* parts for a query already ended; dropped */
 	uint64_t replies_foreign;   /* messages with a token never given out; dropped */
@@ -127,6 +128,8 @@ struct bus_stats {
 	uint64_t reconnects;
 	int workers;
 	int outstanding;       /* queries with workers now */
+	int reply_subs;	       /* reply wildcards: while the bus is up, one a worker */
+	size_t held_bytes;     /* of bodies, waiting for credit or to be complete */
 	size_t buffered_bytes; /* written, not yet on the socket */
 };
 

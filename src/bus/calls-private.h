@@ -63,6 +63,7 @@ struct bus_calls {
 	struct bus_call *by_token, *by_number;
 	struct registry_worker *busy;
 	int busy_len;
+	int reads; /* since idle workers were looked at */
 	struct loop_timer
 		*kick; /* what a call of the daemon's must not call back itself */
 	struct bus_stats stats;

@@ -94,12 +94,15 @@ bus_calls_attach(struct bus_calls *calls, struct registry_worker *w)
 	assert(w->sub == NULL);
 	if (calls->conn != NULL)
 		w->sub = bus_conn_subscribe(calls->conn, subject, NULL);
+	if (w->sub != NULL)
+		calls->stats.reply_subs++;
 }
 
 void
 bus_calls_detach(struct bus_calls *calls, struct registry_worker *w)
 {
-	(void)calls;
+	if (w->sub != NULL)
+		calls->stats.reply_subs--;
 	bus_sub_free(w->sub);
 	w->sub = NULL;
 }
@@ -444,7 +447,12 @@ bus_calls_credit(struct bus_calls *calls, uint64_t token, int n)
 void
 bus_calls_stats(const struct bus_calls *calls, struct bus_stats *stats)
 {
+	const struct bus_call *call;
+
 	stats->sent = calls->stats.sent;
+	stats->reply_subs = calls->stats.reply_subs;
+	for (call = calls->by_token; call != NULL; call = call->hh_token.next)
+		stats->held_bytes += call->held.len + call->single.len;
 	stats->replies_late = calls->stats.replies_late;
 	stats->replies_foreign = calls->stats.replies_foreign;
 	stats->outstanding = (int)HASH_CNT(hh_token, calls->by_token);

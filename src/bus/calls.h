@@ -42,8 +42,8 @@ void bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
  * which query. Those of the others fail when nothing is heard for the stall limit. */
 void bus_calls_doubt(struct bus_calls *calls, struct registry *reg,
 		     const struct registry_worker *w);
-/* Take in what arrived. */
-void bus_calls_drain(struct bus_calls *calls);
+/* Take in what arrived, once a read. */
+void bus_calls_drain(struct bus_calls *calls, struct registry *reg);
 /* Once a second: silent workers; late messages of idle ones. */
 void bus_calls_tick(struct bus_calls *calls, struct registry *reg, ms_t now);
 void bus_calls_stats(const struct bus_calls *calls, struct bus_stats *stats);

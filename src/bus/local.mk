@@ -9,6 +9,7 @@ noinst_LIBRARIES += %D%/libbus.a
 	%D%/conn.c %D%/conn.h \
 	%D%/credentials.c %D%/credentials.h \
 	%D%/dial.c %D%/dial.h \
+	%D%/intake.c %D%/intake.h \
 	%D%/nkey.c %D%/nkey.h \
 	%D%/protocol.c %D%/protocol.h \
 	%D%/registry.c %D%/registry.h \
@@ -16,7 +17,8 @@ noinst_LIBRARIES += %D%/libbus.a
 	%D%/server.c %D%/server.h \
 	%D%/tunnel.c %D%/tunnel.h
 if HAVE_CUNIT
-BUS_TESTS = tests/unit/test-bus-access tests/unit/test-bus-bus tests/unit/test-bus-legacy tests/unit/test-bus-limits \
+BUS_TESTS = tests/unit/test-bus-access tests/unit/test-bus-bus tests/unit/test-bus-intake \
+	tests/unit/test-bus-legacy tests/unit/test-bus-limits \
 	tests/unit/test-bus-protocol tests/unit/test-bus-registry
 check_PROGRAMS += $(BUS_TESTS)
 TESTS += $(BUS_TESTS)
@@ -25,6 +27,8 @@ tests_unit_test_bus_access_LDADD = $(TEST_LIBS) $(BUS_LIBS)
 tests_unit_test_bus_bus_SOURCES = tests/unit/test-bus-bus.c tests/unit/bus-fixture.c \
 	tests/unit/bus-fixture.h
 tests_unit_test_bus_bus_LDADD = $(TEST_LIBS) $(BUS_LIBS)
+tests_unit_test_bus_intake_SOURCES = tests/unit/test-bus-intake.c
+tests_unit_test_bus_intake_LDADD = $(TEST_LIBS) $(BUS_LIBS)
 tests_unit_test_bus_legacy_SOURCES = tests/unit/test-bus-legacy.c tests/unit/bus-fixture.c \
 	tests/unit/bus-fixture.h
 tests_unit_test_bus_legacy_LDADD = $(TEST_LIBS) $(BUS_LIBS)

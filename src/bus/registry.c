@@ -28,6 +28,7 @@ struct registry {
 	int workers_max;
 	bool sees_connections;
 	struct registry_worker *workers; /* by id */
+	struct registry_worker *said;	 /* by said_hash */
 	struct registry_worker *lost;	 /* legacy, by nothing; not among `workers` */
 	struct registry_left *left;	 /* oldest first */
 	struct {
@@ -111,6 +112,7 @@ registry_free(struct registry *reg)
 
 	if (reg == NULL)
 		return;
+	HASH_CLEAR(hh_said, reg->said);
 	HASH_ITER (hh, reg->workers, w, next) {
 		HASH_DEL(reg->workers, w);
 		registry_worker_free(w);
@@ -174,9 +176,54 @@ registry_warn(struct registry *reg, ms_t now, struct errmsg *err)
 	return -OCF_EMALFORMED;
 }
 
+/* ---- what is only repeated ---- */
+
+static void
+registry_forget_said(struct registry *reg, struct registry_worker *w)
+{
+	if (w->said_hash != 0)
+		HASH_DELETE(hh_said, reg->said, w);
+	w->said_hash = 0;
+}
+
+static struct registry_worker *
+registry_find_said(const struct registry *reg, uint64_t hash)
+{
+	struct registry_worker *w;
+
+	HASH_FIND(hh_said, reg->said, &hash, sizeof(hash), w);
+	return w;
+}
+
+/* While two announce one id each word counts. */
+static void
+registry_note_said(struct registry *reg, struct registry_worker *w, struct bytes json)
+{
+	uint64_t hash = hash64(json, 0);
+
+	registry_forget_said(reg, w);
+	if (w->pub.is_legacy || w->is_contested || hash == 0 ||
+	    registry_find_said(reg, hash) != NULL)
+		return;
+	w->said_hash = hash;
+	HASH_ADD(hh_said, reg->said, said_hash, sizeof(w->said_hash), w);
+}
+
+bool
+registry_repeats(struct registry *reg, ms_t now, struct bytes json)
+{
+	struct registry_worker *w = registry_find_said(reg, hash64(json, 0));
+
+	if (w == NULL)
+		return false;
+	w->heard_ms = now;
+	return true;
+}
+
 static void
 registry_drop(struct registry *reg, struct registry_worker *w, const char *reason)
 {
+	registry_forget_said(reg, w);
 	HASH_DEL(reg->workers, w);
 	reg->handler->down(reg->arg, w, reason);
 	registry_worker_free(w);
@@ -235,6 +282,7 @@ registry_contest(struct registry *reg, struct registry_worker *w, bool is_contes
 {
 	if (w->is_contested == is_contested)
 		return;
+	registry_forget_said(reg, w);
 	w->is_contested = is_contested;
 	w->pub.is_draining = w->said_draining || is_contested;
 	reg->handler->changed(reg->arg, w);
@@ -451,8 +499,10 @@ registry_announce(struct registry *reg, ms_t now, struct bytes json)
 	w = rc == 0 && a.status != ANNOUNCE_DISCONNECTED && !a.is_legacy
 		    ? registry_find(reg, id)
 		    : NULL;
-	if (w != NULL)
+	if (w != NULL) {
+		registry_note_said(reg, w, json);
 		registry_drop_found(reg, w);
+	}
 	announce_fini(&a);
 	return rc;
 }
@@ -493,6 +543,7 @@ registry_bus_up(struct registry *reg, ms_t now)
 		w->heard_ms = now;
 		if (w->pub.is_legacy)
 			continue;
+		registry_forget_said(reg, w);
 		w->client_id = w->client_id_before = 0;
 		registry_contest(reg, w, false);
 	}
@@ -589,6 +640,7 @@ registry_server_new(struct registry *reg)
 	while (reg->left != NULL)
 		registry_forget_left(reg, reg->left);
 	HASH_ITER (hh, reg->workers, w, next) {
+		registry_forget_said(reg, w);
 		w->client_id = w->client_id_before = 0;
 		if (!w->pub.is_legacy)
 			continue;

@@ -51,6 +51,7 @@ struct registry_worker {
 	ms_t contested_ms; /* the last time that they took turns */
 	ms_t heartbeat_ms;
 	ms_t heard_ms;
+	uint64_t said_hash; /* of what it announced last; 0: more than that is new */
 	/* Of the bus, NULL in tests of the registry alone. */
 	struct bus_sub *sub;	/* its reply wildcard */
 	unsigned number;	/* in that wildcard; 0 before there is one */
@@ -58,7 +59,7 @@ struct registry_worker {
 	int calls_len;
 	struct registry_worker *busy_prev, *busy_next; /* among those with calls */
 	struct registry_worker *prev, *next;	       /* among the lost */
-	UT_hash_handle hh;
+	UT_hash_handle hh, hh_said;
 };
 
 struct registry_handler {
@@ -85,6 +86,9 @@ void registry_sees_connections(struct registry *reg, bool sees_connections);
 
 /* 0, or -OCF_EMALFORMED after a warning. */
 int registry_announce(struct registry *reg, ms_t now, struct bytes json);
+/* True: this is, byte for byte, what a v1 worker announced last; its heartbeat was noted, at
+ * a tenth of the cost, and nothing else is to be done about it. */
+bool registry_repeats(struct registry *reg, ms_t now, struct bytes json);
 void registry_client_ended(struct registry *reg, uint64_t client_id);
 void registry_remove(struct registry *reg, const char *id, const char *reason);
 /* The bus is (again) there: everybody gets a full three heartbeats to announce, and client

@@ -16,6 +16,11 @@
 enum {
 	/* A worker's part; what the daemon gets is cut to LIMIT_PART_BYTES_MAX. */
 	CALLS_PART_BYTES_MAX = 64 * 1024,
+	/* After so many reads from the connection (of at most BUS_CONN_IO_BYTES each) what came
+	 * for workers without a query is dropped; those are asked one by one, so that the more
+	 * there are the rarer that is. Else a worker that goes on after its end fills memory. */
+	CALLS_IDLE_READS = 16,
+	CALLS_IDLE_WORKERS = 8, /* one more read for each so many */
 };
 
 /* The worker broke the protocol: it is told to stop, and the query has failed. */
@@ -367,8 +372,17 @@ calls_drain_worker(struct bus_calls *calls, struct registry_worker *w)
 	calls->config.vanished(calls->config.vanished_arg, w);
 }
 
+static void
+calls_drain_idle(struct bus_calls *calls, struct registry *reg)
+{
+	calls->reads = 0;
+	for (struct registry_worker *w = registry_first(reg); w != NULL; w = w->hh.next)
+		if (w->calls == NULL)
+			calls_drain_worker(calls, w);
+}
+
 void
-bus_calls_drain(struct bus_calls *calls)
+bus_calls_drain(struct bus_calls *calls, struct registry *reg)
 {
 	/* Callbacks may add and remove busy workers: each turn takes the head and puts it
 	 * at the end, so that all who were there at the start have their turn. */
@@ -379,6 +393,8 @@ bus_calls_drain(struct bus_calls *calls)
 		DL_APPEND2(calls->busy, w, busy_prev, busy_next);
 		calls_drain_worker(calls, w);
 	}
+	if (++calls->reads > CALLS_IDLE_READS + registry_len(reg) / CALLS_IDLE_WORKERS)
+		calls_drain_idle(calls, reg);
 }
 
 static bool
@@ -414,7 +430,5 @@ bus_calls_tick(struct bus_calls *calls, struct registry *reg, ms_t now)
 			break;
 		}
 	}
-	for (struct registry_worker *w = registry_first(reg); w != NULL; w = w->hh.next)
-		if (w->calls == NULL)
-			calls_drain_worker(calls, w);
+	calls_drain_idle(calls, reg);
 }

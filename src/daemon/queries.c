@@ -517,6 +517,67 @@ queries_read_buffered(void *arg)
 	return (double)queries_stats(arg).buffered_bytes;
 }
 
+static double
+queries_read_alive(void *arg)
+{
+	return queries_stats(arg).queries;
+}
+
+static double
+queries_read_clients(void *arg)
+{
+	const struct queries *qs = arg;
+
+	return HASH_COUNT(qs->clients);
+}
+
+static double
+queries_read_openings(void *arg)
+{
+	const struct queries *qs = arg;
+
+	return HASH_COUNT(qs->openings);
+}
+
+static double
+queries_read_forwarded(void *arg)
+{
+	return queries_stats(arg).forwarded;
+}
+
+static double
+queries_read_bus(void *arg)
+{
+	const struct queries *qs = arg;
+	struct bus_stats stats = { 0 };
+
+	if (qs->d->bus != NULL)
+		bus_get_stats(qs->d->bus, &stats);
+	return stats.outstanding;
+}
+
+/* Wherever a query leaves something until it has ended: all are 0 when none is under way,
+ * as each system test shows at its end. */
+static void
+queries_add_pending_metrics(struct queries *qs)
+{
+	static const struct {
+		const char *label;
+		double (*read)(void *arg);
+	} places[] = {
+		{ "at=\"dispatch\"", queries_read_alive },
+		{ "at=\"clients\"", queries_read_clients },
+		{ "at=\"openings\"", queries_read_openings },
+		{ "at=\"bus\"", queries_read_bus },
+		{ "at=\"nodes\"", queries_read_forwarded },
+	};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		metrics_gauge_read(qs->d->metrics, "ocf_queries_pending",
+				   "Queries that have not ended, by what holds them.",
+				   places[i].label, places[i].read, qs);
+}
+
 static void
 queries_add_metrics(struct queries *qs)
 {
@@ -535,6 +596,7 @@ queries_add_metrics(struct queries *qs)
 			   NULL, queries_read_running, qs);
 	metrics_gauge_read(m, "ocf_query_buffered_bytes", "Bytes of bodies held here.",
 			   NULL, queries_read_buffered, qs);
+	queries_add_pending_metrics(qs);
 }
 
 int

@@ -220,37 +220,109 @@ views_nodes_alive(void *arg)
 	return counts.alive;
 }
 
-static double
-views_workers(void *arg)
+static struct bus_stats
+views_bus_stats(const struct daemon *d)
 {
-	struct daemon *d = arg;
 	struct bus_stats stats = { 0 };
 
 	if (d->bus != NULL)
 		bus_get_stats(d->bus, &stats);
-	return stats.workers;
+	return stats;
+}
+
+static double
+views_workers(void *arg)
+{
+	return views_bus_stats(arg).workers;
+}
+
+static double
+views_announcements(void *arg)
+{
+	return (double)views_bus_stats(arg).announcements;
 }
 
 static double
 views_bad_announcements(void *arg)
 {
-	struct daemon *d = arg;
-	struct bus_stats stats = { 0 };
+	return (double)views_bus_stats(arg).announcements_bad;
+}
 
-	if (d->bus != NULL)
-		bus_get_stats(d->bus, &stats);
-	return (double)stats.announcements_bad;
+static double
+views_late_replies(void *arg)
+{
+	return (double)views_bus_stats(arg).replies_late;
+}
+
+static double
+views_foreign_replies(void *arg)
+{
+	return (double)views_bus_stats(arg).replies_foreign;
 }
 
 static double
 views_bus_restarts(void *arg)
 {
-	struct daemon *d = arg;
-	struct bus_stats stats = { 0 };
+	return (double)views_bus_stats(arg).server_restarts;
+}
 
-	if (d->bus != NULL)
-		bus_get_stats(d->bus, &stats);
-	return (double)stats.server_restarts;
+static double
+views_reply_subscriptions(void *arg)
+{
+	return views_bus_stats(arg).reply_subs;
+}
+
+static double
+views_bus_held(void *arg)
+{
+	return (double)views_bus_stats(arg).held_bytes;
+}
+
+static double
+views_announcements_waiting(void *arg)
+{
+	return (double)views_bus_stats(arg).announcements_bytes;
+}
+
+static double
+views_bus_buffered(void *arg)
+{
+	return (double)views_bus_stats(arg).buffered_bytes;
+}
+
+static void
+views_add_bus_metrics(struct daemon *d)
+{
+	static const char dropped[] = "Messages to reply subjects that were dropped.";
+	struct metrics *m = d->metrics;
+
+	metrics_gauge_read(m, "ocf_workers", "Workers attached to this node.", NULL,
+			   views_workers, d);
+	metrics_counter_read(m, "ocf_bus_announcements_total",
+			     "Announcements of workers that were heard.", NULL,
+			     views_announcements, d);
+	metrics_counter_read(m, "ocf_bus_announcements_bad_total",
+			     "Announcements of workers that were refused.", NULL,
+			     views_bad_announcements, d);
+	metrics_gauge_read(m, "ocf_bus_announcements_waiting_bytes",
+			   "Bytes of announcements heard and not yet taken in.", NULL,
+			   views_announcements_waiting, d);
+	metrics_counter_read(m, "ocf_bus_replies_dropped_total", dropped,
+			     "reason=\"late\"", views_late_replies, d);
+	metrics_counter_read(m, "ocf_bus_replies_dropped_total", dropped,
+			     "reason=\"foreign\"", views_foreign_replies, d);
+	metrics_gauge_read(m, "ocf_bus_reply_subscriptions",
+			   "Reply subjects listened on; one for each worker.", NULL,
+			   views_reply_subscriptions, d);
+	metrics_gauge_read(m, "ocf_bus_held_bytes",
+			   "Bytes of bodies that wait between workers and dispatch.",
+			   NULL, views_bus_held, d);
+	metrics_gauge_read(m, "ocf_bus_buffered_bytes",
+			   "Bytes written to the bus and not yet on its socket.", NULL,
+			   views_bus_buffered, d);
+	metrics_counter_read(m, "ocf_bus_server_restarts_total",
+			     "Times that the embedded nats-server died.", NULL,
+			     views_bus_restarts, d);
 }
 
 void
@@ -277,12 +349,5 @@ views_add_metrics(struct daemon *d)
 	metrics_gauge_read(m, "ocf_nodes_alive",
 			   "Nodes that are alive, this one included.", NULL,
 			   views_nodes_alive, d);
-	metrics_gauge_read(m, "ocf_workers", "Workers attached to this node.", NULL,
-			   views_workers, d);
-	metrics_counter_read(m, "ocf_bus_announcements_bad_total",
-			     "Announcements of workers that were refused.", NULL,
-			     views_bad_announcements, d);
-	metrics_counter_read(m, "ocf_bus_server_restarts_total",
-			     "Times that the embedded nats-server died.", NULL,
-			     views_bus_restarts, d);
+	views_add_bus_metrics(d);
 }

@@ -35,7 +35,7 @@ struct workers {
 	int free_from;	 /* lower numbers of rows are taken */
 	bool is_settled; /* who has not announced is not there */
 	bool is_closing;
-	struct log_limit warning_limit;
+	struct log_limit warning_limit, news_limit;
 };
 
 /* ---- what a worker said ---- */
@@ -296,10 +296,12 @@ workers_on_up(void *arg, const struct bus_worker *said)
 		HASH_ADD(by_number, ws->by_number, number, sizeof(w->number), w);
 	}
 	worker_remember(w, said);
-	log_info("workers", "worker %s %s: %s%s, %d slot%s%s", w->id,
-		 is_new ? "joined" : "changed", w->services[0].name,
-		 said->services_len > 1 ? " and others" : "", said->slots,
-		 said->slots == 1 ? "" : "s", said->is_draining ? ", draining" : "");
+	if (log_limit_pass(&ws->news_limit, "workers"))
+		log_info("workers", "worker %s %s: %s%s, %d slot%s%s", w->id,
+			 is_new ? "joined" : "changed", w->services[0].name,
+			 said->services_len > 1 ? " and others" : "", said->slots,
+			 said->slots == 1 ? "" : "s",
+			 said->is_draining ? ", draining" : "");
 	workers_offer(ws, w);
 }
 
@@ -314,7 +316,8 @@ workers_on_down(void *arg, const char *id, const char *reason)
 		workers_remove_former(ws, id);
 		return;
 	}
-	log_info("workers", "worker %s left: %s", id, reason);
+	if (log_limit_pass(&ws->news_limit, "workers"))
+		log_info("workers", "worker %s left: %s", id, reason);
 	number = w->number;
 	worker_remove_row(ws, w);
 	worker_free(ws, w);
@@ -480,6 +483,8 @@ workers_open(struct daemon *d, struct errmsg *err)
 	config.node_name = d->name;
 	ws->d = d;
 	ws->warning_limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 20 };
+	/* A worker that comes and goes all the time must not fill the disk with that. */
+	ws->news_limit = (struct log_limit){ .span_ms = 10 * MS_SECOND, .burst = 200 };
 	d->workers = ws;
 	d->bus_url = mem_strdup("");
 	d->bus_state = BUS_DOWN;

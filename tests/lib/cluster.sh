@@ -20,6 +20,7 @@ PATH="${OCF_TEST_PROGRAMS:-$OCF_TEST_BUILDDIR/src/daemon:$OCF_TEST_BUILDDIR/src/
 CLUSTER_LISTEN=(--http.listen=127.0.0.1:0 --peer.listen=127.0.0.1:0 --bus.listen=127.0.0.1:0)
 CLUSTER_SECONDS=30  # for anything that should take a second or two
 CLUSTER_DETACH=()   # a word like setsid, before each program
+CLUSTER_LEAVES=''      # nodes that a test leaves at work on purpose, " n1 n2 "; or "all"
 declare -A NODE_PID=() WORKER_PID=() PROGRAM_STATUS=()
 declare -A NODE_NET=() NODE_ADDRESS=() # a process in its namespace; see network.sh
 
@@ -227,6 +228,41 @@ ask() { # NAME COMMAND ARG…
 answered() { wait_until "$CLUSTER_SECONDS" test -s "$TMP/$1.status"; }
 runs() { [ "$(at "$1" ocf status --json | jq .queue.running)" = "$2" ]; }
 
+# ---- nothing is left behind
+
+# What is 0 in a node without a query, and one reply subject a worker. Over the socket, so
+# that neither tokens nor namespaces are in the way.
+node_metrics() { # NODE
+	curl -s --max-time 5 --unix-socket "$(node_field "$1" socket)" http://localhost/metrics
+}
+node_residue() { # NODE: each that is not as it must be, and its value
+	node_metrics "$1" | awk '
+		/^ocf_(queries_pending|queue_length|slots_busy|query_buffered_bytes|relays)[{ ]/ ||
+		/^ocf_bus_(held|buffered|announcements_waiting)_bytes / { seen++; if ($2 != 0) print }
+		$1 == "ocf_http_running" { seen++; if ($2 > 1) print } # 1: this very request
+		$1 == "ocf_workers" { workers = $2 }
+		$1 == "ocf_bus_reply_subscriptions" { seen++; subscriptions = $2 }
+		END {
+			if (subscriptions != workers + 0)
+				print "ocf_bus_reply_subscriptions " subscriptions ", ocf_workers " workers
+			if (seen != 14) print "only " seen + 0 " of the 14 metrics"
+		}'
+}
+node_is_idle() { [ -z "$(node_residue "$1")" ]; }
+
+# No slot, buffer, subscription or entry has leaked. A worker that was told to stop has 5 s
+# to say that it has.
+cluster_idle() {
+	local name busy=
+	for name in "${!NODE_PID[@]}"; do
+		[ -d "$TMP/$name/state" ] || continue # a program, but none of our nodes
+		[[ $CLUSTER_LEAVES != all && $CLUSTER_LEAVES != *" $name "* ]] || continue
+		is_gone "${NODE_PID[$name]}" || wait_until 10 node_is_idle "$name" ||
+			busy="$busy$name: $(node_residue "$name")"$'\n'
+	done
+	is "nothing is left at work in any node" "$busy" ""
+}
+
 # ---- the end
 
 # Processes whose command line names our folder: daemons, and the servers they started.
@@ -258,6 +294,7 @@ cluster_alarms() {
 # Stop all, show that it ends well, and end the test.
 cluster_done() {
 	local name bad=
+	cluster_idle
 	cluster_stop
 	for name in "${!PROGRAM_STATUS[@]}"; do
 		[ "${PROGRAM_STATUS[$name]}" -eq 0 ] || bad="$bad $name: ${PROGRAM_STATUS[$name]}"

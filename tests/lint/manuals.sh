@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The programs, as their --help tells them, against the manuals and the completion: each
 # option and command stands in both, and none that does not exist; each option of the
-# configuration stands in ocf.conf(5), and in the example that is installed; each number and name
+# configuration stands in ocf.conf(5), and in the example that is installed; each metric in
+# ocfd(8); each number and name
 # of the protocols in ocf-protocol(7); each test that ocf-cap(7) and SECURITY.md name exists.
 # shellcheck source=tests/lib/tap.sh
 . "$OCF_TEST_SRCDIR/tests/lib/tap.sh"
@@ -104,6 +105,14 @@ stop=$(sed -nE 's/^TimeoutStopSec=([0-9]+)s$/\1/p' "$OCF_TEST_SRCDIR/src/daemon/
 ok "the unit's TimeoutStopSec is above node.drain_timeout (${drain:-0} s)" \
 	test "$stop" -gt $((${drain:-0} + 10))
 
+# ---- the metrics
+
+metrics=$(grep -rhoE '"ocf_[a-z_]+"' "$OCF_TEST_SRCDIR/src/daemon" "$OCF_TEST_SRCDIR/src/http" --include='*.c' | tr -d '"' | sort -u)
+told=$(awk '/^\.Sh / { is_in = $2 == "METRICS" } is_in && /^\.It Ic/' "$man/ocfd.8" | grep -oE 'ocf_[a-z_]+' | sort)
+ok "there are metrics" test "$(wc -l <<<"$metrics")" -ge 20
+is "each metric stands in ocfd(8)" "$(only_first "$metrics" "$told")" ""
+is "ocfd(8) has no other, and none twice" "$(only_first "$told" "$metrics")" ""
+
 # ---- the completion
 
 # shellcheck source=src/cli/completion/ocf
@@ -184,6 +193,20 @@ for limit in src/mesh/wire.h:WIRE_HELLO_BYTES_MAX src/mesh/wire.h:WIRE_WANT_MAX 
 	src/sync/wire.h:SYNC_SMALL_ROWS_MAX src/sync/wire.h:SYNC_SHOWN_ROWS_MAX src/bus/protocol.h:BUS_HEARTBEAT_S_MAX; do
 	number=$(number_of "${limit%:*}" "${limit#*:}")
 	ok "… the limit ${limit#*:} ($number)" grep -qwF -e "${number:-none}" "$protocol"
+done
+
+# The workers that it shows are those that tests/interop runs. The markup is undone; a file's
+# first line is its licence.
+shown_in_manual() { # FILE
+	awk -v name="$1" '/^\.\\"/ && $2 == name { is_next = 1; next }
+		is_next && /^\.Bd/ { is_in = 1; is_next = 0; next }
+		is_in && /^\.Ed/ { exit }
+		is_in' "$protocol" |
+		sed -e 's/^\\&//; s/\\-/-/g; s/\\(aq/'"'"'/g; s/\\(ga/`/g; s/\\(ti/~/g; s/\\(ha/^/g; s/\\e/\\/g'
+}
+for name in node/worker.js go/worker.go python/worker2023.py; do
+	is "… the worker tests/interop/$name as it is tested" \
+		"$(shown_in_manual "tests/interop/$name")" "$(tail -n +2 "$OCF_TEST_SRCDIR/tests/interop/$name")"
 done
 
 # ---- promises and the tests that show them

@@ -187,6 +187,39 @@ test_reply_beyond_window(void)
 	bus_fixture_close_both(&f, &w);
 }
 
+static bool
+all_are_late(void *arg)
+{
+	const struct fixture *f = arg;
+	struct bus_stats stats;
+
+	bus_get_stats(f->bus, &stats);
+	return stats.replies_late >= 80000;
+}
+
+/* A worker goes on after its reply: all of it is taken off the connection and dropped; nats.c
+ * would keep 65,536 messages, and 64 MiB, for each worker. */
+static void
+test_late_replies_do_not_collect(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+	struct bus_stats stats;
+
+	bus_fixture_open_with_worker(&f, &w, "late");
+	CU_ASSERT(bus_fixture_send(&f, "w1", 1, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 1));
+	bus_fixture_reply(&w, bytes_text("x"), NULL);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].ends, 1));
+	for (int i = 0; i < 80000; i++)
+		bus_fixture_reply(&w, bytes_text("late"), NULL);
+	CU_ASSERT(bus_fixture_until_true(&f, all_are_late, &f));
+	bus_get_stats(f.bus, &stats);
+	CU_ASSERT(stats.replies_late == 80000 && stats.replies_foreign == 0);
+	CU_ASSERT(stats.reply_subs == 1 && stats.held_bytes == 0);
+	bus_fixture_close_both(&f, &w);
+}
+
 /* One by one, what a client without credentials may not. */
 static void
 test_permissions(void)
@@ -329,6 +362,8 @@ main(int argc, char **argv)
 		{ "a reply comes in parts, with credit", test_streamed_reply },
 		{ "of a large reply no more is handed on than there is room for",
 		  test_reply_beyond_window },
+		{ "what comes after a reply's end is dropped at once",
+		  test_late_replies_do_not_collect },
 		{ "permissions are enforced one by one", test_permissions },
 		{ "the node tells whose bus it is to inboxes only",
 		  test_node_answers_inboxes },
