@@ -336,6 +336,38 @@ fetch_go_on(struct run *run)
 	loop_timer_set(run->over, 0);
 }
 
+/* With such a status libcurl sends no more of the body, but does not end while it waits for
+ * the rest of it. */
+static void
+fetch_let_go(struct run *run)
+{
+	if (!run->waits_for_body || run->head.status < 300 || run->was_let_go)
+		return;
+	run->was_let_go = true;
+	run->waits_for_body = false;
+	fetch_go_on(run);
+}
+
+/* A server that closes while the client has not sent all of the body: that is the end, good
+ * if the reply had a length and is there. */
+static void
+fetch_look_after(struct run *run)
+{
+	CURL *easy = run->request.easy;
+	curl_off_t len = -1, got = 0;
+
+	if (!run->waits_for_body || run->waits_for_room || !multi_is_left(&run->request))
+		return;
+	curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &len);
+	curl_easy_getinfo(easy, CURLINFO_SIZE_DOWNLOAD_T, &got);
+	multi_remove(&run->request);
+	run->is_done = true;
+	if (run->has_head && len == got)
+		run->code = CURLE_OK;
+	else
+		run->code = run->has_head ? CURLE_PARTIAL_FILE : CURLE_GOT_NOTHING;
+}
+
 static void
 fetch_hand_on(struct run *run)
 {
@@ -356,12 +388,6 @@ fetch_hand_on(struct run *run)
 		run->waits_for_room = false;
 		fetch_go_on(run);
 	}
-	/* With such a status libcurl sends no more, but does not end while it is paused. */
-	if (run->waits_for_body && run->head.status >= 300 && !run->was_let_go) {
-		run->was_let_go = true;
-		run->waits_for_body = false;
-		fetch_go_on(run);
-	}
 }
 
 static void
@@ -372,6 +398,9 @@ fetch_on_touched(void *arg)
 	for (; run->consumed > 0; run->consumed--)
 		run->handler->consumed(run->arg);
 	fetch_hand_on(run);
+	if (run->has_head)
+		fetch_let_go(run);
+	fetch_look_after(run);
 	if (run->is_done && (run->out.len == 0 || run->is_returned))
 		loop_timer_set(run->over, 0);
 }

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <utlist.h>
 
 #include "base/mem.h"
@@ -103,13 +104,28 @@ multi_on_timer(void *arg)
 	multi_act(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
+static void
+multi_note_socket(CURL *easy, curl_socket_t fd, int what)
+{
+	struct multi_request *request = NULL;
+
+	/* libcurl has handles of its own, too. */
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &request);
+	if (request == NULL || !request->is_added)
+		return;
+	request->fd = fd;
+	request->is_reading = what != CURL_POLL_REMOVE && (what & CURL_POLL_IN) != 0;
+	if (!request->is_reading)
+		multi_touch(request);
+}
+
 static int
 multi_wants_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket)
 {
 	struct multi *multi = arg;
 	struct multi_socket *s = socket;
 
-	(void)easy;
+	multi_note_socket(easy, fd, what);
 	if (what == CURL_POLL_REMOVE) {
 		if (s != NULL)
 			loop_watch_free(s->watch);
@@ -167,6 +183,7 @@ multi_add(struct multi *multi, struct multi_request *request)
 	CURLMcode code;
 
 	request->multi = multi;
+	request->fd = -1;
 	curl_easy_setopt(request->easy, CURLOPT_PRIVATE, request);
 	code = curl_multi_add_handle(multi->curl, request->easy);
 	assert(code == CURLM_OK);
@@ -183,6 +200,15 @@ multi_remove(struct multi_request *request)
 		curl_multi_remove_handle(request->multi->curl, request->easy);
 	request->is_added = false;
 	multi_untouch(request);
+}
+
+bool
+multi_is_left(const struct multi_request *request)
+{
+	char byte;
+
+	return request->is_added && !request->is_reading && request->fd >= 0 &&
+	       recv(request->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 void

@@ -33,6 +33,8 @@ struct multi_request {
 	void *arg;
 	struct multi *multi; /* the others are multi.c's */
 	bool is_touched, is_added;
+	bool is_reading; /* libcurl waits for something on `fd` */
+	curl_socket_t fd;
 	struct multi_request *prev, *next;
 };
 
@@ -47,6 +49,10 @@ void multi_add(struct multi *multi, struct multi_request *request);
 /* End it at once, its connection too when it is in use; no callback any more. Free the easy
  * handle after it. Nothing to do for one that is done or was never added. */
 void multi_remove(struct multi_request *request);
+/* Has the server closed the connection, without that libcurl would say so? It does not while
+ * it waits for more of the body (CURL_READFUNC_PAUSE): it only stops to read, which touches
+ * the request. */
+bool multi_is_left(const struct multi_request *request);
 /* Call `touched` when libcurl has returned. From anywhere. */
 void multi_touch(struct multi_request *request);
 

@@ -234,6 +234,20 @@ is "… and answers" "$out" '{"model":"c"}'
 
 # ---- ends
 
+worker_start_unlisted n1 never --service never --http http://127.0.0.1:1
+waits() { grep -q "waiting for the server at http://127.0.0.1:1" "$TMP/worker-never.log"; }
+ok "a server that is not there is waited for" wait_until "$CLUSTER_SECONDS" waits
+sleep 2.5 # two more attempts
+is "… which is said once" "$(grep -c waiting "$TMP/worker-never.log")" 1
+worker_stop never
+is "a worker that waits can be stopped" "${PROGRAM_STATUS[never]}" 0
+worker_start n1 base --service base --http "$(server_url a)/request/"
+run curl -s --path-as-is "$(node_url n1)/v1/service/base/x"
+like "the path is joined to that of the URL" "$out" '^GET /request/x HTTP'
+run curl -s --path-as-is -o "$TMP/body" -w '%{http_code}' "$(node_url n1)/v1/service/base/%2e%2e/stats"
+is "… and does not lead out of it" "$out" 400
+worker_stop base
+
 rm -f "$TMP"/a/go.*
 ask last curl -sN "$web/sse?2"
 ok "a query runs" wait_until "$CLUSTER_SECONDS" server_counts a active 1

@@ -298,6 +298,22 @@ test_matching(void)
 	CU_ASSERT(query_match_serves(any, 1, "model=a", 2));
 }
 
+static void
+test_fields_are_joined(void)
+{
+	struct query_headers h = { 0 };
+
+	query_headers_join(&h, "vary", "a");
+	query_headers_join(&h, "x", "");
+	query_headers_join(&h, "vary", "b");
+	query_headers_join(&h, "vary", "");
+	query_headers_join(&h, "x", "1");
+	CU_ASSERT_EQUAL_FATAL(h.len, 2);
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&h, "vary"), "a, b, ");
+	CU_ASSERT_STRING_EQUAL(query_headers_get(&h, "x"), ", 1");
+	query_headers_fini(&h);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -311,6 +327,8 @@ main(int argc, char **argv)
 		{ "service names are sorted into plain, valid and neither",
 		  test_service_names },
 		{ "selectors match as the interface says", test_matching },
+		{ "a field that comes several times is one list",
+		  test_fields_are_joined },
 	};
 
 	return TAP_MAIN(argc, argv, tests);
