@@ -147,7 +147,9 @@ bus_on_worker_lost(void *arg, struct registry_worker *w)
 	bus_calls_detach(bus->calls, w);
 }
 
-/* The one that had the id leaves, if it knows the word. */
+/* The one that had the id leaves, if it knows the word, and finishes what it has. On somebody's
+ * bus nobody would tell us if instead its connection had ended, as when a server of a
+ * cluster dies and its clients go to another: what it had is taken for lost. */
 static void
 bus_on_worker_replaced(void *arg, struct registry_worker *w, uint64_t by)
 {
@@ -162,6 +164,8 @@ bus_on_worker_replaced(void *arg, struct registry_worker *w, uint64_t by)
 		bus_conn_publish(bus->conn, subject, NULL, NULL, bytes_text(text));
 	free(text);
 	json_decref(message);
+	if (!bus->is_embedded)
+		bus_calls_fail_worker(bus->calls, w, "it is on another connection now");
 }
 
 static void

@@ -111,6 +111,9 @@ worker_announcement(const struct worker *w, const char *status)
 			    "id", c->id, "service", c->service, "status", status,
 			    "client_id", (json_int_t)w->client_id, "slots", c->slots,
 			    "hb_s", BUS_HEARTBEAT_S);
+	if (w->conn != NULL)
+		json_object_set_new(message, "server_id",
+				    json_string(bus_conn_server_id(w->conn)));
 	json_object_set_new(message, "services", worker_services(c));
 	json_object_set_new(message, "metadata", worker_metadata(c));
 	json_object_set_new(message, "gpus", worker_gpus(&w->inventory, true));
