@@ -8,10 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "bus/protocol.h"
 #include "bus/registry.h"
+
+enum { ANNOUNCE_SERVER_BYTES_MAX = 256 };
 
 void
 announce_services_free(struct bus_service *services, int len)
@@ -229,6 +232,7 @@ announce_identity(const json_t *root, struct announce *a, struct errmsg *err)
 {
 	const json_t *v = json_object_get(root, "v");
 	const json_t *id = json_object_get(root, "id");
+	const json_t *server = v != NULL ? json_object_get(root, "server_id") : NULL;
 	json_int_t client_id;
 	int rc = announce_int(root, "client_id", v == NULL ? 1 : 0, INT64_MAX, 0,
 			      &client_id, err);
@@ -237,6 +241,13 @@ announce_identity(const json_t *root, struct announce *a, struct errmsg *err)
 		return rc;
 	a->client_id = (uint64_t)client_id;
 	a->is_legacy = v == NULL;
+	if (server != NULL && (!json_is_string(server) ||
+			       json_string_length(server) > ANNOUNCE_SERVER_BYTES_MAX))
+		return announce_bad(err,
+				    "`server_id` must be a string of at most %d bytes",
+				    ANNOUNCE_SERVER_BYTES_MAX);
+	if (server != NULL)
+		a->server = hash64(bytes_text(json_string_value(server)), 0);
 	if (v == NULL && client_id == 0)
 		return announce_bad(err, "neither `v` and `id` nor `client_id` is there");
 	if (v == NULL) {

@@ -18,6 +18,7 @@ struct announce {
 	bool is_legacy;
 	char *id;	    /* a legacy worker's is "c<client_id>" */
 	uint64_t client_id; /* 0: not given */
+	uint64_t server;    /* a hash of server_id; 0: not given */
 	enum announce_status status;
 	int slots; /* 0: none announced */
 	ms_t heartbeat_ms;

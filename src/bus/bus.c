@@ -37,6 +37,8 @@ enum {
 	/* How long another node on the same bus has to say that it is there. */
 	BUS_NODE_WAIT_MS = 500,
 	BUS_SETTLE_WAIT_MS = MS_SECOND, /* then the list is asked for once more */
+	/* The embedded server takes no connection for so long: it hangs. */
+	BUS_HANGS_MS = 10 * MS_SECOND,
 	BUS_URL_SIZE = 1024,
 };
 
@@ -52,6 +54,7 @@ struct bus {
 	char url[BUS_URL_SIZE]; /* where workers connect; "" not known */
 
 	struct bus_server *server;
+	ms_t shut_ms; /* since then it listens and takes no connection; 0: it does */
 	struct bus_conn *conn;
 	uint64_t own_id;	     /* of conn, as the server numbers it */
 	struct bus_clients *clients; /* embedded only */
@@ -146,7 +149,9 @@ bus_on_worker_lost(void *arg, struct registry_worker *w)
 	bus_calls_detach(bus->calls, w);
 }
 
-/* The one that had the id leaves, if it knows the word. */
+/* The one that had the id leaves, if it knows the word, and finishes what it has. On somebody's
+ * bus nobody would tell us if instead its connection had ended, as when a server of a
+ * cluster dies and its clients go to another: what it had is taken for lost. */
 static void
 bus_on_worker_replaced(void *arg, struct registry_worker *w, uint64_t by)
 {
@@ -161,6 +166,8 @@ bus_on_worker_replaced(void *arg, struct registry_worker *w, uint64_t by)
 		bus_conn_publish(bus->conn, subject, NULL, NULL, bytes_text(text));
 	free(text);
 	json_decref(message);
+	if (!bus->is_embedded)
+		bus_calls_fail_worker(bus->calls, w, "it is on another connection now");
 }
 
 static void
@@ -371,6 +378,7 @@ bus_on_conn_up(void *arg, uint64_t client_id)
 	struct bus *bus = arg;
 
 	bus->own_id = client_id;
+	bus->shut_ms = 0;
 	bus_connected(bus);
 }
 
@@ -437,6 +445,22 @@ bus_on_conn_readable(void *arg)
 	}
 }
 
+/* It may have been stopped, or wait for a disk: a new one is started in its place. */
+static void
+bus_find_hanging(struct bus *bus, bool is_up)
+{
+	ms_t now = loop_now(bus->loop);
+
+	if (is_up)
+		bus->shut_ms = 0;
+	else if (bus->shut_ms == 0)
+		bus->shut_ms = now;
+	else if (now - bus->shut_ms >= BUS_HANGS_MS) {
+		bus->shut_ms = 0;
+		bus_server_replace(bus->server, "it listened and did not answer");
+	}
+}
+
 /* Another trouble than the last is told at once, the same one once a minute. With the
  * embedded server its own end was told already. */
 static void
@@ -448,8 +472,10 @@ bus_on_trouble(void *arg, const char *text)
 
 	snprintf(bus->trouble, sizeof(bus->trouble), "%s", text);
 	log_debug("bus", "%s: %s", bus->url, text);
-	if (bus->is_embedded)
+	if (bus->is_embedded) {
+		bus_find_hanging(bus, is_up);
 		return;
+	}
 	if (hash != bus->trouble_told)
 		bus->trouble_limit.used = 0;
 	bus->trouble_told = hash;
@@ -571,6 +597,7 @@ bus_on_server_died(void *arg, const char *reason, bool is_fatal)
 {
 	struct bus *bus = arg;
 
+	bus->shut_ms = 0;
 	/* Before anybody can be connected to the next one: we may be, before we are told
 	 * that it is ready. */
 	registry_server_new(bus->reg);

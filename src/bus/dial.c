@@ -25,6 +25,7 @@
 enum {
 	/* One message to a worker without slots, with its headers. */
 	DIAL_PAYLOAD_BYTES_MIN = BUS_SINGLE_BYTES_MAX + BUS_HEADERS_BYTES_MAX,
+	DIAL_PART_MS = 500,
 	DIAL_QUOTED_BYTES = 60, /* of a first line that is not NATS's */
 };
 
@@ -218,6 +219,35 @@ dial_read_info(int fd, int cancel_fd, bool wants_tls, json_t **ret_info,
 	return rc;
 }
 
+/* End a connection that was only to look, and hear what the server said behind its INFO, as
+ * that it takes no more. It has seen the end when it has closed, too: else the next
+ * connection may be one too many. */
+static int
+dial_part(int fd, int cancel_fd, struct errmsg *err)
+{
+	ms_t end = clock_mono_ms() + DIAL_PART_MS;
+	struct buf said = BUF_INIT;
+	const char *refusal;
+	int rc = 0;
+
+	shutdown(fd, SHUT_WR);
+	while (rc == 0 && said.len < DIAL_INFO_BYTES_MAX) {
+		char chunk[512];
+		ssize_t n;
+
+		rc = dial_wait(fd, POLLIN, end, cancel_fd);
+		n = rc == 0 ? recv(fd, chunk, sizeof(chunk), 0) : 0;
+		if (n <= 0)
+			break;
+		buf_put(&said, chunk, (size_t)n);
+	}
+	refusal = strstr(buf_text(&said), "-ERR ");
+	rc = refusal != NULL ? dial_refuse_line(refusal, err) : rc == -ECANCELED ? rc : 0;
+	buf_fini(&said);
+	close(fd);
+	return rc;
+}
+
 /* ---- TLS ---- */
 
 static int
@@ -331,7 +361,7 @@ bus_dial(const struct bus_access *access, const struct access_place *place, int 
 	else if (place->is_tls || json_is_true(json_object_get(info, "tls_required")))
 		rc = dial_secure(access, place, fd, cancel_fd, info, ret_tunnel, err);
 	else
-		close(fd);
+		rc = dial_part(fd, cancel_fd, err);
 	json_decref(info);
 	return rc;
 }

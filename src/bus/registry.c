@@ -294,22 +294,25 @@ static void
 registry_heard(struct registry *reg, ms_t now, struct registry_worker *w,
 	       const struct announce *a)
 {
-	uint64_t before = w->client_id;
+	uint64_t before = w->client_id, server_before = w->server;
 	struct errmsg err;
 
 	w->heard_ms = now;
 	w->heartbeat_ms = a->heartbeat_ms;
 	w->is_found = false;
-	if (a->client_id == 0 || a->client_id == w->client_id)
+	if (a->client_id == 0 || (a->client_id == w->client_id && a->server == w->server))
 		return;
 	w->client_id = a->client_id;
-	if (a->client_id != w->client_id_before) {
+	w->server = a->server;
+	if (a->client_id != w->client_id_before || a->server != w->server_before) {
 		w->client_id_before = before;
+		w->server_before = server_before;
 		if (before != 0)
 			reg->handler->replaced(reg->arg, w, a->client_id);
 		return;
 	}
 	w->client_id_before = before;
+	w->server_before = server_before;
 	w->contested_ms = now;
 	error_set(&err, 0,
 		  "worker `%s`: two connections (%" PRIu64 " and %" PRIu64
@@ -425,6 +428,7 @@ registry_add(struct registry *reg, ms_t now, struct announce *a, bool is_found)
 	a->id = NULL;
 	registry_take(w, a);
 	w->client_id = a->client_id;
+	w->server = a->server;
 	w->heard_ms = now;
 	w->heartbeat_ms = a->heartbeat_ms;
 	HASH_ADD_KEYPTR(hh, reg->workers, w->pub.id, strlen(w->pub.id), w);

@@ -45,8 +45,10 @@ struct registry_worker {
 	bool is_found;	       /* legacy: known by its subscriptions alone */
 	bool is_told_down;     /* legacy, lost: its id was another's meanwhile */
 	bool said_draining;    /* beside what is_contested makes of it */
-	uint64_t client_id;    /* of its connection; 0 not known */
-	uint64_t client_id_before;
+	/* Of its connection, 0 not known, and of the server that numbers it so: on several
+	 * servers a number alone is ambiguous. And of the connection before. */
+	uint64_t client_id, server;
+	uint64_t client_id_before, server_before;
 	bool is_contested; /* both announce this id */
 	ms_t contested_ms; /* the last time that they took turns */
 	ms_t heartbeat_ms;

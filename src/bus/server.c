@@ -49,7 +49,8 @@ struct bus_server {
 	struct loop_watch *exit_watch, *log_watch;
 	struct loop_timer *timer; /* ready polls while starting; the restart while down */
 	struct buf line;
-	char reason[256]; /* its last error or fatal line */
+	char reason[256]; /* the line that ended it, or its first error while starting */
+	struct log_limit log_limit;
 	bool is_ready, was_ready;
 	ms_t started_ms;
 	ms_t retry_ms;
@@ -273,19 +274,47 @@ server_clear_ports(const struct bus_server *s)
 
 /* --- the child --- */
 
-static void
-server_log_line(struct bus_server *s, char *line)
+/* Its line is "[PID] [LEVEL] text"; what is no such line came from the program before it had
+ * a log, or from the Go runtime that ends it. Returns the text. */
+static const char *
+server_split_line(const char *line, char ret_level[4])
 {
-	if (strstr(line, "[FTL]") != NULL || strstr(line, "[ERR]") != NULL ||
-	    strncmp(line, "nats-server: ", 13) == 0) {
-		const char *text = strchr(line, ']');
+	const char *at = line;
 
-		text = text != NULL ? strchr(text, ' ') : NULL;
-		text = text != NULL && strchr(text, ']') != NULL ? strchr(text, ']') + 1
-								 : line;
-		snprintf(s->reason, sizeof(s->reason), "%s", text + strspn(text, " "));
-	}
-	log_debug("bus", "nats-server: %s", line);
+	snprintf(ret_level, 4, "%s", "ERR");
+	if (*at == '[')
+		at += 1 + strspn(at + 1, "0123456789");
+	if (strncmp(at, "] [", 3) != 0 || strlen(at) < 7 || at[6] != ']')
+		return line;
+	snprintf(ret_level, 4, "%.3s", at + 3);
+	at += 7;
+	return at + strspn(at, " ");
+}
+
+/* The passwords are of one life of ours, 128 random bits, in a file that is ours alone. */
+static bool
+server_is_expected(const char *text)
+{
+	return strstr(text, "Plaintext passwords detected") != NULL;
+}
+
+/* As lines of ours: "nats-server PID LEVEL: text"; a warning what it thinks to be one, and
+ * worse. What ends it is told with its end, by whoever hears of that. */
+static void
+server_log_line(struct bus_server *s, const char *line)
+{
+	char level[4];
+	const char *text = server_split_line(line, level);
+	bool is_fatal = strcmp(level, "FTL") == 0, is_error = strcmp(level, "ERR") == 0;
+
+	/* Once it is ready an error is a client's, mostly; but a panic is no line of its log. */
+	if (is_fatal ||
+	    (is_error && s->reason[0] == '\0' && (!s->is_ready || text == line)))
+		snprintf(s->reason, sizeof(s->reason), "%s", text);
+	if ((!is_error && strcmp(level, "WRN") != 0) || server_is_expected(text))
+		log_debug("bus", "nats-server %d %s: %s", (int)s->pid, level, text);
+	else if (log_limit_pass(&s->log_limit, "bus"))
+		log_warn("bus", "nats-server %d %s: %s", (int)s->pid, level, text);
 }
 
 static void
@@ -386,6 +415,15 @@ server_spawn(struct bus_server *s, struct errmsg *err)
 	loop_watch_set(s->log_watch, LOOP_READ);
 	loop_timer_set(s->timer, SERVER_POLL_MS);
 	return 0;
+}
+
+void
+bus_server_replace(struct bus_server *s, const char *reason)
+{
+	if (s->pid == 0)
+		return;
+	snprintf(s->reason, sizeof(s->reason), "%s", reason);
+	kill(s->pid, SIGKILL);
 }
 
 /* Take the exit status and let go of everything of the child. */
@@ -512,6 +550,7 @@ server_on_timer(void *arg)
 	if (port > 0) {
 		s->port = port;
 		s->is_ready = s->was_ready = true;
+		s->reason[0] = '\0';
 		s->handler->ready(s->arg, port);
 	} else if (clock_mono_ms() - s->started_ms > BUS_SERVER_READY_MS) {
 		server_is_late(s);
@@ -587,6 +626,8 @@ bus_server_open(struct loop *loop, const struct bus_server_config *config,
 	s->host = mem_strdup(config->host);
 	s->port = config->port;
 	s->timer = loop_timer_new(loop, server_on_timer, s);
+	s->log_limit = (struct log_limit){ .span_ms = MS_MINUTE,
+					   .burst = BUS_SERVER_WARNINGS_MAX };
 	server_make_password(s->node_password);
 	server_make_password(s->sys_password);
 	server_make_password(s->worker_password);

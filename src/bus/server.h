@@ -22,6 +22,7 @@ enum {
 	BUS_SERVER_RETRY_MS_MAX = 10 * MS_SECOND,
 	BUS_SERVER_STEADY_MS = 10 *
 			       MS_SECOND, /* up for so long: the next wait is 0 again */
+	BUS_SERVER_WARNINGS_MAX = 10, /* of its lines that are our warnings, a minute */
 	BUS_SERVER_PAYLOAD_BYTES_MAX = 2 * 1024 * 1024,
 };
 
@@ -52,6 +53,9 @@ void bus_server_close(struct bus_server *server);
 
 const char *bus_server_node_password(const struct bus_server *server); /* user "node" */
 const char *bus_server_sys_password(const struct bus_server *server);  /* user "sys" */
+/* It listens and does not answer any more: it is killed, `died` follows, and it is started
+ * again. */
+void bus_server_replace(struct bus_server *server, const char *reason);
 /* How often it died. */
 unsigned bus_server_restarts(const struct bus_server *server);
 

@@ -81,6 +81,8 @@ announcement_text(const struct announcement *a, const char *status)
 			    "id", c->id, "service", c->service, "status", status,
 			    "client_id", (json_int_t)a->client_id, "slots", c->slots,
 			    "hb_s", BUS_HEARTBEAT_S);
+	if (a->server_id != NULL)
+		json_object_set_new(message, "server_id", json_string(a->server_id));
 	json_object_set_new(message, "services", announcement_services(a));
 	json_object_set_new(message, "metadata", announcement_metadata(c));
 	json_object_set_new(message, "gpus", announcement_gpus(inv, true));

@@ -56,11 +56,14 @@ static void worker_connect(void *arg);
 static struct announcement
 worker_announcement(const struct worker *w)
 {
-	return (struct announcement){ .config = w->config,
-				      .inventory = &w->inventory,
-				      .client_id = w->client_id,
-				      .found_len = w->matches_len,
-				      .found = w->matches };
+	return (struct announcement){
+		.config = w->config,
+		.inventory = &w->inventory,
+		.client_id = w->client_id,
+		.server_id = w->conn != NULL ? bus_conn_server_id(w->conn) : NULL,
+		.found_len = w->matches_len,
+		.found = w->matches,
+	};
 }
 
 static void

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -331,6 +332,75 @@ test_left_over_server(void)
 	free(folder);
 }
 
+/* What a pid file may hold, and a server that was stopped: it cannot take a signal to end. */
+static void
+test_pid_files(void)
+{
+	static const char *const texts[] = { "",	 "\n",
+					     "nonsense", "-1",
+					     "0",	 "1\n",
+					     "-00x2",	 "99999999999999999999",
+					     "4194305" };
+	struct fixture f, g;
+	char *path = mem_printf("%s/pids/bus/nats-server.pid", tap_folder()), *folder;
+	struct stat st;
+	pid_t old;
+
+	bus_fixture_open(&f, "pids", NULL);
+	CU_ASSERT_FATAL(bus_fixture_until_up(&f));
+	bus_fixture_close(&f);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		CU_ASSERT(file_write(path, bytes_text(texts[i]), 0600, NULL) == 0);
+		bus_fixture_open(&f, "pids", NULL);
+		CU_ASSERT_FATAL(bus_fixture_until_up(&f));
+		CU_ASSERT(kill(bus_fixture_server_pid(f.folder), 0) == 0);
+		if (i + 1 < sizeof(texts) / sizeof(texts[0]))
+			bus_fixture_close(&f);
+	}
+	folder = mem_printf("%s/bus/jetstream", f.folder);
+	CU_ASSERT(stat(folder, &st) == 0 && S_ISDIR(st.st_mode));
+	free(folder);
+	old = bus_fixture_server_pid(f.folder);
+	kill(old, SIGSTOP);
+	bus_fixture_open(&g, "pids", NULL);
+	CU_ASSERT(bus_fixture_until_up(&g));
+	CU_ASSERT(bus_fixture_server_pid(g.folder) != old);
+	bus_fixture_turn(&f, 50);
+	CU_ASSERT(kill(old, 0) < 0);
+	bus_fixture_close(&f);
+	bus_fixture_close(&g);
+	free(path);
+}
+
+/* It is started again at once, then later each time while it does not live long; queries
+ * and workers of before are another matter (test-bus-legacy.c, system/death-bus.sh). */
+static void
+test_restarts_wait(void)
+{
+	static const ms_t waits[] = { 0, 100, 200, 400 };
+	struct fixture f;
+	struct bus_stats stats;
+
+	bus_fixture_open(&f, "restarts", NULL);
+	CU_ASSERT_FATAL(bus_fixture_until_up(&f));
+	for (int i = 0; i < 4; i++) {
+		ms_t killed = clock_mono_ms();
+		int states = f.states;
+
+		kill(bus_fixture_server_pid(f.folder), SIGKILL);
+		/* Down, up again. */
+		CU_ASSERT_FATAL(bus_fixture_until(&f, &f.states, states + 2));
+		CU_ASSERT(clock_mono_ms() - killed >= waits[i]);
+		CU_ASSERT(f.state != BUS_DOWN);
+	}
+	bus_get_stats(f.bus, &stats);
+	CU_ASSERT_EQUAL(stats.server_restarts, 4);
+	CU_ASSERT(strstr(f.warning, "was lost") != NULL ||
+		  strstr(f.warning, "killed by signal 9") != NULL);
+	CU_ASSERT_EQUAL(f.fatals, 0);
+	bus_fixture_close(&f);
+}
+
 /* The server does not outlive us, however we end. */
 static void
 test_server_dies_with_us(void)
@@ -490,6 +560,10 @@ main(int argc, char **argv)
 		  test_legacy_found },
 		{ "a server left over is replaced, a stranger is not",
 		  test_left_over_server },
+		{ "a pid file may hold anything, and a server that stands is replaced",
+		  test_pid_files },
+		{ "a server that dies is started again, later each time",
+		  test_restarts_wait },
 		{ "what a person must mend is said in a sentence",
 		  test_what_a_person_must_mend },
 		{ "a port in use is fatal and named", test_port_in_use },
