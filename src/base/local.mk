@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/bytes.c %D%/bytes.h \
 	%D%/clock.c %D%/clock.h \
 	%D%/error.c %D%/error.h \
+	%D%/fasthash.h \
 	%D%/file.c %D%/file.h \
 	%D%/fork.c %D%/fork.h \
 	%D%/hash.c %D%/hash.h \

@@ -218,6 +218,40 @@ query_read_headers(struct reader *r, struct query_headers *ret)
 	}
 }
 
+static size_t
+query_text_len(const char *text)
+{
+	return sizeof(uint16_t) + (text != NULL ? strlen(text) : 0);
+}
+
+static size_t
+query_headers_len(const struct query_headers *h)
+{
+	size_t len = sizeof(uint8_t);
+
+	for (int i = 0; i < h->len; i++)
+		len += query_text_len(h->items[i].name) +
+		       query_text_len(h->items[i].value);
+	return len;
+}
+
+size_t
+query_head_len(const struct query_head *q)
+{
+	return query_text_len(q->request_id) + query_text_len(q->service) +
+	       query_text_len(q->selector) + query_text_len(q->method) +
+	       query_text_len(q->path) + query_text_len(q->content_type) +
+	       query_text_len(q->traceparent) + query_headers_len(&q->headers) +
+	       4 * sizeof(uint8_t) + ID_BYTES + 2 * sizeof(uint64_t);
+}
+
+size_t
+reply_head_len(const struct reply_head *rh)
+{
+	return sizeof(uint16_t) + query_text_len(rh->content_type) +
+	       query_headers_len(&rh->headers) + ID_BYTES + query_text_len(rh->worker);
+}
+
 void
 query_head_put(struct buf *out, const struct query_head *q)
 {

@@ -85,6 +85,10 @@ void query_error_set(struct query_error *e, int status, const char *fmt, ...)
 void query_error_copy(const struct query_error *from, struct query_error *ret);
 void query_error_fini(struct query_error *e);
 
+/* Bytes that the following _put write. */
+size_t query_head_len(const struct query_head *q);
+size_t reply_head_len(const struct reply_head *rh);
+
 /* Bytes for the wire. Reading leaves `r` behind the item; -OCF_EMALFORMED leaves nothing to
  * free. */
 void query_head_put(struct buf *out, const struct query_head *q);

@@ -39,7 +39,7 @@ static void
 opening_free(struct queries *qs, struct opening *o)
 {
 	HASH_DEL(qs->openings, o);
-	query_head_fini(&o->head);
+	dispatch_head_drop(o->head);
 	free(o);
 }
 
@@ -51,7 +51,7 @@ opening_send(struct queries *qs, struct opening *o, struct bytes first, bool is_
 	int rc = -OCF_EUNKNOWN;
 
 	if (id != NULL && qs->d->bus != NULL)
-		rc = bus_send(qs->d->bus, id, run, &o->head, first, is_last);
+		rc = bus_send(qs->d->bus, id, run, o->head, first, is_last);
 	opening_free(qs, o);
 	if (rc == -EINVAL)
 		queries_run_failed(qs, run, DISPATCH_ANSWERED,
@@ -72,9 +72,9 @@ worker_open(struct queries *qs, const struct dispatch_action *a)
 	o = mem_calloc(1, sizeof(*o));
 	o->run = a->run;
 	o->worker = a->worker_id;
-	query_head_copy(a->head, &o->head);
+	o->head = dispatch_head_keep(qs->dispatch);
 	HASH_ADD(hh, qs->openings, run, sizeof(o->run), o);
-	if (o->head.body_len == 0)
+	if (o->head->body_len == 0)
 		opening_send(qs, o, BYTES_NONE, true);
 }
 

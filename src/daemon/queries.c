@@ -165,11 +165,24 @@ queries_do(struct queries *qs, const struct dispatch_action *a)
 		a->link == 0 ? queries_worker_do(qs, a) : answerer_do(qs, a);
 }
 
+/* For when the core wants it, or earlier: deadlines mostly move away, and a tick too many
+ * costs less than the timer would, set anew at each step. */
+static void
+queries_arm(struct queries *qs, ms_t now)
+{
+	ms_t due = dispatch_due(qs->dispatch);
+
+	if (due < 0 || qs->is_closing || (qs->timer_at >= 0 && qs->timer_at <= due))
+		return;
+	qs->timer_at = due;
+	loop_timer_set(qs->timer, due > now ? due - now : 0);
+}
+
 void
 queries_step(struct queries *qs, const struct dispatch_event *event)
 {
 	struct dispatch_action action;
-	ms_t now = loop_now(qs->d->loop), due;
+	ms_t now = loop_now(qs->d->loop);
 
 	dispatch_step(qs->dispatch, now, event);
 	if (qs->is_pumping)
@@ -178,14 +191,13 @@ queries_step(struct queries *qs, const struct dispatch_event *event)
 	while (dispatch_next(qs->dispatch, &action))
 		queries_do(qs, &action);
 	qs->is_pumping = false;
-	due = dispatch_due(qs->dispatch);
-	if (due >= 0 && !qs->is_closing)
-		loop_timer_set(qs->timer, due > now ? due - now : 0);
+	queries_arm(qs, now);
 }
 
 static void
 queries_on_timer(void *arg)
 {
+	((struct queries *)arg)->timer_at = -1;
 	queries_step(arg, &(struct dispatch_event){ .type = DISPATCH_EVENT_TICK });
 }
 
@@ -615,6 +627,7 @@ queries_open(struct daemon *d)
 	qs->d = d;
 	qs->dispatch = dispatch_new(&config);
 	qs->timer = loop_timer_new(d->loop, queries_on_timer, qs);
+	qs->timer_at = -1;
 	queries_add_metrics(qs);
 	d->queries = qs;
 	return 0;

@@ -9,6 +9,8 @@
 #ifndef OCF_DAEMON_QUERIES_H
 #define OCF_DAEMON_QUERIES_H
 
+#include "base/fasthash.h" /* first */
+
 #include <uthash.h>
 
 #include "daemon/daemon.h"
@@ -28,7 +30,7 @@ struct client {
 struct opening {
 	uint64_t run;
 	uint64_t worker;
-	struct query_head head;
+	const struct query_head *head; /* kept of dispatch's action */
 	UT_hash_handle hh;
 };
 
@@ -38,6 +40,7 @@ struct queries {
 	struct client *clients;
 	struct opening *openings;
 	struct loop_timer *timer;
+	ms_t timer_at; /* when it is armed for; -1: it is not */
 	uint64_t last_number;
 	struct catalog_providers providers;
 	struct buf frame;

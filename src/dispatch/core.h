@@ -10,6 +10,8 @@
 #ifndef OCF_DISPATCH_CORE_H
 #define OCF_DISPATCH_CORE_H
 
+#include "base/fasthash.h" /* first */
+
 #include <uthash.h>
 #include <utlist.h>
 
@@ -53,6 +55,13 @@ struct body {
 	bool is_kept;  /* sent parts stay, for another run */
 };
 
+/* A query's head is never changed and so never copied again: the query and the actions that
+ * send it share its texts. */
+struct shared_head {
+	int refs;
+	struct query_head head;
+};
+
 struct query_key {
 	uint64_t link;
 	uint64_t query;
@@ -61,7 +70,9 @@ struct query_key {
 struct query {
 	struct query_key key;
 	UT_hash_handle hh;
-	struct query_head head;
+	struct shared_head *shared;
+	struct query_head
+		head; /* its texts are those of `shared`; the numbers are its own */
 	struct dispatch_candidate *candidates; /* owned */
 	int candidates_len;
 	uint64_t tried;	  /* a bit for each candidate that is out */
@@ -142,13 +153,21 @@ struct dispatch {
 	bool is_draining, is_stopped;
 	struct dispatch_stats stats; /* the counters; buffered_bytes */
 	struct item *first, *last, *taken;
+	struct item *spare; /* done with, to be used again */
+	int spare_len;
 };
 
 /* dispatch.c */
 void timer_set(struct dispatch *d, struct timer *t, ms_t at);
 void timer_clear(struct dispatch *d, struct timer *t);
-/* Queue an action; the pointers of `a` are copied, `part` is shared. */
+/* Queue an action; the pointers of `a` are copied, `part` is shared. `head` only by
+ * dispatch_act_open(). */
 void dispatch_act(struct dispatch *d, const struct dispatch_action *a, struct part *part);
+/* With a->head, whose texts are those of `shared`. */
+void dispatch_act_open(struct dispatch *d, const struct dispatch_action *a,
+		       struct shared_head *shared);
+struct shared_head *shared_head_new(const struct query_head *head);
+void shared_head_release(struct shared_head *shared);
 void act_query(struct dispatch *d, enum dispatch_action_type type, const struct query *q,
 	       int parts);
 void act_run(struct dispatch *d, enum dispatch_action_type type, const struct run *run,

@@ -87,37 +87,108 @@ dispatch_due(const struct dispatch *d)
 
 /* Actions. */
 
+/* A head that is sent, or kept by the driver. */
+struct sent_head {
+	struct query_head head; /* first, so that a pointer to it is one to this */
+	struct shared_head *shared;
+};
+
 struct item {
 	struct dispatch_action action;
-	struct query_head head;
+	struct sent_head *sent;
 	struct reply_head reply;
 	struct query_error error;
 	struct part *part;
 	struct item *next;
 };
 
+struct shared_head *
+shared_head_new(const struct query_head *head)
+{
+	struct shared_head *shared = mem_alloc(sizeof(*shared));
+
+	shared->refs = 1;
+	query_head_copy(head, &shared->head);
+	return shared;
+}
+
+void
+shared_head_release(struct shared_head *shared)
+{
+	if (--shared->refs > 0)
+		return;
+	query_head_fini(&shared->head);
+	free(shared);
+}
+
+void
+dispatch_head_drop(const struct query_head *head)
+{
+	struct sent_head *sent = (struct sent_head *)(uintptr_t)head;
+
+	if (sent == NULL)
+		return;
+	shared_head_release(sent->shared);
+	free(sent);
+}
+
+const struct query_head *
+dispatch_head_keep(struct dispatch *d)
+{
+	struct sent_head *sent = d->taken->sent;
+
+	assert(sent != NULL);
+	d->taken->sent = NULL;
+	return &sent->head;
+}
+
+enum { SPARE_MAX = 16 }; /* about what one step makes */
+
 static void
-item_free(struct item *item)
+item_free(struct dispatch *d, struct item *item)
 {
 	if (item == NULL)
 		return;
-	query_head_fini(&item->head);
+	if (item->sent != NULL)
+		dispatch_head_drop(&item->sent->head);
 	reply_head_fini(&item->reply);
 	query_error_fini(&item->error);
 	part_release(item->part);
-	free(item);
+	if (d->spare_len == SPARE_MAX) {
+		free(item);
+		return;
+	}
+	item->next = d->spare;
+	d->spare = item;
+	d->spare_len++;
+}
+
+static struct item *
+item_add(struct dispatch *d, const struct dispatch_action *a)
+{
+	struct item *item = d->spare;
+
+	if (item != NULL) {
+		d->spare = item->next;
+		d->spare_len--;
+	} else {
+		item = mem_alloc(sizeof(*item));
+	}
+	*item = (struct item){ .action = *a };
+	if (d->last != NULL)
+		d->last->next = item;
+	else
+		d->first = item;
+	d->last = item;
+	return item;
 }
 
 void
 dispatch_act(struct dispatch *d, const struct dispatch_action *a, struct part *part)
 {
-	struct item *item = mem_calloc(1, sizeof(*item));
+	struct item *item = item_add(d, a);
 
-	item->action = *a;
-	if (a->head != NULL) {
-		query_head_copy(a->head, &item->head);
-		item->action.head = &item->head;
-	}
+	assert(a->head == NULL);
 	if (a->reply != NULL) {
 		reply_head_copy(a->reply, &item->reply);
 		item->action.reply = &item->reply;
@@ -132,11 +203,19 @@ dispatch_act(struct dispatch *d, const struct dispatch_action *a, struct part *p
 		item->action.data = bytes_of(part->data, part->len);
 		item->action.is_last = part->is_last;
 	}
-	if (d->last != NULL)
-		d->last->next = item;
-	else
-		d->first = item;
-	d->last = item;
+}
+
+void
+dispatch_act_open(struct dispatch *d, const struct dispatch_action *a,
+		  struct shared_head *shared)
+{
+	struct item *item = item_add(d, a);
+
+	item->sent = mem_alloc(sizeof(*item->sent));
+	item->sent->head = *a->head;
+	item->sent->shared = shared;
+	shared->refs++;
+	item->action.head = &item->sent->head;
 }
 
 void
@@ -171,7 +250,7 @@ act_run(struct dispatch *d, enum dispatch_action_type type, const struct run *ru
 bool
 dispatch_next(struct dispatch *d, struct dispatch_action *ret_action)
 {
-	item_free(d->taken);
+	item_free(d, d->taken);
 	d->taken = d->first;
 	if (d->first == NULL)
 		return false;
@@ -218,14 +297,20 @@ dispatch_free(struct dispatch *d)
 		worker_free(d, w);
 	HASH_ITER (hh, d->services, s, s_next)
 		service_free(d, s);
-	item_free(d->taken);
+	item_free(d, d->taken);
 	while (d->first != NULL) {
 		struct item *item = d->first;
 
 		d->first = item->next;
-		item_free(item);
+		item_free(d, item);
 	}
 	assert(d->stats.buffered_bytes == 0 && d->reserved_bytes == 0);
+	while (d->spare != NULL) {
+		struct item *item = d->spare;
+
+		d->spare = item->next;
+		free(item);
+	}
 	free(d->heap);
 	free(d);
 }

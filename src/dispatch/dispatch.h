@@ -221,6 +221,10 @@ void dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *ev
 /* The next action, in order; false when there is none. What it points to is valid until the
  * next call of dispatch_next() or dispatch_free(). Steps may come in between. */
 bool dispatch_next(struct dispatch *d, struct dispatch_action *ret_action);
+/* After dispatch_next() gave a DISPATCH_ACTION_RUN_OPEN, once: its head, to be kept until
+ * dispatch_head_drop(), also beyond dispatch_free(). */
+const struct query_head *dispatch_head_keep(struct dispatch *d);
+void dispatch_head_drop(const struct query_head *head); /* NULL is allowed */
 /* The moment of the next tick; -1 when nothing is waited for. */
 ms_t dispatch_due(const struct dispatch *d);
 

@@ -235,19 +235,8 @@ reply_broken(struct dispatch *d, struct run *run, const char *what)
 static bool
 reply_head_fits(const struct reply_head *head)
 {
-	struct buf b = BUF_INIT;
-	bool fits = head->headers.len <= QUERY_HEADERS_MAX;
-	size_t len = head->content_type != NULL ? strlen(head->content_type) : 0;
-
-	for (int i = 0; i < head->headers.len; i++)
-		len += strlen(head->headers.items[i].name) +
-		       strlen(head->headers.items[i].value);
-	if (!fits || len > QUERY_HEAD_BYTES_MAX)
-		return false;
-	reply_head_put(&b, head);
-	fits = b.len <= QUERY_HEAD_BYTES_MAX;
-	buf_fini(&b);
-	return fits;
+	return head->headers.len <= QUERY_HEADERS_MAX &&
+	       reply_head_len(head) <= QUERY_HEAD_BYTES_MAX;
 }
 
 void

@@ -54,7 +54,7 @@ query_free(struct dispatch *d, struct query *q)
 	timer_clear(d, &q->deadline);
 	body_fini(d, q);
 	HASH_DEL(d->queries, q);
-	query_head_fini(&q->head);
+	shared_head_release(q->shared);
 	query_error_fini(&q->last);
 	free(q->candidates);
 	free(q);
@@ -317,19 +317,8 @@ queries_end_all(struct dispatch *d)
 static bool
 query_new_fits(const struct query_head *head)
 {
-	struct buf b = BUF_INIT;
-	size_t len = strlen(head->path);
-	bool fits;
-
-	for (int i = 0; i < head->headers.len; i++)
-		len += strlen(head->headers.items[i].name) +
-		       strlen(head->headers.items[i].value);
-	if (head->headers.len > QUERY_HEADERS_MAX || len > QUERY_HEAD_BYTES_MAX)
-		return false;
-	query_head_put(&b, head);
-	fits = b.len <= QUERY_HEAD_BYTES_MAX;
-	buf_fini(&b);
-	return fits;
+	return head->headers.len <= QUERY_HEADERS_MAX &&
+	       query_head_len(head) <= QUERY_HEAD_BYTES_MAX;
 }
 
 /* Why it cannot be accepted: `error` is set, true. */
@@ -370,7 +359,8 @@ query_make(struct dispatch *d, const struct dispatch_event *e)
 	int n = e->candidates_len;
 
 	q->key = (struct query_key){ .link = e->link, .query = e->query };
-	query_head_copy(e->head, &q->head);
+	q->shared = shared_head_new(e->head);
+	q->head = q->shared->head;
 	q->arrived = d->now;
 	q->retries = d->config.retries - q->head.attempt;
 	assert(n <= DISPATCH_CANDIDATES_MAX);

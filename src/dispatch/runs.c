@@ -62,7 +62,7 @@ run_open(struct dispatch *d, struct run *run)
 	if (run->link != 0)
 		head.hops++;
 	run->is_open = true;
-	dispatch_act(d, &a, NULL);
+	dispatch_act_open(d, &a, q->shared);
 	body_flush(d, q);
 }
 

@@ -43,6 +43,7 @@ test_head(void)
 	make_head(&q);
 	query_head_copy(&q, &copy);
 	query_head_put(&out, &copy);
+	CU_ASSERT(query_head_len(&copy) == out.len);
 	r = reader_of(buf_bytes(&out));
 	CU_ASSERT_FATAL(query_head_read(&r, &back) == 0 && reader_done(&r));
 	CU_ASSERT_STRING_EQUAL(back.service, "llm");
@@ -212,6 +213,7 @@ test_reply_and_error(void)
 	reply.worker = mem_strdup("w");
 	query_headers_add(&reply.headers, "x-a", "1");
 	reply_head_put(&out, &reply);
+	CU_ASSERT(reply_head_len(&reply) == out.len);
 	for (size_t len = 0; len < out.len; len++) {
 		r = reader_of(bytes_of(out.data, len));
 		CU_ASSERT(reply_head_read(&r, &reply_back) == -OCF_EMALFORMED);

@@ -898,6 +898,36 @@ test_memory(void)
 	desk_close(&k);
 }
 
+/* As a driver keeps it that waits for the body's first part. */
+static void
+test_head_is_kept(void)
+{
+	const struct query_head *kept;
+	struct dispatch_action a;
+	struct desk k;
+
+	desk_open(&k);
+	worker(&k, 1, 1, NULL);
+	ask(&k, (struct ask){ .query = 1, .is_here = true });
+	/* Another one, whose actions are taken one by one. */
+	ask(&k, (struct ask){ .query = 2, .is_here = true });
+	dispatch_step(k.dispatch, k.now,
+		      &(struct dispatch_event){ .type = DISPATCH_EVENT_RUN_DATA,
+						.run = 1,
+						.is_last = true });
+	while (dispatch_next(k.dispatch, &a) && a.type != DISPATCH_ACTION_RUN_OPEN)
+		;
+	CU_ASSERT_FATAL(a.type == DISPATCH_ACTION_RUN_OPEN && a.run == 2);
+	kept = dispatch_head_keep(k.dispatch);
+	CU_ASSERT(kept == a.head);
+	step(&k, run_data(0, 2, "", true));
+	desk_close(&k);
+	CU_ASSERT_STRING_EQUAL(kept->service, "wc");
+	CU_ASSERT(kept->timeout_ms == MS_MINUTE);
+	dispatch_head_drop(kept);
+	dispatch_head_drop(NULL);
+}
+
 static const struct tap_test tests[] = {
 	{ "a worker's reply passes to its client, part by part", test_answer },
 	{ "queries wait for a free slot of a worker that serves them, first come first served",
@@ -927,6 +957,7 @@ static const struct tap_test tests[] = {
 	  test_bad_bodies },
 	{ "a worker that ignores its window is cut off", test_reply_window },
 	{ "bodies have a bound in all", test_memory },
+	{ "the head of a run can be kept beyond its query", test_head_is_kept },
 };
 
 int
