@@ -4,6 +4,8 @@
 #ifndef OCF_BUS_CALLS_PRIVATE_H
 #define OCF_BUS_CALLS_PRIVATE_H
 
+#include "base/fasthash.h" /* first */
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <uthash.h>
@@ -15,21 +17,29 @@
 
 enum {
 	CALLS_PREFIX_SIZE = 64,
+	CALLS_OWN_SIZE = sizeof(BUS_SUBJECT_DIRECT) + LIMIT_WORKER_ID_BYTES_MAX,
 	CALLS_ID_SIZE = QUERY_REQUEST_ID_BYTES_MAX + 24,
+	CALLS_RANDOM_BYTES = 256, /* fetched at once; of so many getrandom(2) gives all */
+};
+
+/* By which a worker knows a call. The bytes behind the id are no part of the key. */
+struct bus_call_name {
+	unsigned worker; /* its number */
+	char req_id[CALLS_ID_SIZE];
 };
 
 struct bus_call {
 	uint64_t token;	 /* the daemon's */
 	uint64_t number; /* ours, in the reply subject, beside: */
 	uint64_t secret;
-	char req_id[CALLS_ID_SIZE];
+	struct bus_call_name name;
 	struct registry_worker *w;
 
 	/* The request */
-	struct query_headers headers; /* kept until a single message is complete */
-	char subject[BUS_SUBJECT_SIZE];
-	struct buf single; /* the body so far, for a worker without slots */
-	int singles;	   /* parts that went into it, not yet credited */
+	struct query_headers headers; /* of a single message, until it is complete */
+	char *subject;		      /* of its queue group; NULL: the worker's own */
+	struct buf single;	      /* the body so far, for a worker without slots */
+	int singles;		      /* parts that went into it, not yet credited */
 	uint64_t parts_sent;
 	uint64_t parts_credited;
 	bool is_sent_whole;
@@ -50,7 +60,7 @@ struct bus_call {
 	ms_t heard_ms;
 
 	struct bus_call *prev, *next; /* of its worker, oldest first */
-	UT_hash_handle hh_token, hh_number;
+	UT_hash_handle hh_token, hh_number, hh_name;
 };
 
 struct bus_calls {
@@ -60,13 +70,15 @@ struct bus_calls {
 	char prefix[CALLS_PREFIX_SIZE]; /* "ocf.r.<secret of this life>" */
 	unsigned workers_numbered;
 	uint64_t calls_numbered;
-	struct bus_call *by_token, *by_number;
+	struct bus_call *by_token, *by_number, *by_name;
 	struct registry_worker *busy;
 	int busy_len;
 	int reads; /* since idle workers were looked at */
 	struct loop_timer
 		*kick; /* what a call of the daemon's must not call back itself */
 	struct bus_stats stats;
+	uint8_t random[CALLS_RANDOM_BYTES]; /* the last `random_left` are unused */
+	size_t random_left;
 };
 
 /* calls.c */

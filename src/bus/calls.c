@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,11 +29,28 @@ calls_random(void *out, size_t len)
 		abort();
 }
 
+/* 64 bits that nobody can guess; the kernel is asked for many at once. */
+static uint64_t
+calls_secret(struct bus_calls *calls)
+{
+	uint64_t secret;
+
+	if (calls->random_left < sizeof(secret)) {
+		calls_random(calls->random, sizeof(calls->random));
+		calls->random_left = sizeof(calls->random);
+	}
+	calls->random_left -= sizeof(secret);
+	memcpy(&secret, calls->random + calls->random_left, sizeof(secret));
+	/* What was given out is not kept beside what will be. */
+	memset(calls->random + calls->random_left, 0, sizeof(secret));
+	return secret;
+}
+
 struct bus_calls *
 bus_calls_new(struct loop *loop, const struct bus_calls_config *config)
 {
 	struct bus_calls *calls = mem_calloc(1, sizeof(*calls));
-	uint8_t secret[16];
+	uint8_t secret[8]; /* each call has another one beside it */
 	char hex[2 * sizeof(secret) + 1];
 
 	calls->loop = loop;
@@ -51,6 +69,7 @@ bus_call_free(struct bus_calls *calls, struct bus_call *call)
 
 	HASH_DELETE(hh_token, calls->by_token, call);
 	HASH_DELETE(hh_number, calls->by_number, call);
+	HASH_DELETE(hh_name, calls->by_name, call);
 	DL_DELETE(w->calls, call);
 	if (--w->calls_len == 0) {
 		DL_DELETE2(calls->busy, w, busy_prev, busy_next);
@@ -59,6 +78,7 @@ bus_call_free(struct bus_calls *calls, struct bus_call *call)
 	query_headers_fini(&call->headers);
 	buf_fini(&call->single);
 	buf_fini(&call->held);
+	free(call->subject);
 	free(call);
 }
 
@@ -90,7 +110,7 @@ bus_calls_attach(struct bus_calls *calls, struct registry_worker *w)
 
 	if (w->number == 0)
 		w->number = ++calls->workers_numbered;
-	snprintf(subject, sizeof(subject), "%s.%u.*", calls->prefix, w->number);
+	snprintf(subject, sizeof(subject), "%s.%x.*", calls->prefix, w->number);
 	assert(w->sub == NULL);
 	if (calls->conn != NULL)
 		w->sub = bus_conn_subscribe(calls->conn, subject, NULL);
@@ -119,7 +139,7 @@ bus_calls_control(struct bus_calls *calls, const struct bus_call *call, const ch
 
 	if (calls->conn == NULL || call->w->pub.is_legacy)
 		return;
-	message = json_pack("{s:s,s:s}", "op", op, "id", call->req_id);
+	message = json_pack("{s:s,s:s}", "op", op, "id", call->name.req_id);
 	if (n > 0)
 		json_object_set_new(message, "n", json_integer((json_int_t)n));
 	text = json_dumps(message, JSON_COMPACT);
@@ -183,6 +203,7 @@ bus_calls_doubt(struct bus_calls *calls, struct registry *reg,
 			for (int i = 0; i < w->pub.services_len; i++) {
 				bus_protocol_subject(w->pub.services[i].name, subject);
 				if (call->is_doubtful || call->is_cancelled ||
+				    call->subject == NULL ||
 				    strcmp(call->subject, subject) != 0)
 					continue;
 				call->is_doubtful = true;
@@ -253,48 +274,98 @@ worker_serves(const struct registry_worker *w, const char *service)
 	return false;
 }
 
-/* The client's id where it is unique at the worker: parts and cancel go by it. */
-static void
-call_set_req_id(struct bus_call *call, const char *request_id)
+static size_t
+call_name_len(const struct bus_call_name *name)
 {
-	const struct bus_call *other;
-	size_t len = strlen(request_id);
-
-	DL_FOREACH (call->w->calls, other)
-		if (strcmp(other->req_id, request_id) == 0)
-			break;
-	if (other == NULL && len > 0 && len <= QUERY_REQUEST_ID_BYTES_MAX)
-		snprintf(call->req_id, sizeof(call->req_id), "%s", request_id);
-	else
-		snprintf(call->req_id, sizeof(call->req_id), "%.*s~%" PRIx64,
-			 QUERY_REQUEST_ID_BYTES_MAX, request_id, call->number);
+	return offsetof(struct bus_call_name, req_id) + strlen(name->req_id);
 }
 
-static int
-call_publish(struct bus_calls *calls, struct bus_call *call, struct bytes data,
-	     bool is_last)
+/* The client's id where it is unique at the worker: parts and cancel go by it. */
+static void
+calls_name(struct bus_calls *calls, struct bus_call *call, const char *request_id)
 {
-	struct query_headers *h = &call->headers;
-	char reply[CALLS_PREFIX_SIZE + 64], number[24];
+	struct bus_call_name *name = &call->name;
+	const struct bus_call *other = NULL;
+	size_t len = strlen(request_id);
+
+	name->worker = call->w->number;
+	memcpy(name->req_id, request_id,
+	       len <= QUERY_REQUEST_ID_BYTES_MAX ? len : QUERY_REQUEST_ID_BYTES_MAX);
+	HASH_FIND(hh_name, calls->by_name, name, call_name_len(name), other);
+	if (other != NULL || len == 0 || len > QUERY_REQUEST_ID_BYTES_MAX)
+		snprintf(name->req_id, sizeof(name->req_id), "%.*s~%" PRIx64,
+			 QUERY_REQUEST_ID_BYTES_MAX, request_id, call->number);
+	HASH_ADD(hh_name, calls->by_name, name, call_name_len(name), call);
+}
+
+static char *
+text_put_hex(char *p, uint64_t value, int digits_min)
+{
+	int bits = 4 * (digits_min - 1);
+
+	while (bits < 60 && value >> bits >= 16)
+		bits += 4;
+	for (; bits >= 0; bits -= 4)
+		*p++ = "0123456789abcdef"[value >> bits & 15];
+	return p;
+}
+
+/* "ocf.r.<secret>.<worker>.<number>-<secret of the call>": by hand, since it is made for each
+ * query. */
+static void
+call_put_reply_subject(const struct bus_calls *calls, const struct bus_call *call,
+		       char out[CALLS_PREFIX_SIZE + 64])
+{
+	size_t len = strlen(calls->prefix);
+	char *p = out + len;
+
+	memcpy(out, calls->prefix, len);
+	*p++ = '.';
+	p = text_put_hex(p, call->w->number, 1);
+	*p++ = '.';
+	p = text_put_hex(p, call->number, 1);
+	*p++ = '-';
+	p = text_put_hex(p, call->secret, 16);
+	*p = '\0';
+}
+
+static const char *
+call_put_own_subject(const struct bus_call *call, char out[CALLS_OWN_SIZE])
+{
+	memcpy(out, BUS_SUBJECT_DIRECT, sizeof(BUS_SUBJECT_DIRECT) - 1);
+	memcpy(out + sizeof(BUS_SUBJECT_DIRECT) - 1, call->w->pub.id,
+	       strlen(call->w->pub.id) + 1);
+	return out;
+}
+
+/* `h` are the headers of a first part; more are added to them. */
+static int
+call_publish(struct bus_calls *calls, struct bus_call *call, struct bus_headers *h,
+	     struct bytes data, bool is_last)
+{
+	char reply[CALLS_PREFIX_SIZE + 64], part[BUS_NUMBER_SIZE], parts[BUS_NUMBER_SIZE];
+	char own[CALLS_OWN_SIZE];
+	const char *subject = call->subject;
 	bool is_first = call->parts_sent == 0;
 	int rc;
 
 	if (!is_first || !is_last) {
 		if (!is_first)
-			query_headers_add(h, BUS_H_REQ_ID, call->req_id);
-		snprintf(number, sizeof(number), "%" PRIu64, call->parts_sent);
-		query_headers_add(h, BUS_H_PART, number);
+			bus_headers_add(h, BUS_H_REQ_ID, call->name.req_id);
+		snprintf(part, sizeof(part), "%" PRIu64, call->parts_sent);
+		bus_headers_add(h, BUS_H_PART, part);
 	}
 	if (!is_first && is_last) {
-		snprintf(number, sizeof(number), "%" PRIu64, call->parts_sent + 1);
-		query_headers_add(h, BUS_H_PARTS, number);
+		snprintf(parts, sizeof(parts), "%" PRIu64, call->parts_sent + 1);
+		bus_headers_add(h, BUS_H_PARTS, parts);
 	}
-	snprintf(reply, sizeof(reply), "%s.%u.%" PRIx64 "-%016" PRIx64, calls->prefix,
-		 call->w->number, call->number, call->secret);
+	if (is_first)
+		call_put_reply_subject(calls, call, reply);
+	if (subject == NULL)
+		subject = call_put_own_subject(call, own);
 	/* One 503 a query, not one a part: only the first asks for an answer. */
-	rc = bus_conn_publish(calls->conn, call->subject, is_first ? reply : NULL, h,
+	rc = bus_conn_publish(calls->conn, subject, is_first ? reply : NULL, &h->list,
 			      data);
-	query_headers_fini(h);
 	if (rc == 0) {
 		call->parts_sent++;
 		call->is_sent_whole = is_last;
@@ -302,15 +373,14 @@ call_publish(struct bus_calls *calls, struct bus_call *call, struct bytes data,
 	return rc;
 }
 
+/* A worker without slots gets its request as one message, which is gathered here. */
 static int
-call_put(struct bus_calls *calls, struct bus_call *call, struct bytes part, bool is_last)
+call_gather(struct bus_calls *calls, struct bus_call *call, struct bytes part,
+	    bool is_last)
 {
+	struct bus_headers h;
 	int rc;
 
-	if (calls->conn == NULL)
-		return -ENOTCONN;
-	if (call->w->pub.is_direct)
-		return call_publish(calls, call, part, is_last);
 	if (call->single.len + part.len > BUS_SINGLE_BYTES_MAX) {
 		call->is_too_large = true;
 		loop_timer_set(calls->kick, 0);
@@ -325,8 +395,33 @@ call_put(struct bus_calls *calls, struct bus_call *call, struct bytes part, bool
 	}
 	if (call->single.len > 0)
 		part = buf_bytes(&call->single);
-	rc = call_publish(calls, call, part, true);
+	bus_headers_init(&h);
+	for (int i = 0; i < call->headers.len; i++)
+		bus_headers_add(&h, call->headers.items[i].name,
+				call->headers.items[i].value);
+	rc = call_publish(calls, call, &h, part, true);
+	bus_headers_fini(&h);
+	query_headers_fini(&call->headers);
 	buf_fini(&call->single);
+	return rc;
+}
+
+static int
+call_begin(struct bus_calls *calls, struct bus_call *call, const struct query_head *head,
+	   struct bytes first, bool is_last)
+{
+	struct bus_headers h;
+	int rc;
+
+	if (!call->w->pub.is_direct) {
+		rc = bus_protocol_request_headers(head, call->name.req_id,
+						  &call->headers);
+		return rc == 0 ? call_gather(calls, call, first, is_last) : rc;
+	}
+	rc = bus_protocol_request(head, call->name.req_id, &h);
+	if (rc == 0)
+		rc = call_publish(calls, call, &h, first, is_last);
+	bus_headers_fini(&h);
 	return rc;
 }
 
@@ -334,6 +429,7 @@ int
 bus_calls_send(struct bus_calls *calls, struct registry_worker *w, uint64_t token,
 	       const struct query_head *head, struct bytes first, bool is_last)
 {
+	char subject[BUS_SUBJECT_SIZE];
 	struct bus_call *call;
 	int rc;
 
@@ -347,14 +443,11 @@ bus_calls_send(struct bus_calls *calls, struct registry_worker *w, uint64_t toke
 	call = mem_calloc(1, sizeof(*call));
 	call->token = token;
 	call->number = ++calls->calls_numbered;
-	calls_random(&call->secret, sizeof(call->secret));
+	call->secret = calls_secret(calls);
 	call->w = w;
-	call_set_req_id(call, head->request_id);
-	if (w->pub.is_direct)
-		snprintf(call->subject, sizeof(call->subject), BUS_SUBJECT_DIRECT "%s",
-			 w->pub.id);
-	else
-		bus_protocol_subject(head->service, call->subject);
+	calls_name(calls, call, head->request_id);
+	if (!w->pub.is_direct)
+		call->subject = mem_strdup(bus_protocol_subject(head->service, subject));
 	HASH_ADD(hh_token, calls->by_token, token, sizeof(call->token), call);
 	HASH_ADD(hh_number, calls->by_number, number, sizeof(call->number), call);
 	DL_APPEND(w->calls, call);
@@ -362,9 +455,7 @@ bus_calls_send(struct bus_calls *calls, struct registry_worker *w, uint64_t toke
 		DL_APPEND2(calls->busy, w, busy_prev, busy_next);
 		calls->busy_len++;
 	}
-	rc = bus_protocol_request_headers(head, call->req_id, &call->headers);
-	if (rc == 0)
-		rc = call_put(calls, call, first, is_last);
+	rc = call_begin(calls, call, head, first, is_last);
 	if (rc < 0)
 		bus_call_free(calls, call);
 	else
@@ -376,6 +467,7 @@ int
 bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part, bool is_last)
 {
 	struct bus_call *call = calls_find(calls, token);
+	struct bus_headers h;
 
 	assert(part.len <= LIMIT_PART_BYTES_MAX);
 	if (call == NULL || call->is_cancelled)
@@ -387,7 +479,12 @@ bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part, bool 
 	    (part.len > 0 &&
 	     call->parts_sent - call->parts_credited >= LIMIT_PARTS_WINDOW))
 		return -OCF_ELIMIT;
-	return call_put(calls, call, part, is_last);
+	if (calls->conn == NULL)
+		return -ENOTCONN;
+	if (!call->w->pub.is_direct)
+		return call_gather(calls, call, part, is_last);
+	bus_headers_init(&h);
+	return call_publish(calls, call, &h, part, is_last);
 }
 
 int

@@ -3,6 +3,7 @@
 
 #include "bus/protocol.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -111,9 +112,32 @@ bus_protocol_http_name(const char *name)
 	return out;
 }
 
+void
+bus_headers_init(struct bus_headers *h)
+{
+	h->list = (struct query_headers){ 0, h->items };
+	h->owned_len = 0;
+}
+
+void
+bus_headers_fini(struct bus_headers *h)
+{
+	for (int i = 0; i < h->owned_len; i++)
+		free(h->owned[i]);
+	bus_headers_init(h);
+}
+
+void
+bus_headers_add(struct bus_headers *h, const char *name, const char *value)
+{
+	assert(h->list.len < BUS_HEADERS_MAX);
+	h->items[h->list.len++] = (struct query_header){ (char *)(uintptr_t)name,
+							 (char *)(uintptr_t)value };
+}
+
 static void
-request_headers_add(struct query_headers *h, const char *name, const char *value,
-		    int *error, size_t *bytes)
+bus_request_add(struct bus_headers *h, const char *name, const char *value, int *error,
+		size_t *bytes)
 {
 	if (value == NULL || bus_protocol_is_blank(value))
 		return;
@@ -123,48 +147,97 @@ request_headers_add(struct query_headers *h, const char *name, const char *value
 	else if (*bytes > BUS_HEADERS_BYTES_MAX)
 		*error = -OCF_ELIMIT;
 	else
-		query_headers_join(h, name, value);
+		bus_headers_add(h, name, value);
+}
+
+/* A header of the client's: `name` is taken over. */
+static void
+bus_request_join(struct bus_headers *h, char *name, const char *value, int *error,
+		 size_t *bytes)
+{
+	for (int i = 0; i < h->list.len; i++) {
+		struct query_header *item = &h->items[i];
+
+		if (strcmp(item->name, name) != 0 || bus_protocol_is_blank(value))
+			continue;
+		free(name);
+		*bytes += strlen(value) + 2;
+		if (!bus_protocol_value_is_valid(value))
+			*error = -EINVAL;
+		else if (*bytes > BUS_HEADERS_BYTES_MAX)
+			*error = -OCF_ELIMIT;
+		item->value = mem_printf("%s, %s", item->value, value);
+		h->owned[h->owned_len++] = item->value;
+		return;
+	}
+	h->owned[h->owned_len++] = name;
+	bus_request_add(h, name, value, error, bytes);
+}
+
+/* By hand, since it is done for each query. Returns where in `out` it begins. */
+static const char *
+bus_number_text(uint64_t number, char out[BUS_NUMBER_SIZE])
+{
+	char *p = out + BUS_NUMBER_SIZE - 1;
+
+	*p = '\0';
+	do {
+		*--p = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	return p;
+}
+
+int
+bus_protocol_request(const struct query_head *head, const char *req_id,
+		     struct bus_headers *ret)
+{
+	uint64_t timeout = head->timeout_ms > 0 ? (uint64_t)head->timeout_ms : 0;
+	size_t bytes = 0;
+	int error = 0;
+
+	bus_headers_init(ret);
+	if (head->headers.len > QUERY_HEADERS_MAX)
+		return -OCF_ELIMIT;
+	bus_request_add(ret, BUS_H_REQ_ID, req_id, &error, &bytes);
+	bus_request_add(ret, BUS_H_SERVICE, head->service, &error, &bytes);
+	bus_request_add(ret, BUS_H_MATCH, head->selector, &error, &bytes);
+	bus_request_add(ret, BUS_H_METHOD, head->method, &error, &bytes);
+	bus_request_add(ret, BUS_H_PATH, head->path, &error, &bytes);
+	bus_request_add(ret, BUS_H_CONTENT_TYPE, head->content_type, &error, &bytes);
+	bus_request_add(ret, BUS_H_TRACEPARENT, head->traceparent, &error, &bytes);
+	bus_request_add(ret, BUS_H_DEADLINE, bus_number_text(timeout, ret->deadline),
+			&error, &bytes);
+	bus_request_add(ret, BUS_H_ATTEMPT, bus_number_text(head->attempt, ret->attempt),
+			&error, &bytes);
+	if (head->body_len >= 0)
+		bus_request_add(ret, BUS_H_LENGTH,
+				bus_number_text((uint64_t)head->body_len, ret->length),
+				&error, &bytes);
+	for (int i = 0; i < head->headers.len; i++) {
+		const struct query_header *item = &head->headers.items[i];
+
+		if (!bus_protocol_header_may_pass(item->name))
+			continue;
+		bus_request_join(ret, bus_protocol_http_name(item->name), item->value,
+				 &error, &bytes);
+	}
+	if (error != 0)
+		bus_headers_fini(ret);
+	return error;
 }
 
 int
 bus_protocol_request_headers(const struct query_head *head, const char *req_id,
 			     struct query_headers *ret)
 {
-	struct query_headers h = { 0 };
-	char deadline[24], attempt[8], length[24];
-	size_t bytes = 0;
-	int error = 0;
+	struct bus_headers h;
+	int rc = bus_protocol_request(head, req_id, &h);
 
-	snprintf(deadline, sizeof(deadline), "%" PRId64, (int64_t)head->timeout_ms);
-	snprintf(attempt, sizeof(attempt), "%u", head->attempt);
-	snprintf(length, sizeof(length), "%" PRId64, head->body_len);
-	request_headers_add(&h, BUS_H_REQ_ID, req_id, &error, &bytes);
-	request_headers_add(&h, BUS_H_SERVICE, head->service, &error, &bytes);
-	request_headers_add(&h, BUS_H_MATCH, head->selector, &error, &bytes);
-	request_headers_add(&h, BUS_H_METHOD, head->method, &error, &bytes);
-	request_headers_add(&h, BUS_H_PATH, head->path, &error, &bytes);
-	request_headers_add(&h, BUS_H_CONTENT_TYPE, head->content_type, &error, &bytes);
-	request_headers_add(&h, BUS_H_TRACEPARENT, head->traceparent, &error, &bytes);
-	request_headers_add(&h, BUS_H_DEADLINE, deadline, &error, &bytes);
-	request_headers_add(&h, BUS_H_ATTEMPT, attempt, &error, &bytes);
-	if (head->body_len >= 0)
-		request_headers_add(&h, BUS_H_LENGTH, length, &error, &bytes);
-	for (int i = 0; i < head->headers.len; i++) {
-		const struct query_header *item = &head->headers.items[i];
-		char *name;
-
-		if (!bus_protocol_header_may_pass(item->name))
-			continue;
-		name = bus_protocol_http_name(item->name);
-		request_headers_add(&h, name, item->value, &error, &bytes);
-		free(name);
-	}
-	if (error != 0) {
-		query_headers_fini(&h);
-		return error;
-	}
-	*ret = h;
-	return 0;
+	if (rc == 0)
+		query_headers_copy(&h.list, ret);
+	bus_headers_fini(&h);
+	return rc;
 }
 
 static char *

@@ -53,9 +53,27 @@ enum {
 	BUS_BUSY_MS = 10 *
 		      MS_SECOND, /* a silent worker says that it is busy; 15 s allowed */
 	BUS_SUBJECT_SIZE = LIMIT_SERVICE_BYTES_MAX + 8,
-	/* Headers of one request: the head's own limit and our names. */
+	/* Headers of one request: the head's own limits and our names. */
 	BUS_HEADERS_BYTES_MAX = QUERY_HEAD_BYTES_MAX + 4096,
+	BUS_HEADERS_MAX = QUERY_HEADERS_MAX + 16,
+	BUS_NUMBER_SIZE = 24,
 };
+
+/* Headers of a message that is about to be sent. Their texts are borrowed, but for what is
+ * made of a head (numbers, names, joined values), so that a query costs no memory of its own on its way. */
+struct bus_headers {
+	struct query_headers
+		list; /* of `items`: for reading, not for query_headers_fini() */
+	struct query_header items[BUS_HEADERS_MAX];
+	char deadline[BUS_NUMBER_SIZE], attempt[BUS_NUMBER_SIZE], length[BUS_NUMBER_SIZE];
+	int owned_len;
+	char *owned[QUERY_HEADERS_MAX]; /* a name, or several values joined, of each header */
+};
+
+void bus_headers_init(struct bus_headers *h);
+void bus_headers_fini(struct bus_headers *h);
+/* At most BUS_HEADERS_MAX in all. */
+void bus_headers_add(struct bus_headers *h, const char *name, const char *value);
 
 /* 1-64 of [A-Za-z0-9._-], no empty token between dots, since it becomes a subject. */
 bool bus_protocol_id_is_valid(const char *id);
@@ -73,7 +91,11 @@ bool bus_protocol_header_may_pass(const char *name);
  * line behind it for its value. */
 
 /* A query's head as headers; `req_id` is unique at the worker. -EINVAL: a value that could
- * not be a header, -OCF_ELIMIT: too long; then `ret` is empty. */
+ * not be a header, -OCF_ELIMIT: too long or too many; then `ret` is empty. `head` and
+ * `req_id` are borrowed until bus_headers_fini(). */
+int bus_protocol_request(const struct query_head *head, const char *req_id,
+			 struct bus_headers *ret);
+/* The same, copied. */
 int bus_protocol_request_headers(const struct query_head *head, const char *req_id,
 				 struct query_headers *ret);
 /* The inverse, for a worker; request_id is Ocf-Req-Id. -OCF_EMALFORMED: no id or service,

@@ -47,9 +47,14 @@ call_cancelled(struct bus_calls *calls, struct bus_call *call)
 static void
 call_head(struct bus_calls *calls, const struct bus_call *call, struct reply_head *head)
 {
+	char id[LIMIT_WORKER_ID_BYTES_MAX + 1];
+
+	/* Not the worker's own text: it may be gone before the callback returns. */
+	memcpy(id, call->w->pub.id, strlen(call->w->pub.id) + 1);
 	head->node = calls->config.node_id;
-	head->worker = mem_strdup(call->w->pub.id);
+	head->worker = id;
 	calls->config.handler->reply_head(calls->config.handler_arg, call->token, head);
+	head->worker = NULL;
 	reply_head_fini(head);
 }
 
