@@ -54,6 +54,7 @@ dist_check_SCRIPTS += \
 	%D%/system/bus.sh \
 	%D%/system/bus-faults.sh \
 	%D%/system/bus-url.sh \
+	%D%/system/cancel.sh \
 	%D%/system/clocks.sh \
 	%D%/system/clone.sh \
 	%D%/system/configuration.sh \

@@ -34,7 +34,8 @@
 #include "net/tls-session.h"
 
 enum {
-	STREAM_PEEK_MS = 250,
+	/* A client that left cancels its query at the worker within 100 ms. */
+	STREAM_PEEK_MS = 40,
 	STREAM_RECORD_BYTES = 16 * 1024, /* the most that a TLS record holds */
 	/* Written to one socket before others get their turn. */
 	STREAM_WRITE_BYTES_PER_TURN = 256 * 1024,
