@@ -50,6 +50,7 @@ dist_check_SCRIPTS += \
 	%D%/lint/style.sh \
 	%D%/system/backup.sh \
 	%D%/system/ban.sh \
+	%D%/system/bodies.sh \
 	%D%/system/by-hand.sh \
 	%D%/system/bus.sh \
 	%D%/system/bus-faults.sh \
