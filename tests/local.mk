@@ -176,7 +176,7 @@ check-slow: all
 # Figures, for a machine that does nothing else: `make bench`, or some of them, `make bench
 # BENCH="merge lookup"`. Each prints JSON lines; a bench NAME is the program bench/bench-NAME
 # (- for _), run with a folder of its own, which is gone afterwards.
-BENCH = store_put merge lookup memory rebuild reconcile tls
+BENCH = store_put merge lookup memory rebuild reconcile tls dispatch
 .PHONY: bench
 bench:
 	$(AM_V_at)for bench in $(BENCH); do \
@@ -218,3 +218,15 @@ EXTRA_PROGRAMS += %D%/bench/bench-lookup %D%/bench/bench-memory %D%/bench/bench-
 %C%_bench_bench_store_put_LDADD = $(bench_libs)
 %C%_bench_bench_tls_SOURCES = %D%/bench/bench-tls.c $(bench_sources)
 %C%_bench_bench_tls_LDADD = src/mesh/libmesh.a src/net/libnet.a $(bench_libs) $(EVENT_LIBS)
+histogram_sources = tests/bench/histogram.c tests/bench/histogram.h
+# bench-worker answers in bench-dispatch.
+EXTRA_PROGRAMS += %D%/bench/bench-worker %D%/bench/bench-dispatch
+%C%_bench_bench_worker_SOURCES = %D%/bench/bench-worker.c %D%/bench/raw-nats.c %D%/bench/raw-nats.h
+%C%_bench_bench_worker_LDADD = src/net/libnet.a src/ident/libident.a $(CRDT_LIBS) $(NATS_LIBS) \
+	$(EVENT_LIBS) $(OPENSSL_LIBS)
+%C%_bench_bench_dispatch_SOURCES = %D%/bench/bench-dispatch.c %D%/bench/raw-nats.c \
+	%D%/bench/raw-nats.h $(histogram_sources) $(bench_sources)
+%C%_bench_bench_dispatch_LDADD = src/daemon/libdaemon.a src/http/libhttp.a src/bus/libbus.a \
+	src/dispatch/libdispatch.a src/mesh/libmesh.a src/net/libnet.a $(bench_libs) $(NATS_LIBS) \
+	$(EVENT_LIBS) $(INIH_LIBS)
+EXTRA_%C%_bench_bench_dispatch_DEPENDENCIES = %D%/bench/bench-worker$(EXEEXT)
