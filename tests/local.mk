@@ -219,7 +219,7 @@ EXTRA_PROGRAMS += %D%/bench/bench-lookup %D%/bench/bench-memory %D%/bench/bench-
 %C%_bench_bench_tls_SOURCES = %D%/bench/bench-tls.c $(bench_sources)
 %C%_bench_bench_tls_LDADD = src/mesh/libmesh.a src/net/libnet.a $(bench_libs) $(EVENT_LIBS)
 histogram_sources = tests/bench/histogram.c tests/bench/histogram.h
-# bench-worker answers in bench-dispatch.
+# bench-worker and bench-http-* answer and ask in bench-dispatch and bench-queries.sh.
 EXTRA_PROGRAMS += %D%/bench/bench-worker %D%/bench/bench-dispatch
 %C%_bench_bench_worker_SOURCES = %D%/bench/bench-worker.c %D%/bench/raw-nats.c %D%/bench/raw-nats.h
 %C%_bench_bench_worker_LDADD = src/net/libnet.a src/ident/libident.a $(CRDT_LIBS) $(NATS_LIBS) \
@@ -230,3 +230,18 @@ EXTRA_PROGRAMS += %D%/bench/bench-worker %D%/bench/bench-dispatch
 	src/dispatch/libdispatch.a src/mesh/libmesh.a src/net/libnet.a $(bench_libs) $(NATS_LIBS) \
 	$(EVENT_LIBS) $(INIH_LIBS)
 EXTRA_%C%_bench_bench_dispatch_DEPENDENCIES = %D%/bench/bench-worker$(EXEEXT)
+EXTRA_PROGRAMS += %D%/bench/bench-http-server %D%/bench/bench-http-load
+bench_net_libs = src/net/libnet.a src/ident/libident.a $(CRDT_LIBS) $(EVENT_LIBS) $(OPENSSL_LIBS)
+%C%_bench_bench_http_server_SOURCES = %D%/bench/bench-http-server.c
+%C%_bench_bench_http_server_LDADD = $(bench_net_libs)
+%C%_bench_bench_http_load_SOURCES = %D%/bench/bench-http-load.c $(histogram_sources)
+%C%_bench_bench_http_load_LDADD = $(bench_net_libs)
+
+# Queries with real daemons: `make bench-queries BENCH_FIGURES="http cancel"` (bench/bench-queries.sh).
+BENCH_FIGURES =
+.PHONY: bench-queries
+bench-queries: all
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) -s tests/bench/bench-worker tests/bench/bench-http-server \
+		tests/bench/bench-http-load >&2 || exit 1; \
+	$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/tests/bench/bench-queries.sh $(BENCH_FIGURES)
+EXTRA_DIST += %D%/bench/bench-queries.sh
