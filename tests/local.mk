@@ -39,6 +39,11 @@ check_PROGRAMS += %D%/lib/announcer
 %C%_lib_announcer_SOURCES = %D%/lib/announcer.c
 %C%_lib_announcer_LDADD =
 
+# A client of the bus that means harm, for system/hostile-*.sh.
+check_PROGRAMS += %D%/lib/hostile
+%C%_lib_hostile_SOURCES = %D%/lib/hostile.c
+%C%_lib_hostile_LDADD = $(BASE_LIBS)
+
 # A worker of the 2023 protocol, for system/legacy.sh: plain sockets, nothing of ours.
 check_PROGRAMS += %D%/system/old-worker
 %C%_system_old_worker_SOURCES = %D%/system/old-worker.c
@@ -72,6 +77,9 @@ dist_check_SCRIPTS += \
 	%D%/system/examples.sh \
 	%D%/system/forget.sh \
 	%D%/system/holders.sh \
+	%D%/system/hostile-announce.sh \
+	%D%/system/hostile-subjects.sh \
+	%D%/system/hostile-worker.sh \
 	%D%/system/http.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \

@@ -4,7 +4,8 @@
  * up what others answer, nor the loop: announcements are taken off the connection at once,
  * and into the registry in slices of bounded time. What a known worker repeats, its
  * heartbeat, is heard at once, whatever waits. Beyond a bound of bytes announcements are left
- * out, with one warning a minute: workers repeat theirs.
+ * out, with one warning a minute: workers repeat theirs. Of what one worker
+ * said and that waits only the last counts, so that none can change all tables without rest.
  *
  * A connection's end is heard at once, too, and again behind what that connection had said
  * before and waits. Loop thread only. */
@@ -20,8 +21,7 @@
 enum {
 	/* All workers that a node may have, announcing at once after its restart, and more. */
 	INTAKE_BYTES_MAX = 16 * 1024 * 1024,
-	INTAKE_SLICE_MS = 2,
-	INTAKE_REST_MS = 2, /* for all else, between two slices */
+	INTAKE_SLICE_MS = 2, /* then whatever else is ready has its turn */
 	INTAKE_WARNING_AGAIN_MS = MS_MINUTE,
 };
 

@@ -180,6 +180,43 @@ test_ends(void)
 	rig_close(&r);
 }
 
+/* While others wait, the last word of each worker is the one that counts, in its first one's
+ * place; a name that stands elsewhere than in its id is nobody's. */
+static void
+test_last_words(void)
+{
+	struct rig r;
+	struct bus_stats one, stats;
+	char text[512];
+
+	rig_open(&r);
+	rig_say(&r,
+		"{\"v\":1, \"metadata\":{\"id\":\"x\"}, \"id\" : \"x\",\"status\":\"\"}");
+	one = rig_stats(&r);
+	for (int i = 0; i < 10000; i++) {
+		snprintf(
+			text, sizeof(text),
+			"{\"v\":1,\"pad\":[\"\\\"id\",\"id\"],\"id\":\"x\",\"service\":\"s\","
+			"\"status\":\"%s\",\"metadata\":{\"n\":%d}}",
+			i % 2 == 0 ? "disconnected" : "connected", i);
+		rig_say(&r, text);
+	}
+	stats = rig_stats(&r);
+	CU_ASSERT(stats.announcements_bytes < one.announcements_bytes + sizeof(text));
+	/* None of these is x's, or anybody's. */
+	rig_say(&r, "{\"metadata\":{\"id\":\"x\"}}");
+	rig_say(&r, "[\"id\",\"x\"]");
+	rig_say(&r, "{\"name\":\"id\",\"x\":1}");
+	rig_say(&r, "{\"id\":7,\"x\":\"x\"}");
+	rig_say(&r, "{\"id\":\"x");
+	rig_say(&r, "{\"id\":\"x\\");
+	bus_intake_run(r.intake);
+	rig_until_empty(&r);
+	CU_ASSERT(ups == 1 && downs == 0 && rig_stats(&r).announcements_bad == 6);
+	CU_ASSERT_STRING_EQUAL(registry_find(r.reg, "x")->pub.metadata, "{\"n\":9999}");
+	rig_close(&r);
+}
+
 /* Only what says nothing new is passed over. */
 static void
 test_repeats(void)
@@ -223,6 +260,8 @@ main(int argc, char **argv)
 		{ "a flood is bounded, sliced, and no heartbeat waits in it",
 		  test_flood },
 		{ "who has gone is not brought back by what it had said", test_ends },
+		{ "of what one worker said and that waits the last counts",
+		  test_last_words },
 		{ "what is repeated byte for byte is a heartbeat and no more",
 		  test_repeats },
 	};
