@@ -312,7 +312,7 @@ take(void (*on_message)(const char *subject, const char *reply, const char *body
 		char line[1024];
 		bool is_headed = in[0] == 'H';
 
-		snprintf(line, sizeof(line), "%s", in);
+		snprintf(line, sizeof(line), "%.*s", (int)sizeof(line) - 1, in);
 		for (char *w = strtok_r(line, " ", &save); w != NULL && n < 6;
 		     w = strtok_r(NULL, " ", &save))
 			words[n++] = w;
