@@ -427,10 +427,12 @@ mesh_node_not_found(struct mesh *m, struct mesh_node *n)
 /* ---- time ---- */
 
 /* What we hear ourselves counts for more than what others say. It is told what is said, so
- * that it refutes it. False: we do not hear it either. */
+ * that it refutes it. False: we do not hear it either. A node that is slow waits longer for an
+ * answer of its own, but not beyond the time in which the votes of others were to be refuted. */
 static bool
 node_is_heard(struct mesh *m, struct mesh_node *n)
 {
+	ms_t wait = mesh_check_ms(m) < MESH_DEAD_MS ? mesh_check_ms(m) : MESH_DEAD_MS;
 	struct mesh_link *l = mesh_link_find(m, n->link);
 	struct buf b = BUF_INIT;
 
@@ -443,8 +445,7 @@ node_is_heard(struct mesh *m, struct mesh_node *n)
 		n->evidence->first_at = m->now;
 		n->dead_at = m->now + MESH_DEAD_MS;
 	} else {
-		n->dead_at = (l->pinged_at != 0 ? l->mute_since : m->now) +
-			     mesh_check_ms(m) + 1;
+		n->dead_at = (l->pinged_at != 0 ? l->mute_since : m->now) + wait + 1;
 		if (n->dead_at <= m->now)
 			return false;
 	}

@@ -187,6 +187,29 @@ test_others_are_cut_off(void)
 	rig_fini(&r);
 }
 
+/* One that is slow waits longer for an answer of its own, and holds up nobody by that. */
+static void
+test_slow_judge(void)
+{
+	for (int health = 0; health <= MESH_HEALTH_MAX; health++) {
+		struct rig r;
+
+		votes_start(&r, true);
+		r.mesh->health = health;
+		r.mesh->health_due = r.now + MS_HOUR;
+		r.links[VICTIM] = 0; /* it says nothing any more */
+		rig_pass(&r, MS_SECOND);
+		say_suspect(&r, ONE, VICTIM, 3, ONE);
+		say_suspect(&r, ONE, VICTIM, 3, TWO);
+		say_suspect(&r, ONE, VICTIM, 3, THREE);
+		rig_pass(&r, MESH_DEAD_MS - 1);
+		CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
+		rig_pass(&r, 2);
+		CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+		rig_fini(&r);
+	}
+}
+
 static void
 test_votes_that_do_not_count(void)
 {
@@ -715,6 +738,7 @@ static const struct tap_test tests[] = {
 	{ "two votes of three take 6.8 s", test_few_votes },
 	{ "of whom one that is cut off does not hear we look ourselves whether we do",
 	  test_others_are_cut_off },
+	{ "who is slow judges with the others", test_slow_judge },
 	{ "what is forged, foreign, old or said already does not count",
 	  test_votes_that_do_not_count },
 	{ "nor does what a node says that is no member any more",
