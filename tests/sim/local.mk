@@ -12,11 +12,12 @@ EXTRA_PROGRAMS += %D%/sim
 CLEANFILES += %D%/sim
 SIM_NODES = 3,10,50,100,300
 SIM_MINUTES = 10
+SIM_ONLY = all
 .PHONY: sim sim-report
 sim:
 	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) %D%/sim
 sim-report: sim
-	$(AM_V_at)%D%/sim --report $(SIM_NODES) --minutes $(SIM_MINUTES)
+	$(AM_V_at)%D%/sim --report $(SIM_NODES) --minutes $(SIM_MINUTES) --only $(SIM_ONLY)
 
 if HAVE_CUNIT
 sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test-sim-swarm \

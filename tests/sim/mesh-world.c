@@ -388,6 +388,12 @@ world_slow_down(struct world *w, int node, size_t rate)
 }
 
 void
+world_set_clock(struct world *w, int node, ms_t offset)
+{
+	w->nodes[node].sync.wall_offset = offset;
+}
+
+void
 world_delay_more(struct world *w, int node, ms_t most, ms_t span)
 {
 	w->nodes[node].spike = most;

@@ -120,6 +120,8 @@ void world_lose_disk(struct world *w, int node); /* of one that does not run */
 void world_split(struct world *w, int left, bool is_cut);
 /* It reads so many bytes a second; 0: any. */
 void world_slow_down(struct world *w, int node, size_t rate);
+/* Its wall clock is so far off. */
+void world_set_clock(struct world *w, int node, ms_t offset);
 void world_delay_more(struct world *w, int node, ms_t most, ms_t span);
 /* It runs for a tenth of a second between stops of 0.5 to 3 s; or again all the time. */
 void world_starve(struct world *w, int node, bool is_starved);
