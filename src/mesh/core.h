@@ -61,6 +61,7 @@ enum mesh_verdict {
 struct mesh_ballot {
 	struct wire_vote vote;
 	bool is_isolated; /* the two are not linked, and no more is said */
+	bool is_lost;	  /* its link has ended, and a dial was not refused */
 	bool is_judged;	  /* it came with a verdict */
 };
 
@@ -68,7 +69,9 @@ struct mesh_ballot {
 struct mesh_evidence {
 	struct mesh_ballot *votes; /* owned; against the present incarnation */
 	int len;
-	ms_t first_at; /* the first that counts came; 0: none */
+	ms_t first_at;	/* the first that counts came; 0: none */
+	bool is_lost;	/* it was of one whose link has ended */
+	ms_t enough_at; /* so many as are needed came; 0: fewer did */
 	enum mesh_verdict verdict;
 	/* The latest word of its own. */
 	uint64_t signed_incarnation; /* 0: there is none */
@@ -105,6 +108,7 @@ struct mesh_node {
 	bool is_voting;	 /* our vote waits for its signature */
 	ms_t suspect_at; /* without a link: when that counts; 0 = not waiting */
 	ms_t lost_at;	 /* we have not heard it since; 0: we do, or never tried */
+	bool is_refused; /* and nobody takes links at its addresses */
 	ms_t vote_due;	 /* when we say so, unless it is linked again; 0: we do not */
 	ms_t revote_at;	 /* we said so: and do not begin again before, if it is refuted */
 	ms_t revote_ms;
@@ -663,7 +667,7 @@ void mesh_isolation_update(struct mesh *m);
 bool mesh_frame_liveness(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
 /* To all links that are up, but that to the node of `origin`. */
 void mesh_flood(struct mesh *m, struct bytes frames, uint64_t origin);
-void mesh_sign_vote(struct mesh *m, struct mesh_node *n, bool is_isolated);
+void mesh_sign_vote(struct mesh *m, struct mesh_node *n, bool is_isolated, bool is_lost);
 void mesh_signed(struct mesh *m, const struct mesh_event *e);
 void mesh_verified(struct mesh *m, const struct mesh_event *e);
 /* Append what proves what is held of the node. */

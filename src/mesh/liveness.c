@@ -48,6 +48,7 @@ put_votes(const struct mesh_node *n, struct buf *out)
 	for (int i = 0; i < e->len; i++) {
 		struct wire_liveness said = { .type = WIRE_SUSPECT,
 					      .is_isolated = e->votes[i].is_isolated,
+					      .is_lost = e->votes[i].is_lost,
 					      .subject = n->id,
 					      .incarnation = n->incarnation,
 					      .votes_len = 1 };
@@ -167,10 +168,11 @@ sign(struct mesh *m, enum mesh_signing_type type, const struct wire_liveness *sa
 }
 
 void
-mesh_sign_vote(struct mesh *m, struct mesh_node *n, bool is_isolated)
+mesh_sign_vote(struct mesh *m, struct mesh_node *n, bool is_isolated, bool is_lost)
 {
 	struct wire_liveness said = { .type = WIRE_SUSPECT,
 				      .is_isolated = is_isolated,
+				      .is_lost = is_lost,
 				      .subject = n->id,
 				      .incarnation = n->incarnation,
 				      .votes_len = 1 };
@@ -348,7 +350,8 @@ own_vote_signed(struct mesh *m, struct mesh_signing *s)
 {
 	struct mesh_node *n = mesh_node_find(m, &s->said.subject);
 	struct mesh_ballot vote = { .vote = s->said.votes[0],
-				    .is_isolated = s->said.is_isolated };
+				    .is_isolated = s->said.is_isolated,
+				    .is_lost = s->said.is_lost };
 	struct buf b = BUF_INIT;
 
 	if (n == NULL || !n->is_voting || n->incarnation != s->said.incarnation)
@@ -533,6 +536,7 @@ vote_checked(struct mesh *m, struct mesh_signing *s, struct mesh_node *n)
 {
 	struct mesh_ballot vote = { .vote = s->said.votes[0],
 				    .is_isolated = s->said.is_isolated,
+				    .is_lost = s->said.is_lost,
 				    .is_judged = s->is_judged };
 
 	mesh_node_raise(m, n, s->said.incarnation);

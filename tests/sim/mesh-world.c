@@ -382,6 +382,18 @@ world_split(struct world *w, int left, bool is_cut)
 }
 
 void
+world_reset(struct world *w, int node)
+{
+	struct stream_end *e = w->nodes[node].ends;
+	int left = world_below(w, (int)HASH_COUNT(w->nodes[node].ends) + 1);
+
+	for (; e != NULL && left > 1; left--)
+		e = e->hh.next;
+	if (e != NULL)
+		stream_reset(e->stream);
+}
+
+void
 world_slow_down(struct world *w, int node, size_t rate)
 {
 	w->nodes[node].rate = rate;

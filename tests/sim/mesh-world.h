@@ -125,6 +125,8 @@ void world_set_clock(struct world *w, int node, ms_t offset);
 void world_delay_more(struct world *w, int node, ms_t most, ms_t span);
 /* It runs for a tenth of a second between stops of 0.5 to 3 s; or again all the time. */
 void world_starve(struct world *w, int node, bool is_starved);
+/* One of its links ends. */
+void world_reset(struct world *w, int node);
 /* So many of a million links end each minute. */
 void world_set_resets(struct world *w, unsigned per_million);
 /* The node writes a row, a new one or one of its own once more; it is not to be lost. */

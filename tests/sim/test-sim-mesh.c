@@ -17,6 +17,9 @@ enum {
 	/* A beat may have been due as the process stopped; then it is asked after, suspected
 	 * and judged, unless it refutes in time, in delays of at most 200 ms. */
 	STALL_MS_MAX = MESH_LATE_BEAT_MS + MESH_CHECK_MS + MESH_DEAD_MS - 500,
+	/* The same, when a link ends that is a minute old: a younger one need not be dialled
+	 * again at once. */
+	STALL_LOST_MS_MAX = MESH_RELINK_MS + MESH_CHECK_MS + MESH_DEAD_MS - 500,
 };
 
 static int
@@ -139,6 +142,30 @@ test_stalls(void)
 			world_freeze(w, world_below(w, nodes),
 				     1 + world_below(w, STALL_MS_MAX));
 			world_go_on(w, 2 * STALL_MS_MAX);
+		}
+		if (world_deaths(w) > 0)
+			tap_note("round %d of %d nodes: %d deaths", i, nodes,
+				 world_deaths(w));
+		CU_ASSERT(world_deaths(w) == 0);
+		whole(w);
+	}
+}
+
+/* Nor when a link of theirs ends meanwhile, so that one who watches them says so early. */
+static void
+test_stalls_and_resets(void)
+{
+	for (int i = 0; i < rounds(); i++) {
+		int nodes = 2 + i % (OPEN_MAX - 1);
+		struct world *w = calm(tap_seed() * 13000 + (uint64_t)i, nodes, 0);
+
+		for (int k = 0; k < 10; k++) {
+			int sleeper = world_below(w, nodes);
+
+			world_freeze(w, sleeper, 1 + world_below(w, STALL_LOST_MS_MAX));
+			world_go_on(w, world_below(w, MS_SECOND));
+			world_reset(w, sleeper);
+			world_go_on(w, 2 * MESH_DIAL_HEALTHY_MS);
 		}
 		if (world_deaths(w) > 0)
 			tap_note("round %d of %d nodes: %d deaths", i, nodes,
@@ -428,6 +455,7 @@ static const struct tap_test tests[] = {
 	  "6 s",
 	  test_death },
 	{ "processes that stand still for less than 3.5 s are no deaths", test_stalls },
+	{ "nor are those of 3 s while one of their links ends", test_stalls_and_resets },
 	{ "one that stood still for long takes nobody for dead, and is alive again",
 	  test_long_stall },
 	{ "halves hide each other within 10 s; a minute after they can, all are linked again",
