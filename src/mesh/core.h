@@ -84,6 +84,9 @@ struct mesh_node {
 	UT_hash_handle hh;
 	uint64_t rank; /* among those who may be the tree's root: the lowest is */
 	bool is_mute;  /* it was to be, and no beacon of it came */
+	/* As root it was followed last by this beacon, with our own distance; see tree.c. */
+	bool is_followed;
+	struct wire_beacon followed;
 	uint64_t places[MESH_RINGS_MAX]; /* on the rings */
 	uint16_t region;		 /* a hash of its label */
 	bool is_placed, is_on_rings;
