@@ -645,6 +645,8 @@ const struct mesh_ballot *mesh_vote_of(const struct mesh_node *n,
 				       const struct id *observer);
 /* False when it is held already, or one too many. */
 bool mesh_vote_add(struct mesh *m, struct mesh_node *n, const struct mesh_ballot *vote);
+/* Are we one who may say of it that it is not there? */
+bool mesh_vote_is_ours(const struct mesh *m, const struct mesh_node *n);
 /* Say that we do not hear it, if we may and have not. */
 void mesh_vote(struct mesh *m, struct mesh_node *n);
 /* It is not for us to begin again, for a while. */

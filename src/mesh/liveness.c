@@ -357,7 +357,7 @@ own_vote_signed(struct mesh *m, struct mesh_signing *s)
 	if (n == NULL || !n->is_voting || n->incarnation != s->said.incarnation)
 		return;
 	n->is_voting = false;
-	if (n->lost_at != 0 && mesh_vote_add(m, n, &vote)) {
+	if (n->lost_at != 0 && mesh_vote_is_ours(m, n) && mesh_vote_add(m, n, &vote)) {
 		wire_put_liveness(&b, &s->said);
 		mesh_flood(m, buf_bytes(&b), 0);
 		buf_fini(&b);
@@ -576,6 +576,16 @@ alive_checked(struct mesh *m, struct mesh_signing *s, struct mesh_node *n)
 	relay(m, &s->said, s->link);
 }
 
+/* By what is known now, which may be more than when it came. */
+static bool
+vote_may_count(const struct mesh *m, const struct mesh_signing *s,
+	       const struct mesh_node *n)
+{
+	const struct mesh_node *voter = voter_find(m, &s->said.votes[0].observer, n);
+
+	return voter != NULL && (s->is_judged || mesh_is_voter(m, n, voter));
+}
+
 void
 mesh_verified(struct mesh *m, const struct mesh_event *e)
 {
@@ -590,7 +600,7 @@ mesh_verified(struct mesh *m, const struct mesh_event *e)
 	    s->said.incarnation >= n->incarnation) {
 		if (s->said.type == WIRE_ALIVE)
 			alive_checked(m, s, n);
-		else if (voter_find(m, &s->said.votes[0].observer, n) != NULL)
+		else if (vote_may_count(m, s, n))
 			vote_checked(m, s, n);
 	}
 	signing_free(m, s);

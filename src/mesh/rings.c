@@ -250,7 +250,9 @@ mesh_is_voter(const struct mesh *m, const struct mesh_node *x,
 	struct mesh_node *nodes[4 * MESH_RINGS_MAX + MESH_NEIGHBOURS_MAX];
 	struct found found = { .nodes = nodes, .max = 4 * MESH_RINGS_MAX };
 
-	if (voter->inbound == MESH_INBOUND_NO || voter == x)
+	/* Of one that is dead, by what is held here, nobody has to wait for the word. */
+	if (voter->inbound == MESH_INBOUND_NO || voter == x ||
+	    !mesh_is_standing(m, voter, x))
 		return false;
 	for (int ring = 0; ring < m->rings.count; ring++) {
 		ring_walk(m, ring, x, mesh_is_standing, 1, is_leaf ? 4 : 2, &found);

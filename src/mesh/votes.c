@@ -271,8 +271,8 @@ mesh_votes_withdraw(struct mesh *m)
 
 /* Of a leaf only those tell who can be its homes: a node that does not know yet whether it is
  * one itself says nothing. */
-static bool
-vote_is_ours(const struct mesh *m, const struct mesh_node *n)
+bool
+mesh_vote_is_ours(const struct mesh *m, const struct mesh_node *n)
 {
 	return !mesh_is_leaf(m) && mesh_is_voter(m, n, &m->self) &&
 	       (n->inbound != MESH_INBOUND_NO || m->test.found == MESH_INBOUND_YES);
@@ -351,7 +351,7 @@ mesh_vote(struct mesh *m, struct mesh_node *n)
 
 	n->vote_due = 0;
 	if (m->is_stopped || n->is_gone || n->has_left || n->is_voting ||
-	    mesh_node_verdict(n) != MESH_VERDICT_NONE || !vote_is_ours(m, n)) {
+	    mesh_node_verdict(n) != MESH_VERDICT_NONE || !mesh_vote_is_ours(m, n)) {
 		mesh_node_update(m, n);
 		return;
 	}

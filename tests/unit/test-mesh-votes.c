@@ -258,6 +258,26 @@ test_votes_that_do_not_count(void)
 	rig_fini(&r);
 }
 
+/* What a node says of others counts while it is not dead itself, here. */
+static void
+test_dead_do_not_count(void)
+{
+	struct rig r;
+
+	votes_start(&r, false);
+	say_verdict(&r, ONE, FOUR, 3, 3);
+	rig_pass(&r, 1);
+	CU_ASSERT(r.states[FOUR] == MESH_NODE_DEAD);
+	rig_forget(&r);
+	say_suspect(&r, ONE, VICTIM, 3, FOUR);
+	CU_ASSERT(r.verifies == 0 && r.states[VICTIM] == MESH_NODE_ALIVE);
+	say_alive(&r, TWO, FOUR, 4, WIRE_STANDING_THERE);
+	CU_ASSERT(r.states[FOUR] == MESH_NODE_ALIVE);
+	say_suspect(&r, ONE, VICTIM, 3, FOUR);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
+	rig_fini(&r);
+}
+
 /* Votes of one that was banned are worth nothing, nor is what was said of it. */
 static void
 test_gone_do_not_count(void)
@@ -737,6 +757,7 @@ static const struct tap_test tests[] = {
 	  test_links_that_end },
 	{ "what is forged, foreign, old or said already does not count",
 	  test_votes_that_do_not_count },
+	{ "nor does what the dead say", test_dead_do_not_count },
 	{ "nor does what a node says that is no member any more",
 	  test_gone_do_not_count },
 	{ "a verdict is believed by its votes alone, but of a node that is heard",
