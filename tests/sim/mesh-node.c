@@ -326,22 +326,36 @@ void
 node_step(struct node *n, struct mesh_event *e)
 {
 	struct sim *sim = &n->world->sim;
+	struct watched_vote vote = watch_before(n, e);
 	struct mesh_action a;
 	ms_t due;
 
 	e->wall_ms = node_wall(n);
-	mesh_step(n->mesh, sim->now, e);
+	mesh_step(n->mesh, sim_clock_now(sim, &n->clock), e);
+	watch_after(n, e, &vote);
 	if (n->is_pumping)
 		return;
 	n->is_pumping = true;
 	while (mesh_next(n->mesh, &a))
 		node_do(n, &a);
 	n->is_pumping = false;
-	due = mesh_due(n->mesh);
+	due = sim_clock_when(&n->clock, mesh_due(n->mesh));
 	if (n->tick_at == 0 || due < n->tick_at) {
 		n->tick_at = due > sim->now ? due : sim->now;
 		sim_at(sim, n->tick_at, node_tick, n, NULL);
 	}
+}
+
+void
+node_wake(struct node *n)
+{
+	struct mesh_event e = { .type = MESH_EVENT_TICK };
+
+	if (n->process.is_frozen)
+		return; /* it will see */
+	n->tick_at = 0;
+	node_step(n, &e);
+	mesh_sync_wake(&n->sync);
 }
 
 /* ---- life ---- */
@@ -372,7 +386,8 @@ node_start(struct node *n)
 	n->life++;
 	snprintf(config.address, sizeof(config.address), "n%d", n->index);
 	world_trace(w, "node %d starts", n->index);
-	n->mesh = mesh_new(&config, w->sim.now);
+	n->mesh = mesh_new(&config, sim_clock_now(&w->sim, &n->clock));
+	watch_start(n);
 	mesh_sync_start(&n->sync, &n->id);
 	n->is_running = true;
 	n->is_host_down = false;

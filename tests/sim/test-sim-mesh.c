@@ -175,6 +175,22 @@ test_stalls_and_resets(void)
 	}
 }
 
+/* Clocks that run by up to 2 % too fast or too slow are nobody's death, nor wake anybody. */
+static void
+test_drift(void)
+{
+	for (int i = 0; i < rounds() / 4; i++) {
+		int nodes = 2 + i % (OPEN_MAX - 1);
+		struct world *w = calm(tap_seed() * 14000 + (uint64_t)i, nodes, 0);
+
+		for (int k = 0; k < nodes; k++)
+			world_set_drift(w, k, k % 2 ? 20000 : -20000);
+		world_go_on(w, 10 * MS_MINUTE);
+		CU_ASSERT(world_deaths(w) == 0);
+		whole(w);
+	}
+}
+
 /* One that stood still for long was dead for the others, and they never for it. */
 static void
 test_long_stall(void)
@@ -456,6 +472,7 @@ static const struct tap_test tests[] = {
 	  test_death },
 	{ "processes that stand still for less than 3.5 s are no deaths", test_stalls },
 	{ "nor are those of 3 s while one of their links ends", test_stalls_and_resets },
+	{ "monotonic clocks that are 2 % off are no deaths", test_drift },
 	{ "one that stood still for long takes nobody for dead, and is alive again",
 	  test_long_stall },
 	{ "halves hide each other within 10 s; a minute after they can, all are linked again",
