@@ -1,8 +1,9 @@
 # Whole clusters in one process, in virtual time.
 mesh_world = \
 	%D%/mesh-check.c %D%/mesh-commit.c %D%/mesh-faults.c %D%/mesh-node.c %D%/mesh-node.h \
-	%D%/mesh-rows.c %D%/mesh-stream.c %D%/mesh-stream.h %D%/mesh-sync.c %D%/mesh-sync.h \
-	%D%/mesh-table.c %D%/mesh-table.h %D%/mesh-watch.c %D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
+	%D%/mesh-refresh.c %D%/mesh-refresh.h %D%/mesh-rows.c %D%/mesh-stream.c %D%/mesh-stream.h \
+	%D%/mesh-sync.c %D%/mesh-sync.h %D%/mesh-table.c %D%/mesh-table.h %D%/mesh-watch.c \
+	%D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
 mesh_world_libs = src/daemon/libdaemon.a src/mesh/libmesh.a $(SYNC_LIBS)
 
 # One history, or what it costs: tests/sim/sim --help.
@@ -29,7 +30,7 @@ TESTS += $(sim_tests)
 %C%_test_sim_mesh_wrong_SOURCES = %D%/test-sim-mesh-wrong.c $(mesh_world)
 %C%_test_sim_mesh_wrong_LDADD = $(TEST_LIBS) $(mesh_world_libs)
 %C%_test_sim_mesh_wrong_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=mesh_is_voter \
-	-Wl,--wrap=mesh_node_raise -Wl,--wrap=mesh_frame_beacon
+	-Wl,--wrap=mesh_node_raise -Wl,--wrap=mesh_frame_beacon -Wl,--wrap=refresh_put
 %C%_test_sim_swarm_SOURCES = %D%/test-sim-swarm.c $(mesh_world)
 %C%_test_sim_swarm_LDADD = $(TEST_LIBS) $(mesh_world_libs)
 %C%_test_sim_dispatch_SOURCES = %D%/test-sim-dispatch.c \

@@ -280,6 +280,7 @@ static node_act *const node_acts[] = {
 	[MESH_ACTION_LINK_DOWN] = node_link_down,
 	[MESH_ACTION_NODE_STATE] = node_saw,
 	[MESH_ACTION_DELIVER_ROWS] = node_take_rows,
+	[MESH_ACTION_DELIVER_REFRESH] = node_deliver_refresh,
 	[MESH_ACTION_ROOT_HEARD] = node_compare,
 	[MESH_ACTION_WANTED] = node_answer,
 	[MESH_ACTION_SYNC] = node_compare,

@@ -121,6 +121,7 @@ struct world {
 	int latencies_len;
 	uint64_t hellos; /* of which the incarnation was looked at */
 	struct world_watched watched;
+	struct world_refreshes refreshes;
 };
 
 struct packet {
@@ -167,9 +168,12 @@ void node_stats(const struct node *n, struct mesh_stats *ret_stats);
 /* mesh-commit.c: rows, in and out. */
 /* The node writes the next version of a row of its own. */
 void node_write(struct node *n, uint32_t row);
+/* And its node row, as it is. */
+void node_refresh(struct node *n);
 /* It hears of another by its node row. */
 void node_learn(struct node *n, uint32_t row);
 void node_deliver(struct node *n, const struct mesh_action *a);
+void node_deliver_refresh(struct node *n, const struct mesh_action *a);
 void node_answer(struct node *n, const struct mesh_action *a);
 void node_commit(struct node *n);
 /* For its comparisons. */

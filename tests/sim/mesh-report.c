@@ -121,6 +121,26 @@ report_update(const struct report *r, struct cell ret[2])
 	ret[1] = cell_of(bare > 1.25, "%.3f", bare);
 }
 
+/* A node row anew, without its value: what every other node gets, in frames of rows. */
+static void
+report_refresh(const struct report *r, struct cell *ret)
+{
+	struct world *w = report_world(r, NET_LAN, REPORT_ROWS);
+	struct world_bytes since;
+	double bytes;
+
+	world_bytes(w, -1, &since);
+	for (int i = 0; i < REPORT_UPDATES; i++) {
+		world_refresh(w, i % r->nodes);
+		world_go_on(w, MS_SECOND);
+	}
+	world_go_on(w, 5 * MS_SECOND);
+	bytes = (double)world_sent(w, &since, CLASS_BIT(WIRE_CLASS_ROWS)) /
+		REPORT_UPDATES / (r->nodes - 1);
+	world_free(w);
+	*ret = cell_of(bytes > 1.06 * 120, "%.1f", bytes);
+}
+
 static void
 report_churn(const struct report *r, struct cell *ret)
 {
@@ -302,6 +322,7 @@ enum line {
 	LINE_IDLE,
 	LINE_ENCODED,
 	LINE_BARE,
+	LINE_REFRESH,
 	LINE_CHURN,
 	LINE_VISIBLE,
 	LINE_SILENT,
@@ -318,6 +339,7 @@ static const char *const line_names[LINES][2] = {
 	[LINE_IDLE] = { "idle, in+out, bytes per node and second", "50" },
 	[LINE_ENCODED] = { "one update: sent / (N-1) encoded rows", "1.06" },
 	[LINE_BARE] = { "one update: sent / (N-1) 715 bytes", "1.25" },
+	[LINE_REFRESH] = { "one refresh: bytes of rows / (N-1)", "1.06 x 120" },
 	[LINE_CHURN] = { "10 nodes write each 3 s, KB/s per node", "6" },
 	[LINE_VISIBLE] = { "row visible on all, p99, ms", "50" },
 	[LINE_SILENT] = { "silent host dead everywhere, s mean / max", "5 / 6" },
@@ -337,6 +359,7 @@ static const struct measure {
 } measures[] = {
 	{ "idle", LINE_IDLE, report_idle },
 	{ "update", LINE_ENCODED, report_update },
+	{ "refresh", LINE_REFRESH, report_refresh },
 	{ "churn", LINE_CHURN, report_churn },
 	{ "visible", LINE_VISIBLE, report_visible },
 	{ "silent", LINE_SILENT, report_silent_death },

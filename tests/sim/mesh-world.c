@@ -461,7 +461,28 @@ world_write(struct world *w, int node)
 		if (w->rows.rows[row].owner != node)
 			row = (uint32_t)node;
 	}
-	node_write(n, row);
+	if (row == (uint32_t)node && sim_once_in(&w->sim, 2))
+		node_refresh(n);
+	else
+		node_write(n, row);
+}
+
+void
+world_write_node_row(struct world *w, int node)
+{
+	node_write(&w->nodes[node], (uint32_t)node);
+}
+
+void
+world_refresh(struct world *w, int node)
+{
+	node_refresh(&w->nodes[node]);
+}
+
+struct world_refreshes
+world_refreshes(const struct world *w)
+{
+	return w->refreshes;
 }
 
 static uint32_t
@@ -497,6 +518,16 @@ world_lose_node_row(struct world *w, int node)
 	mesh_table_set_back(&w->nodes[node].table, (uint32_t)owner, 0);
 	node_tell_root(&w->nodes[node]);
 	return owner;
+}
+
+void
+world_age_node_row(struct world *w, int node, int owner)
+{
+	struct mesh_table *t = &w->nodes[node].table;
+
+	assert(t->versions[owner] > 1);
+	mesh_table_set_back(t, (uint32_t)owner, t->versions[owner] - 1);
+	node_tell_root(&w->nodes[node]);
 }
 
 void

@@ -146,12 +146,23 @@ void world_reset(struct world *w, int node);
 void world_set_resets(struct world *w, unsigned per_million);
 /* The node writes a row, a new one or one of its own once more; it is not to be lost. */
 void world_write(struct world *w, int node);
+/* It writes its node row, with another value. */
+void world_write_node_row(struct world *w, int node);
+/* It writes its node row anew with the value that it has, so that it travels without. */
+void world_refresh(struct world *w, int node);
+/* So many were merged, and of so many the value was not held, and the row asked for. */
+struct world_refreshes {
+	uint64_t merged, pulled;
+};
+struct world_refreshes world_refreshes(const struct world *w);
 /* It writes its first worker's row anew, of so many bytes of value when it is new. */
 void world_rewrite(struct world *w, int node, size_t len);
 /* It is not to come back: what it alone holds may be lost. */
 void world_doom(struct world *w, int node);
 /* A disk loses the node row of another node, which is told. */
 int world_lose_node_row(struct world *w, int node);
+/* It holds the node row of the owner as that was before its latest version. */
+void world_age_node_row(struct world *w, int node, int owner);
 /* Its horizon is for so long beyond what any clock allows. */
 void world_advance_horizon(struct world *w, int node, ms_t span);
 /* Does the link of `a` to `b` carry no rows, as `a` has it? */

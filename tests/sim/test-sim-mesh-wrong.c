@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "daemon/refresh.h"
 #include "lib/tap.h"
 #include "mesh/core.h"
 #include "sim/mesh-world.h"
@@ -15,7 +16,7 @@ enum wrong_rule {
 	RULE_ANY_VOTER,
 	RULE_LAST_HEARD,
 	RULE_ANY_BEACON,
-	RULES,
+	RULE_WHOLE_ROWS,
 };
 
 static enum wrong_rule broken;
@@ -28,6 +29,10 @@ bool __wrap_mesh_is_voter(const struct mesh *m, const struct mesh_node *x,
 			  const struct mesh_node *voter);
 void __real_mesh_node_raise(struct mesh *m, struct mesh_node *n, uint64_t incarnation);
 void __wrap_mesh_node_raise(struct mesh *m, struct mesh_node *n, uint64_t incarnation);
+bool __real_refresh_put(const struct row_key *key, const struct row *row,
+			struct buf *out);
+bool __wrap_refresh_put(const struct row_key *key, const struct row *row,
+			struct buf *out);
 bool __real_mesh_frame_beacon(struct mesh *m, struct mesh_link *l, struct bytes payload);
 bool __wrap_mesh_frame_beacon(struct mesh *m, struct mesh_link *l, struct bytes payload);
 
@@ -56,6 +61,13 @@ __wrap_mesh_frame_beacon(struct mesh *m, struct mesh_link *l, struct bytes paylo
 	if (broken == RULE_ANY_BEACON && m->tree.is_set && m->tree.root != &m->self)
 		m->tree.beacon.seq--;
 	return __real_mesh_frame_beacon(m, l, payload);
+}
+
+/* A row that is refreshed travels with its value. */
+bool
+__wrap_refresh_put(const struct row_key *key, const struct row *row, struct buf *out)
+{
+	return broken != RULE_WHOLE_ROWS && __real_refresh_put(key, row, out);
 }
 
 /* ---- they are caught ---- */
@@ -133,12 +145,51 @@ test_right_rules(void)
 	CU_ASSERT(sum.votes > 100 && sum.parents > 1000 && sum.incarnations > 1000);
 }
 
+/* The bytes of rows that a refresh costs for each other node. */
+static double
+refresh_bytes(enum wrong_rule rule)
+{
+	struct world_options options = {
+		.seed = tap_seed(), .nodes = 20, .net = NET_LAN, .begin = BEGIN_FULL
+	};
+	struct world *w = world_calm(&options);
+	struct world_bytes since;
+	double bytes;
+
+	world_go_on(w, 3 * MS_MINUTE); /* spare links are gone */
+	world_bytes(w, -1, &since);
+	broken = rule;
+	for (int i = 0; i < options.nodes; i++) {
+		world_refresh(w, i);
+		world_go_on(w, 50);
+	}
+	world_go_on(w, MS_SECOND);
+	broken = RULE_NONE;
+	bytes = (double)world_sent(w, &since, 1u << WIRE_CLASS_ROWS) / options.nodes /
+		(options.nodes - 1);
+	CU_ASSERT(world_failures(w) == 0);
+	world_free(w);
+	return bytes;
+}
+
+static void
+test_budget(void)
+{
+	double right = refresh_bytes(RULE_NONE), wrong = refresh_bytes(RULE_WHOLE_ROWS);
+
+	tap_note("%.1f bytes for each node and refresh, with the value %.1f", right,
+		 wrong);
+	CU_ASSERT(right <= 1.06 * 120 && wrong > 1.06 * 120);
+}
+
 int
 main(int argc, char **argv)
 {
 	static const struct tap_test tests[] = {
 		{ "wrong rules are seen after the step that is wrong", test_wrong_rules },
 		{ "and those that are right are not", test_right_rules },
+		{ "a refresh that takes its value along is above its budget",
+		  test_budget },
 	};
 
 	return TAP_MAIN(argc, argv, tests);
