@@ -417,9 +417,10 @@ enum mesh_action_type {
 	/* Both HELLOs are there: `link` to `node` may carry queries, and rows unless it
 	 * `is_rowless`, `why`. The other table's `root`, number of rows (`rows_len`) and
 	 * `horizon` as its HELLO told them, and `our_root` and `our_rows_len` as ours did: of
-	 * this pair both ends know, and what changed since is on its way. */
+	 * this pair both ends know, and what changed since is on its way. `is_spare`: the rings
+	 * do not want it. */
 	MESH_ACTION_LINK_UP,
-	/* It was up and has ended: what queries it carried are cut off. */
+	/* It was up and has ended: what queries it carried are cut off. `is_spare` as above. */
 	MESH_ACTION_LINK_DOWN,
 	/* `node` is now in `state`. */
 	MESH_ACTION_NODE_STATE,
@@ -479,7 +480,7 @@ struct mesh_action {
 	struct bytes data;
 	struct bytes rows;
 	struct wire_frame frame;
-	bool is_rowless, is_sync, is_barred;
+	bool is_rowless, is_sync, is_barred, is_spare;
 	struct u128 root, our_root;
 	uint64_t rows_len, our_rows_len;
 	uint64_t horizon;
