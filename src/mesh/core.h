@@ -546,7 +546,8 @@ int mesh_rings_before(const struct mesh *m, const struct mesh_node *x,
 bool mesh_is_neighbour_of(const struct mesh *m, const struct mesh_node *x,
 			  const struct mesh_node *n);
 /* May `voter` say of x that it is not there? Who watches x, by our view, and who may by
- * another one's: the two nearest on each side, or four homes, on each ring. */
+ * another one's: the two nearest on each side, or four homes, on each ring, and who would fill one
+ * more gap. */
 bool mesh_is_voter(const struct mesh *m, const struct mesh_node *x,
 		   const struct mesh_node *voter);
 /* Filters. Not gone, left or dead; and not unreachable either. */

@@ -179,8 +179,9 @@ watch_near(const struct mesh *m, const struct mesh_node *x, int near,
 	}
 }
 
-/* Those that are linked to x by the rings: one on each side of each, and as many of the next on
- * ring 0 as lack; of a leaf those that its row names, if any of them counts. */
+/* Those that are linked to x by the rings, or would be if it had one less: one on each side of
+ * each, and as many of the next on ring 0 as lack; of a leaf those that its row names, if any of
+ * them counts. */
 static void
 watch_neighbours(const struct mesh *m, const struct mesh_node *x,
 		 struct watch_place *places, struct watch_set *set)
@@ -199,7 +200,7 @@ watch_neighbours(const struct mesh *m, const struct mesh_node *x,
 		return;
 	watch_near(m, x, 1, places, set);
 	len = watch_ring(m, 0, x, places);
-	for (int i = 0; i < len && set->len < 2 * m->rings.count; i++)
+	for (int i = 0; i < len && set->len < 2 * m->rings.count + 1; i++)
 		watch_add(set, places[i].node);
 }
 
