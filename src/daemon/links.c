@@ -409,9 +409,11 @@ links_note_up(struct links *links, const struct mesh_action *a)
 		     l->is_accepted, loop_now(links->d->loop));
 }
 
+/* Links that are opened for queries, or are between two others, come and go all the time. */
 static void
 links_log_up(const struct links *links, const struct mesh_action *a, bool is_up)
 {
+	enum log_level level = a->is_spare ? LOG_DEBUG : LOG_INFO;
 	char id[ID_TEXT_SIZE];
 
 	if (links->d->is_stopping)
@@ -422,10 +424,10 @@ links_log_up(const struct links *links, const struct mesh_action *a, bool is_up)
 			 "wrong",
 			 id_text(&a->node, id), a->why);
 	else if (is_up)
-		log_info("mesh", "linked to node %s", id_text(&a->node, id));
+		log_write(level, "mesh", "linked to node %s", id_text(&a->node, id));
 	else
-		log_info("mesh", "the link to node %s ended: %s", id_text(&a->node, id),
-			 a->why != NULL ? a->why : "closed");
+		log_write(level, "mesh", "the link to node %s ended: %s",
+			  id_text(&a->node, id), a->why != NULL ? a->why : "closed");
 }
 
 static void

@@ -61,6 +61,7 @@ enum mesh_verdict {
 struct mesh_ballot {
 	struct wire_vote vote;
 	bool is_isolated; /* the two are not linked, and no more is said */
+	bool is_lost;	  /* its link has ended, and a dial was not refused */
 	bool is_judged;	  /* it came with a verdict */
 };
 
@@ -68,7 +69,9 @@ struct mesh_ballot {
 struct mesh_evidence {
 	struct mesh_ballot *votes; /* owned; against the present incarnation */
 	int len;
-	ms_t first_at; /* the first that counts came; 0: none */
+	ms_t first_at;	/* the first that counts came; 0: none */
+	bool is_lost;	/* it was of one whose link has ended */
+	ms_t enough_at; /* so many as are needed came; 0: fewer did */
 	enum mesh_verdict verdict;
 	/* The latest word of its own. */
 	uint64_t signed_incarnation; /* 0: there is none */
@@ -81,6 +84,9 @@ struct mesh_node {
 	UT_hash_handle hh;
 	uint64_t rank; /* among those who may be the tree's root: the lowest is */
 	bool is_mute;  /* it was to be, and no beacon of it came */
+	/* As root it was followed last by this beacon, with our own distance; see tree.c. */
+	bool is_followed;
+	struct wire_beacon followed;
 	uint64_t places[MESH_RINGS_MAX]; /* on the rings */
 	uint16_t region;		 /* a hash of its label */
 	bool is_placed, is_on_rings;
@@ -105,6 +111,7 @@ struct mesh_node {
 	bool is_voting;	 /* our vote waits for its signature */
 	ms_t suspect_at; /* without a link: when that counts; 0 = not waiting */
 	ms_t lost_at;	 /* we have not heard it since; 0: we do, or never tried */
+	bool is_refused; /* and nobody takes links at its addresses */
 	ms_t vote_due;	 /* when we say so, unless it is linked again; 0: we do not */
 	ms_t revote_at;	 /* we said so: and do not begin again before, if it is refuted */
 	ms_t revote_ms;
@@ -541,7 +548,8 @@ int mesh_rings_before(const struct mesh *m, const struct mesh_node *x,
 bool mesh_is_neighbour_of(const struct mesh *m, const struct mesh_node *x,
 			  const struct mesh_node *n);
 /* May `voter` say of x that it is not there? Who watches x, by our view, and who may by
- * another one's: the two nearest on each side, or four homes, on each ring. */
+ * another one's: the two nearest on each side, or four homes, on each ring, and who would fill one
+ * more gap. */
 bool mesh_is_voter(const struct mesh *m, const struct mesh_node *x,
 		   const struct mesh_node *voter);
 /* Filters. Not gone, left or dead; and not unreachable either. */
@@ -640,6 +648,8 @@ const struct mesh_ballot *mesh_vote_of(const struct mesh_node *n,
 				       const struct id *observer);
 /* False when it is held already, or one too many. */
 bool mesh_vote_add(struct mesh *m, struct mesh_node *n, const struct mesh_ballot *vote);
+/* Are we one who may say of it that it is not there? */
+bool mesh_vote_is_ours(const struct mesh *m, const struct mesh_node *n);
 /* Say that we do not hear it, if we may and have not. */
 void mesh_vote(struct mesh *m, struct mesh_node *n);
 /* It is not for us to begin again, for a while. */
@@ -665,7 +675,7 @@ void mesh_isolation_update(struct mesh *m);
 bool mesh_frame_liveness(struct mesh *m, struct mesh_link *l, const struct wire_frame *f);
 /* To all links that are up, but that to the node of `origin`. */
 void mesh_flood(struct mesh *m, struct bytes frames, uint64_t origin);
-void mesh_sign_vote(struct mesh *m, struct mesh_node *n, bool is_isolated);
+void mesh_sign_vote(struct mesh *m, struct mesh_node *n, bool is_isolated, bool is_lost);
 void mesh_signed(struct mesh *m, const struct mesh_event *e);
 void mesh_verified(struct mesh *m, const struct mesh_event *e);
 /* Append what proves what is held of the node. */

@@ -203,6 +203,7 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 		struct mesh_item *item = mesh_act(m, MESH_ACTION_LINK_DOWN, l->id);
 
 		item->action.node = n->id;
+		item->action.is_spare = !mesh_is_wanted(m, n);
 		mesh_act_text(item, why, &item->action.why);
 		/* Another one is to expect the heartbeat that it would have got. */
 		mesh_want(m, m->now);
@@ -507,6 +508,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	item = mesh_act(m, MESH_ACTION_LINK_UP, l->id);
 	item->action.node = n->id;
 	item->action.is_rowless = l->is_rowless;
+	item->action.is_spare = !mesh_is_wanted(m, n);
 	mesh_act_text(item, why, &item->action.why);
 	item->action.horizon = h.horizon;
 	item->action.root = h.root;

@@ -48,6 +48,7 @@ put_votes(const struct mesh_node *n, struct buf *out)
 	for (int i = 0; i < e->len; i++) {
 		struct wire_liveness said = { .type = WIRE_SUSPECT,
 					      .is_isolated = e->votes[i].is_isolated,
+					      .is_lost = e->votes[i].is_lost,
 					      .subject = n->id,
 					      .incarnation = n->incarnation,
 					      .votes_len = 1 };
@@ -167,10 +168,11 @@ sign(struct mesh *m, enum mesh_signing_type type, const struct wire_liveness *sa
 }
 
 void
-mesh_sign_vote(struct mesh *m, struct mesh_node *n, bool is_isolated)
+mesh_sign_vote(struct mesh *m, struct mesh_node *n, bool is_isolated, bool is_lost)
 {
 	struct wire_liveness said = { .type = WIRE_SUSPECT,
 				      .is_isolated = is_isolated,
+				      .is_lost = is_lost,
 				      .subject = n->id,
 				      .incarnation = n->incarnation,
 				      .votes_len = 1 };
@@ -348,13 +350,14 @@ own_vote_signed(struct mesh *m, struct mesh_signing *s)
 {
 	struct mesh_node *n = mesh_node_find(m, &s->said.subject);
 	struct mesh_ballot vote = { .vote = s->said.votes[0],
-				    .is_isolated = s->said.is_isolated };
+				    .is_isolated = s->said.is_isolated,
+				    .is_lost = s->said.is_lost };
 	struct buf b = BUF_INIT;
 
 	if (n == NULL || !n->is_voting || n->incarnation != s->said.incarnation)
 		return;
 	n->is_voting = false;
-	if (n->lost_at != 0 && mesh_vote_add(m, n, &vote)) {
+	if (n->lost_at != 0 && mesh_vote_is_ours(m, n) && mesh_vote_add(m, n, &vote)) {
 		wire_put_liveness(&b, &s->said);
 		mesh_flood(m, buf_bytes(&b), 0);
 		buf_fini(&b);
@@ -533,6 +536,7 @@ vote_checked(struct mesh *m, struct mesh_signing *s, struct mesh_node *n)
 {
 	struct mesh_ballot vote = { .vote = s->said.votes[0],
 				    .is_isolated = s->said.is_isolated,
+				    .is_lost = s->said.is_lost,
 				    .is_judged = s->is_judged };
 
 	mesh_node_raise(m, n, s->said.incarnation);
@@ -571,6 +575,16 @@ alive_checked(struct mesh *m, struct mesh_signing *s, struct mesh_node *n)
 	relay(m, &s->said, s->link);
 }
 
+/* By what is known now, which may be more than when it came. */
+static bool
+vote_may_count(const struct mesh *m, const struct mesh_signing *s,
+	       const struct mesh_node *n)
+{
+	const struct mesh_node *voter = voter_find(m, &s->said.votes[0].observer, n);
+
+	return voter != NULL && (s->is_judged || mesh_is_voter(m, n, voter));
+}
+
 void
 mesh_verified(struct mesh *m, const struct mesh_event *e)
 {
@@ -585,7 +599,7 @@ mesh_verified(struct mesh *m, const struct mesh_event *e)
 	    s->said.incarnation >= n->incarnation) {
 		if (s->said.type == WIRE_ALIVE)
 			alive_checked(m, s, n);
-		else if (voter_find(m, &s->said.votes[0].observer, n) != NULL)
+		else if (vote_may_count(m, s, n))
 			vote_checked(m, s, n);
 	}
 	signing_free(m, s);

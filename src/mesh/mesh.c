@@ -343,8 +343,10 @@ mesh_forgive(struct mesh *m, ms_t late)
 		mesh_put_off(&n->vote_due, late);
 		mesh_put_off(&n->lost_at, late);
 		mesh_put_off(&n->watched_at, late);
-		if (n->evidence != NULL)
-			mesh_put_off(&n->evidence->first_at, late);
+		if (n->evidence == NULL)
+			continue;
+		mesh_put_off(&n->evidence->first_at, late);
+		mesh_put_off(&n->evidence->enough_at, late);
 	}
 }
 

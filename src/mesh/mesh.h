@@ -67,11 +67,14 @@
  * MESH_CHECK_MS, and whose link was reset and is not there again after MESH_RELINK_MS, says so:
  * SUSPECT, a vote, once for each incarnation of the node, signed, told over all links. When
  * half of those who watch it have said so, three at most, and it did not answer for
- * MESH_DEAD_MS, it is dead; fewer votes are waited for longer (MESH_FEW_MS). Everybody judges for
- * itself, by the votes it has. The node, which hears its own SUSPECT over any link, takes the next
- * incarnation and says so (ALIVE, signed): whatever was said before is over. Votes are taken of
- * those that may watch the node by any view that is a little old; each signature is checked
- * (MESH_ACTION_VERIFY) before it counts and is handed on. A node that stops says so (ALIVE, with
+ * MESH_DEAD_MS, it is dead; fewer votes are waited for longer (MESH_FEW_MS). That time begins with
+ * the first vote, or, if that is of one whose link has ended, with the last that was needed: for
+ * links end also while a node only stands still. (Where one is enough it waits for MESH_CHECK_MS
+ * more.) Not so where a dial was refused. Everybody judges for itself, by the votes it has. The
+ * node, which hears its own SUSPECT over any link, takes the next incarnation and says so (ALIVE,
+ * signed): whatever was said before is over. Votes are taken of those that may watch the node by
+ * any view that is a little old; each signature is checked (MESH_ACTION_VERIFY) before it counts
+ * and is handed on. A node that stops says so (ALIVE, with
  * WIRE_STANDING_LEFT).
  *
  * What is decided, who is dead and who has left, with the votes or the word that prove it, is the
@@ -414,9 +417,10 @@ enum mesh_action_type {
 	/* Both HELLOs are there: `link` to `node` may carry queries, and rows unless it
 	 * `is_rowless`, `why`. The other table's `root`, number of rows (`rows_len`) and
 	 * `horizon` as its HELLO told them, and `our_root` and `our_rows_len` as ours did: of
-	 * this pair both ends know, and what changed since is on its way. */
+	 * this pair both ends know, and what changed since is on its way. `is_spare`: the rings
+	 * do not want it. */
 	MESH_ACTION_LINK_UP,
-	/* It was up and has ended: what queries it carried are cut off. */
+	/* It was up and has ended: what queries it carried are cut off. `is_spare` as above. */
 	MESH_ACTION_LINK_DOWN,
 	/* `node` is now in `state`. */
 	MESH_ACTION_NODE_STATE,
@@ -476,7 +480,7 @@ struct mesh_action {
 	struct bytes data;
 	struct bytes rows;
 	struct wire_frame frame;
-	bool is_rowless, is_sync, is_barred;
+	bool is_rowless, is_sync, is_barred, is_spare;
 	struct u128 root, our_root;
 	uint64_t rows_len, our_rows_len;
 	uint64_t horizon;

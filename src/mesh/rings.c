@@ -222,12 +222,13 @@ mesh_rings_before(const struct mesh *m, const struct mesh_node *x, mesh_filter *
 	return found.len;
 }
 
-int
-mesh_neighbours(const struct mesh *m, const struct mesh_node *x, mesh_filter *filter,
-		struct mesh_node *ret[MESH_NEIGHBOURS_MAX])
+/* `more` than there are to be, by topping up. */
+static int
+rings_neighbours(const struct mesh *m, const struct mesh_node *x, mesh_filter *filter,
+		 int more, struct mesh_node **ret)
 {
 	bool is_leaf = x->inbound == MESH_INBOUND_NO;
-	struct found found = { .nodes = ret, .max = 2 * m->rings.count };
+	struct found found = { .nodes = ret, .max = 2 * m->rings.count + more };
 
 	if (is_leaf)
 		ring_named(m, x, filter, &found);
@@ -242,15 +243,38 @@ mesh_neighbours(const struct mesh *m, const struct mesh_node *x, mesh_filter *fi
 	return found.len;
 }
 
+int
+mesh_neighbours(const struct mesh *m, const struct mesh_node *x, mesh_filter *filter,
+		struct mesh_node *ret[MESH_NEIGHBOURS_MAX])
+{
+	return rings_neighbours(m, x, filter, 0, ret);
+}
+
+/* Is n linked to x by the rings, or would it be if x had one neighbour less? */
+static bool
+rings_may_be_neighbour(const struct mesh *m, const struct mesh_node *x,
+		       const struct mesh_node *n)
+{
+	struct mesh_node *nodes[MESH_NEIGHBOURS_MAX + 1];
+	int len = rings_neighbours(m, x, mesh_is_standing, 1, nodes);
+
+	for (int i = 0; i < len; i++)
+		if (nodes[i] == n)
+			return true;
+	return false;
+}
+
 bool
 mesh_is_voter(const struct mesh *m, const struct mesh_node *x,
 	      const struct mesh_node *voter)
 {
 	bool is_leaf = x->inbound == MESH_INBOUND_NO;
-	struct mesh_node *nodes[4 * MESH_RINGS_MAX + MESH_NEIGHBOURS_MAX];
+	struct mesh_node *nodes[4 * MESH_RINGS_MAX];
 	struct found found = { .nodes = nodes, .max = 4 * MESH_RINGS_MAX };
 
-	if (voter->inbound == MESH_INBOUND_NO || voter == x)
+	/* Of one that is dead, by what is held here, nobody has to wait for the word. */
+	if (voter->inbound == MESH_INBOUND_NO || voter == x ||
+	    !mesh_is_standing(m, voter, x))
 		return false;
 	for (int ring = 0; ring < m->rings.count; ring++) {
 		ring_walk(m, ring, x, mesh_is_standing, 1, is_leaf ? 4 : 2, &found);
@@ -260,12 +284,9 @@ mesh_is_voter(const struct mesh *m, const struct mesh_node *x,
 	for (int i = 0; i < found.len; i++)
 		if (nodes[i] == voter)
 			return true;
-	/* Those by whom few are topped up. */
-	found.len = mesh_neighbours(m, x, mesh_is_standing, nodes);
-	for (int i = 0; i < found.len; i++)
-		if (nodes[i] == voter)
-			return true;
-	return !is_leaf && mesh_is_neighbour_of(m, voter, x);
+	/* Those by whom few are topped up: by another view the next one may be, too. */
+	return rings_may_be_neighbour(m, x, voter) ||
+	       (!is_leaf && rings_may_be_neighbour(m, voter, x));
 }
 
 bool

@@ -7,7 +7,7 @@
  * Perkins, Bhagwat: "Highly Dynamic Destination-Sequenced Distance-Vector Routing", 1994).
  * Between two beacons only one who was nearer to the root than this node becomes its parent
  * (the feasibility condition of Garcia-Luna-Aceves: "Loop-Free Routing Using Diffusing
- * Computations", 1993).
+ * Computations", 1993); nor does anybody else when it comes back to a root that it had left.
  *
  * In doubt a row is sent: over each link of which it is not known that its other end has a
  * parent elsewhere in the same tree. So a tree that is only half there costs copies, and
@@ -280,6 +280,8 @@ tree_follow(struct mesh *m, struct mesh_node *root, const struct wire_beacon *b,
 	mesh_want(m, m->now + MESH_ROOT_MS);
 	if (l != NULL)
 		t->beacon.distance++;
+	root->is_followed = true;
+	root->followed = t->beacon;
 	mesh_rings_set_count(m, b->rings);
 	tree_set_parent(m, l);
 	tree_pass_on(m);
@@ -291,22 +293,49 @@ tree_now(const struct mesh *m)
 	return (uint32_t)(m->wall / MESH_BEACON_UNIT_MS);
 }
 
+/* Is it of about now, by our clock? */
+static bool
+tree_is_timely(const struct mesh *m, uint32_t seq)
+{
+	int32_t off = (int32_t)(seq - tree_now(m));
+
+	return off <= MESH_BEACON_UNITS && off >= -MESH_BEACON_UNITS;
+}
+
 static bool
 tree_is_later(uint32_t seq, uint32_t than)
 {
 	return (int32_t)(seq - than) > 0;
 }
 
+/* A root that is taken up again, after another one, may be heard of from below, by the beacon
+ * by which it was followed before: it counts again when one comes that is later, or comes from
+ * nearer than this node was. One that was numbered by a wrong clock is forgotten. */
+static bool
+tree_is_feasible(const struct mesh *m, const struct mesh_node *root,
+		 const struct wire_beacon *b)
+{
+	const struct wire_beacon *last = &root->followed;
+
+	if (!root->is_followed || tree_is_later(b->seq, last->seq))
+		return true;
+	if (b->seq == last->seq)
+		return b->distance < last->distance;
+	return !tree_is_timely(m, last->seq);
+}
+
 /* Is it better than what is followed? That which is lost counts for nothing, but its own
  * old beacons may come from below. */
 static bool
-tree_is_better(const struct mesh_tree *t, const struct wire_beacon *b)
+tree_is_better(const struct mesh *m, const struct mesh_node *root,
+	       const struct wire_beacon *b)
 {
-	if (!t->is_set)
-		return true;
-	if (b->rank == t->beacon.rank)
+	const struct mesh_tree *t = &m->tree;
+
+	if (t->is_set && b->rank == t->beacon.rank)
 		return tree_is_later(b->seq, t->beacon.seq);
-	return t->is_lost || b->rank < t->beacon.rank;
+	return (!t->is_set || t->is_lost || b->rank < t->beacon.rank) &&
+	       tree_is_feasible(m, root, b);
 }
 
 bool
@@ -314,15 +343,12 @@ mesh_frame_beacon(struct mesh *m, struct mesh_link *l, struct bytes payload)
 {
 	struct wire_beacon b;
 	struct mesh_node *root;
-	int32_t off;
 
 	if (wire_read_beacon(payload, &b) < 0)
 		return mesh_malformed(m, l, "a BEACON");
-	off = (int32_t)(b.seq - tree_now(m));
 	if (!mesh_rate_pass(m, &l->edge.beacons, MESH_BEACONS_MAX) ||
 	    !mesh_link_has_rows(l) || l->node->inbound == MESH_INBOUND_NO ||
-	    b.distance > MESH_DISTANCE_MAX || off > MESH_BEACON_UNITS ||
-	    off < -MESH_BEACON_UNITS)
+	    b.distance > MESH_DISTANCE_MAX || !tree_is_timely(m, b.seq))
 		return true;
 	root = tree_node_of_rank(m, b.rank);
 	if (root == NULL)
@@ -335,7 +361,7 @@ mesh_frame_beacon(struct mesh *m, struct mesh_link *l, struct bytes payload)
 		root->is_mute = false;
 		mesh_tree_node_changed(m, root);
 	}
-	if (tree_is_better(&m->tree, &b))
+	if (tree_is_better(m, root, &b))
 		tree_follow(m, root, &b, l);
 	else if (tree_is_orphan(m) && tree_is_nearer(m, &b))
 		tree_set_parent(m, l);
@@ -474,7 +500,7 @@ tree_tick_lagging(struct mesh *m)
 }
 
 /* Another root, of which was heard while a better one was followed: by whoever stands nearest
- * to it. Nobody has it by way of us, so that no circle can form. */
+ * to it. */
 static void
 tree_follow_other(struct mesh *m)
 {
@@ -488,13 +514,14 @@ tree_follow_other(struct mesh *m)
 
 		if (!mesh_link_has_rows(l) || l->edge.heard == 0 ||
 		    m->now - l->edge.heard >= MESH_ROOT_MS ||
-		    b->rank == m->tree.beacon.rank || b->rank > best.rank ||
+		    !tree_is_timely(m, b->seq) || b->rank == m->tree.beacon.rank ||
+		    b->rank > best.rank ||
 		    (b->rank == best.rank &&
 		     (tree_is_later(best.seq, b->seq) ||
 		      (best.seq == b->seq && best.distance <= b->distance))))
 			continue;
 		n = tree_node_of_rank(m, b->rank);
-		if (n == NULL || n == &m->self)
+		if (n == NULL || n == &m->self || !tree_is_feasible(m, n, b))
 			continue;
 		best = *b;
 		root = n;

@@ -75,7 +75,7 @@ mesh_evidence_clear(struct mesh *m, struct mesh_node *n)
 	free(e->votes);
 	e->votes = NULL;
 	e->len = 0;
-	e->first_at = 0;
+	e->first_at = e->enough_at = 0;
 }
 
 void
@@ -145,6 +145,35 @@ mesh_votes_ms(int votes, int quorum)
 }
 _Static_assert(MESH_QUORUM_MAX == 3, "as the curve is written down");
 
+/* The first that counts. */
+static void
+votes_begin(struct mesh *m, struct mesh_evidence *e)
+{
+	e->first_at = m->now;
+	e->is_lost = false;
+	for (int i = 0; i < e->len; i++)
+		e->is_lost |= !e->votes[i].is_isolated && e->votes[i].is_lost;
+}
+
+/* Who votes because it hears nothing has waited for it. But a link may also end while its node
+ * stands still for a moment: then MESH_DEAD_MS begin when enough say so, all others of whom
+ * waited themselves, though no longer is waited than for fewer. Where one is enough, that is
+ * waited here, while there is a link or a dial that hangs. Not so where a dial was refused. */
+static ms_t
+votes_stand_at(const struct mesh_node *n, int votes, int quorum)
+{
+	const struct mesh_evidence *e = n->evidence;
+	ms_t at = e->first_at + mesh_votes_ms(votes, quorum);
+	ms_t few = e->first_at + mesh_votes_ms(quorum - 1, quorum);
+
+	if (votes < quorum || !e->is_lost || n->is_refused)
+		return at;
+	at = e->enough_at + MESH_DEAD_MS;
+	if (quorum == 1 && n->links > 0)
+		at += MESH_CHECK_MS;
+	return at < few ? at : few;
+}
+
 /* When is what is held a verdict? What came as one has been waited for. */
 static void
 votes_weigh(struct mesh *m, struct mesh_node *n)
@@ -157,8 +186,12 @@ votes_weigh(struct mesh *m, struct mesh_node *n)
 		return;
 	quorum = mesh_quorum(m, n);
 	if (e->first_at == 0)
-		e->first_at = m->now;
-	n->dead_at = e->first_at + mesh_votes_ms(votes, quorum);
+		votes_begin(m, e);
+	if (votes < quorum)
+		e->enough_at = 0;
+	else if (e->enough_at == 0)
+		e->enough_at = m->now;
+	n->dead_at = votes_stand_at(n, votes, quorum);
 	if (votes_judged(n) >= quorum)
 		n->dead_at = m->now;
 	mesh_want(m, n->dead_at);
@@ -238,8 +271,8 @@ mesh_votes_withdraw(struct mesh *m)
 
 /* Of a leaf only those tell who can be its homes: a node that does not know yet whether it is
  * one itself says nothing. */
-static bool
-vote_is_ours(const struct mesh *m, const struct mesh_node *n)
+bool
+mesh_vote_is_ours(const struct mesh *m, const struct mesh_node *n)
 {
 	return !mesh_is_leaf(m) && mesh_is_voter(m, n, &m->self) &&
 	       (n->inbound != MESH_INBOUND_NO || m->test.found == MESH_INBOUND_YES);
@@ -314,10 +347,11 @@ void
 mesh_vote(struct mesh *m, struct mesh_node *n)
 {
 	const struct mesh_ballot *held = mesh_vote_of(n, &m->config.self);
+	bool is_lost = n->vote_due != 0 && !n->is_refused;
 
 	n->vote_due = 0;
 	if (m->is_stopped || n->is_gone || n->has_left || n->is_voting ||
-	    mesh_node_verdict(n) != MESH_VERDICT_NONE || !vote_is_ours(m, n)) {
+	    mesh_node_verdict(n) != MESH_VERDICT_NONE || !mesh_vote_is_ours(m, n)) {
 		mesh_node_update(m, n);
 		return;
 	}
@@ -326,7 +360,7 @@ mesh_vote(struct mesh *m, struct mesh_node *n)
 		n->is_voting = true;
 		if (!m->is_isolated)
 			mesh_revote_later(m, n);
-		mesh_sign_vote(m, n, m->is_isolated);
+		mesh_sign_vote(m, n, m->is_isolated, is_lost);
 	}
 	mesh_node_update(m, n);
 }
@@ -360,7 +394,7 @@ mesh_node_linked(struct mesh *m, struct mesh_node *n, struct mesh_link *l)
 {
 	struct buf b = BUF_INIT;
 
-	n->has_said_goodbye = n->is_voting = false;
+	n->has_said_goodbye = n->is_voting = n->is_refused = false;
 	n->lost_at = n->vote_due = n->suspect_at = n->revote_at = n->revote_ms = 0;
 	mesh_node_found(m, n);
 	mesh_node_update(m, n);
@@ -417,6 +451,9 @@ mesh_node_not_found(struct mesh *m, struct mesh_node *n)
 		return;
 	if (n->lost_at == 0 && n->is_watched && m->now - n->watched_at >= MESH_KNOWN_MS)
 		n->lost_at = m->now;
+	n->is_refused = n->lost_at != 0;
+	if (n->is_refused && n->evidence != NULL)
+		votes_weigh(m, n);
 	/* There is no need to wait for it to come back. */
 	if (n->vote_due != 0) {
 		n->vote_due = m->now;
@@ -442,7 +479,7 @@ node_is_heard(struct mesh *m, struct mesh_node *n)
 		mesh_put_proofs(n, &b);
 		mesh_send(m, l, WIRE_CLASS_CONTROL, buf_bytes(&b));
 		buf_fini(&b);
-		n->evidence->first_at = m->now;
+		n->evidence->first_at = n->evidence->enough_at = m->now;
 		n->dead_at = m->now + MESH_DEAD_MS;
 	} else {
 		n->dead_at = (l->pinged_at != 0 ? l->mute_since : m->now) + wait + 1;

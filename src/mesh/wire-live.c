@@ -27,7 +27,8 @@ _Static_assert(WIRE_HEADER_BYTES + WIRE_REFRESH_BYTES <= 120, "a refresh is 120 
 void
 wire_put_liveness(struct buf *out, const struct wire_liveness *l)
 {
-	uint8_t flags = l->is_isolated ? WIRE_FLAG_ISOLATED : 0;
+	uint8_t flags = (uint8_t)((l->is_isolated ? WIRE_FLAG_ISOLATED : 0) |
+				  (l->is_lost ? WIRE_FLAG_LOST : 0));
 	struct buf b = BUF_INIT;
 
 	assert(l->votes_len <= WIRE_VOTES_MAX);
@@ -65,6 +66,7 @@ wire_read_liveness(const struct wire_frame *f, struct wire_liveness *ret_l)
 		return 0;
 	}
 	l.is_isolated = f->type == WIRE_SUSPECT && (f->flags & WIRE_FLAG_ISOLATED);
+	l.is_lost = f->type == WIRE_SUSPECT && (f->flags & WIRE_FLAG_LOST);
 	while (r.len > 0 && !r.failed && l.votes_len < WIRE_VOTES_MAX) {
 		reader_copy(&r, l.votes[l.votes_len].observer.b, ID_BYTES);
 		reader_copy(&r, l.votes[l.votes_len].signature, WIRE_SIGNATURE_BYTES);

@@ -28,7 +28,9 @@
  *   DIALLED       token u64 | result u8 (enum wire_dialled): the answer
  *   SUSPECT       subject 16 | incarnation u64 | observer 16 | signature 64 by the observer: it
  *                 watches the subject, and does not hear it. With WIRE_FLAG_ISOLATED it
- *                 hears hardly anybody, and accuses nobody: only that the two are not linked
+ *                 hears hardly anybody, and accuses nobody: only that the two are not linked.
+ *                 With WIRE_FLAG_LOST, which is not signed: its link to the subject has ended,
+ *                 which others may still have, and no dial was refused
  *   ALIVE         subject 16 | incarnation u64 | standing u8 (enum wire_standing) | signature
  *                 64 by the subject itself: it is there, or it leaves
  *   VERDICT       subject 16 | incarnation u64 | (observer 16 | signature 64 of its SUSPECT),
@@ -157,8 +159,9 @@ enum {
 	WIRE_FLAG_FINAL = 0x01,	   /* REPLY_ERROR: the worker itself answered so */
 	WIRE_FLAG_TO_ASKER = 0x01, /* QUERY_CREDIT: of the body */
 	WIRE_FLAG_NO_MORE = 0x01,  /* PARENT */
-	WIRE_FLAG_ISOLATED = 0x01, /* SUSPECT */
-	WIRE_FLAGS_STATUS = 0x03,  /* HEARTBEAT: enum wire_status */
+	WIRE_FLAG_ISOLATED = 0x01, /* SUSPECT, as the next */
+	WIRE_FLAG_LOST = 0x02,
+	WIRE_FLAGS_STATUS = 0x03, /* HEARTBEAT: enum wire_status */
 };
 
 /* The label of ocf_peer_sent_bytes_total and of the output queues, most urgent first after
@@ -239,7 +242,7 @@ struct wire_vote {
 /* SUSPECT (one vote), ALIVE (a signature, no vote), VERDICT. */
 struct wire_liveness {
 	enum wire_type type;
-	bool is_isolated; /* SUSPECT */
+	bool is_isolated, is_lost; /* SUSPECT */
 	struct id subject;
 	uint64_t incarnation;
 	enum wire_standing standing;		 /* ALIVE */

@@ -1,8 +1,9 @@
 # Whole clusters in one process, in virtual time.
 mesh_world = \
 	%D%/mesh-check.c %D%/mesh-commit.c %D%/mesh-faults.c %D%/mesh-node.c %D%/mesh-node.h \
-	%D%/mesh-rows.c %D%/mesh-stream.c %D%/mesh-stream.h %D%/mesh-sync.c %D%/mesh-sync.h \
-	%D%/mesh-table.c %D%/mesh-table.h %D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
+	%D%/mesh-refresh.c %D%/mesh-refresh.h %D%/mesh-rows.c %D%/mesh-stream.c %D%/mesh-stream.h \
+	%D%/mesh-sync.c %D%/mesh-sync.h %D%/mesh-table.c %D%/mesh-table.h %D%/mesh-watch.c \
+	%D%/mesh-world.c %D%/mesh-world.h %D%/sim.c %D%/sim.h
 mesh_world_libs = src/daemon/libdaemon.a src/mesh/libmesh.a $(SYNC_LIBS)
 
 # One history, or what it costs: tests/sim/sim --help.
@@ -12,19 +13,24 @@ EXTRA_PROGRAMS += %D%/sim
 CLEANFILES += %D%/sim
 SIM_NODES = 3,10,50,100,300
 SIM_MINUTES = 10
+SIM_ONLY = all
 .PHONY: sim sim-report
 sim:
 	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) %D%/sim
 sim-report: sim
-	$(AM_V_at)%D%/sim --report $(SIM_NODES) --minutes $(SIM_MINUTES)
+	$(AM_V_at)%D%/sim --report $(SIM_NODES) --minutes $(SIM_MINUTES) --only $(SIM_ONLY)
 
 if HAVE_CUNIT
-sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test-sim-swarm \
-	%D%/test-sim-sync %D%/test-sim-table %D%/test-sim-wrong
+sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh \
+	%D%/test-sim-mesh-wrong %D%/test-sim-swarm %D%/test-sim-sync %D%/test-sim-table %D%/test-sim-wrong
 check_PROGRAMS += $(sim_tests)
 TESTS += $(sim_tests)
 %C%_test_sim_mesh_SOURCES = %D%/test-sim-mesh.c $(mesh_world)
 %C%_test_sim_mesh_LDADD = $(TEST_LIBS) $(mesh_world_libs)
+%C%_test_sim_mesh_wrong_SOURCES = %D%/test-sim-mesh-wrong.c $(mesh_world)
+%C%_test_sim_mesh_wrong_LDADD = $(TEST_LIBS) $(mesh_world_libs)
+%C%_test_sim_mesh_wrong_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=mesh_is_voter \
+	-Wl,--wrap=mesh_node_raise -Wl,--wrap=mesh_frame_beacon -Wl,--wrap=refresh_put
 %C%_test_sim_swarm_SOURCES = %D%/test-sim-swarm.c $(mesh_world)
 %C%_test_sim_swarm_LDADD = $(TEST_LIBS) $(mesh_world_libs)
 %C%_test_sim_dispatch_SOURCES = %D%/test-sim-dispatch.c \

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "mesh/core.h"
 #include "sim/mesh-node.h"
 
 /* Which lose rows for good. */
@@ -194,12 +195,76 @@ look_at_states(struct look *k, const struct node *n)
 	}
 }
 
+/* ---- the tree ---- */
+
+/* How many links of the node carry rows at once, by its own view or the other end's. */
+static int
+look_count_edges(const struct node *n)
+{
+	int edges = 0;
+
+	for (struct stream_end *e = n->ends; e != NULL; e = e->hh.next) {
+		struct stream_end *other = stream_other(e);
+		const struct mesh_link *ours = mesh_link_find(n->mesh, e->link), *theirs;
+
+		if (e->is_cut || other->link == 0 || ours == NULL)
+			continue;
+		theirs = mesh_link_find(other->node->mesh, other->link);
+		edges += mesh_link_is_eager(n->mesh, ours) ||
+			 (theirs != NULL &&
+			  mesh_link_is_eager(other->node->mesh, theirs));
+	}
+	return edges;
+}
+
+/* A while after the latest beacon, when former parents know that they are none any more. */
+static bool
+tree_is_at_rest(const struct world *w)
+{
+	ms_t latest = 0;
+
+	for (int i = 0; i < w->nodes_len; i++)
+		if (node_counts(&w->nodes[i]) && w->nodes[i].watched.changed_at > latest)
+			latest = w->nodes[i].watched.changed_at;
+	return w->sim.now - latest > 2 * MESH_SETTLE_MAX_MS;
+}
+
+/* All follow the same root, the one of the lowest rank; and with one edge less than there are
+ * nodes, each but the root with a parent, there is no second way for any row. */
+static void
+look_at_tree(struct look *k)
+{
+	struct world *w = k->w;
+	const struct node *first = &w->nodes[world_root(w)];
+	int nodes = 0, edges = 0;
+
+	for (int i = 0; i < w->nodes_len && !look_is_over(k); i++) {
+		const struct node *n = &w->nodes[i];
+		struct id root;
+
+		if (!node_counts(n))
+			continue;
+		nodes++;
+		edges += look_count_edges(n);
+		if (!mesh_root(n->mesh, &root) || !id_equal(&root, &first->id))
+			look_says(k, "node %d does not follow node %d, the root", i,
+				  first->index);
+		else if ((n->mesh->tree.parent == 0) != (n == first))
+			look_says(k, "node %d has %s parent", i, n == first ? "a" : "no");
+	}
+	if (!look_is_over(k) && nodes > 0 && tree_is_at_rest(w) &&
+	    edges != 2 * (nodes - 1))
+		look_says(k, "%d nodes have %d ends of edges", nodes, edges);
+}
+
 static bool
 world_look(struct world *w, bool is_loud)
 {
 	struct look k = { .w = w, .is_loud = is_loud };
 
 	look_at_rows(&k);
+	if (!look_is_over(&k))
+		look_at_tree(&k);
 	k.links = mem_calloc((size_t)w->slots, sizeof(k.links[0]));
 	for (int i = 0; i < w->nodes_len && !look_is_over(&k); i++) {
 		const struct node *n = &w->nodes[i];

@@ -11,20 +11,32 @@
 
 #include "base/mem.h"
 #include "sim/mesh-node.h"
+#include "sim/mesh-refresh.h"
+
+/* How a row came here. */
+struct arrival {
+	uint64_t link; /* 0: it is our own */
+	bool is_paged; /* a joining node read it page by page: others have it long ago */
+	bool is_refresh;
+};
 
 /* A row that changed here, to the core. */
 static void
-node_hand_on(struct node *n, uint64_t link, uint32_t row)
+node_hand_on(struct node *n, uint64_t link, uint32_t row, bool is_refresh)
 {
-	struct buf encoded = BUF_INIT;
+	struct buf encoded = BUF_INIT, refresh = BUF_INIT;
 	struct mesh_event e = { .type = MESH_EVENT_ROW_CHANGED,
 				.link = link,
 				.key_hash = hash64(bytes_of(&row, sizeof(row)), 1) };
 
 	mesh_row_put(n->table.rows, &encoded, row, n->table.versions[row]);
 	e.rows = buf_bytes(&encoded);
+	if (is_refresh)
+		mesh_refresh_put(n->table.rows, &refresh, row, n->table.versions[row]);
+	e.refresh = buf_bytes(&refresh);
 	node_step(n, &e);
 	buf_fini(&encoded);
+	buf_fini(&refresh);
 }
 
 /* How long it took until the last of all had it. */
@@ -43,25 +55,30 @@ world_saw(struct world *w, uint32_t row, uint32_t version)
 		w->latencies[w->latencies_len++] = w->sim.now_us - r->written_us;
 }
 
-/* `is_paged`: a joining node read it page by page, as the donor and others have it long ago. */
+/* Whether a row of our own may go as a refresh what was held before says; of another one it is
+ * what came as such. */
 static void
-node_merge(struct node *n, uint64_t link, uint32_t row, uint32_t version, bool is_paged)
+node_merge(struct node *n, const struct arrival *by, uint32_t row, uint32_t version)
 {
+	uint32_t before = n->table.versions[row];
+	bool is_refresh = by->is_refresh;
 	struct mesh_held held;
 
-	if (!mesh_table_merge(&n->table, row, version, node_wall(n), link == 0))
+	if (!mesh_table_merge(&n->table, row, version, node_wall(n), by->link == 0))
 		return;
 	if (node_counts(n))
 		world_saw(n->world, row, version);
 	if (row < n->table.rows->nodes)
 		node_learn(n, row);
-	if (!is_paged)
-		node_hand_on(n, link, row);
+	if (by->link == 0 && row < n->table.rows->nodes)
+		is_refresh = mesh_refresh_is_one(n->table.rows, row, before, version);
+	if (!by->is_paged)
+		node_hand_on(n, by->link, row, is_refresh);
 	node_tell_root(n);
 	/* What waited for it. */
 	while (row < n->table.rows->nodes && n->is_running &&
 	       mesh_table_take_aside(&n->table, n->table.rows->rows[row].owner, &held))
-		node_merge(n, link, held.row, held.version, is_paged);
+		node_merge(n, by, held.row, held.version);
 }
 
 void
@@ -117,7 +134,7 @@ node_committed(struct sim *sim, void *arg, void *data)
 
 		if (o->version > r->durable)
 			r->durable = o->version;
-		node_merge(n, 0, o->row, o->version, false);
+		node_merge(n, &(struct arrival){ .link = 0 }, o->row, o->version);
 	}
 	n->own_len -= own;
 	if (n->own_len > 0)
@@ -142,12 +159,13 @@ node_commit(struct node *n)
 		  mem_dup(&c, sizeof(c)));
 }
 
-void
-node_write(struct node *n, uint32_t row)
+static void
+node_write_fact(struct node *n, uint32_t row, bool is_refresh)
 {
 	struct world *w = n->world;
 	struct mesh_row *r = &w->rows.rows[row];
 	struct mesh_fact fact = { .stamp = node_wall(n),
+				  .is_refresh = is_refresh,
 				  .inbound = n->inbound,
 				  .homes_len = n->homes_len };
 
@@ -167,13 +185,24 @@ node_write(struct node *n, uint32_t row)
 	node_commit(n);
 }
 
+void
+node_write(struct node *n, uint32_t row)
+{
+	node_write_fact(n, row, false);
+}
+
+void
+node_refresh(struct node *n)
+{
+	node_write_fact(n, (uint32_t)n->index, true);
+}
+
 /* ---- from links ---- */
 
 /* What arrived is merged a little later, as by threads that check signatures. */
 struct merge {
 	uint32_t life;
-	uint64_t link;
-	bool is_paged;
+	struct arrival by;
 	size_t len;
 	uint8_t rows[];
 };
@@ -190,17 +219,17 @@ node_want(struct node *n, uint64_t link, int owner)
 }
 
 static void
-node_take(struct node *n, uint64_t link, uint32_t row, uint32_t version, bool is_paged)
+node_take(struct node *n, const struct arrival *by, uint32_t row, uint32_t version)
 {
 	int owner = n->table.rows->rows[row].owner;
 
 	if (n->table.versions[row] >= version) {
 		return;
 	} else if (mesh_table_can_merge(&n->table, row)) {
-		node_merge(n, link, row, version, is_paged);
+		node_merge(n, by, row, version);
 	} else {
 		mesh_table_put_aside(&n->table, row, version);
-		node_want(n, link, owner);
+		node_want(n, by->link, owner);
 	}
 }
 
@@ -224,7 +253,7 @@ node_merge_late(struct sim *sim, void *arg, void *data)
 				   n->index);
 			return;
 		}
-		node_take(n, m->link, row, version, m->is_paged);
+		node_take(n, &m->by, row, version);
 	}
 	if (n->is_running)
 		node_commit(n);
@@ -244,8 +273,8 @@ node_deliver(struct node *n, const struct mesh_action *a)
 	n->checking += a->rows.len;
 	m = mem_alloc(sizeof(*m) + a->rows.len);
 	m->life = n->life;
-	m->link = a->link;
-	m->is_paged = sync_is_paging(n->sync.core, a->link);
+	m->by = (struct arrival){ .link = a->link,
+				  .is_paged = sync_is_paging(n->sync.core, a->link) };
 	m->len = a->rows.len;
 	memcpy(m->rows, a->rows.data, a->rows.len);
 	if (n->checked_at < sim->now_us)
@@ -257,6 +286,64 @@ node_deliver(struct node *n, const struct mesh_action *a)
 		  n->checked_at +
 			  (us_t)sim_below(sim, (uint64_t)n->sync.merge_ms * 1000 + 1),
 		  node_merge_late, n, m);
+}
+
+/* ---- refreshes ---- */
+
+struct refreshed {
+	uint32_t life;
+	uint64_t link;
+	struct mesh_refresh refresh;
+};
+
+/* Its signature is good, or not: then the value is another than was held. */
+static void
+node_refreshed(struct sim *sim, void *arg, void *data)
+{
+	struct node *n = arg;
+	const struct refreshed *r = data;
+	struct arrival by = { .link = r->link, .is_refresh = true };
+
+	(void)sim;
+	if (!n->is_running || n->life != r->life ||
+	    sim_keep(&n->process, node_refreshed, arg, r, sizeof(*r)))
+		return;
+	if (r->refresh.found != MESH_REFRESH_GOOD) {
+		node_want(n, r->link, (int)r->refresh.row);
+		n->world->refreshes.pulled++;
+		return;
+	}
+	n->world->refreshes.merged++;
+	node_take(n, &by, r->refresh.row, r->refresh.version);
+	if (n->is_running)
+		node_commit(n);
+}
+
+void
+node_deliver_refresh(struct node *n, const struct mesh_action *a)
+{
+	struct sim *sim = &n->world->sim;
+	struct refreshed r = { .life = n->life, .link = a->link };
+
+	if (!mesh_refresh_read(&n->table, a->data, &r.refresh)) {
+		world_fail(n->world, "node %d got a REFRESH that cannot be read",
+			   n->index);
+		return;
+	}
+	if (r.refresh.found == MESH_REFRESH_OLD)
+		return;
+	if (r.refresh.found == MESH_REFRESH_WANTED) {
+		node_want(n, a->link, (int)r.refresh.row);
+		n->world->refreshes.pulled++;
+		return;
+	}
+	if (n->checked_at < sim->now_us)
+		n->checked_at = sim->now_us;
+	n->checked_at += MESH_WORLD_CHECK_US;
+	sim_at_us(sim,
+		  n->checked_at +
+			  (us_t)sim_below(sim, (uint64_t)n->sync.merge_ms * 1000 + 1),
+		  node_refreshed, n, mem_dup(&r, sizeof(r)));
 }
 
 /* ---- out ---- */

@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "sim/mesh-node.h"
 
+enum { FAULT_DRIFT_PPM = 500, FAULT_DRIFT_BAD_PPM = 20000 };
+
 const char *const world_fault_names[WORLD_FAULTS] = {
 	[FAULT_RESETS] = "resets",
 	[FAULT_SPIKES] = "spikes",
@@ -23,6 +25,7 @@ const char *const world_fault_names[WORLD_FAULTS] = {
 	[FAULT_OLD_DISK] = "old-disk",
 	[FAULT_CLONES] = "clones",
 	[FAULT_CLOCKS] = "clocks",
+	[FAULT_DRIFT] = "drift",
 	[FAULT_VERSIONS] = "versions",
 	[FAULT_JOINS] = "joins",
 	[FAULT_RESTARTS] = "restarts",
@@ -278,6 +281,19 @@ fault_clock(struct world *w)
 		    (long long)n->sync.wall_offset);
 }
 
+/* Quartz is off by tens of ppm, and a virtual machine may be by much more. It goes on for ever,
+ * also when all else is whole again. */
+static void
+faults_set_drift(struct world *w)
+{
+	for (int i = 0; i < w->slots; i++) {
+		int most = sim_once_in(&w->sim, 4) ? FAULT_DRIFT_BAD_PPM
+						   : FAULT_DRIFT_PPM;
+
+		world_set_drift(w, i, world_below(w, 2 * most + 1) - most);
+	}
+}
+
 static void
 fault_mass_restart(struct world *w)
 {
@@ -449,6 +465,8 @@ faults_begin(struct world *w)
 			fault_wait(w, &t, fault_strike);
 	}
 	w->options.faults = on;
+	if (on & FAULT_BIT(FAULT_DRIFT))
+		faults_set_drift(w);
 	w->is_tiny = (on & FAULT_BIT(FAULT_TINY)) != 0;
 	if (w->is_tiny) {
 		w->commit_ms = 2 * MS_SECOND;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,13 +39,16 @@ static const char usage[] =
 	"Or what it costs, beside what it may cost:\n"
 	"  --report N,N…  for clusters of so many nodes\n"
 	"  --minutes M    of the long measurements (10)\n"
-	"\n"
-	"Faults:";
+	"  --only LIST    all (the default), or some of these, with commas between:";
 
 static int
 main_usage(FILE *out)
 {
 	fputs(usage, out);
+	for (int i = 0; report_measure_name(i) != NULL; i++)
+		fprintf(out, "%s%s", i % 6 == 0 ? "\n                 " : " ",
+			report_measure_name(i));
+	fputs("\n\nFaults:", out);
 	for (int i = 0; i < WORLD_FAULTS; i++)
 		fprintf(out, "%s%s", i % 8 == 0 ? "\n  " : " ", world_fault_names[i]);
 	fputs("\n", out);
@@ -67,39 +71,55 @@ main_number(const char *option, const char *text, long long min, long long max,
 	return false;
 }
 
-static bool
-main_fault(const char *name, size_t len, unsigned *faults)
+static const char *
+main_fault_name(int fault)
 {
-	for (int i = 0; i < WORLD_FAULTS; i++)
-		if (strlen(world_fault_names[i]) == len &&
-		    memcmp(world_fault_names[i], name, len) == 0) {
-			*faults |= FAULT_BIT(i);
-			return true;
+	return fault < WORLD_FAULTS ? world_fault_names[fault] : NULL;
+}
+
+/* The bits of those names that stand in the list; false, and says so, when one is of nothing.
+ * `name`: of each bit, NULL behind the last. */
+static bool
+main_list(const char *what, const char *list, const char *name(int bit), unsigned *ret)
+{
+	unsigned bits = 0;
+
+	for (const char *at = list;; at++) {
+		size_t len = strcspn(at, ",");
+		int bit = 0;
+
+		while (name(bit) != NULL &&
+		       (strlen(name(bit)) != len || memcmp(name(bit), at, len) != 0))
+			bit++;
+		if (name(bit) == NULL) {
+			fprintf(stderr, "sim: no %s is called \"%.*s\"; see sim --help\n",
+				what, (int)len, at);
+			return false;
 		}
-	fprintf(stderr, "sim: no fault is called \"%.*s\"; see sim --help\n", (int)len,
-		name);
-	return false;
+		bits |= 1u << bit;
+		at += len;
+		if (*at == '\0')
+			break;
+	}
+	*ret = bits;
+	return true;
 }
 
 static bool
 main_faults(const char *list, unsigned *ret_faults)
 {
-	unsigned faults = 0;
-
 	*ret_faults = strcmp(list, "all") == 0 ? FAULTS_ALL : 0;
 	if (strcmp(list, "all") == 0 || strcmp(list, "none") == 0)
 		return true;
-	for (const char *at = list;; at++) {
-		size_t len = strcspn(at, ",");
+	return main_list("fault", list, main_fault_name, ret_faults);
+}
 
-		if (!main_fault(at, len, &faults))
-			return false;
-		at += len;
-		if (*at == '\0')
-			break;
-	}
-	*ret_faults = faults;
-	return true;
+static bool
+main_only(const char *list, unsigned *ret_measures)
+{
+	*ret_measures = UINT_MAX;
+	return strcmp(list, "all") == 0 ||
+	       main_list("measurement", list, report_measure_name, ret_measures);
 }
 
 static bool
@@ -161,7 +181,7 @@ main_history(const struct world_options *options, ms_t span, bool is_twice)
 }
 
 static int
-main_report(const char *list, ms_t span, uint64_t seed)
+main_report(const char *list, unsigned only, ms_t span, uint64_t seed)
 {
 	int sizes[16], len = 0;
 
@@ -182,7 +202,7 @@ main_report(const char *list, ms_t span, uint64_t seed)
 		if (*at == '\0')
 			break;
 	}
-	report_print(sizes, len, span, seed);
+	report_print(sizes, len, only, span, seed);
 	return 0;
 }
 
@@ -198,6 +218,7 @@ enum main_option {
 	OPTION_TRACE,
 	OPTION_TWICE,
 	OPTION_REPORT,
+	OPTION_ONLY,
 	OPTION_HELP,
 };
 
@@ -205,6 +226,7 @@ struct main_options {
 	struct world_options world;
 	long long minutes;
 	const char *report;
+	unsigned only; /* a bit for each measurement */
 	bool is_twice, is_help;
 };
 
@@ -250,6 +272,8 @@ main_option(int option, struct main_options *o)
 	case OPTION_REPORT:
 		o->report = optarg;
 		return true;
+	case OPTION_ONLY:
+		return main_only(optarg, &o->only);
 	case OPTION_HELP:
 		return o->is_help = true;
 	default:
@@ -272,11 +296,14 @@ main(int argc, char **argv)
 		{ "trace", no_argument, NULL, OPTION_TRACE },
 		{ "twice", no_argument, NULL, OPTION_TWICE },
 		{ "report", required_argument, NULL, OPTION_REPORT },
+		{ "only", required_argument, NULL, OPTION_ONLY },
 		{ "help", no_argument, NULL, OPTION_HELP },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct main_options o = {
-		.world = { .seed = 1, .nodes = 10, .faults = FAULTS_ALL }, .minutes = -1
+		.world = { .seed = 1, .nodes = 10, .faults = FAULTS_ALL },
+		.minutes = -1,
+		.only = UINT_MAX,
 	};
 	int option;
 
@@ -291,7 +318,8 @@ main(int argc, char **argv)
 		return 2;
 	}
 	if (o.report != NULL)
-		return main_report(o.report, (o.minutes < 0 ? 10 : o.minutes) * MS_MINUTE,
+		return main_report(o.report, o.only,
+				   (o.minutes < 0 ? 10 : o.minutes) * MS_MINUTE,
 				   o.world.seed);
 	return main_history(&o.world, (o.minutes < 0 ? 5 : o.minutes) * MS_MINUTE,
 			    o.is_twice);

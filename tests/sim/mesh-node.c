@@ -93,9 +93,9 @@ node_dial_back(struct node *n, const struct mesh_action *a)
 }
 
 static void
-node_found_inbound(struct node *n, enum mesh_inbound inbound)
+node_found_inbound(struct node *n, const struct mesh_action *a)
 {
-	n->inbound = inbound;
+	n->inbound = a->inbound;
 	if (n->clone_of < 0)
 		node_write(n, (uint32_t)n->index);
 }
@@ -165,9 +165,9 @@ node_close(struct node *n, const struct mesh_action *a)
 }
 
 static void
-node_end_idle(struct node *n, uint64_t link)
+node_end_idle(struct node *n, const struct mesh_action *a)
 {
-	struct mesh_event e = { .type = MESH_EVENT_IDLE, .link = link };
+	struct mesh_event e = { .type = MESH_EVENT_IDLE, .link = a->link };
 
 	node_step(n, &e);
 }
@@ -220,78 +220,92 @@ node_verify(struct node *n, const struct mesh_action *a)
 }
 
 static void
+node_dial(struct node *n, const struct mesh_action *a)
+{
+	world_trace(n->world, "node %d dials %s as link %llu", n->index, a->address,
+		    (unsigned long long)a->link);
+	stream_dial(n, world_node_at(n->world, a->address), a->link);
+}
+
+static void
+node_send(struct node *n, const struct mesh_action *a)
+{
+	stream_send(n, a->link, a->class, a->key, a->data);
+}
+
+static void
+node_link_down(struct node *n, const struct mesh_action *a)
+{
+	world_trace(n->world, "node %d: link %llu is down", n->index,
+		    (unsigned long long)a->link);
+	mesh_sync_hear(&n->sync, a);
+}
+
+static void
+node_take_rows(struct node *n, const struct mesh_action *a)
+{
+	node_deliver(n, a);
+	mesh_sync_hear(&n->sync, a);
+}
+
+static void
+node_compare(struct node *n, const struct mesh_action *a)
+{
+	mesh_sync_hear(&n->sync, a);
+}
+
+static void
+node_found_way(struct node *n, const struct mesh_action *a)
+{
+	n->ways++;
+	n->ways_found += a->link != 0;
+}
+
+/* Kept, so that the next start is above it. */
+static void
+node_keep_incarnation(struct node *n, const struct mesh_action *a)
+{
+	if (n->starts < a->incarnation >> 32)
+		n->starts = (uint32_t)(a->incarnation >> 32);
+}
+
+typedef void node_act(struct node *n, const struct mesh_action *a);
+
+/* Of others there is nothing to do here. */
+static node_act *const node_acts[] = {
+	[MESH_ACTION_DIAL] = node_dial,
+	[MESH_ACTION_SEND] = node_send,
+	[MESH_ACTION_CLOSE] = node_close,
+	[MESH_ACTION_LINK_UP] = node_link_up,
+	[MESH_ACTION_LINK_DOWN] = node_link_down,
+	[MESH_ACTION_NODE_STATE] = node_saw,
+	[MESH_ACTION_DELIVER_ROWS] = node_take_rows,
+	[MESH_ACTION_DELIVER_REFRESH] = node_deliver_refresh,
+	[MESH_ACTION_ROOT_HEARD] = node_compare,
+	[MESH_ACTION_WANTED] = node_answer,
+	[MESH_ACTION_SYNC] = node_compare,
+	[MESH_ACTION_INCARNATION] = node_keep_incarnation,
+	[MESH_ACTION_PROBE] = node_dial_back,
+	[MESH_ACTION_INBOUND] = node_found_inbound,
+	[MESH_ACTION_WAY] = node_found_way,
+	[MESH_ACTION_IDLE] = node_end_idle,
+	[MESH_ACTION_HOMES] = node_found_homes,
+	[MESH_ACTION_SIGN] = node_sign,
+	[MESH_ACTION_VERIFY] = node_verify,
+};
+
+static void
 node_do(struct node *n, const struct mesh_action *a)
 {
-	struct world *w = n->world;
+	struct sim *sim = &n->world->sim;
 	uint32_t words[4] = { (uint32_t)n->index, (uint32_t)a->type, (uint32_t)a->link,
 			      (uint32_t)a->data.len };
+	size_t type = (size_t)a->type;
 
-	sim_note(&w->sim, words, sizeof(words));
-	sim_note(&w->sim, a->data.data, a->data.len);
-	switch (a->type) {
-	case MESH_ACTION_DIAL:
-		world_trace(w, "node %d dials %s as link %llu", n->index, a->address,
-			    (unsigned long long)a->link);
-		stream_dial(n, world_node_at(w, a->address), a->link);
-		break;
-	case MESH_ACTION_SEND:
-		stream_send(n, a->link, a->class, a->key, a->data);
-		break;
-	case MESH_ACTION_CLOSE:
-		node_close(n, a);
-		break;
-	case MESH_ACTION_NODE_STATE:
-		node_saw(n, a);
-		break;
-	case MESH_ACTION_DELIVER_ROWS:
-		node_deliver(n, a);
-		mesh_sync_hear(&n->sync, a);
-		break;
-	case MESH_ACTION_WANTED:
-		node_answer(n, a);
-		break;
-	case MESH_ACTION_SIGN:
-		node_sign(n, a);
-		break;
-	case MESH_ACTION_VERIFY:
-		node_verify(n, a);
-		break;
-	case MESH_ACTION_PROBE:
-		node_dial_back(n, a);
-		break;
-	case MESH_ACTION_WAY:
-		n->ways++;
-		n->ways_found += a->link != 0;
-		break;
-	case MESH_ACTION_IDLE:
-		node_end_idle(n, a->link);
-		break;
-	case MESH_ACTION_INBOUND:
-		node_found_inbound(n, a->inbound);
-		break;
-	case MESH_ACTION_HOMES:
-		node_found_homes(n, a);
-		break;
-	case MESH_ACTION_INCARNATION:
-		/* Kept, so that the next start is above it. */
-		if (n->starts < a->incarnation >> 32)
-			n->starts = (uint32_t)(a->incarnation >> 32);
-		break;
-	case MESH_ACTION_LINK_UP:
-		node_link_up(n, a);
-		break;
-	case MESH_ACTION_LINK_DOWN:
-		world_trace(w, "node %d: link %llu is down", n->index,
-			    (unsigned long long)a->link);
-		mesh_sync_hear(&n->sync, a);
-		break;
-	case MESH_ACTION_ROOT_HEARD:
-	case MESH_ACTION_SYNC:
-		mesh_sync_hear(&n->sync, a);
-		break;
-	default:
-		break;
-	}
+	sim_note(sim, words, sizeof(words));
+	sim_note(sim, a->data.data, a->data.len);
+	if (type < sizeof(node_acts) / sizeof(node_acts[0]) && node_acts[type] != NULL)
+		node_acts[type](n, a);
 }
 
 static void
@@ -313,22 +327,36 @@ void
 node_step(struct node *n, struct mesh_event *e)
 {
 	struct sim *sim = &n->world->sim;
+	struct watched_vote vote = watch_before(n, e);
 	struct mesh_action a;
 	ms_t due;
 
 	e->wall_ms = node_wall(n);
-	mesh_step(n->mesh, sim->now, e);
+	mesh_step(n->mesh, sim_clock_now(sim, &n->clock), e);
+	watch_after(n, e, &vote);
 	if (n->is_pumping)
 		return;
 	n->is_pumping = true;
 	while (mesh_next(n->mesh, &a))
 		node_do(n, &a);
 	n->is_pumping = false;
-	due = mesh_due(n->mesh);
+	due = sim_clock_when(&n->clock, mesh_due(n->mesh));
 	if (n->tick_at == 0 || due < n->tick_at) {
 		n->tick_at = due > sim->now ? due : sim->now;
 		sim_at(sim, n->tick_at, node_tick, n, NULL);
 	}
+}
+
+void
+node_wake(struct node *n)
+{
+	struct mesh_event e = { .type = MESH_EVENT_TICK };
+
+	if (n->process.is_frozen)
+		return; /* it will see */
+	n->tick_at = 0;
+	node_step(n, &e);
+	mesh_sync_wake(&n->sync);
 }
 
 /* ---- life ---- */
@@ -359,7 +387,8 @@ node_start(struct node *n)
 	n->life++;
 	snprintf(config.address, sizeof(config.address), "n%d", n->index);
 	world_trace(w, "node %d starts", n->index);
-	n->mesh = mesh_new(&config, w->sim.now);
+	n->mesh = mesh_new(&config, sim_clock_now(&w->sim, &n->clock));
+	watch_start(n);
 	mesh_sync_start(&n->sync, &n->id);
 	n->is_running = true;
 	n->is_host_down = false;

@@ -23,6 +23,15 @@ enum {
 	MESH_WORLD_CHECK_BYTES = 4 * 1024 * 1024,
 };
 
+/* What was seen of it after its latest step; see mesh-watch.c. */
+struct watched {
+	uint64_t *incarnations; /* of all nodes, as it holds them; NULL: not kept */
+	uint64_t parent;	/* by the tree: a link, */
+	uint64_t rank;		/* of that root, */
+	uint32_t seq;		/* and its beacon; */
+	ms_t changed_at;	/* one of these */
+};
+
 /* A row of one's own, until it is committed. */
 struct own {
 	uint32_t row, version;
@@ -51,6 +60,7 @@ struct node {
 	uint32_t *old_disk; /* a copy of the table; NULL: none was made; */
 	uint32_t old_starts;
 
+	struct sim_clock clock; /* monotonic, from whenever its machine began */
 	uint64_t horizon;
 	struct mesh_sync sync;
 	struct own *own;
@@ -72,6 +82,7 @@ struct node {
 		incarnation; /* the highest it told of itself, in this life of its disk */
 	int deaths;	     /* told, in all, of nodes that were or seemed to be gone */
 	int ways, ways_found;
+	struct watched watched;
 	uint64_t sent[WIRE_CLASSES];
 	struct mesh_stats stats; /* of earlier lives */
 };
@@ -102,12 +113,15 @@ struct world {
 	ms_t commit_ms; /* the longest commit, in the calm */
 	unsigned resets_per_minute; /* of a million links */
 	int failures;
+	char first_failure[WORLD_WHY_SIZE];
 	int false_deaths;
 	/* How long rows take, us: */
 	bool is_measuring;
 	int64_t *latencies;
 	int latencies_len;
 	uint64_t hellos; /* of which the incarnation was looked at */
+	struct world_watched watched;
+	struct world_refreshes refreshes;
 };
 
 struct packet {
@@ -138,6 +152,8 @@ struct node *world_node_of(struct world *w, const struct id *id);
 /* mesh-node.c. The mesh takes the event, and what it wants done is. */
 void node_step(struct node *n, struct mesh_event *e);
 ms_t node_wall(const struct node *n);
+/* Its cores are asked anew when they want to be called. */
+void node_wake(struct node *n);
 /* What its table's root is now. */
 void node_tell_root(struct node *n);
 void node_start(struct node *n);
@@ -152,14 +168,30 @@ void node_stats(const struct node *n, struct mesh_stats *ret_stats);
 /* mesh-commit.c: rows, in and out. */
 /* The node writes the next version of a row of its own. */
 void node_write(struct node *n, uint32_t row);
+/* And its node row, as it is. */
+void node_refresh(struct node *n);
 /* It hears of another by its node row. */
 void node_learn(struct node *n, uint32_t row);
 void node_deliver(struct node *n, const struct mesh_action *a);
+void node_deliver_refresh(struct node *n, const struct mesh_action *a);
 void node_answer(struct node *n, const struct mesh_action *a);
 void node_commit(struct node *n);
 /* For its comparisons. */
 void node_send_sync(void *arg, uint64_t link, struct bytes frames);
 void node_reject(void *arg, uint64_t link, const char *why);
+
+/* mesh-watch.c: what must hold after each step of a core. */
+/* A vote that may count from this step on. */
+struct watched_vote {
+	bool is_one, is_listed, was_held;
+	uint64_t incarnation;
+	struct id subject, observer;
+};
+void watch_start(struct node *n);
+void watch_fini(struct node *n);
+struct watched_vote watch_before(struct node *n, const struct mesh_event *e);
+void watch_after(struct node *n, const struct mesh_event *e,
+		 const struct watched_vote *vote);
 
 /* mesh-faults.c */
 void faults_begin(struct world *w);

@@ -19,6 +19,7 @@ enum {
 	REPORT_UPDATES = 20,
 	REPORT_PARTITION_NODES_MAX = 50,
 	REPORT_CHURNING = 10,
+	REPORT_CLOCKS_MS = 5 * MS_SECOND, /* apart at most, where tables are compared */
 };
 
 struct cell {
@@ -67,8 +68,8 @@ report_world(const struct report *r, enum world_net net, int rows)
 
 /* ---- what is spent ---- */
 
-static struct cell
-report_idle(const struct report *r)
+static void
+report_idle(const struct report *r, struct cell *ret)
 {
 	struct world *w = report_world(r, NET_LAN, REPORT_ROWS);
 	struct world_bytes since;
@@ -79,7 +80,7 @@ report_idle(const struct report *r)
 	world_go_on(w, 10 * MS_MINUTE);
 	rate = world_rate(w, &since);
 	world_free(w);
-	return cell_of(rate > 50, "%.1f", rate);
+	*ret = cell_of(rate > 50, "%.1f", rate);
 }
 
 /* Of `updates`, one a second, less what the same time costs without them. */
@@ -107,7 +108,7 @@ report_update_bytes(struct world *w)
 
 /* Over the encoded row, and over the bare value; what every other node has to get at least. */
 static void
-report_update(const struct report *r, struct cell *ret_encoded, struct cell *ret_bare)
+report_update(const struct report *r, struct cell ret[2])
 {
 	struct world *w = report_world(r, NET_LAN, r->nodes);
 	double bytes = (double)report_update_bytes(w) / REPORT_UPDATES;
@@ -116,12 +117,32 @@ report_update(const struct report *r, struct cell *ret_encoded, struct cell *ret
 	double bare = bytes / least / MESH_RECORD_BYTES;
 
 	world_free(w);
-	*ret_encoded = cell_of(encoded > 1.06, "%.3f", encoded);
-	*ret_bare = cell_of(bare > 1.25, "%.3f", bare);
+	ret[0] = cell_of(encoded > 1.06, "%.3f", encoded);
+	ret[1] = cell_of(bare > 1.25, "%.3f", bare);
 }
 
-static struct cell
-report_churn(const struct report *r)
+/* A node row anew, without its value: what every other node gets, in frames of rows. */
+static void
+report_refresh(const struct report *r, struct cell *ret)
+{
+	struct world *w = report_world(r, NET_LAN, REPORT_ROWS);
+	struct world_bytes since;
+	double bytes;
+
+	world_bytes(w, -1, &since);
+	for (int i = 0; i < REPORT_UPDATES; i++) {
+		world_refresh(w, i % r->nodes);
+		world_go_on(w, MS_SECOND);
+	}
+	world_go_on(w, 5 * MS_SECOND);
+	bytes = (double)world_sent(w, &since, CLASS_BIT(WIRE_CLASS_ROWS)) /
+		REPORT_UPDATES / (r->nodes - 1);
+	world_free(w);
+	*ret = cell_of(bytes > 1.06 * 120, "%.1f", bytes);
+}
+
+static void
+report_churn(const struct report *r, struct cell *ret)
 {
 	struct world *w = report_world(r, NET_LAN, r->nodes);
 	int churning = r->nodes < REPORT_CHURNING ? r->nodes : REPORT_CHURNING;
@@ -135,11 +156,11 @@ report_churn(const struct report *r)
 	}
 	rate = world_rate(w, &since) / 1000;
 	world_free(w);
-	return cell_of(rate > 6, "%.2f", rate);
+	*ret = cell_of(rate > 6, "%.2f", rate);
 }
 
-static struct cell
-report_visible(const struct report *r)
+static void
+report_visible(const struct report *r, struct cell *ret)
 {
 	struct world *w = report_world(r, NET_LOOPBACK, r->nodes);
 	int64_t p99;
@@ -152,9 +173,8 @@ report_visible(const struct report *r)
 	}
 	p99 = world_latency(w, 0.99, &noted);
 	world_free(w);
-	if (noted < 150)
-		return cell_of(true, "only %d of 200 seen", noted);
-	return cell_of(p99 > 50000, "%.1f", (double)p99 / 1000);
+	*ret = noted < 150 ? cell_of(true, "only %d of 200 seen", noted)
+			   : cell_of(p99 > 50000, "%.1f", (double)p99 / 1000);
 }
 
 /* ---- deaths ---- */
@@ -191,22 +211,22 @@ report_death(const struct report *r, bool is_silent, double mean_max, double wor
 		       sum / seen, worst);
 }
 
-static struct cell
-report_silent_death(const struct report *r)
+static void
+report_silent_death(const struct report *r, struct cell *ret)
 {
-	return r->nodes < 4 ? report_death(r, true, 20, 20) : report_death(r, true, 5, 6);
+	*ret = r->nodes < 4 ? report_death(r, true, 20, 20) : report_death(r, true, 5, 6);
 }
 
-static struct cell
-report_process_death(const struct report *r)
+static void
+report_process_death(const struct report *r, struct cell *ret)
 {
-	return r->nodes < 3 ? report_death(r, false, 20, 20)
+	*ret = r->nodes < 3 ? report_death(r, false, 20, 20)
 			    : report_death(r, false, 3, 3);
 }
 
 /* One in 50 is starved; links end. Nobody is dead. */
-static struct cell
-report_false_deaths(const struct report *r)
+static void
+report_false_deaths(const struct report *r, struct cell *ret)
 {
 	struct world *w = report_world(r, NET_LAN, r->nodes);
 	int before = world_false_deaths(w), deaths;
@@ -217,14 +237,14 @@ report_false_deaths(const struct report *r)
 	world_go_on(w, r->span);
 	deaths = world_false_deaths(w) - before;
 	world_free(w);
-	return cell_of(deaths > 0, "%d in %lld min", deaths,
+	*ret = cell_of(deaths > 0, "%d in %lld min", deaths,
 		       (long long)(r->span / MS_MINUTE));
 }
 
 /* ---- tables ---- */
 
 static void
-report_join(const struct report *r, struct cell *ret_ms, struct cell *ret_ratio)
+report_join(const struct report *r, struct cell ret[2])
 {
 	struct world *w = report_world(r, NET_LOOPBACK, REPORT_JOIN_ROWS);
 	int joiner = r->nodes - 1;
@@ -244,17 +264,21 @@ report_join(const struct report *r, struct cell *ret_ms, struct cell *ret_ratio)
 		received += after.received[c] - before.received[c];
 	ratio = (double)received / (double)world_row_bytes(w);
 	world_free(w);
-	*ret_ms = took < 0 ? cell_of(true, "never")
-			   : cell_of(took > 3000, "%lld", (long long)took);
-	*ret_ratio = cell_of(ratio > 1.1, "%.3f", ratio);
+	ret[0] = took < 0 ? cell_of(true, "never")
+			  : cell_of(took > 3000, "%lld", (long long)took);
+	ret[1] = cell_of(ratio > 1.1, "%.3f", ratio);
 }
 
-static struct cell
-report_sessions(const struct report *r)
+static void
+report_sessions(const struct report *r, struct cell *ret)
 {
 	struct world *w = report_world(r, NET_LAN, 10 * r->nodes);
 	struct world_sessions before, after;
 
+	for (int i = 0; i < r->nodes; i++)
+		world_set_clock(w, i,
+				world_below(w, REPORT_CLOCKS_MS) - REPORT_CLOCKS_MS / 2);
+	world_go_on(w, MS_MINUTE);
 	world_sessions(w, &before);
 	for (ms_t at = 0; at < r->span; at += 20) {
 		world_rewrite(w, world_below(w, r->nodes), MESH_RECORD_BYTES);
@@ -262,20 +286,21 @@ report_sessions(const struct report *r)
 	}
 	world_sessions(w, &after);
 	world_free(w);
-	return cell_of(after.needless + after.moved > before.needless + before.moved,
+	*ret = cell_of(after.needless + after.moved > before.needless + before.moved,
 		       "%" PRIu64 " + %" PRIu64 " in %lld min",
 		       after.needless - before.needless, after.moved - before.moved,
 		       (long long)(r->span / MS_MINUTE));
 }
 
-static struct cell
-report_partition(const struct report *r)
+static void
+report_partition(const struct report *r, struct cell *ret)
 {
 	struct world *w;
 	ms_t took;
 
+	*ret = cell_of(false, "not run");
 	if (r->nodes > REPORT_PARTITION_NODES_MAX)
-		return cell_of(false, "not run");
+		return;
 	w = report_world(r, NET_LAN, r->nodes);
 	world_split(w, (r->nodes + 1) / 2, true);
 	for (int hour = 0; hour < 25; hour++) {
@@ -286,9 +311,9 @@ report_partition(const struct report *r)
 	world_split(w, r->nodes, false);
 	took = world_until_whole(w, 10 * MS_MINUTE);
 	world_free(w);
-	if (took < 0)
-		return cell_of(true, "not in 10 min");
-	return cell_of(took > 90 * MS_SECOND, "%.0f", (double)took / MS_SECOND);
+	*ret = took < 0
+		       ? cell_of(true, "not in 10 min")
+		       : cell_of(took > 90 * MS_SECOND, "%.0f", (double)took / MS_SECOND);
 }
 
 /* ---- the table ---- */
@@ -297,6 +322,7 @@ enum line {
 	LINE_IDLE,
 	LINE_ENCODED,
 	LINE_BARE,
+	LINE_REFRESH,
 	LINE_CHURN,
 	LINE_VISIBLE,
 	LINE_SILENT,
@@ -313,6 +339,7 @@ static const char *const line_names[LINES][2] = {
 	[LINE_IDLE] = { "idle, in+out, bytes per node and second", "50" },
 	[LINE_ENCODED] = { "one update: sent / (N-1) encoded rows", "1.06" },
 	[LINE_BARE] = { "one update: sent / (N-1) 715 bytes", "1.25" },
+	[LINE_REFRESH] = { "one refresh: bytes of rows / (N-1)", "1.06 x 120" },
 	[LINE_CHURN] = { "10 nodes write each 3 s, KB/s per node", "6" },
 	[LINE_VISIBLE] = { "row visible on all, p99, ms", "50" },
 	[LINE_SILENT] = { "silent host dead everywhere, s mean / max", "5 / 6" },
@@ -324,23 +351,54 @@ static const char *const line_names[LINES][2] = {
 	[LINE_PARTITION] = { "25 h partition whole after, s", "60 + repair" },
 };
 
-static void
-report_measure(const struct report *r, struct cell cells[LINES])
+/* What each fills are the lines from `line` on. */
+static const struct measure {
+	const char *name;
+	enum line line;
+	void (*fn)(const struct report *r, struct cell *ret_cells);
+} measures[] = {
+	{ "idle", LINE_IDLE, report_idle },
+	{ "update", LINE_ENCODED, report_update },
+	{ "refresh", LINE_REFRESH, report_refresh },
+	{ "churn", LINE_CHURN, report_churn },
+	{ "visible", LINE_VISIBLE, report_visible },
+	{ "silent", LINE_SILENT, report_silent_death },
+	{ "process", LINE_PROCESS, report_process_death },
+	{ "false-deaths", LINE_FALSE, report_false_deaths },
+	{ "join", LINE_JOIN, report_join },
+	{ "sessions", LINE_SESSIONS, report_sessions },
+	{ "partition", LINE_PARTITION, report_partition },
+};
+enum { MEASURES = sizeof(measures) / sizeof(measures[0]) };
+
+const char *
+report_measure_name(int measure)
 {
-	cells[LINE_IDLE] = report_idle(r);
-	report_update(r, &cells[LINE_ENCODED], &cells[LINE_BARE]);
-	cells[LINE_CHURN] = report_churn(r);
-	cells[LINE_VISIBLE] = report_visible(r);
-	cells[LINE_SILENT] = report_silent_death(r);
-	cells[LINE_PROCESS] = report_process_death(r);
-	cells[LINE_FALSE] = report_false_deaths(r);
-	report_join(r, &cells[LINE_JOIN], &cells[LINE_JOIN_BYTES]);
-	cells[LINE_SESSIONS] = report_sessions(r);
-	cells[LINE_PARTITION] = report_partition(r);
+	return measure < MEASURES ? measures[measure].name : NULL;
+}
+
+static void
+report_measure(const struct report *r, unsigned which, struct cell cells[LINES])
+{
+	for (int i = 0; i < MEASURES; i++)
+		if (which & (1u << i))
+			measures[i].fn(r, &cells[measures[i].line]);
+}
+
+static void
+report_print_line(enum line line, const struct cell (*cells)[LINES], int len)
+{
+	if (cells[0][line].text[0] == '\0')
+		return;
+	printf("%-44s %-12s", line_names[line][0], line_names[line][1]);
+	for (int i = 0; i < len; i++)
+		printf(" %19s%s", cells[i][line].text,
+		       cells[i][line].is_over ? "*" : " ");
+	printf("\n");
 }
 
 void
-report_print(const int *sizes, int len, ms_t span, uint64_t seed)
+report_print(const int *sizes, int len, unsigned which, ms_t span, uint64_t seed)
 {
 	struct cell(*cells)[LINES] = calloc((size_t)len, sizeof(*cells));
 
@@ -348,18 +406,13 @@ report_print(const int *sizes, int len, ms_t span, uint64_t seed)
 		struct report r = { .nodes = sizes[i], .span = span, .seed = seed };
 
 		fprintf(stderr, "measuring %d nodes\n", sizes[i]);
-		report_measure(&r, cells[i]);
+		report_measure(&r, which, cells[i]);
 	}
 	printf("%-44s %-12s", "quantity (over its budget: *)", "budget");
 	for (int i = 0; i < len; i++)
 		printf(" %16s%-4d", "N = ", sizes[i]);
 	printf("\n");
-	for (int line = 0; line < LINES; line++) {
-		printf("%-44s %-12s", line_names[line][0], line_names[line][1]);
-		for (int i = 0; i < len; i++)
-			printf(" %19s%s", cells[i][line].text,
-			       cells[i][line].is_over ? "*" : " ");
-		printf("\n");
-	}
+	for (int line = 0; line < LINES; line++)
+		report_print_line((enum line)line, cells, len);
 	free(cells);
 }

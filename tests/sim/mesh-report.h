@@ -5,7 +5,10 @@
 
 #include "base/clock.h"
 
-/* A table with a column for each of the sizes. `span`: of what is measured for long. */
-void report_print(const int *sizes, int len, ms_t span, uint64_t seed);
+/* What can be measured, from 0 on; NULL behind the last. */
+const char *report_measure_name(int measure);
+/* A table with a column for each of the sizes, of those measures (a bit each). `span`: of what
+ * is measured for long. */
+void report_print(const int *sizes, int len, unsigned which, ms_t span, uint64_t seed);
 
 #endif

@@ -78,6 +78,13 @@ mesh_rows_add(struct mesh_rows *rows, int owner, size_t len)
 	return rows->len++;
 }
 
+static bool
+fact_is_same(const struct mesh_fact *a, const struct mesh_fact *b)
+{
+	return a->inbound == b->inbound && a->homes_len == b->homes_len &&
+	       memcmp(a->homes, b->homes, a->homes_len * sizeof(a->homes[0])) == 0;
+}
+
 uint32_t
 mesh_rows_write(struct mesh_rows *rows, uint32_t number, const struct mesh_fact *fact)
 {
@@ -90,6 +97,10 @@ mesh_rows_write(struct mesh_rows *rows, uint32_t number, const struct mesh_fact 
 	if (row->version == 0)
 		rows->bytes += mesh_row_len(rows, number);
 	row->facts[row->version] = *fact;
+	row->facts[row->version].value = row->version + 1;
+	if (row->version > 0 && fact->is_refresh &&
+	    fact_is_same(fact, &row->facts[row->version - 1]))
+		row->facts[row->version].value = row->facts[row->version - 1].value;
 	row->seen = 0;
 	return ++row->version;
 }
@@ -114,6 +125,12 @@ mesh_row_len(const struct mesh_rows *rows, uint32_t row)
 	       (size_t)r->forks * (VERSION_BYTES + (size_t)r->len);
 }
 
+static uint8_t
+row_value(const struct mesh_row *r, uint32_t row, uint32_t version)
+{
+	return (uint8_t)((row + r->facts[version - 1].value) & 0xff);
+}
+
 static void
 put_version(const struct mesh_rows *rows, struct buf *out, uint32_t row, uint32_t version,
 	    int fork)
@@ -127,7 +144,7 @@ put_version(const struct mesh_rows *rows, struct buf *out, uint32_t row, uint32_
 	buf_put_u8(out, 0);
 	buf_put_u16(out, r->len);
 	memset(buf_extend(out, ROW_SIGNATURE_BYTES), 's', ROW_SIGNATURE_BYTES);
-	memset(buf_extend(out, r->len), (int)((row + version) & 0xff), r->len);
+	memset(buf_extend(out, r->len), row_value(r, row, version), r->len);
 }
 
 void
@@ -170,7 +187,8 @@ mesh_row_read(const struct mesh_rows *rows, struct reader *r, uint32_t *ret_row,
 		is_good = !r->failed && row < rows->len && version > 0 &&
 			  version <= rows->rows[row].version &&
 			  len == rows->rows[row].len &&
-			  (len == 0 || value.data[len - 1] == ((row + version) & 0xff));
+			  (len == 0 || value.data[len - 1] ==
+					       row_value(&rows->rows[row], row, version));
 	}
 	*ret_row = row;
 	*ret_version = version;

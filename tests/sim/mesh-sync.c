@@ -133,14 +133,14 @@ mesh_sync_step(struct mesh_sync *s, struct sync_event *e)
 	ms_t due;
 
 	e->wall_ms = mesh_sync_wall(s);
-	sync_step(s->core, s->sim->now, e);
+	sync_step(s->core, sim_clock_now(s->sim, s->clock), e);
 	if (s->is_pumping)
 		return;
 	s->is_pumping = true;
 	while (sync_next(s->core, &a))
 		mesh_sync_do(s, &a);
 	s->is_pumping = false;
-	due = sync_due(s->core);
+	due = sim_clock_when(s->clock, sync_due(s->core));
 	if (s->tick_at == 0 || due < s->tick_at) {
 		s->tick_at = due > s->sim->now ? due : s->sim->now;
 		sim_at(s->sim, s->tick_at, mesh_sync_tick, s, NULL);
@@ -154,7 +154,7 @@ mesh_sync_start(struct mesh_sync *s, const struct id *self)
 				      .seed = rng_next(&s->sim->rng),
 				      .interval_ms = s->interval_ms };
 
-	s->core = sync_new(&config, s->sim->now);
+	s->core = sync_new(&config, sim_clock_now(s->sim, s->clock));
 	s->life++;
 	s->tick_at = 0;
 }
@@ -164,6 +164,15 @@ mesh_sync_stop(struct mesh_sync *s)
 {
 	sync_free(s->core);
 	s->core = NULL;
+}
+
+void
+mesh_sync_wake(struct mesh_sync *s)
+{
+	struct sync_event e = { .type = SYNC_EVENT_TICK };
+
+	s->tick_at = 0;
+	mesh_sync_step(s, &e);
 }
 
 uint64_t

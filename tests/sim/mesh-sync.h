@@ -14,6 +14,7 @@ struct mesh_sync {
 	/* The node's, set before mesh_sync_start(). */
 	struct sim *sim;
 	struct sim_process *process;
+	const struct sim_clock *clock; /* monotonic */
 	struct mesh_table *table;
 	const us_t *checked_at; /* when the rows that came so far are checked */
 	ms_t merge_ms;		/* within which they are merged then, */
@@ -37,6 +38,8 @@ struct mesh_sync {
 
 void mesh_sync_start(struct mesh_sync *s, const struct id *self);
 void mesh_sync_stop(struct mesh_sync *s);
+/* It is asked anew when it wants to be called. */
+void mesh_sync_wake(struct mesh_sync *s);
 /* LINK_UP, LINK_DOWN, ROOT_HEARD, SYNC, and DELIVER_ROWS once they were handed on. */
 void mesh_sync_hear(struct mesh_sync *s, const struct mesh_action *a);
 /* What heartbeats are to tell. */

@@ -26,6 +26,8 @@ enum {
 /* What one version of a row says. */
 struct mesh_fact {
 	ms_t stamp;
+	bool is_refresh; /* to be: with the value of the version before, if that says the same */
+	uint32_t value; /* of which version it has the value; set by mesh_rows_write() */
 	/* Of a node row: */
 	enum mesh_inbound inbound;
 	uint16_t

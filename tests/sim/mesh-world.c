@@ -15,16 +15,19 @@
 void
 world_fail(struct world *w, const char *fmt, ...)
 {
+	char why[WORLD_WHY_SIZE];
 	va_list ap;
 
-	if (w->failures++ >= MESH_WORLD_FAILURES_SHOWN)
-		return;
-	printf("# seed %llu, %d nodes, at %lld ms: ", (unsigned long long)w->options.seed,
-	       w->nodes_len, (long long)(w->sim.now - MS_HOUR));
 	va_start(ap, fmt);
-	vprintf(fmt, ap);
+	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	printf("\n");
+	if (w->failures == 0)
+		memcpy(w->first_failure, why, sizeof(why));
+	if (w->failures++ >= MESH_WORLD_FAILURES_SHOWN || w->options.is_only_watched)
+		return;
+	printf("# seed %llu, %d nodes, at %lld ms: %s\n",
+	       (unsigned long long)w->options.seed, w->nodes_len,
+	       (long long)(w->sim.now - MS_HOUR), why);
 }
 
 void
@@ -135,12 +138,14 @@ world_add_node(struct world *w, int i)
 		n->id.b[k] = (uint8_t)rng_next(&w->sim.rng);
 	/* So that a node is found by its id. */
 	put_be32(n->id.b + ID_BYTES - 4, (uint32_t)i);
+	n->clock.at = (us_t)sim_below(&w->sim, (uint64_t)MS_DAY) * 1000;
 	n->seen = mem_calloc((size_t)w->nodes_len, sizeof(n->seen[0]));
 	n->seen_at = mem_calloc((size_t)w->nodes_len, sizeof(n->seen_at[0]));
 	mesh_table_init(&n->table, &w->rows);
 	n->sync = (struct mesh_sync){
 		.sim = &w->sim,
 		.process = &n->process,
+		.clock = &n->clock,
 		.table = &n->table,
 		.checked_at = &n->checked_at,
 		.merge_ms = w->options.net == NET_LOOPBACK ? 0
@@ -225,6 +230,7 @@ world_free(struct world *w)
 		mesh_free(n->mesh);
 		mesh_sync_stop(&n->sync);
 		mesh_table_fini(&n->table);
+		watch_fini(n);
 		free(n->seen);
 		free(n->seen_at);
 		free(n->own);
@@ -281,24 +287,34 @@ world_look_at_idle(struct world *w, double *ret_rate)
 	world_check(w);
 }
 
-void
-world_run(const struct world_options *options, ms_t span, struct world_result *ret_result)
+static void
+world_heal(struct world *w, struct world_result *ret_result)
 {
-	struct world *w = world_open(options);
-	ms_t since;
+	ms_t since = w->sim.now;
 
-	faults_begin(w);
-	ret_result->faults = w->options.faults;
-	sim_run(&w->sim, w->sim.now + span);
 	faults_end(w);
-	since = w->sim.now;
 	ret_result->healed_ms = world_until_whole(w, MESH_WORLD_BOUND_MS);
 	world_trace(w, "whole after %lld ms", (long long)(w->sim.now - since));
 	world_check(w);
 	world_look_at_idle(w, &ret_result->idle);
+}
+
+void
+world_run(const struct world_options *options, ms_t span, struct world_result *ret_result)
+{
+	struct world *w = world_open(options);
+
+	*ret_result = (struct world_result){ .healed_ms = -1 };
+	faults_begin(w);
+	ret_result->faults = w->options.faults;
+	sim_run(&w->sim, w->sim.now + span);
+	if (!options->is_only_watched)
+		world_heal(w, ret_result);
 	ret_result->trace = w->sim.trace;
 	ret_result->events = w->sim.events;
 	ret_result->failures = w->failures;
+	ret_result->watched = w->watched;
+	memcpy(ret_result->first_failure, w->first_failure, sizeof(w->first_failure));
 	world_free(w);
 }
 
@@ -326,6 +342,12 @@ uint64_t
 world_events(const struct world *w)
 {
 	return w->sim.events;
+}
+
+struct world_watched
+world_watched(const struct world *w)
+{
+	return w->watched;
 }
 
 int
@@ -382,9 +404,37 @@ world_split(struct world *w, int left, bool is_cut)
 }
 
 void
+world_reset(struct world *w, int node)
+{
+	struct stream_end *e = w->nodes[node].ends;
+	int left = world_below(w, (int)HASH_COUNT(w->nodes[node].ends) + 1);
+
+	for (; e != NULL && left > 1; left--)
+		e = e->hh.next;
+	if (e != NULL)
+		stream_reset(e->stream);
+}
+
+void
 world_slow_down(struct world *w, int node, size_t rate)
 {
 	w->nodes[node].rate = rate;
+}
+
+void
+world_set_clock(struct world *w, int node, ms_t offset)
+{
+	w->nodes[node].sync.wall_offset = offset;
+}
+
+void
+world_set_drift(struct world *w, int node, int ppm)
+{
+	struct node *n = &w->nodes[node];
+
+	sim_clock_set_rate(&w->sim, &n->clock, ppm);
+	if (n->is_running)
+		node_wake(n);
 }
 
 void
@@ -411,7 +461,28 @@ world_write(struct world *w, int node)
 		if (w->rows.rows[row].owner != node)
 			row = (uint32_t)node;
 	}
-	node_write(n, row);
+	if (row == (uint32_t)node && sim_once_in(&w->sim, 2))
+		node_refresh(n);
+	else
+		node_write(n, row);
+}
+
+void
+world_write_node_row(struct world *w, int node)
+{
+	node_write(&w->nodes[node], (uint32_t)node);
+}
+
+void
+world_refresh(struct world *w, int node)
+{
+	node_refresh(&w->nodes[node]);
+}
+
+struct world_refreshes
+world_refreshes(const struct world *w)
+{
+	return w->refreshes;
 }
 
 static uint32_t
@@ -447,6 +518,16 @@ world_lose_node_row(struct world *w, int node)
 	mesh_table_set_back(&w->nodes[node].table, (uint32_t)owner, 0);
 	node_tell_root(&w->nodes[node]);
 	return owner;
+}
+
+void
+world_age_node_row(struct world *w, int node, int owner)
+{
+	struct mesh_table *t = &w->nodes[node].table;
+
+	assert(t->versions[owner] > 1);
+	mesh_table_set_back(t, (uint32_t)owner, t->versions[owner] - 1);
+	node_tell_root(&w->nodes[node]);
 }
 
 void

@@ -20,6 +20,7 @@ enum {
 	MESH_WORLD_CLONES_MAX = 2,
 	/* To be whole again: links that are not wanted any more live for MESH_IDLE_MS. */
 	MESH_WORLD_BOUND_MS = MESH_IDLE_MS + MS_MINUTE,
+	WORLD_WHY_SIZE = 200,
 	MESH_WORLD_ROWS_ADDED = 400, /* by what nodes write, beside what they begin with */
 };
 
@@ -37,10 +38,11 @@ enum world_fault {
 	FAULT_OLD_DISK,	  /* a crash, and the disk is as it was a while ago */
 	FAULT_CLONES,	  /* a second node with the same identity and disk */
 	FAULT_CLOCKS,	  /* wall clocks jump by up to a day */
-	FAULT_VERSIONS,	  /* some nodes send what others do not know */
-	FAULT_JOINS,	  /* many new nodes at once */
-	FAULT_RESTARTS,	  /* all processes at once */
-	FAULT_TINY,	  /* windows of some bytes, slow commits and checks */
+	FAULT_DRIFT, /* monotonic clocks run up to 500 ppm off, one in four by up to 2 % */
+	FAULT_VERSIONS, /* some nodes send what others do not know */
+	FAULT_JOINS,	/* many new nodes at once */
+	FAULT_RESTARTS, /* all processes at once */
+	FAULT_TINY,	/* windows of some bytes, slow commits and checks */
 	WORLD_FAULTS,
 };
 #define FAULT_BIT(fault) (1u << (fault))
@@ -65,10 +67,12 @@ struct world_options {
 	int nodes, hidden;
 	enum world_net net;
 	enum world_begin begin;
-	int rows;	  /* of all workers, beside node rows */
-	int added;	  /* rows that may be added later */
-	unsigned faults;  /* bits of enum world_fault that may be */
-	bool is_traced;	  /* print what happens */
+	int rows;	 /* of all workers, beside node rows */
+	int added;	 /* rows that may be added later */
+	unsigned faults; /* bits of enum world_fault that may be */
+	bool is_traced;	 /* print what happens */
+	/* Something is to be wrong: it is not printed, and the end is not looked at. */
+	bool is_only_watched;
 	ms_t interval_ms; /* as mesh_sync's; 0: a minute; negative: never */
 	/* When all is whole again, in+out of a node: bytes a second; 0: not looked at. */
 	double idle_max;
@@ -78,6 +82,12 @@ struct world;
 
 /* ---- whole histories ---- */
 
+/* What was looked at after steps of cores, so far: votes that began to count, edges of the tree
+ * that changed, and incarnations of others. */
+struct world_watched {
+	uint64_t votes, parents, incarnations;
+};
+
 struct world_result {
 	uint64_t trace;	 /* the hash of all that happened */
 	uint64_t events; /* of the simulation */
@@ -85,6 +95,8 @@ struct world_result {
 	unsigned faults; /* that were on in this run */
 	ms_t healed_ms;	 /* from the end of the faults until all was whole */
 	double idle;	 /* in+out of a node afterwards, bytes a second */
+	struct world_watched watched;
+	char first_failure[WORLD_WHY_SIZE];
 };
 /* `span` of faults and writes, then the check. */
 void world_run(const struct world_options *options, ms_t span,
@@ -110,6 +122,8 @@ ms_t world_until_rows(struct world *w, ms_t span);
 void world_check(struct world *w);
 int world_failures(const struct world *w);
 
+struct world_watched world_watched(const struct world *w);
+
 /* The process stands still: nothing is read and no timer fires, but nothing is lost. */
 void world_freeze(struct world *w, int node, ms_t span);
 /* It dies; with its host (`is_silent`) nobody is told. */
@@ -120,19 +134,35 @@ void world_lose_disk(struct world *w, int node); /* of one that does not run */
 void world_split(struct world *w, int left, bool is_cut);
 /* It reads so many bytes a second; 0: any. */
 void world_slow_down(struct world *w, int node, size_t rate);
+/* Its wall clock is so far off; its monotonic one runs so many millionths too fast. */
+void world_set_clock(struct world *w, int node, ms_t offset);
+void world_set_drift(struct world *w, int node, int ppm);
 void world_delay_more(struct world *w, int node, ms_t most, ms_t span);
 /* It runs for a tenth of a second between stops of 0.5 to 3 s; or again all the time. */
 void world_starve(struct world *w, int node, bool is_starved);
+/* One of its links ends. */
+void world_reset(struct world *w, int node);
 /* So many of a million links end each minute. */
 void world_set_resets(struct world *w, unsigned per_million);
 /* The node writes a row, a new one or one of its own once more; it is not to be lost. */
 void world_write(struct world *w, int node);
+/* It writes its node row, with another value. */
+void world_write_node_row(struct world *w, int node);
+/* It writes its node row anew with the value that it has, so that it travels without. */
+void world_refresh(struct world *w, int node);
+/* So many were merged, and of so many the value was not held, and the row asked for. */
+struct world_refreshes {
+	uint64_t merged, pulled;
+};
+struct world_refreshes world_refreshes(const struct world *w);
 /* It writes its first worker's row anew, of so many bytes of value when it is new. */
 void world_rewrite(struct world *w, int node, size_t len);
 /* It is not to come back: what it alone holds may be lost. */
 void world_doom(struct world *w, int node);
 /* A disk loses the node row of another node, which is told. */
 int world_lose_node_row(struct world *w, int node);
+/* It holds the node row of the owner as that was before its latest version. */
+void world_age_node_row(struct world *w, int node, int owner);
 /* Its horizon is for so long beyond what any clock allows. */
 void world_advance_horizon(struct world *w, int node, ms_t span);
 /* Does the link of `a` to `b` carry no rows, as `a` has it? */

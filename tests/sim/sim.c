@@ -10,6 +10,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
+enum { SIM_MILLION = 1000000 };
+
 struct sim_event {
 	us_t at;
 	uint64_t seq;
@@ -175,6 +177,40 @@ sim_run(struct sim *sim, ms_t until)
 	}
 	sim->now = until;
 	sim->now_us = until * 1000;
+}
+
+static us_t
+sim_clock_at(const struct sim_clock *c, us_t moment)
+{
+	us_t span = moment - c->since;
+
+	return c->at + span + span * c->ppm / SIM_MILLION;
+}
+
+ms_t
+sim_clock_now(const struct sim *sim, const struct sim_clock *c)
+{
+	return sim_clock_at(c, sim->now_us) / 1000;
+}
+
+ms_t
+sim_clock_when(const struct sim_clock *c, ms_t shown)
+{
+	us_t span = (shown * 1000 - c->at) * SIM_MILLION / (SIM_MILLION + c->ppm);
+	ms_t at = (c->since + span) / 1000;
+
+	while (sim_clock_at(c, at * 1000) < shown * 1000)
+		at++;
+	return at;
+}
+
+void
+sim_clock_set_rate(const struct sim *sim, struct sim_clock *c, int ppm)
+{
+	assert(ppm > -SIM_MILLION / 2 && ppm < SIM_MILLION / 2);
+	*c = (struct sim_clock){ .since = sim->now_us,
+				 .at = sim_clock_at(c, sim->now_us),
+				 .ppm = ppm };
 }
 
 void

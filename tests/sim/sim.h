@@ -53,6 +53,16 @@ bool sim_keep(struct sim_process *p, sim_fn *fn, void *arg, const void *data, si
 void sim_process_fini(struct sim_process *p);
 /* Until nothing is left or the next event is later than `until`; then it is `until`. */
 void sim_run(struct sim *sim, ms_t until);
+/* A clock that runs by itself, `ppm` millionths too fast; zero shows the world's time. */
+struct sim_clock {
+	us_t since, at; /* then it showed that */
+	int ppm;
+};
+ms_t sim_clock_now(const struct sim *sim, const struct sim_clock *c);
+/* When it shows that, or more, if its rate stays. */
+ms_t sim_clock_when(const struct sim_clock *c, ms_t shown);
+/* From now on; what it shows goes on from where it is. */
+void sim_clock_set_rate(const struct sim *sim, struct sim_clock *c, int ppm);
 /* Add to the trace. */
 void sim_note(struct sim *sim, const void *data, size_t len);
 void sim_note_u64(struct sim *sim, uint64_t v);

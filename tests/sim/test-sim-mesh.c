@@ -17,6 +17,9 @@ enum {
 	/* A beat may have been due as the process stopped; then it is asked after, suspected
 	 * and judged, unless it refutes in time, in delays of at most 200 ms. */
 	STALL_MS_MAX = MESH_LATE_BEAT_MS + MESH_CHECK_MS + MESH_DEAD_MS - 500,
+	/* The same, when a link ends that is a minute old: a younger one need not be dialled
+	 * again at once. */
+	STALL_LOST_MS_MAX = MESH_RELINK_MS + MESH_CHECK_MS + MESH_DEAD_MS - 500,
 };
 
 static int
@@ -143,6 +146,46 @@ test_stalls(void)
 		if (world_deaths(w) > 0)
 			tap_note("round %d of %d nodes: %d deaths", i, nodes,
 				 world_deaths(w));
+		CU_ASSERT(world_deaths(w) == 0);
+		whole(w);
+	}
+}
+
+/* Nor when a link of theirs ends meanwhile, so that one who watches them says so early. */
+static void
+test_stalls_and_resets(void)
+{
+	for (int i = 0; i < rounds(); i++) {
+		int nodes = 2 + i % (OPEN_MAX - 1);
+		struct world *w = calm(tap_seed() * 13000 + (uint64_t)i, nodes, 0);
+
+		for (int k = 0; k < 10; k++) {
+			int sleeper = world_below(w, nodes);
+
+			world_freeze(w, sleeper, 1 + world_below(w, STALL_LOST_MS_MAX));
+			world_go_on(w, world_below(w, MS_SECOND));
+			world_reset(w, sleeper);
+			world_go_on(w, 2 * MESH_DIAL_HEALTHY_MS);
+		}
+		if (world_deaths(w) > 0)
+			tap_note("round %d of %d nodes: %d deaths", i, nodes,
+				 world_deaths(w));
+		CU_ASSERT(world_deaths(w) == 0);
+		whole(w);
+	}
+}
+
+/* Clocks that run by up to 2 % too fast or too slow are nobody's death, nor wake anybody. */
+static void
+test_drift(void)
+{
+	for (int i = 0; i < rounds() / 4; i++) {
+		int nodes = 2 + i % (OPEN_MAX - 1);
+		struct world *w = calm(tap_seed() * 14000 + (uint64_t)i, nodes, 0);
+
+		for (int k = 0; k < nodes; k++)
+			world_set_drift(w, k, k % 2 ? 20000 : -20000);
+		world_go_on(w, 10 * MS_MINUTE);
 		CU_ASSERT(world_deaths(w) == 0);
 		whole(w);
 	}
@@ -336,6 +379,65 @@ test_wants(void)
 	}
 }
 
+/* A node row that is written with the value that it has goes to each node in the 116 bytes of a
+ * REFRESH, and hardly ever twice: when a beacon changes the tree meanwhile. */
+static void
+test_refreshes(void)
+{
+	uint64_t sent = 0, all = 0;
+
+	for (int i = 0; i < rounds() / 20; i++) {
+		struct world_options options = { .seed = tap_seed() * 15000 + (uint64_t)i,
+						 .nodes = 2 + 3 * i,
+						 .net = NET_LAN,
+						 .begin = BEGIN_FULL };
+		struct world *w = world_calm(&options);
+		struct world_bytes since;
+		uint64_t merges;
+
+		world_go_on(w, 3 * MS_MINUTE); /* spare links are gone */
+		merges = world_refreshes(w).merged;
+		world_bytes(w, -1, &since);
+		for (int k = 0; k < options.nodes; k++) {
+			world_refresh(w, k);
+			world_go_on(w, 100);
+		}
+		world_go_on(w, MS_SECOND);
+		merges = world_refreshes(w).merged - merges;
+		CU_ASSERT(merges == (uint64_t)(options.nodes * (options.nodes - 1)));
+		CU_ASSERT(world_refreshes(w).pulled == 0);
+		sent += world_sent(w, &since, 1u << WIRE_CLASS_ROWS);
+		all += merges * (WIRE_HEADER_BYTES + WIRE_REFRESH_BYTES);
+		whole(w);
+	}
+	CU_ASSERT(sent >= all && sent * 100 <= all * 106);
+	tap_note("%llu bytes of rows, of which %llu are needed", (unsigned long long)sent,
+		 (unsigned long long)all);
+}
+
+/* Who does not hold the value, or an older one, asks for the row at once. */
+static void
+test_refreshes_without_value(void)
+{
+	for (int i = 0; i < rounds() / 2; i++) {
+		int nodes = 2 + i % (OPEN_MAX - 1);
+		struct world *w = calm(tap_seed() * 16000 + (uint64_t)i, nodes, 0);
+		int owner = world_below(w, nodes), loser = (owner + 1) % nodes;
+		uint64_t pulled = world_refreshes(w).pulled;
+
+		world_write_node_row(w, owner);
+		world_go_on(w, 3 * MS_SECOND);
+		if (i % 2)
+			world_age_node_row(w, loser, owner);
+		else
+			owner = world_lose_node_row(w, loser);
+		world_refresh(w, owner);
+		world_go_on(w, 3 * MS_SECOND);
+		CU_ASSERT(world_refreshes(w).pulled > pulled);
+		whole(w);
+	}
+}
+
 static uint64_t
 timeouts(const struct world *w)
 {
@@ -428,11 +530,17 @@ static const struct tap_test tests[] = {
 	  "6 s",
 	  test_death },
 	{ "processes that stand still for less than 3.5 s are no deaths", test_stalls },
+	{ "nor are those of 3 s while one of their links ends", test_stalls_and_resets },
+	{ "monotonic clocks that are 2 % off are no deaths", test_drift },
 	{ "one that stood still for long takes nobody for dead, and is alive again",
 	  test_long_stall },
 	{ "halves hide each other within 10 s; a minute after they can, all are linked again",
 	  test_halves },
 	{ "a row that needs one which is lost here brings that one, too", test_wants },
+	{ "a row that is refreshed goes to each node once, without its value",
+	  test_refreshes },
+	{ "where its value is not held, or another one is, it is asked for",
+	  test_refreshes_without_value },
 	{ "a horizon beyond the clocks ends rows at both ends of each link, until it is not",
 	  test_horizons },
 	{ "nodes that take no links find it out, and are alive for each other by way of others",

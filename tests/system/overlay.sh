@@ -67,11 +67,14 @@ is "nobody is lost" "$(at n3 ocf nodes --json | jq '[.[] | select(.alive)] | len
 
 find_pair || bail "all are linked to all"
 is "of one that is not linked there is no round trip" "$(rtt "$asker" "$answerer")" null
+told_of_links() { grep -c "link.* to node ${ids[$answerer]}" "$TMP/$asker/log"; }
+before=$(told_of_links)
 worker_start "$answerer" far --service wc -- wc -c
 ok "its worker is seen" wait_until "$CLUSTER_SECONDS" sees_worker "$asker" far
 run at "$asker" ocf query wc --data abc
 is "it answers a query all the same" "$out" 3 || diag "$err"
 ok "over a link of its own" grep -q "${ids[$answerer]}" <<<"$(linked "$asker")"
+is "of which the log does not tell" "$(told_of_links)" "$before"
 relayed() {
 	for node in $names; do at "$node" curl -s "$(node_url "$node")/metrics"; done |
 		awk '$1 == "ocf_relayed_total" {sum += $2} END {print sum}'

@@ -162,6 +162,10 @@ rig_do(struct rig *r, const struct mesh_action *a)
 			if (id_equal(&r->peers[i], &a->node))
 				r->states[i] = a->state;
 		break;
+	case MESH_ACTION_LINK_UP:
+	case MESH_ACTION_LINK_DOWN:
+		r->is_spare = a->is_spare;
+		break;
 	case MESH_ACTION_PROBE:
 		r->probes++;
 		r->probe = a->link;

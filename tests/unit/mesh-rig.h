@@ -60,6 +60,7 @@ struct rig {
 	bool keeps_verifies;		   /* signatures are not checked, ever */
 	uint64_t incarnation;		   /* as raised last */
 	enum mesh_state states[RIG_PEERS]; /* as told last */
+	bool is_spare;			   /* the link that came up, or ended, last */
 };
 
 /* We advertise `addresses`; our id is 5. */

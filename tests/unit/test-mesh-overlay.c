@@ -175,7 +175,10 @@ test_spare_links_end(void)
 	town_start(&r, 100);
 	id = rig_id(find(&r, 0, false));
 	wanted = node_of(&r, find(&r, 0, true))->link;
+	CU_ASSERT(!r.is_spare); /* of those that came up so far */
 	spare = rig_open(&r, &id);
+	CU_ASSERT(r.is_spare);
+	r.is_spare = false;
 	CU_ASSERT(is_spare(&r, spare) && !is_spare(&r, wanted));
 	rig_pass(&r, MESH_IDLE_MS - MS_SECOND);
 	CU_ASSERT(r.idles == 0);
@@ -190,7 +193,7 @@ test_spare_links_end(void)
 	rig_pass(&r, MESH_IDLE_MS + MS_SECOND);
 	CU_ASSERT(r.idles == 2 && mesh_link_of(r.mesh, &id) == spare);
 	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_IDLE, .link = spare });
-	CU_ASSERT(mesh_link_of(r.mesh, &id) == 0);
+	CU_ASSERT(mesh_link_of(r.mesh, &id) == 0 && r.is_spare);
 	CU_ASSERT(mesh_node_state(r.mesh, &id) == MESH_NODE_ALIVE);
 	rig_pass(&r, 10 * MS_MINUTE);
 	CU_ASSERT(r.idles == 2 && r.dials == 0);

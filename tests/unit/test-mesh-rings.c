@@ -478,41 +478,81 @@ test_named_homes(void)
 	view_fini(&v);
 }
 
-/* Whoever watches a node by its own view may vote by ours, also when a few are missing here;
- * and others may not. */
+/* Who watches x, or is watched by it, among those that stand. */
+static int
+watchers(const struct view *v, const struct mesh_node *x, struct mesh_node **ret)
+{
+	int len = 0;
+
+	for (int i = 0; i < v->len; i++)
+		if (v->nodes[i] != x && mesh_is_standing(v->mesh, v->nodes[i], x) &&
+		    (mesh_is_neighbour_of(v->mesh, x, v->nodes[i]) ||
+		     mesh_is_neighbour_of(v->mesh, v->nodes[i], x)))
+			ret[len++] = v->nodes[i];
+	return len;
+}
+
+/* One node is dead for those who watch x and not here, or here alone. */
+static void
+check_voters(struct view *v, struct mesh_node *odd, bool is_dead_here, int *asked,
+	     int *refused)
+{
+	struct mesh_node *nodes[NODES_MAX];
+
+	for (int i = 1; i < v->len; i++) {
+		struct mesh_node *x = v->nodes[i];
+		int len;
+
+		if (x == odd)
+			continue;
+		odd->state = is_dead_here ? MESH_NODE_ALIVE : MESH_NODE_DEAD;
+		len = watchers(v, x, nodes);
+		odd->state = is_dead_here ? MESH_NODE_DEAD : MESH_NODE_ALIVE;
+		for (int k = 0; k < len; k++) {
+			if (nodes[k] == odd)
+				continue;
+			(*asked)++;
+			*refused += !mesh_is_voter(v->mesh, x, nodes[k]);
+		}
+		odd->state = MESH_NODE_ALIVE;
+	}
+}
+
+/* Whoever watches a node by its own view may vote by ours, also when one more is dead by the one
+ * than by the other; and others may not. */
 static void
 test_voters(void)
 {
-	struct view v;
-	int voters = 0, asked = 0, refused = 0;
+	static const int sizes[] = { 8, 10, 12, 20, 50, 100 };
 
-	view_init(&v, tap_seed(), 200);
-	for (int i = 0; i < v.len; i++) {
-		struct mesh_node *nodes[MESH_NEIGHBOURS_MAX], *late = v.nodes[i];
-		int len;
+	for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+		int voters = 0, asked = 0, refused = 0, rounds = 600 / sizes[s];
+		struct mesh_node *nodes[NODES_MAX];
+		struct view v;
 
-		if (i == 0)
-			continue;
-		len = neighbours(&v, i, nodes);
-		for (int k = 0; k < len; k++)
-			CU_ASSERT(mesh_is_voter(v.mesh, late, nodes[k]));
-		CU_ASSERT(!mesh_is_voter(v.mesh, late, late));
-		/* One of them is dead for another one: the next takes its place there. */
-		nodes[0]->state = MESH_NODE_DEAD;
-		len = neighbours(&v, i, nodes);
+		view_init(&v, tap_seed() + s, sizes[s]);
+		for (int i = 1; i < v.len; i++) {
+			int len = watchers(&v, v.nodes[i], nodes);
+
+			for (int k = 0; k < len; k++)
+				CU_ASSERT(mesh_is_voter(v.mesh, v.nodes[i], nodes[k]));
+			CU_ASSERT(!mesh_is_voter(v.mesh, v.nodes[i], v.nodes[i]));
+		}
+		for (int i = 0; i < rounds; i++)
+			check_voters(
+				&v,
+				v.nodes[1 + rng_below(&v.rng, (uint64_t)sizes[s] - 1)],
+				i % 2, &asked, &refused);
+		/* But for one or another of those who fill a gap. */
+		CU_ASSERT(refused <= asked / 200);
 		for (int k = 0; k < v.len; k++)
-			v.nodes[k]->state = MESH_NODE_ALIVE;
-		for (int k = 0; k < len; k++, asked++)
-			refused += !mesh_is_voter(v.mesh, late, nodes[k]);
+			voters += mesh_is_voter(v.mesh, v.nodes[5], v.nodes[k]);
+		CU_ASSERT(voters >= 6 && voters <= 24);
+		tap_note("%d nodes: %d vote about one; of %d who watch by another view "
+			 "%d may not by ours",
+			 sizes[s], voters, asked, refused);
+		view_fini(&v);
 	}
-	/* But for some who fill a gap. */
-	CU_ASSERT(refused <= asked / 50);
-	tap_note("of %d who watch by another view %d may not vote by ours", asked,
-		 refused);
-	for (int k = 0; k < v.len; k++)
-		voters += mesh_is_voter(v.mesh, v.nodes[5], v.nodes[k]);
-	CU_ASSERT(voters >= 6 && voters <= 24);
-	view_fini(&v);
 }
 
 /* ---- cost ---- */

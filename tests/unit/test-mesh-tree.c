@@ -576,6 +576,44 @@ test_roots_that_are_none(void)
 	rig_fini(&r);
 }
 
+/* One that was given up and is there again may be heard of by whoever has it from us. */
+static void
+test_root_taken_up_again(void)
+{
+	struct wire_beacon b = { .seq = UNITS + 5, .rings = 3 }, second = b;
+	struct buf frame = BUF_INIT;
+	struct rig r;
+	int root = rig_start(&r), other = (root + 1) % 5, next = (root + 2) % 5;
+
+	b.rank = mesh_rank(r.mesh, &r.peers[root]);
+	b.distance = 1;
+	rig_beacon(&r, next, &b); /* so that we are two from it */
+	CU_ASSERT(rig_follows(&r, root) && r.mesh->tree.parent == r.links[next]);
+	rig_down(&r, root);
+	rig_pass(&r, MESH_RELINK_MS + MESH_FEW_MS);
+	CU_ASSERT(r.states[root] == MESH_NODE_DEAD && !rig_follows(&r, root));
+	second.rank = mesh_rank(r.mesh, &r.peers[next]);
+	rig_beacon(&r, next, &second);
+	CU_ASSERT(rig_follows(&r, next));
+	rig_put_alive(&frame, &r.peers[root], 4, WIRE_STANDING_THERE);
+	rig_hear(&r, other, &frame);
+	CU_ASSERT(r.states[root] == MESH_NODE_ALIVE);
+	b.distance = 3;
+	rig_beacon(&r, other, &b);
+	b.distance = 2;
+	rig_beacon(&r, other, &b);
+	b.seq--;
+	b.distance = 0;
+	rig_beacon(&r, other, &b);
+	CU_ASSERT(!rig_follows(&r, root));
+	/* From nearer than we were, or a later one. */
+	b.seq++;
+	b.distance = 1;
+	rig_beacon(&r, other, &b);
+	CU_ASSERT(rig_follows(&r, root) && r.mesh->tree.parent == r.links[other]);
+	rig_fini(&r);
+}
+
 static void
 test_flood_of_beacons(void)
 {
@@ -632,6 +670,8 @@ static const struct tap_test tests[] = {
 	  test_rings_by_the_root },
 	{ "where nodes are many for ten minutes it says four", test_many_nodes },
 	{ "leaves and the dead are no roots", test_roots_that_are_none },
+	{ "a root that was given up is not taken up again from behind us",
+	  test_root_taken_up_again },
 	{ "a flood of beacons goes no further", test_flood_of_beacons },
 };
 

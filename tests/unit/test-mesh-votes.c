@@ -145,6 +145,51 @@ test_quorum_is_dead(void)
 	rig_fini(&r);
 }
 
+static void
+say_lost(struct rig *r, int from, int subject, uint64_t incarnation, int observer)
+{
+	struct wire_liveness said = suspect(r, subject, incarnation, observer);
+
+	said.is_lost = true;
+	say(r, from, &said);
+}
+
+/* A link may end while its node stands still: then it has 2 s from when enough say so; but no
+ * longer than if fewer had. Where the first did not hear it the links that end later are no
+ * reason to wait. */
+static void
+test_links_that_end(void)
+{
+	struct rig r;
+
+	votes_start(&r, false);
+	say_lost(&r, ONE, VICTIM, 3, ONE);
+	say_suspect(&r, ONE, VICTIM, 3, THREE);
+	rig_pass(&r, MS_SECOND);
+	say_suspect(&r, TWO, VICTIM, 3, TWO);
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_SUSPECT, NULL) == 2);
+	rig_pass(&r, MESH_DEAD_MS - 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
+	rig_pass(&r, 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+	say_alive(&r, TWO, VICTIM, 4, WIRE_STANDING_THERE);
+	say_lost(&r, ONE, VICTIM, 4, ONE);
+	say_suspect(&r, ONE, VICTIM, 4, THREE);
+	rig_pass(&r, mesh_votes_ms(2, 3) - 2);
+	say_suspect(&r, TWO, VICTIM, 4, TWO);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
+	rig_pass(&r, 2);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+	say_alive(&r, TWO, VICTIM, 5, WIRE_STANDING_THERE);
+	say_suspect(&r, ONE, VICTIM, 5, ONE);
+	rig_pass(&r, MS_SECOND);
+	say_lost(&r, ONE, VICTIM, 5, THREE);
+	say_lost(&r, TWO, VICTIM, 5, TWO);
+	rig_pass(&r, MESH_DEAD_MS - MS_SECOND);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+	rig_fini(&r);
+}
+
 /* With too few of them it takes longer: with two 6.8 s from the first. */
 static void
 test_few_votes(void)
@@ -258,6 +303,26 @@ test_votes_that_do_not_count(void)
 	rig_forget(&r);
 	say_suspect(&r, ONE, VICTIM, 8, THREE);
 	CU_ASSERT(r.verifies == 0);
+	rig_fini(&r);
+}
+
+/* What a node says of others counts while it is not dead itself, here. */
+static void
+test_dead_do_not_count(void)
+{
+	struct rig r;
+
+	votes_start(&r, false);
+	say_verdict(&r, ONE, FOUR, 3, 3);
+	rig_pass(&r, 1);
+	CU_ASSERT(r.states[FOUR] == MESH_NODE_DEAD);
+	rig_forget(&r);
+	say_suspect(&r, ONE, VICTIM, 3, FOUR);
+	CU_ASSERT(r.verifies == 0 && r.states[VICTIM] == MESH_NODE_ALIVE);
+	say_alive(&r, TWO, FOUR, 4, WIRE_STANDING_THERE);
+	CU_ASSERT(r.states[FOUR] == MESH_NODE_ALIVE);
+	say_suspect(&r, ONE, VICTIM, 3, FOUR);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
 	rig_fini(&r);
 }
 
@@ -739,8 +804,11 @@ static const struct tap_test tests[] = {
 	{ "of whom one that is cut off does not hear we look ourselves whether we do",
 	  test_others_are_cut_off },
 	{ "who is slow judges with the others", test_slow_judge },
+	{ "where a link ended first, the 2 s begin when votes are enough",
+	  test_links_that_end },
 	{ "what is forged, foreign, old or said already does not count",
 	  test_votes_that_do_not_count },
+	{ "nor does what the dead say", test_dead_do_not_count },
 	{ "nor does what a node says that is no member any more",
 	  test_gone_do_not_count },
 	{ "a verdict is believed by its votes alone, but of a node that is heard",

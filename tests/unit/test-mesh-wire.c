@@ -438,6 +438,7 @@ liveness(enum wire_type type, int votes)
 				   .standing = type == WIRE_ALIVE ? WIRE_STANDING_LEFT
 								  : 0,
 				   .is_isolated = type == WIRE_SUSPECT,
+				   .is_lost = type == WIRE_SUSPECT,
 				   .votes_len = votes };
 
 	memset(l.subject.b, 0x11, ID_BYTES);
@@ -464,7 +465,8 @@ check_liveness(enum wire_type type, int votes, size_t bytes)
 	CU_ASSERT_FATAL(wire_read_liveness(&f, &back) == 0);
 	CU_ASSERT(id_equal(&back.subject, &l.subject) &&
 		  back.incarnation == l.incarnation && back.standing == l.standing &&
-		  back.is_isolated == l.is_isolated && back.votes_len == votes &&
+		  back.is_isolated == l.is_isolated && back.is_lost == l.is_lost &&
+		  back.votes_len == votes &&
 		  memcmp(back.signature, l.signature, sizeof(l.signature)) == 0);
 	for (int i = 0; i < votes; i++)
 		CU_ASSERT(memcmp(&back.votes[i], &l.votes[i], sizeof(l.votes[i])) == 0);
@@ -530,6 +532,11 @@ test_liveness_text(void)
 	l.is_isolated = other.is_isolated = false;
 	wire_put_liveness_signed(&text, &cluster, &l, &signer);
 	other.type = WIRE_VERDICT;
+	wire_put_liveness_signed(&texts[0], &cluster, &other, &signer);
+	CU_ASSERT(bytes_equal(buf_bytes(&text), buf_bytes(&texts[0])));
+	buf_clear(&texts[0]);
+	other = l;
+	other.is_lost = !l.is_lost; /* how long it is waited for; no verdict needs it */
 	wire_put_liveness_signed(&texts[0], &cluster, &other, &signer);
 	CU_ASSERT(bytes_equal(buf_bytes(&text), buf_bytes(&texts[0])));
 	CU_ASSERT(memcmp(text.data, "ocf-mesh-1", 11) == 0);
