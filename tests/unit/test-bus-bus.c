@@ -290,6 +290,37 @@ test_legacy_found(void)
 	bus_fixture_close_both(&f, &w);
 }
 
+/* One takes over another's id, and the other dies before it has finished: what it had is
+ * lost, and nothing of the new one's. */
+static void
+test_replaced_one_dies(void)
+{
+	struct fixture f;
+	struct fixture_worker w, v;
+
+	bus_fixture_open_with_worker(&f, &w, "replaced");
+	CU_ASSERT(bus_fixture_send(&f, "w1", 1, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 1));
+	bus_fixture_worker_open(&f, &v, "w1");
+	bus_fixture_announce(&v, BUS_FIXTURE_ANNOUNCE_WC,
+			     (unsigned long long)v.client_id);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.controls, 1));
+	CU_ASSERT(strstr(w.last_control, "replaced") != NULL);
+	bus_sub_free(w.work);
+	w.work = NULL;
+	bus_fixture_turn(&f, 50);
+	CU_ASSERT(bus_fixture_send(&f, "w1", 2, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &v.works, 1));
+	CU_ASSERT(f.calls[1].errors == 0);
+	bus_fixture_worker_close(&w);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].errors, 1));
+	CU_ASSERT(f.calls[1].outcome == BUS_LOST && f.calls[1].error_status == 502);
+	bus_fixture_reply(&v, bytes_text("2"), NULL);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[2].ends, 1));
+	CU_ASSERT(f.calls[2].errors == 0 && f.downs == 0);
+	bus_fixture_close_both(&f, &v);
+}
+
 /* A server of an earlier life, by pid file: replaced. A pid that became another program's:
  * left alone. */
 static void
@@ -616,6 +647,8 @@ main(int argc, char **argv)
 		{ "a query that nobody listened for was not taken", test_nobody_listens },
 		{ "who begins and falls silent has failed", test_silence },
 		{ "a forged reply is dropped and counted", test_foreign_replies },
+		{ "a replaced worker that dies loses what it had",
+		  test_replaced_one_dies },
 		{ "a legacy worker is served by its queue group", test_legacy_worker },
 		{ "a legacy worker that was missed is found by its subscription",
 		  test_legacy_found },

@@ -12,7 +12,7 @@
 #include "lib/tap.h"
 
 struct seen {
-	int ups, changes, downs, warnings, losts, replaced;
+	int ups, changes, downs, warnings, losts, replaced, formers;
 	uint64_t replaced_by;
 	char warning[1024], down[80], reason[80], up[80];
 	int slots, services, matches;
@@ -77,6 +77,14 @@ on_lost(void *arg, struct registry_worker *w)
 }
 
 static void
+on_former_ended(void *arg, struct registry_worker *w)
+{
+	(void)arg;
+	(void)w;
+	seen.formers++;
+}
+
+static void
 on_replaced(void *arg, struct registry_worker *w, uint64_t by)
 {
 	(void)arg;
@@ -91,6 +99,7 @@ static const struct registry_handler handler = {
 	.down = on_down,
 	.lost = on_lost,
 	.replaced = on_replaced,
+	.former_ended = on_former_ended,
 	.warning = on_warning,
 };
 
@@ -586,6 +595,10 @@ test_one_id_on_two_connections(void)
 	CU_ASSERT(seen.is_draining);
 	registry_client_ended(reg, 5);
 	CU_ASSERT(seen.downs == 0 && !seen.is_draining);
+	say(reg, 8, V1("a", ",\"service\":\"s\",\"client_id\":7"));
+	registry_client_ended(reg, 8);
+	CU_ASSERT(seen.downs == 0 && seen.formers == 1);
+	say(reg, 8, V1("a", ",\"service\":\"s\",\"client_id\":8"));
 	/* One falls silent: three heartbeats later the other has it. */
 	say(reg, 8, V1("a", ",\"service\":\"s\",\"client_id\":9"));
 	say(reg, 9, V1("a", ",\"service\":\"s\",\"client_id\":8"));
