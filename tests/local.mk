@@ -58,6 +58,7 @@ dist_check_SCRIPTS += \
 	%D%/system/bodies.sh \
 	%D%/system/by-hand.sh \
 	%D%/system/bus.sh \
+	%D%/system/bus-cluster.sh \
 	%D%/system/bus-faults.sh \
 	%D%/system/bus-url.sh \
 	%D%/system/cancel.sh \

@@ -180,6 +180,29 @@ announce_gpus(const json_t *gpus, bool with_use)
 	return list;
 }
 
+/* Of `hardware` what a row can have of it: temperatures, loads and what else a worker may tell
+ * are no news. What is wrong with these members is said when the row is made. */
+static char *
+announce_machine(const json_t *hardware)
+{
+	static const char *const fields[] = { "cpus", "memory", "gpus" };
+	json_t *machine = json_object();
+	char *text;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		json_t *value = json_object_get(hardware, fields[i]);
+
+		if (json_is_array(value))
+			json_object_set_new(machine, fields[i],
+					    announce_gpus(value, false));
+		else if (value != NULL)
+			json_object_set(machine, fields[i], value);
+	}
+	text = json_dumps(machine, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(machine);
+	return text != NULL ? text : mem_strdup("{}");
+}
+
 /* 2023's `gpus`, beside or instead of `hardware`. The free and used memory change with
  * every announcement; the table holds what a machine has, not what it does. Only a legacy
  * worker's are kept, as it says them once. */
@@ -195,7 +218,7 @@ announce_hardware(const json_t *root, struct announce *a, struct errmsg *err)
 	if (json_object_get(root, "hardware") != NULL || json_array_size(gpus) == 0) {
 		rc = announce_object(root, "hardware", &a->hardware, err);
 		if (rc == 0)
-			a->machine = mem_strdup(a->hardware);
+			a->machine = announce_machine(json_object_get(root, "hardware"));
 		return rc;
 	}
 	hardware = json_pack("{s:{s:o}, s:{s:o}}", "hardware", "gpus",

@@ -166,8 +166,18 @@ bus_on_worker_replaced(void *arg, struct registry_worker *w, uint64_t by)
 		bus_conn_publish(bus->conn, subject, NULL, NULL, bytes_text(text));
 	free(text);
 	json_decref(message);
+	w->calls_mark = bus_calls_mark(bus->calls);
 	if (!bus->is_embedded)
 		bus_calls_fail_worker(bus->calls, w, "it is on another connection now");
+}
+
+static void
+bus_on_former_ended(void *arg, struct registry_worker *w)
+{
+	struct bus *bus = arg;
+
+	bus_calls_fail_until(bus->calls, w, w->calls_mark,
+			     "it was replaced, and ended before it had finished");
 }
 
 static void
@@ -190,6 +200,7 @@ static const struct registry_handler bus_registry_handler = {
 	.down = bus_on_worker_down,
 	.lost = bus_on_worker_lost,
 	.replaced = bus_on_worker_replaced,
+	.former_ended = bus_on_former_ended,
 	.warning = bus_on_registry_warning,
 };
 

@@ -167,11 +167,18 @@ bus_call_error(struct bus_calls *calls, struct bus_call *call, struct query_erro
 	query_error_fini(error);
 }
 
-void
-bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
-		      const char *reason)
+uint64_t
+bus_calls_mark(const struct bus_calls *calls)
 {
-	while (w->calls != NULL) {
+	return calls->calls_numbered;
+}
+
+void
+bus_calls_fail_until(struct bus_calls *calls, struct registry_worker *w, uint64_t mark,
+		     const char *reason)
+{
+	/* Oldest first; one that is given meanwhile is behind the mark. */
+	while (w->calls != NULL && w->calls->number <= mark) {
 		struct bus_call *call = w->calls;
 		bool is_not_taken = call->is_not_taken;
 		struct query_error error;
@@ -185,6 +192,13 @@ bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
 		bus_call_error(calls, call, &error,
 			       is_not_taken ? BUS_NOT_TAKEN : BUS_LOST);
 	}
+}
+
+void
+bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
+		      const char *reason)
+{
+	bus_calls_fail_until(calls, w, UINT64_MAX, reason);
 }
 
 void

@@ -38,6 +38,11 @@ void bus_calls_detach(struct bus_calls *calls, struct registry_worker *w);
 /* End every call of `w`; `reason` completes "the worker ... ". */
 void bus_calls_fail_worker(struct bus_calls *calls, struct registry_worker *w,
 			   const char *reason);
+/* The last call given to any worker: those of now are told from later ones by it. */
+uint64_t bus_calls_mark(const struct bus_calls *calls);
+/* As bus_calls_fail_worker(), for the calls of `w` up to the mark. */
+void bus_calls_fail_until(struct bus_calls *calls, struct registry_worker *w,
+			  uint64_t mark, const char *reason);
 /* `w` is gone, and shared a queue group with others: nobody knows which of its members had
  * which query. Those of the others fail when nothing is heard for the stall limit. */
 void bus_calls_doubt(struct bus_calls *calls, struct registry *reg,

@@ -526,6 +526,9 @@ registry_client_ended(struct registry *reg, uint64_t client_id)
 			registry_drop(reg, w, "its connection ended");
 		} else if (w->client_id_before == client_id) {
 			w->client_id_before = 0;
+			/* While both say the id, nobody knows which had what. */
+			if (!w->is_contested)
+				reg->handler->former_ended(reg->arg, w);
 			registry_contest(reg, w, false);
 		}
 	}

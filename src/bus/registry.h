@@ -58,6 +58,7 @@ struct registry_worker {
 	struct bus_sub *sub;	/* its reply wildcard */
 	unsigned number;	/* in that wildcard; 0 before there is one */
 	struct bus_call *calls; /* outstanding, oldest first */
+	uint64_t calls_mark;	/* those up to it are with the connection before */
 	int calls_len;
 	struct registry_worker *busy_prev, *busy_next; /* among those with calls */
 	struct registry_worker *prev, *next;	       /* among the lost */
@@ -74,6 +75,8 @@ struct registry_handler {
 	void (*lost)(void *arg, struct registry_worker *w);
 	/* Connection `by` announced this id; the one that had it is to be told. */
 	void (*replaced)(void *arg, struct registry_worker *w, uint64_t by);
+	/* The connection that was replaced has ended, with all that it had. */
+	void (*former_ended)(void *arg, struct registry_worker *w);
 	void (*warning)(void *arg, const char *text);
 };
 

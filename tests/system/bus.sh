@@ -56,6 +56,25 @@ worker_stop next
 ok "the table is empty again" wait_until 10 sees_no_worker n1 next
 ok "the node goes on" at n1 ocf status
 
+# What changes all the time is no news: nothing is written of it, anywhere, and nothing logged.
+busy_gpu() { # FREE HEAT
+	raw_nats_publish "$bus" worker:status "{\"v\":1,\"id\":\"gpu\",\"service\":\"hot\",\"slots\":1,\"hb_s\":600,
+		\"status\":\"connected\",\"gpus\":[{\"name\":\"G\",\"memory\":1000,\"memory_free\":$1}],
+		\"hardware\":{\"cpus\":4,\"heat\":$2,\"gpus\":[{\"name\":\"G\",\"memory\":1000,\"memory_free\":$1}]}}" >"$TMP/said"
+}
+busy_gpu 900 30
+ok "a worker with a gpu is seen by n2" wait_until "$CLUSTER_SECONDS" sees_worker n2 gpu
+unlike "its row has no telemetry" "$(at n1 ocf-sync dump)" 'memory_free|heat'
+ok "the tables are equal" wait_until "$CLUSTER_SECONDS" tables_are_equal n1 n2
+before=$(node_root n1)
+for ((i = 1; i <= 5; i++)); do busy_gpu $((900 - i)) $((30 + i)); done
+raw_nats_publish "$bus" worker:status '{"v":1,"id":"behind","status":"behind"}' >"$TMP/said"
+ok "five more announcements are heard" wait_until 10 warned 'worker `behind`'
+is "and no row was written" "$(node_root n1)" "$before"
+is "nor a line" "$(grep -c 'worker gpu ' "$TMP/n1/log")" 1
+raw_nats_publish "$bus" worker:status '{"v":1,"id":"gpu","status":"disconnected"}' >"$TMP/said"
+ok "it leaves" wait_until 10 sees_no_worker n2 gpu
+
 # A worker whose own announcement would be such knows it, and says so.
 words=()
 for i in $(seq 60); do words+=(--match "k$i=$(head -c 240 /dev/zero | tr '\0' v)"); done

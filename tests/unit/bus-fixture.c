@@ -149,16 +149,12 @@ static const struct bus_handler fixture_handler = {
 	.request_credit = fixture_request_credit,
 };
 
-void
-bus_fixture_open(struct fixture *f, const char *name, const struct bus_config *config)
+static void
+fixture_open_bus(struct fixture *f, const struct bus_config *config)
 {
 	struct bus_config own = config != NULL ? *config : (struct bus_config){ 0 };
 	struct errmsg err = { "" };
 
-	memset(f, 0, sizeof(*f));
-	f->loop = loop_new();
-	f->folder = mem_printf("%s/%s", tap_folder(), name);
-	CU_ASSERT_FATAL(file_make_dirs(f->folder, 0700, NULL) == 0);
 	own.data = f->folder;
 	if (own.listen == NULL)
 		own.listen = "127.0.0.1:0";
@@ -170,6 +166,24 @@ bus_fixture_open(struct fixture *f, const char *name, const struct bus_config *c
 		tap_note("bus_open: %s", err.text);
 		CU_FAIL_FATAL("the bus opens");
 	}
+}
+
+void
+bus_fixture_open(struct fixture *f, const char *name, const struct bus_config *config)
+{
+	memset(f, 0, sizeof(*f));
+	f->loop = loop_new();
+	f->folder = mem_printf("%s/%s", tap_folder(), name);
+	CU_ASSERT_FATAL(file_make_dirs(f->folder, 0700, NULL) == 0);
+	fixture_open_bus(f, config);
+}
+
+void
+bus_fixture_reopen(struct fixture *f, const struct bus_config *config)
+{
+	bus_close(f->bus);
+	f->state = BUS_DOWN;
+	fixture_open_bus(f, config);
 }
 
 void

@@ -54,6 +54,8 @@ struct fixture {
 void bus_fixture_open(struct fixture *f, const char *name,
 		      const struct bus_config *config);
 void bus_fixture_close(struct fixture *f);
+/* The bus's next life, on the same loop; what was counted goes on. */
+void bus_fixture_reopen(struct fixture *f, const struct bus_config *config);
 /* Turn until *value >= want; false after FIXTURE_WAIT_MS. */
 bool bus_fixture_until(struct fixture *f, const int *value, int want);
 bool bus_fixture_until_true(struct fixture *f, bool (*holds)(void *arg), void *arg);

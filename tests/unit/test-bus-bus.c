@@ -290,6 +290,37 @@ test_legacy_found(void)
 	bus_fixture_close_both(&f, &w);
 }
 
+/* One takes over another's id, and the other dies before it has finished: what it had is
+ * lost, and nothing of the new one's. */
+static void
+test_replaced_one_dies(void)
+{
+	struct fixture f;
+	struct fixture_worker w, v;
+
+	bus_fixture_open_with_worker(&f, &w, "replaced");
+	CU_ASSERT(bus_fixture_send(&f, "w1", 1, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 1));
+	bus_fixture_worker_open(&f, &v, "w1");
+	bus_fixture_announce(&v, BUS_FIXTURE_ANNOUNCE_WC,
+			     (unsigned long long)v.client_id);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.controls, 1));
+	CU_ASSERT(strstr(w.last_control, "replaced") != NULL);
+	bus_sub_free(w.work);
+	w.work = NULL;
+	bus_fixture_turn(&f, 50);
+	CU_ASSERT(bus_fixture_send(&f, "w1", 2, "wc", BYTES_NONE) == 0);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &v.works, 1));
+	CU_ASSERT(f.calls[1].errors == 0);
+	bus_fixture_worker_close(&w);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[1].errors, 1));
+	CU_ASSERT(f.calls[1].outcome == BUS_LOST && f.calls[1].error_status == 502);
+	bus_fixture_reply(&v, bytes_text("2"), NULL);
+	CU_ASSERT(bus_fixture_until(&f, &f.calls[2].ends, 1));
+	CU_ASSERT(f.calls[2].errors == 0 && f.downs == 0);
+	bus_fixture_close_both(&f, &v);
+}
+
 /* A server of an earlier life, by pid file: replaced. A pid that became another program's:
  * left alone. */
 static void
@@ -487,23 +518,19 @@ test_port_in_use(void)
 	bus_fixture_close(&f);
 }
 
-/* Somebody's NATS: the second node learns the name of the first. */
-static void
-test_bus_is_taken(void)
+/* A plain server, whose port is found by letting one of ours pick and go. */
+static pid_t
+plain_start(const char *name, int *ret_port)
 {
-	struct fixture owner, first, second;
-	struct bus_config config = { .node_name = "first" };
-	char *conf, *text;
+	struct fixture owner;
+	char *conf = mem_printf("%s/%s.conf", tap_folder(), name), *text;
 	pid_t pid;
-	int port;
 
-	/* A plain server, whose port is found by letting one of ours pick and go. */
-	bus_fixture_open(&owner, "external", NULL);
+	bus_fixture_open(&owner, name, NULL);
 	CU_ASSERT_FATAL(bus_fixture_until_up(&owner));
-	port = (int)strtol(strrchr(owner.url, ':') + 1, NULL, 10);
-	conf = mem_printf("%s/plain.conf", tap_folder());
+	*ret_port = (int)strtol(strrchr(owner.url, ':') + 1, NULL, 10);
 	bus_fixture_close(&owner);
-	text = mem_printf("listen: \"127.0.0.1:%d\"\n", port);
+	text = mem_printf("listen: \"127.0.0.1:%d\"\n", *ret_port);
 	CU_ASSERT(file_write(conf, bytes_text(text), 0600, NULL) == 0);
 	free(text);
 	pid = fork();
@@ -513,8 +540,29 @@ test_bus_is_taken(void)
 		execl("/usr/sbin/nats-server", "nats-server", "-c", conf, (char *)NULL);
 		_exit(127);
 	}
-	text = mem_printf("nats://user:secret@127.0.0.1:%d", port);
-	config.url = text;
+	free(conf);
+	return pid;
+}
+
+static void
+plain_stop(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Somebody's NATS: the second node learns the name of the first. */
+static void
+test_bus_is_taken(void)
+{
+	struct fixture first, second;
+	struct bus_config config = { .node_name = "first" };
+	char *url;
+	int port;
+	pid_t pid = plain_start("external", &port);
+
+	url = mem_printf("nats://user:secret@127.0.0.1:%d", port);
+	config.url = url;
 	bus_fixture_open(&first, "first", &config);
 	CU_ASSERT_FATAL(bus_fixture_until_up(&first));
 	CU_ASSERT(strstr(first.url, "secret") == NULL);
@@ -532,10 +580,54 @@ test_bus_is_taken(void)
 	bus_fixture_close(&second);
 	/* Here no one tells of connections: heartbeats alone, and no legacy workers. */
 	bus_fixture_close(&first);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	free(text);
-	free(conf);
+	plain_stop(pid);
+	free(url);
+}
+
+/* A node that starts again on a bus that went on asks its workers, whatever their hearts
+ * beat like, and knows them before they would have said a word. */
+static void
+test_hello(void)
+{
+	struct fixture f;
+	struct fixture_worker w;
+	struct bus_config config = { .node_name = "again" };
+	struct bus_sub *hello = NULL;
+	int port, heard = 0;
+	pid_t pid = plain_start("hello", &port);
+	char *url = mem_printf("127.0.0.1:%d", port);
+
+	config.url = url;
+	bus_fixture_open(&f, "again", &config);
+	bus_fixture_worker_open(&f, &w, "w1");
+	hello = bus_conn_subscribe(w.conn, BUS_SUBJECT_HELLO, NULL);
+	bus_fixture_turn(&f, 50);
+	for (int life = 0; life < 3; life++) {
+		struct bus_msg *msg;
+		struct loop *loop = f.loop;
+
+		if (life > 0)
+			bus_fixture_reopen(&f, &config);
+		CU_ASSERT(f.loop == loop);
+		CU_ASSERT_FATAL(bus_fixture_until_up(&f));
+		for (ms_t end = clock_mono_ms() + FIXTURE_WAIT_MS;
+		     life > 0 && heard < life && clock_mono_ms() < end;) {
+			bus_fixture_turn(&f, 5);
+			if (bus_sub_next(hello, &msg) == BUS_NEXT_MSG) {
+				heard++;
+				bus_msg_free(msg);
+			}
+		}
+		CU_ASSERT_EQUAL(heard, life);
+		bus_fixture_announce(
+			&w, "{\"v\":1,\"id\":\"w1\",\"service\":\"s\",\"slots\":1,"
+			    "\"status\":\"connected\",\"hb_s\":3600}");
+		CU_ASSERT(bus_fixture_until(&f, &f.ups, life + 1));
+	}
+	bus_sub_free(hello);
+	bus_fixture_close_both(&f, &w);
+	plain_stop(pid);
+	free(url);
 }
 
 int
@@ -555,6 +647,8 @@ main(int argc, char **argv)
 		{ "a query that nobody listened for was not taken", test_nobody_listens },
 		{ "who begins and falls silent has failed", test_silence },
 		{ "a forged reply is dropped and counted", test_foreign_replies },
+		{ "a replaced worker that dies loses what it had",
+		  test_replaced_one_dies },
 		{ "a legacy worker is served by its queue group", test_legacy_worker },
 		{ "a legacy worker that was missed is found by its subscription",
 		  test_legacy_found },
@@ -569,6 +663,8 @@ main(int argc, char **argv)
 		{ "a port in use is fatal and named", test_port_in_use },
 		{ "a second node on a bus learns the first one's name",
 		  test_bus_is_taken },
+		{ "a node that starts again asks the workers that are there",
+		  test_hello },
 	};
 
 	if (getenv("OCF_TEST_SAY") != NULL)

@@ -12,7 +12,7 @@
 #include "lib/tap.h"
 
 struct seen {
-	int ups, changes, downs, warnings, losts, replaced;
+	int ups, changes, downs, warnings, losts, replaced, formers;
 	uint64_t replaced_by;
 	char warning[1024], down[80], reason[80], up[80];
 	int slots, services, matches;
@@ -77,6 +77,14 @@ on_lost(void *arg, struct registry_worker *w)
 }
 
 static void
+on_former_ended(void *arg, struct registry_worker *w)
+{
+	(void)arg;
+	(void)w;
+	seen.formers++;
+}
+
+static void
 on_replaced(void *arg, struct registry_worker *w, uint64_t by)
 {
 	(void)arg;
@@ -91,6 +99,7 @@ static const struct registry_handler handler = {
 	.down = on_down,
 	.lost = on_lost,
 	.replaced = on_replaced,
+	.former_ended = on_former_ended,
 	.warning = on_warning,
 };
 
@@ -163,6 +172,20 @@ test_volatile_memory_is_not_news(void)
 		    V1("a", ",\"service\":\"s\",\"gpus\":[{\"name\":\"G\",\"memory\":10,"
 			    "\"memory_free\":2,\"memory_used\":8}]")) == 0);
 	CU_ASSERT(seen.changes == 0);
+	/* The same in `hardware`, beside what no row can have. */
+	CU_ASSERT(say(reg, 0,
+		      V1("h", ",\"service\":\"s\",\"hardware\":{\"cpus\":4,"
+			      "\"load\":0.5,\"gpus\":[{\"name\":\"G\","
+			      "\"memory\":10,\"memory_free\":9,\"heat\":40}]}")) == 0);
+	CU_ASSERT(say(reg, 0,
+		      V1("h", ",\"service\":\"s\",\"hardware\":{\"load\":3.25,"
+			      "\"cpus\":4,\"gpus\":[{\"name\":\"G\","
+			      "\"memory_free\":1,\"memory\":10,\"heat\":80}]}")) == 0);
+	CU_ASSERT(seen.changes == 0 && seen.ups == 2);
+	CU_ASSERT(say(reg, 0,
+		      V1("h", ",\"service\":\"s\",\"hardware\":{\"cpus\":4,"
+			      "\"gpus\":[{\"name\":\"G\",\"memory\":11}]}")) == 0);
+	CU_ASSERT(seen.changes == 1);
 	/* A legacy worker says it once: what it said first stands. */
 	registry_sees_connections(reg, true);
 	CU_ASSERT(say(reg, 0,
@@ -176,7 +199,7 @@ test_volatile_memory_is_not_news(void)
 		      "{\"service\":\"t\",\"client_id\":3,\"status\":\"connected\","
 		      "\"gpus\":[{\"name\":\"G\",\"memory\":10,\"memory_free\":4,"
 		      "\"memory_used\":6}]}") == 0);
-	CU_ASSERT(seen.changes == 0);
+	CU_ASSERT(seen.changes == 1);
 	registry_free(reg);
 }
 
@@ -572,6 +595,10 @@ test_one_id_on_two_connections(void)
 	CU_ASSERT(seen.is_draining);
 	registry_client_ended(reg, 5);
 	CU_ASSERT(seen.downs == 0 && !seen.is_draining);
+	say(reg, 8, V1("a", ",\"service\":\"s\",\"client_id\":7"));
+	registry_client_ended(reg, 8);
+	CU_ASSERT(seen.downs == 0 && seen.formers == 1);
+	say(reg, 8, V1("a", ",\"service\":\"s\",\"client_id\":8"));
 	/* One falls silent: three heartbeats later the other has it. */
 	say(reg, 8, V1("a", ",\"service\":\"s\",\"client_id\":9"));
 	say(reg, 9, V1("a", ",\"service\":\"s\",\"client_id\":8"));
@@ -588,6 +615,27 @@ test_one_id_on_two_connections(void)
 	registry_free(reg);
 }
 
+/* A number of a connection is one server's: that of another is another connection. */
+static void
+test_numbers_of_several_servers(void)
+{
+	struct registry *reg = start(10);
+
+#define FROM(server) V1("a", ",\"service\":\"s\",\"client_id\":5,\"server_id\":" server)
+	CU_ASSERT(say(reg, 0, FROM("\"N1\"")) == 0);
+	CU_ASSERT(say(reg, 1, FROM("\"N1\"")) == 0);
+	CU_ASSERT(seen.ups == 1 && seen.replaced == 0 && seen.changes == 0);
+	CU_ASSERT(say(reg, 2, FROM("\"N2\"")) == 0);
+	CU_ASSERT(seen.replaced == 1 && seen.replaced_by == 5 && seen.warnings == 0);
+	/* Two of them. */
+	CU_ASSERT(say(reg, 3, FROM("\"N1\"")) == 0);
+	CU_ASSERT(seen.warnings == 1 && seen.is_draining);
+	CU_ASSERT(say(reg, 4, FROM("7")) == -OCF_EMALFORMED);
+	CU_ASSERT(strstr(seen.warning, "`server_id`") != NULL);
+#undef FROM
+	registry_free(reg);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -601,6 +649,8 @@ main(int argc, char **argv)
 		  test_warnings_name_who_and_why_once },
 		{ "one id on two connections gets no queries until it is one",
 		  test_one_id_on_two_connections },
+		{ "a connection's number is its server's",
+		  test_numbers_of_several_servers },
 		{ "a legacy worker is found by what it subscribes to",
 		  test_found_in_the_list },
 		{ "one that said that it leaves is not found by its subscriptions",
