@@ -66,6 +66,13 @@ enum {
 	DISPATCH_DRAIN_RETRY_S = 5,
 };
 
+/* How one of several candidates is chosen. */
+enum dispatch_policy {
+	DISPATCH_RANDOM,       /* any, uniformly */
+	DISPATCH_LEAST_LOADED, /* of all, the one with the fewest own queries for its slots */
+	DISPATCH_BEST,	       /* of a few, the one that is expected to be done first */
+};
+
 struct dispatch_config {
 	struct id self;
 	uint64_t seed;
@@ -73,6 +80,7 @@ struct dispatch_config {
 	uint64_t buffer_bytes_max; /* of all bodies held; beyond it new queries get 503 */
 	int retries;		   /* of an idempotent query that a worker had taken */
 	int64_t body_bytes_max;	   /* http.max_body; beyond it 413 */
+	enum dispatch_policy policy;
 };
 
 struct dispatch_candidate {

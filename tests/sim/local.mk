@@ -12,11 +12,21 @@ EXTRA_PROGRAMS += %D%/sim
 CLEANFILES += %D%/sim
 SIM_NODES = 3,10,50,100,300
 SIM_MINUTES = 10
+
+# How long queries take under which policy: tests/sim/policy --help.
+policy_world = \
+	%D%/policy-opponents.c %D%/policy-world.c %D%/policy-world.h %D%/sim.c %D%/sim.h
+EXTRA_PROGRAMS += %D%/policy
+%C%_policy_SOURCES = %D%/policy-main.c $(policy_world)
+%C%_policy_LDADD = $(DISPATCH_LIBS) -lm
+CLEANFILES += %D%/policy
 .PHONY: sim sim-report
 sim:
-	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) %D%/sim
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) %D%/sim %D%/policy
 sim-report: sim
 	$(AM_V_at)%D%/sim --report $(SIM_NODES) --minutes $(SIM_MINUTES)
+	$(AM_V_at)%D%/policy
+	$(AM_V_at)%D%/policy --stress all
 
 if HAVE_CUNIT
 sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test-sim-swarm \
