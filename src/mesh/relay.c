@@ -209,6 +209,7 @@ relay_account(struct mesh_relay *r, const struct wire_query *q)
 		r->is_taken = true;
 		return ++r->words <= MESH_RELAY_WORDS_MAX;
 	case WIRE_QUERY_GO:
+	case WIRE_QUERY_LOAD:
 		return ++r->words <= MESH_RELAY_WORDS_MAX;
 	default:
 		return true;
@@ -261,6 +262,9 @@ mesh_frame_relay(struct mesh *m, struct mesh_link *l, const struct wire_frame *f
 	struct mesh_relay *r = NULL;
 	struct wire_query q;
 
+	/* Between two that are linked, and about no query. */
+	if (f->type == WIRE_QUERY_PROBE || f->type == WIRE_QUERY_PULL)
+		return MESH_RELAYED_NOT;
 	if (!is_open && f->type != WIRE_QUERY_OPEN && f->payload.len >= 8)
 		r = is_from_asker
 			    ? relay_of_asker(m, l->id, get_be64(f->payload.data))

@@ -3,10 +3,20 @@
 #include "config.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "mesh/wire.h"
+
+/* Words of load help to choose; who does not know them chooses without. */
+static bool
+wire_may_skip(enum wire_type type)
+{
+	return type == WIRE_QUERY_LOAD || type == WIRE_QUERY_PROBE ||
+	       type == WIRE_QUERY_PULL;
+}
 
 static void
 wire_put_qid(struct buf *out, enum wire_type type, uint8_t flags, uint64_t qid,
@@ -17,7 +27,7 @@ wire_put_qid(struct buf *out, enum wire_type type, uint8_t flags, uint64_t qid,
 	assert(rest.len <= WIRE_PAYLOAD_BYTES_MAX - 8);
 	put_be16(header, (uint16_t)(8 + rest.len));
 	header[2] = (uint8_t)type;
-	header[3] = flags | WIRE_FLAG_MUST;
+	header[3] = wire_may_skip(type) ? flags : flags | WIRE_FLAG_MUST;
 	put_be64(header + WIRE_HEADER_BYTES, qid);
 	buf_put(out, header, sizeof(header));
 	buf_put_bytes(out, rest);
@@ -80,6 +90,30 @@ wire_put_query_credit(struct buf *out, uint64_t qid, int parts, bool is_to_asker
 		     bytes_of(n, sizeof(n)));
 }
 
+static uint32_t
+wire_load_count(uint32_t n)
+{
+	return n < WIRE_LOAD_MAX ? n : WIRE_LOAD_MAX;
+}
+
+void
+wire_put_query_load(struct buf *out, enum wire_type type, uint64_t qid,
+		    const char *service, const struct wire_load *load)
+{
+	struct buf b = BUF_INIT;
+
+	assert(wire_may_skip(type) && strlen(service) <= LIMIT_SERVICE_BYTES_MAX);
+	if (type != WIRE_QUERY_PROBE) {
+		buf_put_u32(&b, wire_load_count(load->slots));
+		buf_put_u32(&b, wire_load_count(load->running));
+		buf_put_u32(&b, wire_load_count(load->queued));
+		buf_put_u32(&b, load->mean_us);
+	}
+	buf_put(&b, service, strlen(service));
+	wire_put_qid(out, type, 0, qid, buf_bytes(&b));
+	buf_fini(&b);
+}
+
 void
 wire_put_reply_head(struct buf *out, uint64_t qid, const struct reply_head *head)
 {
@@ -127,6 +161,35 @@ wire_read_query_credit(struct reader *r, const struct wire_frame *f, struct wire
 		r->failed = true;
 }
 
+/* The service is set only if all of it is good. */
+static void
+wire_read_query_load(struct reader *r, struct wire_query *q)
+{
+	struct wire_load *l = &q->load;
+	char name[LIMIT_SERVICE_BYTES_MAX + 1];
+	struct bytes rest;
+
+	if (q->type != WIRE_QUERY_PROBE) {
+		l->slots = reader_u32(r);
+		l->running = reader_u32(r);
+		l->queued = reader_u32(r);
+		l->mean_us = reader_u32(r);
+	}
+	rest = reader_take(r, r->len);
+	if (r->failed || rest.len > LIMIT_SERVICE_BYTES_MAX ||
+	    memchr(rest.data, '\0', rest.len) != NULL || l->slots > WIRE_LOAD_MAX ||
+	    l->running > WIRE_LOAD_MAX || l->queued > WIRE_LOAD_MAX) {
+		r->failed = true;
+		return;
+	}
+	memcpy(name, rest.data, rest.len);
+	name[rest.len] = '\0';
+	if (query_service_is_valid(name))
+		q->service = mem_strdup(name);
+	else
+		r->failed = true;
+}
+
 int
 wire_read_query(const struct wire_frame *f, struct wire_query *ret_q)
 {
@@ -148,6 +211,11 @@ wire_read_query(const struct wire_frame *f, struct wire_query *ret_q)
 	case WIRE_QUERY_BODY:
 	case WIRE_REPLY_DATA:
 		wire_read_query_part(&r, f, &q);
+		break;
+	case WIRE_QUERY_LOAD:
+	case WIRE_QUERY_PROBE:
+	case WIRE_QUERY_PULL:
+		wire_read_query_load(&r, &q);
 		break;
 	case WIRE_QUERY_CREDIT:
 		wire_read_query_credit(&r, f, &q);
@@ -178,4 +246,6 @@ wire_query_fini(struct wire_query *q)
 	query_head_fini(&q->head);
 	reply_head_fini(&q->reply);
 	query_error_fini(&q->error);
+	free(q->service);
+	q->service = NULL;
 }

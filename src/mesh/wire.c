@@ -47,7 +47,7 @@ wire_class_of(uint8_t type)
 bool
 wire_type_is_query(uint8_t type)
 {
-	return type >= WIRE_QUERY_OPEN && type <= WIRE_QUERY_RELAY;
+	return type >= WIRE_QUERY_OPEN && type <= WIRE_QUERY_PULL;
 }
 
 const char *

@@ -68,6 +68,15 @@
  *   QUERY_RELAY   qid | node 16 | query head: as QUERY_OPEN, for that node, to which the receiver
  *                 is linked; the sender or that node takes no links itself
  *
+ *   QUERY_LOAD    qid | load | service, to the end: from the asked, before the end of its
+ *                 reply and when the query has to wait; and the answer to the next two
+ *   QUERY_PROBE   qid | service: how is the load there?
+ *   QUERY_PULL    qid | load | service: the sender has slots free; the receiver may open a
+ *                 query that waits with it, with a qid of its own, and answers in any case
+ *
+ * A load is four u32: slots, those in use, queries that wait, and the smoothed microseconds
+ * that one takes (0: not known). These three may be skipped.
+ *
  * A QUERY_RELAY goes on as a QUERY_OPEN, with a qid of its own on that link, and so do the
  * frames that follow, both ways, with nothing changed but the qid. Who passes it on is to the
  * one that answers the one that asks; a QUERY_OPEN is never passed on, so that there is one
@@ -112,6 +121,7 @@ enum {
 	WIRE_HASHES_MAX = 1024,	      /* of an ANNOUNCE or a PULL */
 	WIRE_REFRESH_BYTES = ID_BYTES + 4 * 8 + WIRE_SIGNATURE_BYTES, /* payload */
 	WIRE_BEAT_SECONDS_MAX = 63, /* between two beats over one link */
+	WIRE_LOAD_MAX = 1 << 24,    /* slots or queries of a load */
 };
 
 /* ms; what a clock may say, with room to reckon: the year 10,000 is before it. */
@@ -150,6 +160,9 @@ enum wire_type {
 	WIRE_REPLY_DATA = 39,
 	WIRE_REPLY_ERROR = 40,
 	WIRE_QUERY_RELAY = 41,
+	WIRE_QUERY_LOAD = 42,
+	WIRE_QUERY_PROBE = 43,
+	WIRE_QUERY_PULL = 44,
 };
 
 enum {
@@ -258,7 +271,12 @@ struct wire_beacon {
 	uint8_t rings;
 };
 
-/* One query frame, read. `head`, `reply` and `error` are owned, see wire_query_fini();
+struct wire_load {
+	uint32_t slots, running, queued; /* at most WIRE_LOAD_MAX */
+	uint32_t mean_us;
+};
+
+/* One query frame, read. `head`, `reply`, `error` and `service` are owned, see wire_query_fini();
  * `data` points into the frame. */
 struct wire_query {
 	enum wire_type type;
@@ -272,6 +290,8 @@ struct wire_query {
 	struct query_head head;
 	struct reply_head reply;
 	struct query_error error;
+	char *service;	       /* QUERY_LOAD, QUERY_PROBE, QUERY_PULL */
+	struct wire_load load; /* of the first and the last of these */
 };
 
 const char *wire_class_name(enum wire_class c); /* "heartbeat" */
@@ -335,6 +355,10 @@ void wire_put_query_body(struct buf *out, uint64_t qid, struct bytes part, bool 
 /* QUERY_GO, QUERY_CANCEL, QUERY_TAKEN: a qid and nothing else. */
 void wire_put_query_word(struct buf *out, enum wire_type type, uint64_t qid);
 void wire_put_query_credit(struct buf *out, uint64_t qid, int parts, bool is_to_asker);
+/* QUERY_LOAD, QUERY_PULL; and QUERY_PROBE, which has no `load`. What is more than fits is
+ * told as the most. */
+void wire_put_query_load(struct buf *out, enum wire_type type, uint64_t qid,
+			 const char *service, const struct wire_load *load);
 void wire_put_reply_head(struct buf *out, uint64_t qid, const struct reply_head *head);
 void wire_put_reply_data(struct buf *out, uint64_t qid, struct bytes part, bool is_last);
 void wire_put_reply_error(struct buf *out, uint64_t qid, const struct query_error *e,

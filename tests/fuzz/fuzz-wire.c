@@ -32,6 +32,11 @@ fuzz_query(const struct wire_frame *f)
 	case WIRE_QUERY_CREDIT:
 		wire_put_query_credit(&b, q.qid, q.parts, q.is_to_asker);
 		break;
+	case WIRE_QUERY_LOAD:
+	case WIRE_QUERY_PROBE:
+	case WIRE_QUERY_PULL:
+		wire_put_query_load(&b, q.type, q.qid, q.service, &q.load);
+		break;
 	default:
 		break;
 	}

@@ -339,6 +339,55 @@ test_query_parts(void)
 }
 
 static void
+test_query_load(void)
+{
+	struct wire_load load = { 8, 3, 70, 125000 };
+	char name[LIMIT_SERVICE_BYTES_MAX + 2];
+	struct buf b = BUF_INIT;
+	struct wire_query q;
+	struct wire_frame f, bad;
+
+	wire_put_query_load(&b, WIRE_QUERY_PULL, 7, "ocr", &load);
+	f = frame_of(&b);
+	/* Who does not know it goes on without. */
+	CU_ASSERT(!(f.flags & WIRE_FLAG_MUST) && wire_type_is_query(f.type));
+	CU_ASSERT_FATAL(wire_read_query(&f, &q) == 0 && q.qid == 7);
+	CU_ASSERT(strcmp(q.service, "ocr") == 0);
+	CU_ASSERT(memcmp(&q.load, &load, sizeof(load)) == 0);
+	wire_query_fini(&q);
+	/* Cut in the numbers, or before the name. */
+	for (bad = f; bad.payload.len > 0;) {
+		bad.payload.len--;
+		if (wire_read_query(&bad, &q) == 0) {
+			CU_ASSERT(bad.payload.len > 8 + 16);
+			wire_query_fini(&q);
+		}
+	}
+	b.data[b.len - 1] = '\0';
+	CU_ASSERT(wire_read_query(&f, &q) == -OCF_EMALFORMED);
+	b.data[b.len - 1] = 'r';
+	b.data[WIRE_HEADER_BYTES + 8] = 2; /* slots: 2^25 and 8 */
+	CU_ASSERT(wire_read_query(&f, &q) == -OCF_EMALFORMED);
+	buf_clear(&b);
+	load.queued = UINT32_MAX;
+	wire_put_query_load(&b, WIRE_QUERY_LOAD, 7, "ocr", &load);
+	f = frame_of(&b);
+	CU_ASSERT(wire_read_query(&f, &q) == 0 && q.load.queued == WIRE_LOAD_MAX);
+	wire_query_fini(&q);
+	buf_clear(&b);
+	memset(name, 'n', sizeof(name));
+	name[LIMIT_SERVICE_BYTES_MAX] = '\0';
+	wire_put_query_load(&b, WIRE_QUERY_PROBE, 7, name, NULL);
+	f = frame_of(&b);
+	CU_ASSERT(wire_read_query(&f, &q) == 0 && strcmp(q.service, name) == 0);
+	wire_query_fini(&q);
+	buf_put(&b, "n", 1);
+	f.payload = bytes_of(b.data + WIRE_HEADER_BYTES, b.len - WIRE_HEADER_BYTES);
+	CU_ASSERT(wire_read_query(&f, &q) == -OCF_EMALFORMED);
+	buf_fini(&b);
+}
+
+static void
 test_dial_backs(void)
 {
 	static const char *const one[] = { "a:1b", ":2" }, *const other[] = { "a:1",
@@ -582,6 +631,7 @@ static const struct tap_test tests[] = {
 	{ "frames arrive whole from any pieces", test_pieces },
 	{ "a frame longer than allowed is refused by its header", test_too_long },
 	{ "query frames are read back the same and refused when cut", test_query_frames },
+	{ "words of load are bounded, and may be skipped", test_query_load },
 	{ "parts and credits outside their bounds are refused", test_query_parts },
 	{ "every type has a class and every reason a text", test_classes },
 };
