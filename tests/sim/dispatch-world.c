@@ -104,12 +104,12 @@ link_event(struct node *n, uint64_t link, struct wire_query *q)
 	};
 
 	/* What is said of load may be anything; it must not matter but for who is chosen. */
-	if (q->service != NULL && !n->world->is_tame && !sim_once_in(&n->world->sim, 3))
+	if (q->service != NULL && !n->world->is_tame && !sim_once_in(&n->world->sim, 8))
 		e.load = (struct dispatch_load){
 			.slots = (int)sim_below(&n->world->sim, 4),
 			.running = (int)sim_below(&n->world->sim, 3),
-			.queued = (int)sim_below(&n->world->sim, 4),
-			.mean_us = sim_once_in(&n->world->sim, 3)
+			.queued = (int)sim_below(&n->world->sim, 2),
+			.mean_us = sim_once_in(&n->world->sim, 8)
 					   ? (int64_t)sim_below(&n->world->sim, 2000000)
 					   : 1000,
 		};
@@ -750,8 +750,8 @@ world_ask(struct sim *sim, void *arg, void *data)
 	(void)data;
 	if (w->queries_len == QUERIES_MAX)
 		return;
-	sim_at(sim, sim->now + (ms_t)sim_below(sim, w->is_tame ? 400 : 150), world_ask, w,
-	       NULL);
+	sim_at(sim, sim->now + (ms_t)sim_below(sim, w->is_tame || w->is_slow ? 500 : 150),
+	       world_ask, w, NULL);
 	if (!n->is_running)
 		return;
 	head.timeout_ms = 1 + (ms_t)sim_below(sim, w->is_tame ? 600000 : 30000);
@@ -889,6 +889,7 @@ world_run(uint64_t seed, int nodes, bool is_tame)
 	w->nodes_len = nodes;
 	w->is_tame = is_tame;
 	w->policy = policies[seed % 5];
+	w->is_slow = sim_once_in(&w->sim, 2);
 	for (int i = 0; i < nodes; i++) {
 		struct node *n = &w->nodes[i];
 

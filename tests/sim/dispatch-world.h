@@ -113,6 +113,7 @@ struct world {
 	uint64_t next_worker;
 	enum dispatch_policy policy;
 	uint64_t onward, given;
+	bool is_slow;		/* clients ask less often: queues are rarely full */
 	bool is_quiet, is_tame; /* tame: workers answer, nothing breaks */
 	int done, errors[600];
 };

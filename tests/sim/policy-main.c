@@ -114,7 +114,7 @@ print_stresses(const struct options *o)
 	struct policy_result r;
 
 	printf("%-16s", "stress");
-	for (int s = POLICY_CALM; s < POLICY_STRESSES; s++)
+	for (enum policy_stress s = POLICY_CALM; s < POLICY_STRESSES; s++)
 		if (is_listed(o->stress, policy_stress_name(s)))
 			printf(" %15s", policy_stress_name(s));
 	printf("\n");
@@ -122,7 +122,7 @@ print_stresses(const struct options *o)
 		if (!is_listed(o->kinds, k->name))
 			continue;
 		printf("%-16s", k->name);
-		for (int s = POLICY_CALM; s < POLICY_STRESSES; s++) {
+		for (enum policy_stress s = POLICY_CALM; s < POLICY_STRESSES; s++) {
 			double load = s == POLICY_SLOWED || s == POLICY_CHURN ? 0.7
 									      : 0.85;
 
