@@ -380,9 +380,10 @@ void queries_link_down(struct queries *queries, uint64_t link);
 void queries_way_found(struct queries *queries, const struct id *node, uint64_t link);
 /* Does any query go by the link? */
 bool queries_use(const struct queries *queries, uint64_t link);
-/* A query frame from a link; -OCF_EMALFORMED when it cannot be read. */
+/* A query frame from a link, and the node behind it; -OCF_EMALFORMED when it cannot be read. */
 struct wire_frame;
-int queries_frame(struct queries *queries, uint64_t link, const struct wire_frame *frame);
+int queries_frame(struct queries *queries, uint64_t link, const struct id *node,
+		  const struct wire_frame *frame);
 /* The bus's words about runs. */
 void queries_run_head(struct queries *queries, uint64_t run,
 		      const struct reply_head *head);

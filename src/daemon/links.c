@@ -514,7 +514,7 @@ links_do_query(struct links *links, const struct mesh_action *a)
 {
 	struct queries *queries = links->d->queries;
 
-	if (queries != NULL && queries_frame(queries, a->link, &a->frame) != 0)
+	if (queries != NULL && queries_frame(queries, a->link, &a->node, &a->frame) != 0)
 		links_reject(links, a->link, "a query frame that cannot be read");
 }
 

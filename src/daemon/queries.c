@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "mesh/mesh.h"
-#include "mesh/wire.h"
 
 enum {
 	QUERIES_OFFERS_MAX = 50,	     /* names listed in a 404 */
@@ -79,7 +78,7 @@ client_do(struct queries *qs, const struct dispatch_action *a)
 
 /* ---- to other nodes ---- */
 
-static void
+void
 queries_send(struct queries *qs, uint64_t link)
 {
 	links_send_query(qs->d->links, link, buf_bytes(&qs->frame));
@@ -159,6 +158,9 @@ queries_do(struct queries *qs, const struct dispatch_action *a)
 {
 	if (a->type == DISPATCH_ACTION_WAY)
 		links_find_way(qs->d->links, &a->node, a->link);
+	else if (a->type == DISPATCH_ACTION_LOAD || a->type == DISPATCH_ACTION_PROBE ||
+		 a->type == DISPATCH_ACTION_PULL)
+		queries_load_do(qs, a);
 	else if (!queries_is_run(a->type))
 		a->link == 0 ? client_do(qs, a) : asker_do(qs, a);
 	else
@@ -231,18 +233,26 @@ queries_explain(struct queries *qs, const struct query_head *head,
 /* How the node is reached: by a link, or else by one of those who pass queries on to it, or by
  * a way that is to be found. False: not at all. */
 static bool
-queries_way(struct queries *qs, const struct id *node, struct dispatch_candidate *ret)
+queries_way(struct queries *qs, const struct catalog_provider *to,
+	    struct dispatch_candidate *ret)
 {
+	const struct id *node = &to->node;
 	uint64_t relays[QUERIES_RELAYS_MAX];
 	struct daemon *d = qs->d;
 	int n;
 
-	*ret = (struct dispatch_candidate){ .node = *node, .ways = QUERIES_RELAYS_MAX };
+	*ret = (struct dispatch_candidate){ .node = *node,
+					    .slots = to->slots,
+					    .ways = QUERIES_RELAYS_MAX };
 	if (id_equal(node, &d->identity->node_id))
 		return true;
 	ret->link = links_of_node(d->links, node);
-	if (ret->link != 0)
+	if (ret->link != 0) {
+		double rtt = links_rtt_ms(d->links, node);
+
+		ret->rtt_ms = rtt > 0 ? (ms_t)rtt : 0;
 		return true;
+	}
 	n = links_relays_to(d->links, node, relays, QUERIES_RELAYS_MAX);
 	if (n == 0) {
 		ret->is_far = links_may_find_way(d->links, node);
@@ -253,24 +263,30 @@ queries_way(struct queries *qs, const struct id *node, struct dispatch_candidate
 	return true;
 }
 
-/* The nodes that may be asked, and the links to them. More than the core takes are drawn
- * from, uniformly. */
+/* The nodes that may be asked, but not `but`, and the links to them. More than the core takes
+ * are drawn from, uniformly; this node itself stays. */
 static int
-queries_candidates(struct queries *qs, struct dispatch_candidate *ret)
+queries_candidates(struct queries *qs, const struct id *but,
+		   struct dispatch_candidate *ret)
 {
+	const struct id *self = &qs->d->identity->node_id;
 	int n = 0;
 
 	for (int i = 0; i < qs->providers.len; i++) {
 		struct dispatch_candidate c;
 		uint64_t place;
 
-		if (!queries_way(qs, &qs->providers.items[i].node, &c))
+		if ((but != NULL && id_equal(&qs->providers.items[i].node, but)) ||
+		    !queries_way(qs, &qs->providers.items[i], &c))
 			continue;
 		n++;
 		place = n <= DISPATCH_CANDIDATES_MAX
 				? (uint64_t)n - 1
 				: rng_below(&qs->d->rng, (uint64_t)n);
-		if (place < DISPATCH_CANDIDATES_MAX)
+		if (place >= DISPATCH_CANDIDATES_MAX && id_equal(&c.node, self))
+			place = rng_below(&qs->d->rng, DISPATCH_CANDIDATES_MAX);
+		if (place < DISPATCH_CANDIDATES_MAX &&
+		    (place == (uint64_t)n - 1 || !id_equal(&ret[place].node, self)))
 			ret[place] = c;
 	}
 	return n < DISPATCH_CANDIDATES_MAX ? n : DISPATCH_CANDIDATES_MAX;
@@ -295,7 +311,7 @@ queries_on_open(void *daemon, struct api_query *reply, const struct query_head *
 				   head->fallback, &head->pin, &qs->providers);
 	if (answer == CATALOG_FOUND) {
 		event.candidates = candidates;
-		event.candidates_len = queries_candidates(qs, candidates);
+		event.candidates_len = queries_candidates(qs, NULL, candidates);
 		if (event.candidates_len == 0)
 			answer = CATALOG_NONE_READY;
 	}
@@ -373,11 +389,31 @@ queries_on_run_error(struct queries *qs, struct dispatch_event *event,
 	queries_step(qs, event);
 }
 
+/* A query that would wait here is told who else offers the service. */
+static void
+queries_on_node_open(struct queries *qs, struct dispatch_event *event,
+		     const struct id *asker)
+{
+	const struct query_head *head = event->head;
+	struct dispatch_candidate candidates[DISPATCH_CANDIDATES_MAX];
+
+	event->type = DISPATCH_EVENT_QUERY_NEW;
+	if (dispatch_would_wait(qs->dispatch, head) &&
+	    catalog_providers(qs->d->catalog, head->service, head->selector,
+			      head->fallback, &head->pin,
+			      &qs->providers) == CATALOG_FOUND) {
+		event->candidates = candidates;
+		event->candidates_len = queries_candidates(qs, asker, candidates);
+	}
+	queries_step(qs, event);
+}
+
 int
-queries_frame(struct queries *qs, uint64_t link, const struct wire_frame *frame)
+queries_frame(struct queries *qs, uint64_t link, const struct id *node,
+	      const struct wire_frame *frame)
 {
 	struct wire_query q;
-	struct dispatch_event event = { .link = link };
+	struct dispatch_event event = { .link = link, .node = *node };
 
 	if (wire_read_query(frame, &q) != 0)
 		return -OCF_EMALFORMED;
@@ -387,9 +423,13 @@ queries_frame(struct queries *qs, uint64_t link, const struct wire_frame *frame)
 	event.parts = q.parts;
 	switch (q.type) {
 	case WIRE_QUERY_OPEN:
-		event.type = DISPATCH_EVENT_QUERY_NEW;
 		event.head = &q.head;
-		queries_step(qs, &event);
+		queries_on_node_open(qs, &event, node);
+		break;
+	case WIRE_QUERY_LOAD:
+	case WIRE_QUERY_PROBE:
+	case WIRE_QUERY_PULL:
+		queries_load_frame(qs, &q, &event);
 		break;
 	case WIRE_QUERY_BODY:
 		event.type = DISPATCH_EVENT_QUERY_BODY;
@@ -533,6 +573,7 @@ queries_add_metrics(struct queries *qs)
 			   NULL, queries_read_queued, qs);
 	metrics_gauge_read(m, "ocf_slots_busy", "Slots of workers here that are in use.",
 			   NULL, queries_read_running, qs);
+	queries_load_add_metrics(qs);
 	metrics_gauge_read(m, "ocf_query_buffered_bytes", "Bytes of bodies held here.",
 			   NULL, queries_read_buffered, qs);
 }
@@ -547,6 +588,7 @@ queries_open(struct daemon *d)
 		.buffer_bytes_max = QUERIES_BUFFER_BYTES_MAX,
 		.retries = (int)d->config->dispatch.retries,
 		.body_bytes_max = d->config->http.max_body,
+		.policy = queries_policy(d->config->dispatch.policy),
 	};
 	struct queries *qs = mem_calloc(1, sizeof(*qs));
 

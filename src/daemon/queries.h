@@ -4,6 +4,7 @@
  *
  *	queries.c      clients and other nodes
  *	queries-bus.c  the workers of this node
+ *	queries-load.c words of load between nodes
  *
  * All on the loop's thread. */
 #ifndef OCF_DAEMON_QUERIES_H
@@ -13,6 +14,7 @@
 
 #include "daemon/daemon.h"
 #include "dispatch/dispatch.h"
+#include "mesh/wire.h"
 
 /* A client's query. */
 struct client {
@@ -49,6 +51,14 @@ struct queries {
 
 /* Feed the core and do what it asks. */
 void queries_step(struct queries *qs, const struct dispatch_event *event);
+/* LOAD, PROBE or PULL, and the frames of these. */
+void queries_load_do(struct queries *qs, const struct dispatch_action *a);
+void queries_load_frame(struct queries *qs, const struct wire_query *q,
+			struct dispatch_event *event);
+void queries_load_add_metrics(struct queries *qs);
+void queries_send(struct queries *qs, uint64_t link);
+/* How the policy is called; the default for an unknown one. */
+enum dispatch_policy queries_policy(const char *name);
 /* An action about a run of a worker here. */
 void queries_worker_do(struct queries *qs, const struct dispatch_action *a);
 /* Runs that were not sent yet to this worker (0: to any) never will be. */

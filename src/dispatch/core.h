@@ -2,7 +2,8 @@
 /* Inside of the dispatch core; see dispatch/dispatch.h. dispatch.c: events in, actions out,
  * timers. queries.c: the life of a query and where it goes next. runs.c: attempts. workers.c:
  * workers, queues, and which waiting query a free slot gets. parts.c: bodies, replies and
- * their credits.
+ * their credits. choose.c: which candidate. moves.c: queries that go on or are given away,
+ * and words of load. loads.c: what is known of others.
  *
  * Rules that keep the lists safe to walk: a step first ends all that has expired, so that
  * nothing expired is left to be started; starting a run never ends a query; ending a query
@@ -15,6 +16,7 @@
 
 #include "base/rng.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/loads.h"
 
 struct query;
 struct run;
@@ -66,6 +68,7 @@ struct query {
 	int candidates_len;
 	uint64_t tried;	  /* a bit for each candidate that is out */
 	uint64_t again;	  /* and that comes after all others: its way failed */
+	bool may_go;	  /* its asker said GO */
 	bool is_awaiting; /* a way to a candidate: */
 	int awaited;
 	int retries; /* left */
@@ -82,12 +85,24 @@ struct query {
 	struct run *run; /* NULL while it waits */
 };
 
+/* A node with free slots asks others for queries. */
+struct pull {
+	struct timer timer; /* the next time */
+	int tries;	    /* since the last query here */
+	uint64_t asked;	    /* the number of one that was not answered; 0 */
+	ms_t asked_at;
+	struct id node; /* it */
+	bool is_given;	/* it gave one */
+};
+
 struct service {
 	char *name;
 	UT_hash_handle hh;
 	struct query *queue; /* in order */
 	int len;
-	ms_t mean_ms; /* smoothed time that a worker takes */
+	ms_t mean_ms;	 /* smoothed time that a worker takes */
+	int64_t mean_us; /* the same, finer and slower; 0: none yet */
+	struct pull pull;
 };
 
 struct worker_service {
@@ -117,7 +132,10 @@ struct run {
 	struct worker *worker; /* of link 0 */
 	struct id node;	       /* who runs it */
 	int candidate;	       /* index, or -1 */
+	uint64_t service;      /* of another node's: loads_key() */
 	bool is_taken;
+	bool is_offered; /* the node is ready, and whoever asked is to say GO */
+	bool is_failed;
 	bool is_open;	 /* RUN_OPEN is out */
 	int64_t sent;	 /* parts of the body */
 	int credit;	 /* parts that may be sent */
@@ -136,6 +154,7 @@ struct dispatch {
 	struct run *runs;
 	struct worker *workers;
 	struct service *services;
+	struct loads loads;
 	struct timer **heap; /* [1 … heap_len] */
 	int heap_len, heap_cap;
 	uint64_t reserved_bytes;
@@ -176,6 +195,34 @@ void queries_end_all(struct dispatch *d);
 enum { WHO_SIZE = 128 };
 const char *run_who(const struct dispatch *d, const struct run *run, char out[WHO_SIZE]);
 
+/* Those that are neither out nor in `but`; returns how many. */
+int query_open_ones(const struct query *q, uint64_t but,
+		    int ret[DISPATCH_CANDIDATES_MAX]);
+
+/* choose.c */
+/* The candidate that is this node; -1. */
+int query_here(const struct query *q);
+/* One of `open`, by the policy. */
+int choose_one(struct dispatch *d, const struct query *q, const int open[], int n);
+/* One that is better than to wait here; -1: none is known. */
+int choose_onward(struct dispatch *d, const struct query *q, const int open[], int n);
+
+/* moves.c */
+void load_here(const struct dispatch *d, const char *service, struct dispatch_load *ret);
+/* Tell the node that asked; `is_ending`: what the query has here is about to be free. */
+void load_tell(struct dispatch *d, const struct query *q, bool is_ending);
+void load_event(struct dispatch *d, const struct dispatch_event *e);
+void probe_event(struct dispatch *d, const struct dispatch_event *e);
+/* Ask the node if what is known of it is older than `age`. NULL is allowed. */
+void probe_consider(struct dispatch *d, const struct query *q, struct load *l, ms_t age);
+/* Another node's query that would wait here: true when it goes on. */
+bool query_onward(struct dispatch *d, struct query *q);
+/* Slots may be free and the queue empty: ask others. */
+void pull_consider(struct dispatch *d, struct service *s);
+/* Another node's query has come; maybe because it was asked for. */
+void pull_given(struct dispatch *d, const struct query *q, const struct id *node);
+void pull_event(struct dispatch *d, const struct dispatch_event *e);
+
 /* runs.c */
 void run_start_worker(struct dispatch *d, struct query *q, struct worker *w);
 void run_start_node(struct dispatch *d, struct query *q, int candidate);
@@ -196,6 +243,8 @@ void worker_free(struct dispatch *d, struct worker *w);
 void worker_rest(struct dispatch *d, struct worker *w, int seconds);
 /* Give its free slots to waiting queries. */
 void worker_bind(struct dispatch *d, struct worker *w);
+/* Is there one that serves it and has a slot free? */
+bool worker_is_there(const struct dispatch *d, const struct query_head *head);
 /* Start it here or let it wait; or fail this candidate. */
 void queue_put(struct dispatch *d, struct query *q, int candidate);
 void queue_put_back(struct dispatch *d, struct query *q); /* first in line */

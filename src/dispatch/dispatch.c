@@ -93,6 +93,7 @@ struct item {
 	struct reply_head reply;
 	struct query_error error;
 	struct part *part;
+	char *service;
 	struct item *next;
 };
 
@@ -105,6 +106,7 @@ item_free(struct item *item)
 	reply_head_fini(&item->reply);
 	query_error_fini(&item->error);
 	part_release(item->part);
+	free(item->service);
 	free(item);
 }
 
@@ -126,6 +128,8 @@ dispatch_act(struct dispatch *d, const struct dispatch_action *a, struct part *p
 		query_error_copy(a->error, &item->error);
 		item->action.error = &item->error;
 	}
+	if (a->service != NULL)
+		item->action.service = item->service = mem_strdup(a->service);
 	if (part != NULL) {
 		part->refs++;
 		item->part = part;
@@ -218,6 +222,7 @@ dispatch_free(struct dispatch *d)
 		worker_free(d, w);
 	HASH_ITER (hh, d->services, s, s_next)
 		service_free(d, s);
+	loads_fini(&d->loads);
 	item_free(d->taken);
 	while (d->first != NULL) {
 		struct item *item = d->first;
@@ -297,6 +302,15 @@ dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *e)
 	case DISPATCH_EVENT_WAY:
 		query_way(d, e);
 		break;
+	case DISPATCH_EVENT_LOAD:
+		load_event(d, e);
+		break;
+	case DISPATCH_EVENT_PROBE:
+		probe_event(d, e);
+		break;
+	case DISPATCH_EVENT_PULL:
+		pull_event(d, e);
+		break;
 	case DISPATCH_EVENT_LINK_DOWN:
 		query_link_down(d, e->link);
 		run_link_down(d, e->link);
@@ -309,6 +323,12 @@ dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *e)
 		queries_end_all(d);
 		break;
 	}
+}
+
+bool
+dispatch_would_wait(const struct dispatch *d, const struct query_head *head)
+{
+	return d->config.policy == DISPATCH_BEST && !worker_is_there(d, head);
 }
 
 bool

@@ -16,15 +16,17 @@
  *            never uses a number twice, so that late words of an abandoned attempt are told
  *            apart and dropped.
  *
- * The life of a query: QUERY_NEW with its candidates, the nodes that offer it (made by the
- * driver from the table). One is drawn, uniformly. The node itself: the query waits in its
- * service's queue, first come first served, until a worker that serves it has a free slot
- * (late binding). Another node: it is forwarded there and waits in that node's queue; a
- * query from another node is never forwarded again. A candidate that fails before a worker
- * has taken the query is left out and another one drawn; after that, only an idempotent
- * query is tried again, before its first reply byte, at most `retries` times. One whose way
- * fails is tried by another way, when no other candidate is left. The body is
- * kept for that while it can be needed and is at most DISPATCH_KEEP_BYTES_MAX long.
+ * The life of a query: QUERY_NEW with its candidates, the nodes that offer it (made by
+ * the driver from the table). One is chosen by the policy (choose.c). The node itself:
+ * the query waits in its service's queue, first come first served, until a worker that
+ * serves it has a free slot (late binding). Another node: it is forwarded there and waits
+ * in that node's queue. One that would wait there goes on once more if it would be done
+ * sooner elsewhere, and one that waits is given to a node that has nothing to do and asks
+ * for it (moves.c); by DISPATCH_HOPS_MAX hops in all. A candidate that fails before a
+ * worker has taken the query is left out and another one drawn; after that, only an
+ * idempotent query is tried again, before its first reply byte, at most `retries` times.
+ * One whose way fails is tried by another way, when no other candidate is left. The body
+ * is kept for that while it can be needed and is at most DISPATCH_KEEP_BYTES_MAX long.
  *
  * Taken means: for a worker of this node, that RUN_OPEN was asked for; for another node,
  * that it said so (RUN_TAKEN) and, if the query is not idempotent, that RUN_GO was sent.
@@ -62,6 +64,8 @@ enum {
 	DISPATCH_GO_MS = 5 * MS_SECOND,
 	DISPATCH_RETURNS_MAX = 8, /* times that workers may give one query back */
 	DISPATCH_RETRY_AFTER_S_MAX = 60,
+	DISPATCH_HOPS_MAX =
+		2, /* nodes that a query is forwarded by, its first one included */
 	/* Told to one who found only nodes that drain: about what a restart takes. */
 	DISPATCH_DRAIN_RETRY_S = 5,
 };
@@ -83,8 +87,17 @@ struct dispatch_config {
 	enum dispatch_policy policy;
 };
 
+/* What a node says of a service: its ready workers' slots, those in use, queries that wait,
+ * and the smoothed time that one takes (0: none was measured yet). */
+struct dispatch_load {
+	int slots, running, queued;
+	int64_t mean_us;
+};
+
 struct dispatch_candidate {
 	struct id node;
+	int slots;     /* of its workers, as the table has it; 0 not known */
+	ms_t rtt_ms;   /* of the link to it; 0 also when not known */
 	uint64_t link; /* 0: this node itself */
 	/* The link is to another node, which passes the query on to this one. To the core that
 	 * is a link like others, but that it may end in two ways. */
@@ -123,8 +136,10 @@ enum dispatch_failure {
 enum dispatch_event_type {
 	/* The time of dispatch_due() has come. */
 	DISPATCH_EVENT_TICK,
-	/* A new query: `link`, `query`, `head`; of a client also its `candidates`, or an
-	 * `error` that is its answer. */
+	/* A new query: `link`, `query`, `head`, its `candidates`, or of a client an `error`
+	 * that is its answer. One of another node needs candidates only if it
+	 * would wait here (dispatch_would_wait()): the node itself, and others but the one
+	 * that asks. */
 	DISPATCH_EVENT_QUERY_NEW,
 	DISPATCH_EVENT_QUERY_BODY,   /* `data`, `is_last` */
 	DISPATCH_EVENT_QUERY_CREDIT, /* `parts` of the reply were consumed */
@@ -149,6 +164,14 @@ enum dispatch_event_type {
 	/* By `link` queries reach `node`, with `is_relayed` by being passed on; 0: no way was
 	 * found. The answer to DISPATCH_ACTION_WAY. */
 	DISPATCH_EVENT_WAY,
+	/* The node behind `link` (`node`; of a run that is passed on its own) says its `load` of
+	 * `service`: with `run`, or in answer to the PROBE or PULL that had this number. */
+	DISPATCH_EVENT_LOAD,
+	/* It asks for that: (`link`, `query`), `service`. */
+	DISPATCH_EVENT_PROBE,
+	/* It has slots free, see its `load`, and asks for a query of `service` that waits here;
+	 * `node`, (`link`, `query`). */
+	DISPATCH_EVENT_PULL,
 	/* `link` has ended (MESH_ACTION_LINK_DOWN). */
 	DISPATCH_EVENT_LINK_DOWN,
 	/* From now on (`is_draining`), or no more: other nodes' queries are not taken. Those
@@ -181,15 +204,22 @@ struct dispatch_event {
 	const struct dispatch_worker *worker;
 	uint64_t worker_id;
 	bool is_draining;
+	const char *service;
+	struct dispatch_load load;
 };
 
 enum dispatch_action_type {
 	/* Look for a way to `node`, which was a candidate without one (`is_far`), or whose way
 	 * failed: then not by `link`. */
 	DISPATCH_ACTION_WAY,
+	/* To `node`, if it is linked, else to nobody: number `run`, `service`, and with PULL
+	 * the `load` here. */
+	DISPATCH_ACTION_PROBE,
+	DISPATCH_ACTION_PULL,
 	/* To whoever asked, (`link`, `query`): */
 	DISPATCH_ACTION_WANT,  /* `parts` more of the body may be given */
 	DISPATCH_ACTION_TAKEN, /* a worker is about to have it (to nodes: QUERY_TAKEN) */
+	DISPATCH_ACTION_LOAD,  /* to nodes: `service`, `load` */
 	DISPATCH_ACTION_HEAD,  /* `reply` */
 	DISPATCH_ACTION_DATA,  /* `data`; `is_last` ends the query */
 	DISPATCH_ACTION_ERROR, /* `error`, `is_final`; ends the query. After HEAD the client's
@@ -220,6 +250,8 @@ struct dispatch_action {
 	struct bytes data;
 	bool is_last;
 	int parts;
+	const char *service;
+	struct dispatch_load load;
 };
 
 struct dispatch *dispatch_new(const struct dispatch_config *config);
@@ -235,6 +267,9 @@ ms_t dispatch_due(const struct dispatch *d);
 /* Does any query come or go by this link (not 0)? */
 bool dispatch_uses(const struct dispatch *d, uint64_t link);
 
+/* Would such a query of another node have to wait here? */
+bool dispatch_would_wait(const struct dispatch *d, const struct query_head *head);
+
 struct dispatch_stats {
 	int queries;   /* alive, of clients and of other nodes */
 	int queued;    /* waiting here for a worker */
@@ -245,6 +280,8 @@ struct dispatch_stats {
 	/* Since the start: */
 	uint64_t taken, retried, returned, cancelled, expired, failed, done;
 	uint64_t late; /* words about runs that were over */
+	/* Queries of others that went on, were given to who asked; pulls and probes sent. */
+	uint64_t onward, given, pulls, probes;
 };
 void dispatch_stats(const struct dispatch *d, struct dispatch_stats *ret_stats);
 

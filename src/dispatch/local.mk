@@ -1,15 +1,21 @@
 noinst_LIBRARIES += %D%/libdispatch.a
 %C%_libdispatch_a_SOURCES = \
+	%D%/choose.c \
 	%D%/core.h \
 	%D%/dispatch.c %D%/dispatch.h \
+	%D%/loads.c %D%/loads.h \
+	%D%/moves.c \
 	%D%/parts.c \
 	%D%/queries.c \
 	%D%/runs.c \
 	%D%/workers.c
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-dispatch-dispatch
-TESTS += tests/unit/test-dispatch-dispatch
+dispatch_tests = tests/unit/test-dispatch-dispatch tests/unit/test-dispatch-moves
+check_PROGRAMS += $(dispatch_tests)
+TESTS += $(dispatch_tests)
+tests_unit_test_dispatch_moves_SOURCES = tests/unit/test-dispatch-moves.c
+tests_unit_test_dispatch_moves_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
 tests_unit_test_dispatch_dispatch_SOURCES = tests/unit/test-dispatch-dispatch.c
 tests_unit_test_dispatch_dispatch_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
 endif

@@ -266,7 +266,9 @@ reply_head_event(struct dispatch *d, struct run *run, const struct reply_head *h
 		reply_broken(d, run, "sent a second head of its reply");
 		return;
 	}
-	reply.node = run->node;
+	/* The node behind the link may have had it from another. */
+	if (run->link == 0 || id_is_zero(&reply.node))
+		reply.node = run->node;
 	if (run->worker != NULL)
 		reply.worker = run->worker->name;
 	if (reply.status < 200 || reply.status > 599 || !reply_head_fits(&reply)) {
@@ -301,6 +303,8 @@ reply_data_event(struct dispatch *d, struct run *run, struct bytes data, bool is
 
 		reply_head_event(d, run, &head);
 	}
+	if (is_last)
+		load_tell(d, q, run->worker != NULL);
 	part = part_new(data, is_last);
 	dispatch_act(d, &a, part);
 	part_release(part);

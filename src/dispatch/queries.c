@@ -188,8 +188,7 @@ query_seeks(struct query *q, int candidate)
 	return true;
 }
 
-/* Those that are neither out nor in `but`; returns how many. */
-static int
+int
 query_open_ones(const struct query *q, uint64_t but, int ret[DISPATCH_CANDIDATES_MAX])
 {
 	int n = 0;
@@ -200,24 +199,11 @@ query_open_ones(const struct query *q, uint64_t but, int ret[DISPATCH_CANDIDATES
 	return n;
 }
 
-void
-query_choose(struct dispatch *d, struct query *q)
+static void
+query_end_untaken(struct dispatch *d, struct query *q)
 {
-	int open[DISPATCH_CANDIDATES_MAX], n = query_open_ones(q, q->again, open), pick;
 	struct query_error error;
 
-	if (n == 0)
-		n = query_open_ones(q, 0, open);
-	if (n > 0) {
-		pick = open[rng_below(&d->rng, (uint64_t)n)];
-		if (q->candidates[pick].is_far)
-			query_await(d, q, pick);
-		else if (q->candidates[pick].link == 0)
-			queue_put(d, q, pick);
-		else
-			run_start_node(d, q, pick);
-		return;
-	}
 	if (q->last.status != 0) {
 		error = q->last;
 		q->last = (struct query_error){ 0 };
@@ -227,6 +213,47 @@ query_choose(struct dispatch *d, struct query *q)
 		error.retry_after_s = 1;
 	}
 	query_end_error(d, q, &error, false);
+}
+
+/* Another node's query goes on once at most, and not after a failure: here, or back. */
+static void
+query_choose_here(struct dispatch *d, struct query *q)
+{
+	int here = query_here(q);
+
+	if (here >= 0 && !(q->tried & (UINT64_C(1) << here))) {
+		queue_put(d, q, here);
+		return;
+	}
+	/* It is this node that does not have it, wherever it was tried. */
+	if (!q->last.is_taken)
+		q->last.node = d->config.self;
+	query_end_untaken(d, q);
+}
+
+void
+query_choose(struct dispatch *d, struct query *q)
+{
+	int open[DISPATCH_CANDIDATES_MAX], n, pick;
+
+	if (q->key.link != 0) {
+		query_choose_here(d, q);
+		return;
+	}
+	n = query_open_ones(q, q->again, open);
+	if (n == 0)
+		n = query_open_ones(q, 0, open);
+	if (n > 0) {
+		pick = choose_one(d, q, open, n);
+		if (q->candidates[pick].is_far)
+			query_await(d, q, pick);
+		else if (q->candidates[pick].link == 0)
+			queue_put(d, q, pick);
+		else
+			run_start_node(d, q, pick);
+		return;
+	}
+	query_end_untaken(d, q);
 }
 
 /* Keep the error for the end; among several that could not take it, the soonest
@@ -352,8 +379,8 @@ query_new_refused(struct dispatch *d, const struct dispatch_event *e,
 			(long long)d->config.body_bytes_max);
 	else if (head->timeout_ms <= 0)
 		query_error_set(error, 504, "the deadline had passed on arrival");
-	else if (e->link != 0 && head->hops > 1)
-		query_error_set(error, 503, "the query was forwarded more than once");
+	else if (e->link != 0 && head->hops > DISPATCH_HOPS_MAX)
+		query_error_set(error, 503, "the query was forwarded more than twice");
 	else if (e->link != 0 && !id_is_zero(&head->pin) &&
 		 !id_equal(&head->pin, &d->config.self))
 		query_error_set(error, 503, "the query is for another node");
@@ -374,7 +401,7 @@ query_make(struct dispatch *d, const struct dispatch_event *e)
 	q->arrived = d->now;
 	q->retries = d->config.retries - q->head.attempt;
 	assert(n <= DISPATCH_CANDIDATES_MAX);
-	if (e->link == 0 && n > 0) {
+	if (n > 0) {
 		size_t size = (size_t)n * sizeof(q->candidates[0]);
 
 		q->candidates = mem_alloc(size);
@@ -412,7 +439,11 @@ query_new(struct dispatch *d, const struct dispatch_event *e)
 		return;
 	}
 	if (e->link != 0)
-		queue_put(d, q, -1);
+		pull_given(d, q, &e->node);
+	if (e->link != 0 && queue_is_served(d, q) && query_onward(d, q))
+		return;
+	if (e->link != 0)
+		queue_put(d, q, query_here(q));
 	else
 		query_choose(d, q);
 }

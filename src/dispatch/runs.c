@@ -31,7 +31,13 @@ run_free(struct dispatch *d, struct run *run)
 {
 	struct worker *w = run->worker;
 
+	struct load *l = NULL;
+
 	assert(run->query == NULL);
+	if (run->link != 0)
+		l = loads_find(&d->loads, run->service, &run->node);
+	if (l != NULL)
+		load_back(l, run->is_failed, d->now - run->since, d->now);
 	timer_clear(d, &run->timer);
 	HASH_DEL(d->runs, run);
 	free(run);
@@ -93,7 +99,7 @@ run_start_worker(struct dispatch *d, struct query *q, struct worker *w)
 			run->candidate = i;
 	w->running++;
 	act_query(d, DISPATCH_ACTION_TAKEN, q, 0);
-	if (q->key.link != 0 && !q->head.is_idempotent) {
+	if (q->key.link != 0 && !q->head.is_idempotent && !q->may_go) {
 		run->timer.fire = run_go_late;
 		timer_set(d, &run->timer, d->now + DISPATCH_GO_MS);
 		return;
@@ -103,11 +109,27 @@ run_start_worker(struct dispatch *d, struct query *q, struct worker *w)
 	run_open(d, run);
 }
 
+/* The node may start it. */
+static void
+run_confirm(struct dispatch *d, struct run *run)
+{
+	run->is_offered = false;
+	run->is_taken = true;
+	d->stats.taken++;
+	if (!run->query->head.is_idempotent)
+		act_run(d, DISPATCH_ACTION_RUN_GO, run, 0);
+}
+
 void
 run_go(struct dispatch *d, struct query *q)
 {
 	struct run *run = q->run;
 
+	q->may_go = q->key.link != 0;
+	if (run != NULL && run->is_offered) {
+		run_confirm(d, run);
+		return;
+	}
 	if (run == NULL || run->worker == NULL || run->is_open)
 		return;
 	timer_clear(d, &run->timer);
@@ -125,6 +147,8 @@ run_start_node(struct dispatch *d, struct query *q, int candidate)
 	run->candidate = candidate;
 	run->link = q->candidates[candidate].link;
 	run->node = q->candidates[candidate].node;
+	run->service = loads_key(q->head.service);
+	load_sent(loads_get(&d->loads, run->service, &run->node, d->now));
 	run_open(d, run);
 }
 
@@ -160,13 +184,14 @@ run_taken(struct dispatch *d, struct run *run)
 {
 	struct query *q = run->query;
 
-	if (run->link == 0 || run->is_taken)
+	if (run->link == 0 || run->is_taken || run->is_offered)
 		return;
-	run->is_taken = true;
-	d->stats.taken++;
 	act_query(d, DISPATCH_ACTION_TAKEN, q, 0);
-	if (!q->head.is_idempotent)
-		act_run(d, DISPATCH_ACTION_RUN_GO, run, 0);
+	/* Of a query that went on it is the first who asked that says GO. */
+	if (q->key.link != 0 && !q->head.is_idempotent && !q->may_go)
+		run->is_offered = true;
+	else
+		run_confirm(d, run);
 }
 
 /* The run is over, and the query goes elsewhere or ends. */
@@ -183,8 +208,9 @@ run_failed(struct dispatch *d, struct run *run, enum dispatch_failure failure,
 	    q->candidates[candidate].is_relayed && !id_is_zero(&e->node) &&
 	    !id_equal(&e->node, &run->node))
 		failure = DISPATCH_NO_WAY;
-	if (id_is_zero(&e->node) || run->link != 0)
+	if (id_is_zero(&e->node))
 		e->node = run->node;
+	run->is_failed = failure != DISPATCH_ANSWERED || e->status >= 500;
 	if (w != NULL) {
 		free(e->worker);
 		e->worker = mem_strdup(w->name);

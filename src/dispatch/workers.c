@@ -33,6 +33,7 @@ void
 service_free(struct dispatch *d, struct service *s)
 {
 	assert(s->queue == NULL);
+	timer_clear(d, &s->pull.timer);
 	HASH_DEL(d->services, s);
 	free(s->name);
 	free(s);
@@ -44,30 +45,50 @@ service_observe(struct dispatch *d, const char *name, ms_t took)
 	struct service *s;
 
 	HASH_FIND_STR(d->services, name, s);
-	if (s != NULL)
-		s->mean_ms = s->mean_ms == 0 ? took + 1 : (7 * s->mean_ms + took + 4) / 8;
+	if (s == NULL)
+		return;
+	s->mean_us = s->mean_us == 0
+			     ? took * 1000 + 1
+			     : s->mean_us + (took * 1000 - s->mean_us) / LOADS_WEIGHT;
+	s->pull.tries = 0;
+	s->mean_ms = s->mean_ms == 0 ? took + 1 : (7 * s->mean_ms + took + 4) / 8;
 }
 
 /* Workers. */
 
 static const struct worker_service *
-worker_serves(const struct worker *w, const struct query *q)
+worker_serves_head(const struct worker *w, const struct query_head *head)
 {
 	for (int i = 0; i < w->services_len; i++) {
 		const struct worker_service *s = &w->services[i];
 
-		if (strcmp(s->name, q->head.service) == 0 &&
-		    query_match_serves(s->match, s->match_len, q->head.selector,
-				       q->head.fallback))
+		if (strcmp(s->name, head->service) == 0 &&
+		    query_match_serves(s->match, s->match_len, head->selector,
+				       head->fallback))
 			return s;
 	}
 	return NULL;
+}
+
+static const struct worker_service *
+worker_serves(const struct worker *w, const struct query *q)
+{
+	return worker_serves_head(w, &q->head);
 }
 
 static bool
 worker_is_free(const struct worker *w)
 {
 	return !w->is_draining && !w->is_resting && w->running < w->slots;
+}
+
+bool
+worker_is_there(const struct dispatch *d, const struct query_head *head)
+{
+	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
+		if (worker_is_free(w) && worker_serves_head(w, head) != NULL)
+			return true;
+	return false;
 }
 
 /* The free one with the smallest share of its slots in use; any of several such. */
@@ -126,6 +147,13 @@ worker_bind(struct dispatch *d, struct worker *w)
 	while (worker_is_free(w) && (q = worker_bind_oldest(d, w)) != NULL) {
 		queue_remove(q);
 		run_start_worker(d, q, w);
+	}
+	for (int i = 0; i < w->services_len && worker_is_free(w); i++) {
+		struct service *s;
+
+		HASH_FIND_STR(d->services, w->services[i].name, s);
+		if (s != NULL)
+			pull_consider(d, s);
 	}
 }
 
@@ -228,13 +256,10 @@ queues_check(struct dispatch *d)
 	HASH_ITER (hh, d->services, s, s_next) {
 		DL_FOREACH_SAFE (s->queue, q, q_next) {
 			struct query_error error;
-			int candidate = -1;
+			int candidate = query_here(q);
 
 			if (queue_is_served(d, q))
 				continue;
-			for (int i = 0; i < q->candidates_len; i++)
-				if (q->candidates[i].link == 0)
-					candidate = i;
 			queue_remove(q);
 			query_error_set(
 				&error, 503,
@@ -378,6 +403,7 @@ queue_put(struct dispatch *d, struct query *q, int candidate)
 	q->turn = ++d->next_turn;
 	s->len++;
 	DL_APPEND(s->queue, q);
+	load_tell(d, q, false);
 }
 
 void

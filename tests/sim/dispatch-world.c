@@ -38,9 +38,35 @@ later_is_void(const struct later *l)
 
 /* Links: frames. */
 
+/* All that are linked, and the node itself, but not `but`. The table may be behind: a node
+ * that offers nothing any more is among them. */
+static int
+node_candidates(struct node *n, int but, struct dispatch_candidate *ret)
+{
+	struct world *w = n->world;
+	int len = 0;
+
+	for (int i = 0; i < w->nodes_len; i++)
+		if (i != but && (i == n->index || w->link[n->index][i] != 0)) {
+			struct dispatch_candidate *c = &ret[len++];
+
+			*c = (struct dispatch_candidate){ .node = w->nodes[i].id };
+			c->is_far = i != n->index && !w->is_tame &&
+				    sim_once_in(&w->sim, 6);
+			c->ways = (int)sim_below(&w->sim, 3);
+			c->slots = (int)sim_below(&w->sim, 4);
+			c->rtt_ms = (ms_t)sim_below(&w->sim, 100);
+			c->link = c->is_far ? 0 : (uint64_t)w->link[n->index][i];
+		}
+	return len;
+}
+
 static void
 link_event(struct node *n, uint64_t link, struct wire_query *q)
 {
+	struct dispatch_candidate candidates[NODES_MAX];
+	const struct link *l = &n->world->links[link - 1];
+	int from = l->end[0] == n->index ? l->end[1] : l->end[0];
 	static const enum dispatch_event_type types[] = {
 		[WIRE_QUERY_OPEN] = DISPATCH_EVENT_QUERY_NEW,
 		[WIRE_QUERY_BODY] = DISPATCH_EVENT_QUERY_BODY,
@@ -48,6 +74,9 @@ link_event(struct node *n, uint64_t link, struct wire_query *q)
 		[WIRE_QUERY_CANCEL] = DISPATCH_EVENT_QUERY_CANCEL,
 		[WIRE_QUERY_CREDIT] = DISPATCH_EVENT_QUERY_CREDIT,
 		[WIRE_QUERY_TAKEN] = DISPATCH_EVENT_RUN_TAKEN,
+		[WIRE_QUERY_LOAD] = DISPATCH_EVENT_LOAD,
+		[WIRE_QUERY_PROBE] = DISPATCH_EVENT_PROBE,
+		[WIRE_QUERY_PULL] = DISPATCH_EVENT_PULL,
 		[WIRE_REPLY_HEAD] = DISPATCH_EVENT_RUN_HEAD,
 		[WIRE_REPLY_DATA] = DISPATCH_EVENT_RUN_DATA,
 		[WIRE_REPLY_ERROR] = DISPATCH_EVENT_RUN_FAILED,
@@ -60,6 +89,12 @@ link_event(struct node *n, uint64_t link, struct wire_query *q)
 		.head = &q->head,
 		.reply = &q->reply,
 		.error = q->type == WIRE_REPLY_ERROR ? &q->error : NULL,
+		.node = n->world->nodes[from].id,
+		.service = q->service,
+		.load = { .slots = (int)q->load.slots,
+			  .running = (int)q->load.running,
+			  .queued = (int)q->load.queued,
+			  .mean_us = q->load.mean_us },
 		.data = q->data,
 		.is_last = q->is_last,
 		.parts = q->parts,
@@ -68,6 +103,20 @@ link_event(struct node *n, uint64_t link, struct wire_query *q)
 					      : DISPATCH_LOST,
 	};
 
+	/* What is said of load may be anything; it must not matter but for who is chosen. */
+	if (q->service != NULL && !n->world->is_tame && !sim_once_in(&n->world->sim, 8))
+		e.load = (struct dispatch_load){
+			.slots = (int)sim_below(&n->world->sim, 4),
+			.running = (int)sim_below(&n->world->sim, 3),
+			.queued = (int)sim_below(&n->world->sim, 2),
+			.mean_us = sim_once_in(&n->world->sim, 8)
+					   ? (int64_t)sim_below(&n->world->sim, 2000000)
+					   : 1000,
+		};
+	if (q->type == WIRE_QUERY_OPEN && dispatch_would_wait(n->dispatch, &q->head)) {
+		e.candidates = candidates;
+		e.candidates_len = node_candidates(n, from, candidates);
+	}
 	if (q->type == WIRE_QUERY_CREDIT && q->is_to_asker)
 		e.type = DISPATCH_EVENT_RUN_CREDIT;
 	node_step(n, &e);
@@ -416,6 +465,16 @@ worker_do(struct node *n, const struct dispatch_action *a)
 	}
 }
 
+/* What is due is done before something happens at the same moment: a worker that vanishes
+ * has had what it was given. */
+static void
+node_tick_now(struct node *n)
+{
+	struct dispatch_event e = { .type = DISPATCH_EVENT_TICK };
+
+	node_step(n, &e);
+}
+
 static void
 worker_start(struct world *w, struct node *n, struct worker *k)
 {
@@ -447,6 +506,7 @@ worker_stop(struct node *n, struct worker *k)
 
 	if (k->number == 0 || !n->is_running)
 		return;
+	node_tick_now(n);
 	k->number = 0;
 	node_step(n, &e);
 }
@@ -454,11 +514,48 @@ worker_stop(struct node *n, struct worker *k)
 /* Nodes. */
 
 static void
+load_put(struct buf *b, const struct dispatch_action *a)
+{
+	struct wire_load load = { .slots = (uint32_t)a->load.slots,
+				  .running = (uint32_t)a->load.running,
+				  .queued = (uint32_t)a->load.queued,
+				  .mean_us = (uint32_t)a->load.mean_us };
+
+	CU_ASSERT(a->load.running >= 0 && a->load.queued >= 0 && a->load.mean_us >= 0);
+	if (a->type == DISPATCH_ACTION_LOAD)
+		wire_put_query_load(b, WIRE_QUERY_LOAD, a->query, a->service, &load);
+	else
+		wire_put_query_load(b,
+				    a->type == DISPATCH_ACTION_PULL ? WIRE_QUERY_PULL
+								    : WIRE_QUERY_PROBE,
+				    a->run, a->service, &load);
+}
+
+/* To a node, if it is linked. */
+static void
+word_do(struct node *n, const struct dispatch_action *a)
+{
+	struct world *w = n->world;
+	struct buf b = BUF_INIT;
+	int to = 0;
+
+	while (!id_equal(&w->nodes[to].id, &a->node))
+		to++;
+	load_put(&b, a);
+	if (w->link[n->index][to] != 0)
+		link_send(n, (uint64_t)w->link[n->index][to], &b);
+	buf_fini(&b);
+}
+
+static void
 peer_do(struct node *n, const struct dispatch_action *a)
 {
 	struct buf b = BUF_INIT;
 
 	switch (a->type) {
+	case DISPATCH_ACTION_LOAD:
+		load_put(&b, a);
+		break;
 	case DISPATCH_ACTION_WANT:
 		wire_put_query_credit(&b, a->query, a->parts, true);
 		break;
@@ -489,7 +586,7 @@ peer_do(struct node *n, const struct dispatch_action *a)
 	case DISPATCH_ACTION_RUN_CANCEL:
 		wire_put_query_word(&b, WIRE_QUERY_CANCEL, a->run);
 		break;
-	case DISPATCH_ACTION_WAY:
+	default:
 		break;
 	}
 	link_send(n, a->link, &b);
@@ -534,6 +631,8 @@ node_do(struct node *n, const struct dispatch_action *a)
 	sim_note(&n->world->sim, words, sizeof(words));
 	if (a->type == DISPATCH_ACTION_WAY)
 		way_find(n, a);
+	else if (a->type == DISPATCH_ACTION_PROBE || a->type == DISPATCH_ACTION_PULL)
+		word_do(n, a);
 	else if (a->link != 0)
 		peer_do(n, a);
 	else if (a->type >= DISPATCH_ACTION_RUN_OPEN)
@@ -589,6 +688,7 @@ node_start(struct node *n)
 		.buffer_bytes_max = BUFFER_BYTES,
 		.retries = 2,
 		.body_bytes_max = 64 * 1024 * 1024,
+		.policy = n->world->policy,
 	};
 
 	if (n->is_running)
@@ -650,8 +750,8 @@ world_ask(struct sim *sim, void *arg, void *data)
 	(void)data;
 	if (w->queries_len == QUERIES_MAX)
 		return;
-	sim_at(sim, sim->now + (ms_t)sim_below(sim, w->is_tame ? 400 : 150), world_ask, w,
-	       NULL);
+	sim_at(sim, sim->now + (ms_t)sim_below(sim, w->is_tame || w->is_slow ? 500 : 150),
+	       world_ask, w, NULL);
 	if (!n->is_running)
 		return;
 	head.timeout_ms = 1 + (ms_t)sim_below(sim, w->is_tame ? 600000 : 30000);
@@ -674,16 +774,7 @@ world_ask(struct sim *sim, void *arg, void *data)
 	head.is_idempotent = q->is_idempotent;
 	head.body_len = q->parts > 0 && sim_once_in(sim, 2) ? -1 : (int64_t)q->body_bytes;
 	e.query = (uint64_t)q->index;
-	/* The table may be behind: a node that offers nothing any more is among them. */
-	for (int i = 0; i < w->nodes_len; i++)
-		if (i == n->index || w->link[n->index][i] != 0) {
-			struct dispatch_candidate *c = &candidates[e.candidates_len++];
-
-			*c = (struct dispatch_candidate){ .node = w->nodes[i].id };
-			c->is_far = i != n->index && !w->is_tame && sim_once_in(sim, 6);
-			c->ways = (int)sim_below(sim, 3);
-			c->link = c->is_far ? 0 : (uint64_t)w->link[n->index][i];
-		}
+	e.candidates_len = node_candidates(n, -1, candidates);
 	node_step(n, &e);
 	client_feed_later(n, q);
 	if (!w->is_tame && sim_once_in(sim, 10)) {
@@ -717,6 +808,7 @@ world_fault(struct sim *sim, void *arg, void *data)
 	case 3:
 		if (!n->is_running)
 			break;
+		node_tick_now(n);
 		for (int i = 0; i < WORKERS_MAX; i++)
 			n->workers[i].number = 0;
 		node_step(n, &bus);
@@ -770,6 +862,8 @@ world_check(struct world *w)
 		if (!w->nodes[i].is_running)
 			continue;
 		dispatch_stats(w->nodes[i].dispatch, &s);
+		w->onward += s.onward;
+		w->given += s.given;
 		if (s.queries + s.queued + s.running + s.forwarded != 0)
 			tap_note(
 				"node %d: %d queries, %d queued, %d running, %d forwarded",
@@ -784,12 +878,18 @@ world_check(struct world *w)
 struct outcome
 world_run(uint64_t seed, int nodes, bool is_tame)
 {
+	/* All policies have their turn, ours the most. */
+	static const enum dispatch_policy policies[] = { DISPATCH_RANDOM, DISPATCH_BEST,
+							 DISPATCH_BEST, DISPATCH_BEST,
+							 DISPATCH_LEAST_LOADED };
 	struct world *w = mem_calloc(1, sizeof(*w));
 	struct outcome out;
 
 	sim_init(&w->sim, seed);
 	w->nodes_len = nodes;
 	w->is_tame = is_tame;
+	w->policy = policies[seed % 5];
+	w->is_slow = sim_once_in(&w->sim, 2);
 	for (int i = 0; i < nodes; i++) {
 		struct node *n = &w->nodes[i];
 
@@ -810,7 +910,9 @@ world_run(uint64_t seed, int nodes, bool is_tame)
 	world_check(w);
 	out = (struct outcome){ .trace = w->sim.trace,
 				.done = w->done,
-				.asked = w->queries_len };
+				.asked = w->queries_len,
+				.onward = w->onward,
+				.given = w->given };
 	memcpy(out.errors, w->errors, sizeof(out.errors));
 	for (int i = 0; i < nodes; i++)
 		dispatch_free(w->nodes[i].dispatch);

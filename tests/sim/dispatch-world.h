@@ -28,6 +28,7 @@ struct outcome {
 	uint64_t trace;
 	int done, asked;
 	int errors[600];
+	uint64_t onward, given; /* queries that went on, that were given to who asked */
 };
 
 /* One history. Tame: workers answer, and nothing breaks. */
@@ -110,6 +111,9 @@ struct world {
 	struct link links[LINKS_MAX];	/* number = index + 1 */
 	int link[NODES_MAX][NODES_MAX]; /* the number between two, 0 = none */
 	uint64_t next_worker;
+	enum dispatch_policy policy;
+	uint64_t onward, given;
+	bool is_slow;		/* clients ask less often: queues are rarely full */
 	bool is_quiet, is_tame; /* tame: workers answer, nothing breaks */
 	int done, errors[600];
 };

@@ -17,19 +17,21 @@ SIM_MINUTES = 10
 policy_world = \
 	%D%/policy-opponents.c %D%/policy-world.c %D%/policy-world.h %D%/sim.c %D%/sim.h
 EXTRA_PROGRAMS += %D%/policy
-%C%_policy_SOURCES = %D%/policy-main.c $(policy_world)
+%C%_policy_SOURCES = \
+	%D%/policy-main.c %D%/policy-plot.c %D%/policy-plot.h $(policy_world)
 %C%_policy_LDADD = $(DISPATCH_LIBS) -lm
-CLEANFILES += %D%/policy
+CLEANFILES += %D%/policy policy.svg
 .PHONY: sim sim-report
 sim:
 	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) %D%/sim %D%/policy
 sim-report: sim
 	$(AM_V_at)%D%/sim --report $(SIM_NODES) --minutes $(SIM_MINUTES)
-	$(AM_V_at)%D%/policy
+	$(AM_V_at)%D%/policy --plot policy.svg
 	$(AM_V_at)%D%/policy --stress all
 
 if HAVE_CUNIT
-sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test-sim-swarm \
+sim_tests = %D%/test-sim-dispatch %D%/test-sim-leases %D%/test-sim-mesh %D%/test-sim-policy \
+	%D%/test-sim-swarm \
 	%D%/test-sim-sync %D%/test-sim-table %D%/test-sim-wrong
 check_PROGRAMS += $(sim_tests)
 TESTS += $(sim_tests)
@@ -41,6 +43,8 @@ TESTS += $(sim_tests)
 	%D%/dispatch-world.c %D%/dispatch-world.h %D%/dispatch-clients.c \
 	%D%/sim.c %D%/sim.h
 %C%_test_sim_dispatch_LDADD = $(TEST_LIBS) src/mesh/libmesh.a $(DISPATCH_LIBS)
+%C%_test_sim_policy_SOURCES = %D%/test-sim-policy.c $(policy_world)
+%C%_test_sim_policy_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS) -lm
 %C%_test_sim_leases_SOURCES = %D%/test-sim-leases.c \
 	%D%/sync-world.c %D%/sync-world.h %D%/sim.c %D%/sim.h \
 	tests/lib/rowset.c tests/lib/rowset.h tests/lib/sha256.c tests/lib/sha256.h \

@@ -2,28 +2,31 @@
 /* Prints how long queries take under each policy, at each load or under each stress. */
 #include "config.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/policy-plot.h"
 #include "sim/policy-world.h"
 
-enum { LOADS_MAX = 8, SEEDS_MAX = 100, SECONDS_MAX = 3600 };
+enum { LOADS_MAX = PLOT_LOADS_MAX, SEEDS_MAX = 100, SECONDS_MAX = 3600 };
 
 struct options {
 	uint64_t seed;
 	int seeds, seconds;
 	double loads[LOADS_MAX];
 	int loads_len;
-	const char *kinds, *stress;
+	const char *kinds, *stress, *plot;
 };
 
 static int
 usage(FILE *out)
 {
 	fputs("Usage: policy [--seed N] [--seeds N] [--seconds N] [--loads 0.5,0.7]\n"
-	      "              [--policies best,prequal] [--stress calm|stale|...]\n"
+	      "              [--policies best,prequal] [--stress all|calm,stale,...]\n"
+	      "              [--plot FILE.svg]\n"
 	      "Mean and 99th percentile of the milliseconds that queries take.\n",
 	      out);
 	return out == stdout ? 0 : 2;
@@ -81,7 +84,7 @@ print_cell(const struct policy_result *r)
 }
 
 static void
-print_loads(const struct options *o)
+print_loads(const struct options *o, struct plot *plot)
 {
 	struct policy_result r = { 0 };
 
@@ -93,10 +96,14 @@ print_loads(const struct options *o)
 		if (!is_listed(o->kinds, k->name))
 			continue;
 		printf("%-16s", k->name);
+		plot->lines[plot->lines_len].name = k->name;
 		for (int i = 0; i < o->loads_len; i++) {
 			measure(o, k, o->loads[i], POLICY_CALM, &r);
 			print_cell(&r);
+			plot->loads[i] = o->loads[i];
+			plot->lines[plot->lines_len].p99_ms[i] = r.p99_ms;
 		}
+		plot->lines_len++;
 		printf("   %.2f %.3f\n", r.frames, r.moved);
 	}
 }
@@ -107,7 +114,7 @@ print_stresses(const struct options *o)
 	struct policy_result r;
 
 	printf("%-16s", "stress");
-	for (int s = POLICY_CALM; s < POLICY_STRESSES; s++)
+	for (enum policy_stress s = POLICY_CALM; s < POLICY_STRESSES; s++)
 		if (is_listed(o->stress, policy_stress_name(s)))
 			printf(" %15s", policy_stress_name(s));
 	printf("\n");
@@ -115,7 +122,7 @@ print_stresses(const struct options *o)
 		if (!is_listed(o->kinds, k->name))
 			continue;
 		printf("%-16s", k->name);
-		for (int s = POLICY_CALM; s < POLICY_STRESSES; s++) {
+		for (enum policy_stress s = POLICY_CALM; s < POLICY_STRESSES; s++) {
 			double load = s == POLICY_SLOWED || s == POLICY_CHURN ? 0.7
 									      : 0.85;
 
@@ -172,6 +179,7 @@ main(int argc, char **argv)
 		{ "loads", required_argument, NULL, 'l' },
 		{ "policies", required_argument, NULL, 'p' },
 		{ "stress", required_argument, NULL, 'x' },
+		{ "plot", required_argument, NULL, 'g' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -180,6 +188,7 @@ main(int argc, char **argv)
 			     .seconds = 30,
 			     .loads = { 0.5, 0.7, 0.85, 0.95 },
 			     .loads_len = 4 };
+	struct plot plot = { 0 };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -195,6 +204,8 @@ main(int argc, char **argv)
 			is_good = read_loads(optarg, &o);
 		else if (option == 'p')
 			o.kinds = optarg;
+		else if (option == 'g')
+			o.plot = optarg;
 		else if (option == 'x')
 			o.stress = strcmp(optarg, "all") == 0 ? "" : optarg;
 		else
@@ -210,7 +221,12 @@ main(int argc, char **argv)
 			o.stress = NULL;
 		print_stresses(&o);
 	} else {
-		print_loads(&o);
+		plot.loads_len = o.loads_len;
+		print_loads(&o, &plot);
+		if (o.plot != NULL && plot_write(&plot, o.plot) != 0) {
+			fprintf(stderr, "policy: %s: %s\n", o.plot, strerror(errno));
+			return 1;
+		}
 	}
 	return 0;
 }

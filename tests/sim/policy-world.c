@@ -84,6 +84,28 @@ chance_work(struct rng *rng)
 	return POLICY_WORK_US * exp(z - 0.5);
 }
 
+/* All nodes, or `only` one, but not `but`. */
+static int
+ask_candidates(struct policy_node *n, int only, int but, struct dispatch_candidate *ret)
+{
+	struct policy_world *w = n->world;
+	int len = 0;
+
+	for (int i = 0; i < POLICY_NODES; i++) {
+		struct policy_node *other = &w->nodes[i];
+
+		if (!other->is_there || (only >= 0 && i != only) || i == but)
+			continue;
+		ret[len++] = (struct dispatch_candidate){
+			.node = other->id,
+			.link = i == n->index ? 0 : (uint64_t)i + 1,
+			.slots = other->slots,
+			.rtt_ms = i == n->index ? 0 : 2 * w->hop_us / 1000,
+		};
+	}
+	return len;
+}
+
 /* Links. The number of the link to node i is i + 1. */
 
 /* An opponent's query is where it will be answered. */
@@ -104,6 +126,7 @@ link_arrive(struct sim *sim, void *arg, void *data)
 	struct policy_world *w = arg;
 	struct policy_later *l = data;
 	struct policy_node *n = &w->nodes[l->node];
+	struct dispatch_candidate candidates[POLICY_NODES];
 	char id[16];
 
 	(void)sim;
@@ -117,12 +140,17 @@ link_arrive(struct sim *sim, void *arg, void *data)
 		l->head.request_id = id;
 		l->head.service = l->head.method = l->head.path = l->service;
 		l->event.head = &l->head;
+		if (dispatch_would_wait(n->dispatch, &l->head)) {
+			l->event.candidates = candidates;
+			l->event.candidates_len = ask_candidates(n, -1, l->from,
+								 candidates);
+		}
 	}
 	node_step(n, &l->event);
 }
 
 static void
-link_send(struct policy_node *n, int to, us_t delay, const struct dispatch_event *e,
+link_send(struct policy_node *n, int to, const struct dispatch_event *e,
 	  const struct query_head *head)
 {
 	struct policy_world *w = n->world;
@@ -136,6 +164,7 @@ link_send(struct policy_node *n, int to, us_t delay, const struct dispatch_event
 	l->life = w->nodes[to].life;
 	l->event = *e;
 	l->event.link = (uint64_t)n->index + 1;
+	l->event.service = l->service;
 	snprintf(l->service, sizeof(l->service), "s");
 	if (head != NULL) {
 		w->nodes[to].coming++;
@@ -145,7 +174,7 @@ link_send(struct policy_node *n, int to, us_t delay, const struct dispatch_event
 					       .attempt = head->attempt,
 					       .timeout_ms = head->timeout_ms };
 	}
-	sim_at_us(&w->sim, w->sim.now_us + w->hop_us + delay, link_arrive, w, l);
+	sim_at_us(&w->sim, w->sim.now_us + w->hop_us, link_arrive, w, l);
 }
 
 void
@@ -227,25 +256,6 @@ node_speed(struct policy_node *n, double speed)
 
 /* Clients. */
 
-static int
-ask_candidates(struct policy_node *n, int only, struct dispatch_candidate *ret)
-{
-	struct policy_world *w = n->world;
-	int len = 0;
-
-	for (int i = 0; i < POLICY_NODES; i++) {
-		struct policy_node *other = &w->nodes[i];
-
-		if (!other->is_there || (only >= 0 && i != only))
-			continue;
-		ret[len++] = (struct dispatch_candidate){
-			.node = other->id,
-			.link = i == n->index ? 0 : (uint64_t)i + 1,
-		};
-	}
-	return len;
-}
-
 static void
 ask(struct policy_node *n, int query)
 {
@@ -267,7 +277,7 @@ ask(struct policy_node *n, int query)
 
 	q->picked = kind->pick != NULL ? kind->pick(n) : -1;
 	snprintf(id, sizeof(id), "%d", query);
-	e.candidates_len = ask_candidates(n, q->picked, candidates);
+	e.candidates_len = ask_candidates(n, q->picked, -1, candidates);
 	if (q->picked == n->index)
 		node_arrived(n, query);
 	node_step(n, &e);
@@ -308,17 +318,48 @@ node_do_run(struct policy_node *n, const struct dispatch_action *a)
 		e.type = DISPATCH_EVENT_QUERY_CANCEL;
 	else
 		return;
-	link_send(n, (int)a->link - 1, 0, &e, a->head);
+	link_send(n, (int)a->link - 1, &e, a->head);
+}
+
+/* Words of load. */
+static void
+node_do_load(struct policy_node *n, const struct dispatch_action *a)
+{
+	struct policy_world *w = n->world;
+	struct dispatch_event e = { .node = n->id, .load = a->load };
+	int to = (int)a->link - 1;
+
+	w->frames++;
+	if (a->type == DISPATCH_ACTION_LOAD) {
+		e.type = DISPATCH_EVENT_LOAD;
+		e.run = a->query;
+		if (w->setup->stress == POLICY_UNTOLD ||
+		    (w->setup->stress == POLICY_STALE && n->told[to] > 0 &&
+		     w->sim.now_us - n->told[to] < POLICY_STALE_US))
+			return;
+		n->told[to] = w->sim.now_us;
+	} else {
+		e.type = a->type == DISPATCH_ACTION_PULL ? DISPATCH_EVENT_PULL
+							 : DISPATCH_EVENT_PROBE;
+		e.query = a->run;
+		for (to = 0; !id_equal(&w->nodes[to].id, &a->node);)
+			to++;
+	}
+	link_send(n, to, &e, NULL);
 }
 
 static void
 node_do(struct policy_node *n, const struct dispatch_action *a)
 {
 	struct dispatch_event e = { .run = a->query };
-	struct query_error error = { 0 };
 
 	if (a->type >= DISPATCH_ACTION_RUN_OPEN) {
 		node_do_run(n, a);
+		return;
+	}
+	if (a->type == DISPATCH_ACTION_LOAD || a->type == DISPATCH_ACTION_PROBE ||
+	    a->type == DISPATCH_ACTION_PULL) {
+		node_do_load(n, a);
 		return;
 	}
 	if (a->type == DISPATCH_ACTION_TAKEN) {
@@ -333,9 +374,8 @@ node_do(struct policy_node *n, const struct dispatch_action *a)
 	} else {
 		return;
 	}
-	query_error_fini(&error);
 	if (a->link != 0)
-		link_send(n, (int)a->link - 1, 0, &e, NULL);
+		link_send(n, (int)a->link - 1, &e, NULL);
 	else if (a->type != DISPATCH_ACTION_TAKEN)
 		ask_done(n, a->query, a->type == DISPATCH_ACTION_ERROR);
 }
@@ -414,6 +454,7 @@ static void
 node_stop(struct policy_node *n)
 {
 	struct policy_world *w = n->world;
+	struct dispatch_stats stats;
 
 	while (n->jobs != NULL) {
 		struct policy_job *j = n->jobs;
@@ -424,9 +465,11 @@ node_stop(struct policy_node *n)
 	/* Who asked it has no answer; that is no policy's fault. */
 	for (int i = 0; i < w->queries_len; i++)
 		if (w->queries[i].node == n->index && w->queries[i].ended == 0) {
-			w->queries[i].ended = -1;
+			w->queries[i].ended = w->is_over ? 0 : -1;
 			w->open--;
 		}
+	dispatch_stats(n->dispatch, &stats);
+	w->moved += stats.onward + stats.given;
 	n->is_there = false;
 	dispatch_free(n->dispatch);
 	free(n->opponent);
@@ -610,10 +653,11 @@ policy_run(const struct policy_setup *setup, struct policy_result *ret_result)
 	sim_run(&w->sim, w->counted_to / 1000);
 	for (end = w->sim.now + POLICY_REST_MS; w->open > 0 && w->sim.now < end;)
 		sim_run(&w->sim, w->sim.now + MS_SECOND);
-	world_result(w, ret_result);
+	w->is_over = true;
 	for (int i = 0; i < POLICY_NODES; i++)
 		if (w->nodes[i].is_there)
 			node_stop(&w->nodes[i]);
+	world_result(w, ret_result);
 	sim_fini(&w->sim);
 	free(w->queries);
 	free(w);

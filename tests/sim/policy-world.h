@@ -23,8 +23,8 @@ enum {
 
 enum policy_stress {
 	POLICY_CALM,
-	POLICY_STALE,  /* reports of load come 5 s late */
-	POLICY_UNTOLD, /* and those that ride on replies not at all */
+	POLICY_STALE,  /* between two nodes load is told once in 5 s */
+	POLICY_UNTOLD, /* nor at all */
 	POLICY_SKEWED, /* whom clients ask: by Zipf's law */
 	POLICY_SLOWED, /* each 2 s one node turns 5 times slower for 5 s */
 	POLICY_FAR,    /* hops of 25 ms */
@@ -66,6 +66,7 @@ struct policy_node {
 	struct dispatch *dispatch;
 	bool is_pumping;
 	ms_t tick_at;
+	us_t told[POLICY_NODES]; /* when it told its load to whom */
 	struct policy_job *jobs; /* running */
 	int coming;		 /* queries on their way here */
 	int held;		 /* queries here, waiting or running */
@@ -85,12 +86,14 @@ struct policy_world {
 	int queries_len, queries_cap, open;
 	uint64_t frames, moved;
 	uint64_t next_worker;
+	bool is_over;
 };
 
 /* A way to choose. What is NULL is not asked for. */
 struct policy_kind {
 	const char *name;
-	bool is_rival; /* to be beaten; others know what nobody can, or are here to compare */
+	bool is_rival; /* to be beaten; the others are ours, and one that knows all */
+	bool is_close; /* and that is not easy */
 	/* The core's own policy when there is no `pick`. */
 	enum dispatch_policy policy;
 	/* The node for a query that `n`'s client asks. */

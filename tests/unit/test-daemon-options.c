@@ -94,7 +94,7 @@ static const struct {
 	{ "[http]\npublic = perhaps\n", { "bad.conf:2", "http.public", "yes nor no" } },
 	{ "[dispatch]\ntimeout = 5 weeks\n",
 	  { "bad.conf:2", "dispatch.timeout", "30s" } },
-	{ "[dispatch]\npolicy = best\n", { "bad.conf:2", "dispatch.policy", "random" } },
+	{ "[dispatch]\npolicy = worst\n", { "bad.conf:2", "dispatch.policy", "random" } },
 	{ "[peer]\nlisten = here\n", { "bad.conf:2", "peer.listen", "127.0.0.1" } },
 	{ "[peer]\nseeds = a:1, there\n", { "bad.conf:2", "peer.seeds", "'there'" } },
 	{ "[peer]\nadvertise = here\n", { "bad.conf:2", "peer.advertise", "'here'" } },

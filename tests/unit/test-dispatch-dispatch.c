@@ -35,7 +35,7 @@ struct desk {
 static void
 desk_note(struct desk *k, const struct dispatch_action *a)
 {
-	static const char letters[] = "wWTHDEobgcx";
+	static const char letters[] = "wPUWTLHDEobgcx";
 	struct said *s = &k->said[k->len];
 
 	CU_ASSERT_FATAL(k->len < ACTIONS_MAX);
@@ -635,13 +635,13 @@ test_receiver_go(void)
 	k.now += DISPATCH_GO_MS;
 	CU_ASSERT(did(&k, (struct dispatch_event){ .type = DISPATCH_EVENT_TICK }, "E"));
 	CU_ASSERT(k.said[0].status == 503 && !k.said[0].is_taken);
-	/* Idempotent: at once. A second hop: never. */
+	/* Idempotent: at once. A third hop: never. */
 	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5,
 					       .query = 11,
 					       .hops = 1,
 					       .is_idempotent = true }),
 			 "To") == 0);
-	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5, .query = 12, .hops = 2 }),
+	CU_ASSERT(strcmp(ask(&k, (struct ask){ .link = 5, .query = 12, .hops = 3 }),
 			 "E") == 0);
 	/* Its asker is gone: the worker is told. */
 	CU_ASSERT(did(
