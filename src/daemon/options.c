@@ -627,9 +627,10 @@ config_check(const struct config *c, struct errmsg *err)
 			"bus.url and bus.server exclude each other: with a bus of your "
 			"own no server is started");
 	if (c->bus.url[0] == '\0') {
-		const char *const needing[] = { c->bus.credentials, "credentials", c->bus.ca,
-						"ca", c->bus.cert, "cert", c->bus.key,
-						"key" };
+		const char *const needing[] = { c->bus.credentials, "credentials",
+						c->bus.ca,	    "ca",
+						c->bus.cert,	    "cert",
+						c->bus.key,	    "key" };
 
 		for (int i = 0; i < 8; i += 2)
 			if (needing[i][0] != '\0')

@@ -120,7 +120,7 @@ END
 
 # A node with these options has its bus up, a worker of these attaches and answers.
 works() { # SENTENCE SERVER SCHEME-AND-USER [--OPTION VALUE]… as ocf-worker has them
-	local sentence=$1 where=$3127.0.0.1:${NATS_PORT[$2]} option=() i
+	local sentence=$1 where=${3}127.0.0.1:${NATS_PORT[$2]} option=() i
 	shift 3
 	for ((i = 1; i < $#; i += 2)); do option+=("--bus.${*:i:1}=${*:i+1:1}"); done
 	option=("${option[@]/#--bus.--/--bus.}")
@@ -143,7 +143,7 @@ works() { # SENTENCE SERVER SCHEME-AND-USER [--OPTION VALUE]… as ocf-worker ha
 }
 # The bus stays down, the reason is in the log and in `ocf status`, and the node goes on.
 refused() { # SENTENCE REGEX SERVER SCHEME-AND-USER ARG…
-	local sentence=$1 regex=$2 where=$4127.0.0.1:${NATS_PORT[$3]}
+	local sentence=$1 regex=$2 where=${4}127.0.0.1:${NATS_PORT[$3]}
 	shift 4
 	: >"$TMP/n1/log"
 	at_background n1 "$TMP/n1/log" ocfd "${CLUSTER_LISTEN[@]}" --bus.url="$where" "$@"
