@@ -43,3 +43,17 @@ utf8_is_valid(const char *text)
 	}
 	return true;
 }
+
+void
+utf8_clean(char *text)
+{
+	while (*text != '\0') {
+		size_t len = utf8_length(text);
+
+		if (len == 0 || (unsigned char)*text < 0x20 || *text == 0x7f) {
+			*text = '?';
+			len = 1;
+		}
+		text += len;
+	}
+}

@@ -10,5 +10,8 @@
  * is not valid: overlong, a surrogate, above U+10FFFF or cut. An empty text gives 1. */
 size_t utf8_length(const char *text);
 bool utf8_is_valid(const char *text);
+/* In place, for what came from elsewhere and is to be shown: each byte that is not of a valid
+ * sequence, and each control character, becomes `?`. */
+void utf8_clean(char *text);
 
 #endif

@@ -35,7 +35,7 @@ access_place_fini(struct access_place *place)
 }
 
 static int
-place_scheme(const char **at, bool *ret_tls, struct errmsg *err)
+place_scheme(const char **at, bool may_quote, bool *ret_tls, struct errmsg *err)
 {
 	const char *end = strstr(*at, "://");
 
@@ -48,7 +48,10 @@ place_scheme(const char **at, bool *ret_tls, struct errmsg *err)
 		return error_set(err, -EINVAL,
 				 "%.*s:// is not spoken here; it must be nats:// or "
 				 "tls://",
-				 end - *at > 32 ? 32 : (int)(end - *at), *at);
+				 !may_quote	  ? 0
+				 : end - *at > 32 ? 32
+						  : (int)(end - *at),
+				 *at);
 	*at = end + 3;
 	return 0;
 }
@@ -82,7 +85,7 @@ place_user(const char **at, struct access_place *place, struct errmsg *err)
 
 /* host, host:port, [v6] or [v6]:port; a / behind it means nothing. */
 static int
-place_host(const char *at, struct access_place *place, struct errmsg *err)
+place_host(const char *at, bool may_quote, struct access_place *place, struct errmsg *err)
 {
 	size_t len = strlen(at), host_len;
 	const char *host = at, *port = NULL;
@@ -118,18 +121,29 @@ place_host(const char *at, struct access_place *place, struct errmsg *err)
 	    strcspn(place->host, " \t\r\n\"\\/@[]<>") != strlen(place->host) ||
 	    (is_bracketed && inet_pton(AF_INET6, place->host, &v6) != 1))
 		return error_set(err, -EINVAL,
-				 "'%.100s' is not host, host:port or [IPv6]:port", at);
+				 may_quote ? "'%.100s' is not host, host:port or "
+					     "[IPv6]:port"
+					   : "a server is not host, host:port or "
+					     "[IPv6]:port; a password with a comma in "
+					     "it belongs into a credentials file%.0s",
+				 at);
 	return 0;
 }
 
+/* `rest` is what stands behind it. With a @ there this may be the beginning of a password that
+ * has a comma in it, and with one here a scheme may be that of one with ://: those are not
+ * quoted. */
 static int
-place_parse(const char *item, struct access_place *place, struct errmsg *err)
+place_parse(const char *item, const char *rest, struct access_place *place,
+	    struct errmsg *err)
 {
-	int rc = place_scheme(&item, &place->is_tls, err);
+	bool may_quote = rest == NULL || strchr(rest, '@') == NULL;
+	int rc = place_scheme(&item, may_quote && strchr(item, '@') == NULL,
+			      &place->is_tls, err);
 
 	if (rc == 0)
 		rc = place_user(&item, place, err);
-	return rc == 0 ? place_host(item, place, err) : rc;
+	return rc == 0 ? place_host(item, may_quote, place, err) : rc;
 }
 
 static void
@@ -166,7 +180,7 @@ access_places(const struct bus_access *access,
 			break;
 		}
 		ret_places[len] = (struct access_place){ 0 };
-		rc = place_parse(item, &ret_places[len++], err);
+		rc = place_parse(item, rest, &ret_places[len++], err);
 		ret_places[len - 1].is_tls |= access_is_given(access->ca) ||
 					      access_is_given(access->cert);
 	}

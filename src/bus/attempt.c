@@ -3,6 +3,7 @@
 
 #include "bus/attempt.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +197,14 @@ attempt_connect_place(struct attempt *at, const struct access_place *place,
 	return rc;
 }
 
+static bool
+attempt_is_cancelled(const struct attempt *at)
+{
+	struct pollfd p = { .fd = at->cancel_fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
 /* The servers in turn, beginning with at->place. */
 static void
 attempt_connect_any(struct attempt *at)
@@ -203,7 +212,8 @@ attempt_connect_any(struct attempt *at)
 	const struct attempt_setup *setup = at->setup;
 	size_t len = 0;
 
-	for (int i = 0; i < setup->places_len; i++) {
+	/* A name server that does not answer holds up each: not when nobody waits any more. */
+	for (int i = 0; i < setup->places_len && !attempt_is_cancelled(at); i++) {
 		int n = (at->place + i) % setup->places_len;
 		char where[ATTEMPT_URL_SIZE];
 		struct errmsg err = { "" };

@@ -23,6 +23,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "base/rng.h"
 #include "bus/calls.h"
 #include "bus/clients.h"
@@ -355,6 +356,14 @@ bus_connected(struct bus *bus)
 	loop_timer_set(bus->timer, BUS_NODE_WAIT_MS);
 }
 
+/* It goes into JSON, and what a server said may be anything. */
+static void
+bus_set_trouble(struct bus *bus, const char *prefix, const char *text)
+{
+	snprintf(bus->trouble, sizeof(bus->trouble), "%s%s", prefix, text);
+	utf8_clean(bus->trouble);
+}
+
 static void
 bus_disconnected(struct bus *bus, const char *reason)
 {
@@ -375,7 +384,7 @@ bus_disconnected(struct bus *bus, const char *reason)
 	if (!was_up)
 		return;
 	bus->stats.reconnects++;
-	snprintf(bus->trouble, sizeof(bus->trouble), "it was lost: %s", reason);
+	bus_set_trouble(bus, "it was lost: ", reason);
 	bus_set_state(bus, BUS_DOWN);
 	bus_warn(bus, "the bus at %s was lost (%s); connecting again", bus->url, reason);
 	for (struct registry_worker *w = registry_first(bus->reg); w != NULL;
@@ -481,7 +490,7 @@ bus_on_trouble(void *arg, const char *text)
 	bool is_up = bus_conn_is_up(bus->conn);
 	uint64_t hash = hash64(bytes_text(text), 0);
 
-	snprintf(bus->trouble, sizeof(bus->trouble), "%s", text);
+	bus_set_trouble(bus, "", text);
 	log_debug("bus", "%s: %s", bus->url, text);
 	if (bus->is_embedded) {
 		bus_find_hanging(bus, is_up);

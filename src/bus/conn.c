@@ -307,6 +307,8 @@ link_connected(void *arg)
 	is_closed = link->is_closed;
 	pthread_mutex_unlock(&link->lock);
 	if (link->nc == NULL || is_closed) {
+		/* One that takes connections and ends them at once: the others first. */
+		conn->place = link->attempt.place + (link->nc != NULL);
 		conn_retry_later(conn);
 		conn->handler->trouble(conn->arg, link->attempt.why.text[0] != '\0'
 							  ? link->attempt.why.text

@@ -213,27 +213,41 @@ tunnel_pump(struct bus_tunnel *t)
 	}
 }
 
-/* Is the other end of this loopback connection a socket of this process? */
+/* Does one of the socket's two ends have this address? */
+static bool
+tunnel_has_end(int fd, int (*get)(int, struct sockaddr *, socklen_t *),
+	       const struct sockaddr_in *end)
+{
+	struct sockaddr_in at = { .sin_family = AF_UNSPEC };
+	socklen_t len = sizeof(at);
+
+	return get(fd, (struct sockaddr *)&at, &len) == 0 && at.sin_family == AF_INET &&
+	       at.sin_port == end->sin_port && at.sin_addr.s_addr == end->sin_addr.s_addr;
+}
+
+/* Is the other end of this loopback connection a socket of this process? By both ends: one
+ * port alone may be a stranger's and of a socket of ours as well, of another protocol. */
 static bool
 tunnel_is_own(int fd)
 {
-	struct sockaddr_in peer, own;
-	socklen_t len = sizeof(peer);
+	struct sockaddr_in here, there;
+	socklen_t len = sizeof(here);
 	bool is_own = false;
 	struct dirent *entry;
 	DIR *dir;
 
-	if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
+	if (getsockname(fd, (struct sockaddr *)&here, &len) != 0)
+		return false;
+	len = sizeof(there);
+	if (getpeername(fd, (struct sockaddr *)&there, &len) != 0)
 		return false;
 	dir = opendir("/proc/self/fd");
 	while (dir != NULL && !is_own && (entry = readdir(dir)) != NULL) {
-		len = sizeof(own);
-		if (entry->d_name[0] != '.' &&
-		    getsockname((int)strtol(entry->d_name, NULL, 10),
-				(struct sockaddr *)&own, &len) == 0)
-			is_own = own.sin_family == AF_INET &&
-				 own.sin_port == peer.sin_port &&
-				 own.sin_addr.s_addr == peer.sin_addr.s_addr;
+		int other = (int)strtol(entry->d_name, NULL, 10);
+
+		if (entry->d_name[0] != '.')
+			is_own = tunnel_has_end(other, getsockname, &there) &&
+				 tunnel_has_end(other, getpeername, &here);
 	}
 	if (dir != NULL)
 		closedir(dir);

@@ -37,7 +37,7 @@ founding_name(const struct cli *cli, const char *given, char ret_name[FOUNDING_N
 	}
 	if (!utf8_is_valid(given))
 		cli_usage_error(cli, "a node's name is UTF-8");
-	snprintf(ret_name, FOUNDING_NAME_SIZE, "%s", given);
+	snprintf(ret_name, FOUNDING_NAME_SIZE, "%.*s", FOUNDING_NAME_SIZE - 1, given);
 }
 
 int

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What answers queries at a worker: a command (commands.h) or an HTTP server (upstream.h).
+/* What answers queries at a worker: a command (commands.h) or an HTTP server (fetch.h).
  *
  * A job (job.h) is one query and knows the protocol: parts and their windows, deadline,
  * sign of life, cancellation. It starts one `run` at its backend, which knows nothing of

@@ -470,7 +470,9 @@ fetch_put_headers(struct run *run, const struct query_head *head, struct errmsg 
 		rc = fetch_put_header(run, "Accept", NULL, err);
 	if (rc == 0)
 		rc = fetch_put_header(run, "Expect", NULL, err);
-	if (rc == 0 && head->body_len < 0)
+	/* A HEAD has no body here: one that was announced would be sought in what follows, which
+	 * is another's request. */
+	if (rc == 0 && head->body_len < 0 && strcmp(head->method, "HEAD") != 0)
 		rc = fetch_put_header(run, "Transfer-Encoding", "chunked", err);
 	return rc;
 }

@@ -110,7 +110,8 @@ health_take_models(struct health *h)
 	char why[256];
 
 	if (models_parse(buf_bytes(&h->answer), &models, &err) < 0) {
-		snprintf(why, sizeof(why), "what it has at %s: %s", h->path, err.text);
+		snprintf(why, sizeof(why), "what it has at %.100s: %.100s", h->path,
+			 err.text);
 		health_fails(h, why);
 	} else if (models.len == 0) {
 		snprintf(why, sizeof(why),

@@ -20,7 +20,8 @@
 #include "worker/job.h"
 
 enum {
-	WORKER_URL_SIZE = ACCESS_URL_BYTES_MAX,
+	/* One that is too long is to be seen as that, not cut to a shorter one. */
+	WORKER_URL_SIZE = ACCESS_URL_BYTES_MAX + 2,
 	/* A cancelled query's command may take COMMAND_TERM_MS to end, while its slot is
 	 * free in the eyes of the node: so many queries may wait for such slots. */
 	WORKER_WAITING_PER_SLOT = 1,

@@ -45,8 +45,14 @@ url=--bus.url=nats://127.0.0.1:4222
 wrong "a scheme that NATS does not have" 'bus\.url: https:// is not spoken here' --bus.url=https://example.org
 wrong "a port that is none" "bus\.url: '127\.0\.0\.1:99999' is not host" --bus.url=nats://127.0.0.1:99999
 wrong "the second of two" "bus\.url: 'a b' is not host" "--bus.url=nats://hush:hush@127.0.0.1:4222, a b"
+wrong "a comma in a password" 'bus\.url: .*a password with a comma' --bus.url=nats://u:hu,hush@h
 wrong "a password without its user" 'bus\.url: in front of the @ of h:1' --bus.url=nats://:hush@h:1
 wrong "no server at all" 'bus\.url: it names no server' --bus.url=,
+long=$(seq -s, -f 'h%g:4222' 600)
+wrong "a url of 5 KiB" 'bus\.url: longer than 4096' --bus.url="$long"
+run at n1 ocf-worker --service s --bus "$long" -- true
+is "a worker's url of 5 KiB: exit 78" "$status" 78
+like "a worker's url of 5 KiB: it is not cut" "$err" '--bus: longer than 4096'
 wrong "33 servers" 'bus\.url: more than 32' --bus.url="$(seq -s, -f 'h%g' 33)"
 wrong "credentials without a url" 'bus\.credentials needs bus\.url' --bus.credentials="$secrets/nkey"
 wrong "a CA without a url" 'bus\.ca needs bus\.url' --bus.ca="$TMP/tls/ca.pem"

@@ -15,6 +15,31 @@
 #include "base/id.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/utf8.h"
+
+static void
+test_texts_of_others(void)
+{
+	/* As it comes; as it is shown. */
+	static const char *const table[][2] = {
+		{ "", "" },
+		{ "plain, \xc3\xa9 \xf0\x9f\x98\x80",
+		  "plain, \xc3\xa9 \xf0\x9f\x98\x80" },
+		{ "a\x1b[2J\n\t\x7f", "a?[2J???" },
+		{ "\xff\xfe.", "??." },
+		{ "\xc0\x80\xed\xa0\x80", "?????" },
+		{ "cut \xe2\x82", "cut ??" },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		char *text = mem_strdup(table[i][0]);
+
+		utf8_clean(text);
+		CU_ASSERT(utf8_is_valid(text));
+		CU_ASSERT_STRING_EQUAL(text, table[i][1]);
+		free(text);
+	}
+}
 
 static void
 test_buffer(void)
@@ -227,6 +252,7 @@ main(int argc, char **argv)
 		{ "spans of time are parsed strictly", test_spans },
 		{ "randomness repeats and is even", test_randomness },
 		{ "errors have sentences", test_errors },
+		{ "what others say is made fit to be shown", test_texts_of_others },
 	};
 
 	return TAP_MAIN(argc, argv, tests);

@@ -104,6 +104,31 @@ test_nkeys(void)
 	CU_ASSERT(nkey_public(text, key, NULL) == -OCF_EMALFORMED);
 }
 
+/* What is wrong with a url is told without a word of the password that is in it, also where
+ * that has in it what takes it apart. */
+static void
+test_secrets_are_not_told(void)
+{
+	static const char *const urls[] = {
+		"nats://u:sec,ret@h", "u:sec,ret@h:1,h2", "h,u:x,sec@h:0",
+		"u:sec://ret@h",      "u:sec\tret@h",	  "h:0,u:sec,h@h",
+		"sec://x@h",	      "u:se,sec:ret@h",
+	};
+
+	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+		struct bus_access access = { .url = urls[i] };
+		struct errmsg err = { "" };
+		char shown[256];
+
+		CU_ASSERT(access_check(&access, NULL, &err) < 0);
+		CU_ASSERT(strstr(err.text, "sec") == NULL &&
+			  strstr(err.text, "ret") == NULL);
+		if (strstr(err.text, "sec") != NULL)
+			tap_note("'%s': %s", urls[i], err.text);
+		CU_ASSERT_STRING_EQUAL(access_text(&access, shown, sizeof(shown)), "");
+	}
+}
+
 /* ---- a server that says one thing and then nothing ---- */
 
 static int
@@ -269,35 +294,54 @@ tunnel_make(struct tls_server *server, int *ret_server_fd)
 }
 
 static int
-tunnel_join(const struct bus_tunnel *tunnel)
+tunnel_join_from(const struct bus_tunnel *tunnel, int from)
 {
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				  .sin_port = htons((uint16_t)from) };
 	struct sockaddr_in to = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 				  .sin_port = htons((uint16_t)bus_tunnel_port(tunnel)) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+	    connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
 		return fd;
 	close(fd);
 	return -1;
 }
 
-/* A stranger is first at the port, and gets not a byte; then we are served. */
+static int
+tunnel_join(const struct bus_tunnel *tunnel)
+{
+	return tunnel_join_from(tunnel, 0);
+}
+
+/* A stranger is first at the port, and gets not a byte, though it comes from a port that a
+ * socket of ours has, too, if not of TCP; then we are served. */
 static void
 test_tunnel_takes_only_ourselves(void)
 {
 	struct tls_server server;
 	int server_fd, fd, status = -1;
 	struct bus_tunnel *tunnel = tunnel_make(&server, &server_fd);
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(at);
 	char text[8] = "";
-	pid_t stranger = fork();
+	pid_t stranger;
 
+	CU_ASSERT_FATAL(bind(udp, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+			getsockname(udp, (struct sockaddr *)&at, &len) == 0);
+	stranger = fork();
 	if (stranger == 0) {
-		fd = tunnel_join(tunnel);
+		fd = tunnel_join_from(tunnel, ntohs(at.sin_port));
 		_exit(fd >= 0 && read(fd, text, sizeof(text)) <= 0 ? 0 : 1);
 	}
 	waitpid(stranger, &status, 0);
 	CU_ASSERT_EQUAL(status, 0);
+	close(udp);
 	fd = tunnel_join(tunnel);
 	CU_ASSERT_FATAL(fd >= 0);
 	CU_ASSERT(recv(fd, text, 5, MSG_WAITALL) == 5 && memcmp(text, "hello", 5) == 0);
@@ -345,6 +389,8 @@ main(int argc, char **argv)
 		{ "a stranger at the tunnel's port gets nothing",
 		  test_tunnel_takes_only_ourselves },
 		{ "urls are taken apart, or refused with the option's name", test_urls },
+		{ "what is secret in a url is not told with what is wrong",
+		  test_secrets_are_not_told },
 		{ "an NKEY's seed gives its public key, a changed one none", test_nkeys },
 		{ "what is no NATS, or none for us, is told as what it is",
 		  test_first_words },

@@ -92,6 +92,27 @@ test_request(void)
 	worker_rig_close(&r);
 }
 
+/* Of a HEAD no body goes on: what announced one would take the next request for it. */
+static void
+test_head_with_a_body(void)
+{
+	struct query_head head = worker_rig_head("HEAD", "/headers");
+	struct worker_rig r;
+	struct fixture_call *c;
+
+	worker_rig_open(&r, "head", "1");
+	c = &r.f.calls[1];
+	head.body_len = -1;
+	CU_ASSERT_FATAL(bus_send(r.f.bus, "w", 1, &head, bytes_text("GET"), false) == 0);
+	CU_ASSERT(bus_fixture_until_true(&r.f, worker_rig_is_over, c));
+	CU_ASSERT(worker_rig_replied(c, 201, ""));
+	for (int i = 0; i < 2; i++) {
+		c = worker_rig_get(&r, "/request");
+		CU_ASSERT(begins(c, "GET /request HTTP/1.1\n"));
+	}
+	worker_rig_close(&r);
+}
+
 static void
 test_bad_requests(void)
 {
@@ -594,6 +615,7 @@ main(int argc, char **argv)
 	static const struct tap_test tests[] = {
 		{ "method, path, query string and body go there as they came",
 		  test_request },
+		{ "a HEAD goes without its body", test_head_with_a_body },
 		{ "what cannot be a request is a 400", test_bad_requests },
 		{ "a server that does not read holds the sender up",
 		  test_upload_is_held_up },
