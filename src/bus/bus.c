@@ -11,7 +11,6 @@
 
 #include "bus/bus.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -29,6 +28,7 @@
 #include "bus/clients.h"
 #include "bus/conn.h"
 #include "bus/intake.h"
+#include "bus/owner.h"
 #include "bus/protocol.h"
 #include "bus/registry.h"
 #include "bus/server.h"
@@ -228,44 +228,23 @@ static void
 bus_answer_node(struct bus *bus, struct bus_msg *msg)
 {
 	const char *to = bus_msg_reply(msg);
-	char id[ID_TEXT_SIZE];
-	json_t *answer;
 	char *text;
 
 	if (to == NULL || strncmp(to, "_INBOX.", 7) != 0 || strcmp(to, bus->inbox) == 0)
 		return;
-	answer = json_pack("{s:s,s:s,s:b}", "node", bus->node_name, "id",
-			   id_text(&bus->node_id, id), "settled", !bus->is_asking);
-	text = json_dumps(answer, JSON_COMPACT);
+	text = owner_answer(bus->node_name, &bus->node_id, !bus->is_asking);
 	if (text != NULL)
 		bus_conn_publish(bus->conn, to, NULL, NULL, bytes_text(text));
 	free(text);
-	json_decref(answer);
 }
 
-/* Two that ask at once are told apart by their ids: the lower one stays. */
 static void
 bus_hear_node(struct bus *bus, struct bytes data)
 {
-	json_t *answer = json_loadb((const char *)data.data, data.len, 0, NULL);
-	const char *id_field = json_string_value(json_object_get(answer, "id"));
-	const char *name = json_string_value(json_object_get(answer, "node"));
-	bool is_settled = json_is_true(json_object_get(answer, "settled"));
-	char text[512];
-	struct id id;
+	struct errmsg why = { "" };
 
-	if (id_field != NULL && id_parse(id_field, &id) == 0 &&
-	    !id_equal(&id, &bus->node_id) &&
-	    (is_settled || id_compare(&id, &bus->node_id) < 0)) {
-		snprintf(
-			text, sizeof(text),
-			"the bus at %.200s is taken by node %.64s (%s); a bus serves one "
-			"node: "
-			"give each a NATS account of its own, or leave bus.url empty",
-			bus->url, name != NULL ? name : "without a name", id_field);
-		bus_fatal(bus, text);
-	}
-	json_decref(answer);
+	if (owner_is_other(data, &bus->node_id, bus->url, &why))
+		bus_fatal(bus, why.text);
 }
 
 /* --- up and down --- */
@@ -633,53 +612,15 @@ static const struct bus_server_handler bus_server_handler = {
 	.died = bus_on_server_died,
 };
 
-/* "127.0.0.1:8094" or "[::1]:0". Workers attach without credentials, so the address must
- * be one that only this machine's users reach. */
-static int
-bus_parse_listen(const char *listen, char **ret_host, int *ret_port, struct errmsg *err)
-{
-	const char *colon = strrchr(listen, ':');
-	uint64_t port = 0;
-	struct in_addr v4;
-	struct in6_addr v6;
-	char host[64] = "";
-	size_t len;
-
-	if (colon == NULL || bus_protocol_number(colon + 1, 65535, &port) < 0)
-		return error_set(err, -EINVAL,
-				 "bus.listen = %s: it must be an address and a "
-				 "port, as 127.0.0.1:8094",
-				 listen);
-	len = (size_t)(colon - listen);
-	if (len > 2 && listen[0] == '[' && listen[len - 1] == ']')
-		snprintf(host, sizeof(host), "%.*s", (int)len - 2, listen + 1);
-	else
-		snprintf(host, sizeof(host), "%.*s", (int)len, listen);
-	if (strcmp(host, "localhost") == 0)
-		snprintf(host, sizeof(host), "127.0.0.1");
-	if (!(inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) &&
-	    !(inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6)))
-		return error_set(
-			err, -EINVAL,
-			"bus.listen = %s: the embedded bus must listen on a loopback "
-			"address, since workers attach without credentials; for "
-			"workers on other machines run a nats-server of your own and "
-			"set bus.url",
-			listen);
-	*ret_host = mem_strdup(host);
-	*ret_port = (int)port;
-	return 0;
-}
-
 static int
 bus_open_embedded(struct bus *bus, const struct bus_config *config, struct errmsg *err)
 {
 	struct bus_server_config server = { 0 };
 	char *program = NULL, *folder;
 	char name[64], id[ID_TEXT_SIZE];
-	int rc = bus_parse_listen(config->listen != NULL ? config->listen
-							 : "127.0.0.1:8094",
-				  &bus->host, &server.port, err);
+	int rc = bus_server_parse_listen(config->listen != NULL ? config->listen
+								: "127.0.0.1:8094",
+					 &bus->host, &server.port, err);
 
 	if (rc == 0)
 		rc = bus_server_find(config->server, &program, err);

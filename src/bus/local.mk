@@ -11,6 +11,7 @@ noinst_LIBRARIES += %D%/libbus.a
 	%D%/dial.c %D%/dial.h \
 	%D%/intake.c %D%/intake.h \
 	%D%/nkey.c %D%/nkey.h \
+	%D%/owner.c %D%/owner.h \
 	%D%/protocol.c %D%/protocol.h \
 	%D%/registry.c %D%/registry.h \
 	%D%/replies.c \

@@ -3,6 +3,7 @@
 
 #include "bus/server.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -26,6 +27,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/program.h"
+#include "bus/protocol.h"
 
 enum {
 	SERVER_POLL_MS = 10,	      /* between looks for the ports file */
@@ -101,6 +103,43 @@ bus_server_find(const char *wanted, char **ret_path, struct errmsg *err)
 			"or set bus.url to a NATS server that runs already, or "
 			"bus.server = none for a node without workers");
 	*ret_path = found;
+	return 0;
+}
+
+int
+bus_server_parse_listen(const char *listen, char **ret_host, int *ret_port,
+			struct errmsg *err)
+{
+	const char *colon = strrchr(listen, ':');
+	uint64_t port = 0;
+	struct in_addr v4;
+	struct in6_addr v6;
+	char host[64] = "";
+	size_t len;
+
+	if (colon == NULL || bus_protocol_number(colon + 1, 65535, &port) < 0)
+		return error_set(err, -EINVAL,
+				 "bus.listen = %s: it must be an address and a "
+				 "port, as 127.0.0.1:8094",
+				 listen);
+	len = (size_t)(colon - listen);
+	if (len > 2 && listen[0] == '[' && listen[len - 1] == ']')
+		snprintf(host, sizeof(host), "%.*s", (int)len - 2, listen + 1);
+	else
+		snprintf(host, sizeof(host), "%.*s", (int)len, listen);
+	if (strcmp(host, "localhost") == 0)
+		snprintf(host, sizeof(host), "127.0.0.1");
+	if (!(inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) &&
+	    !(inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6)))
+		return error_set(
+			err, -EINVAL,
+			"bus.listen = %s: the embedded bus must listen on a loopback "
+			"address, since workers attach without credentials; for "
+			"workers on other machines run a nats-server of your own and "
+			"set bus.url",
+			listen);
+	*ret_host = mem_strdup(host);
+	*ret_port = (int)port;
 	return 0;
 }
 

@@ -45,6 +45,10 @@ struct bus_server_handler {
 /* The program: `wanted` itself, or with NULL or "auto" from PATH, /usr/sbin and
  * /usr/local/sbin. free(3) it. -ENOENT with a sentence that says what to do. */
 int bus_server_find(const char *wanted, char **ret_path, struct errmsg *err);
+/* "127.0.0.1:8094" or "[::1]:0". Workers attach without credentials, so the address must be
+ * one that only this machine's users reach: else -EINVAL. free(3) *ret_host. */
+int bus_server_parse_listen(const char *listen, char **ret_host, int *ret_port,
+			    struct errmsg *err);
 int bus_server_open(struct loop *loop, const struct bus_server_config *config,
 		    const struct bus_server_handler *handler, void *arg,
 		    struct bus_server **ret_server, struct errmsg *err);
