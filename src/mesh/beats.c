@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Heartbeats, and what is done when one does not come.
  *
- * A node sends one a second, in turn to those that it watches, and says in each when the next
- * one comes; so the first of its watchers misses one within a second, however many there are.
- * That one PINGs it, and asks two other watchers, who PING it too. To see whether the fault is
- * its own it PINGs the others of whom it heard nothing for a second as well. What comes of it
- * is votes.c's. A node that is slow itself (its ticks come late, or others heard what it did
- * not) waits longer: Dadgar, Phillips, Currey: "Lifeguard: Local Health Awareness for More
- * Accurate Failure Detection", 2018. */
+ * A node sends one a second, in turn to those that it watches, and says in each by when the
+ * next one comes: that it keeps, and one of them was told of each of its seconds. So the first
+ * of its watchers misses one within a second, however many there are, and whatever becomes of
+ * other links. That one PINGs it, and asks two other watchers, who PING it too. To see whether
+ * the fault is its own it PINGs the others of whom it heard nothing for a second as well. What
+ * comes of it is votes.c's. A node that is slow itself (its ticks come late, or others heard
+ * what it did not) waits longer: Dadgar, Phillips, Currey: "Lifeguard: Local Health Awareness
+ * for More Accurate Failure Detection", 2018. */
 #include "config.h"
 
 #include "mesh/core.h"
@@ -71,43 +72,28 @@ beat_is_slow(struct mesh *m, struct mesh_link *l)
 	return l->is_slow || !link_is_of_node(l);
 }
 
+/* Is it one of those over which there is a beat each second? */
 static bool
-beat_is_free(const struct mesh *m, ms_t at)
+beat_has_turn(struct mesh *m, struct mesh_link *l)
 {
-	for (const struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
-		if (l->state == MESH_LINK_UP && !l->is_slow && l->beat_due == at)
+	return l->state == MESH_LINK_UP && l->retired_at == 0 && !beat_is_slow(m, l);
+}
+
+static bool
+beat_is_free(struct mesh *m, ms_t at)
+{
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next)
+		if (l->beat_due == at && !l->is_told_slow && beat_has_turn(m, l))
 			return false;
 	return true;
 }
 
-/* Beats are sent at whole seconds of this node. Each link gets the first that is free when all
- * have had their turn: then there is one a second, and each link is told the truth. */
-static int
-beat_next(struct mesh *m, struct mesh_link *l, ms_t from)
-{
-	int seconds = 0;
-
-	l->beat_due = 0;
-	if (beat_is_slow(m, l)) {
-		l->beat_due = from + MESH_BEAT_SLOW_MS;
-		return MESH_BEAT_SLOW_MS / MS_SECOND;
-	}
-	for (struct mesh_link *other = m->links; other != NULL; other = other->hh.next)
-		seconds += other->state == MESH_LINK_UP && !beat_is_slow(m, other);
-	while (seconds < WIRE_BEAT_SECONDS_MAX &&
-	       !beat_is_free(m, from + (ms_t)seconds * MESH_BEAT_MS))
-		seconds++;
-	l->beat_due = from + (ms_t)seconds * MESH_BEAT_MS;
-	return seconds;
-}
-
 static void
-beat_send(struct mesh *m, struct mesh_link *l, ms_t from)
+beat_send(struct mesh *m, struct mesh_link *l, int seconds)
 {
 	enum wire_status belief = mesh_held_status(l->node);
-	struct buf b = BUF_INIT;
 	uint64_t word = m->word & ~(UINT64_C(0xffff) << 8);
-	int seconds = beat_next(m, l, from);
+	struct buf b = BUF_INIT;
 
 	if (belief == WIRE_STATUS_UNKNOWN)
 		belief = WIRE_STATUS_ALIVE;
@@ -116,35 +102,102 @@ beat_send(struct mesh *m, struct mesh_link *l, ms_t from)
 	buf_fini(&b);
 }
 
+static void
+beat_send_slow(struct mesh *m, struct mesh_link *l, ms_t from)
+{
+	l->is_told_slow = true;
+	l->beat_due = from + MESH_BEAT_SLOW_MS;
+	beat_send(m, l, MESH_BEAT_SLOW_MS / MS_SECOND);
+}
+
+/* The next one comes at the next whole second, and says more. */
+static void
+beat_send_early(struct mesh *m, struct mesh_link *l)
+{
+	l->is_told_slow = false;
+	l->beat_due = m->beat_due;
+	beat_send(m, l, MESH_BEAT_MS / MS_SECOND);
+}
+
+/* At the whole second `at`: the next one comes at the first for which nobody waits yet. While
+ * nothing changes that is when all others had their turn; where a link has ended it is the
+ * second that this one had, so that none stays empty. */
+static void
+beat_send_turn(struct mesh *m, struct mesh_link *l, ms_t at)
+{
+	int seconds = 1;
+
+	l->is_told_slow = false;
+	l->beat_due = at;
+	while (seconds < WIRE_BEAT_SECONDS_MAX &&
+	       !beat_is_free(m, at + (ms_t)seconds * MESH_BEAT_MS))
+		seconds++;
+	l->beat_due = at + (ms_t)seconds * MESH_BEAT_MS;
+	beat_send(m, l, seconds);
+}
+
 void
 mesh_beat_link_up(struct mesh *m, struct mesh_link *l)
 {
 	l->expect = m->now + MESH_BEAT_FIRST_MS;
-	/* The grid of whole seconds: what is told is at most one less than it says. */
-	beat_send(m, l, m->beat_due - MESH_BEAT_MS);
+	if (beat_is_slow(m, l))
+		beat_send_slow(m, l, m->beat_due - MESH_BEAT_MS);
+	else
+		beat_send_early(m, l);
+}
+
+/* Those whose time has come, at the whole second `at`. */
+static void
+beat_send_due(struct mesh *m, ms_t at)
+{
+	/* In a process that stood still that was long ago: what would be told as counted from it
+	 * would be more than the other end has to wait, which would miss it that much later. */
+	bool is_late = m->now - at >= MESH_BEAT_MS;
+
+	at += (m->now - at) / MESH_BEAT_MS * MESH_BEAT_MS;
+	m->beat_due = at + MESH_BEAT_MS;
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next) {
+		if (l->state != MESH_LINK_UP || l->retired_at != 0)
+			continue;
+		if (l->beat_due > at && (!l->is_told_slow || beat_is_slow(m, l)))
+			continue;
+		if (beat_is_slow(m, l))
+			beat_send_slow(m, l, at);
+		else if (is_late)
+			beat_send_early(m, l);
+		else
+			beat_send_turn(m, l, at);
+	}
+}
+
+/* Nobody waits for the next whole second, since a link has ended, or its node does not watch us
+ * any more: then the one that would wait longest gets a beat before its time. One that comes
+ * early does no harm, while a second for which nobody waits is one that we could be gone for
+ * longer and nobody would notice. */
+static void
+beat_fill(struct mesh *m)
+{
+	struct mesh_link *last = NULL;
+
+	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next) {
+		if (!beat_has_turn(m, l))
+			continue;
+		if (l->beat_due == m->beat_due && !l->is_told_slow)
+			return;
+		if (last == NULL || l->beat_due > last->beat_due)
+			last = l;
+	}
+	if (last != NULL)
+		beat_send_early(m, last);
 }
 
 void
 mesh_beat_tick(struct mesh *m)
 {
-	ms_t at = m->beat_due;
-
+	if (m->beat_due <= m->now)
+		beat_send_due(m, m->beat_due);
+	beat_fill(m);
 	mesh_want(m, m->beat_due);
-	if (m->beat_due > m->now)
-		return;
-	/* Others were told when: the grid stays, but for a process that stood still. */
-	if (m->now - at >= MESH_BEAT_MS)
-		at = m->now;
-	m->beat_due = at + MESH_BEAT_MS;
-	mesh_want(m, m->beat_due);
-	for (struct mesh_link *l = m->links; l != NULL; l = l->hh.next) {
-		bool was_slow = l->is_slow;
-
-		if (l->state != MESH_LINK_UP || l->retired_at != 0)
-			continue;
-		if (l->beat_due <= at || (was_slow && !beat_is_slow(m, l)))
-			beat_send(m, l, at);
-	}
 }
 
 /* ---- those of others ---- */

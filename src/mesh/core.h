@@ -210,6 +210,7 @@ struct mesh_link {
 	ms_t heard; /* last byte */
 	/* Heartbeats: when ours is due, and when the other's is, as it said. */
 	ms_t beat_due, expect;
+	bool is_told_slow;  /* ours is due in half a minute, as we said */
 	bool is_slow;	    /* its beats are not among those of each second, */
 	uint64_t slow_view; /* by that view */
 	/* A PING that was not answered: the first, and the latest. 0: there is none. */
@@ -298,6 +299,7 @@ struct mesh_test {
 	ms_t until;
 	bool has_failed; /* one said no: */
 	struct id failed;
+	bool is_lone; /* and there was no other one to ask */
 };
 
 /* All that take links, this node too, in the order of their places on each ring. */
@@ -438,9 +440,9 @@ struct mesh {
 	ms_t redial_due;	     /* of one of the dead */
 	bool has_news;		     /* of one of them */
 	struct mesh_node *lost_turn; /* whom to try next for want of any link */
-	ms_t beat_due;
-	ms_t heard;	 /* last byte, of any link */
-	ms_t leaf_asked; /* a leaf that heard nothing, one of its homes */
+	ms_t beat_due;		     /* the next whole second of this node */
+	ms_t heard;		     /* last byte, of any link */
+	ms_t leaf_asked;	     /* a leaf that heard nothing, one of its homes */
 	/* How slow this node is itself: its patience with others grows with it. */
 	int health;
 	ms_t health_due; /* when it gets better by one */
@@ -491,7 +493,7 @@ bool mesh_link_clock(struct mesh *m, struct mesh_link *l, ms_t wall, uint64_t ho
 
 /* inbound.c */
 void mesh_self_set(struct mesh *m, const struct mesh_event *e);
-void mesh_inbound_link_up(struct mesh *m);
+void mesh_inbound_link_up(struct mesh *m, const struct mesh_node *n);
 void mesh_inbound_link_down(struct mesh *m, const struct mesh_link *l);
 void mesh_inbound_tick(struct mesh *m);
 void mesh_probed(struct mesh *m, const struct mesh_event *e);
@@ -654,8 +656,8 @@ void mesh_vote(struct mesh *m, struct mesh_node *n);
 void mesh_revote_later(struct mesh *m, struct mesh_node *n);
 /* We are a leaf, and watch nobody. */
 void mesh_votes_withdraw(struct mesh *m);
-/* Others say that they do not hear it: what do we? */
-void mesh_vote_join(struct mesh *m, struct mesh_node *n);
+/* Another one says that it does not hear it, or only that the two are not linked: what do we? */
+void mesh_vote_join(struct mesh *m, struct mesh_node *n, bool is_isolated);
 /* Enough that watch a node; and how long the votes are waited for to be refuted. */
 int mesh_quorum(const struct mesh *m, const struct mesh_node *n);
 ms_t mesh_votes_ms(int votes, int quorum);

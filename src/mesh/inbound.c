@@ -24,7 +24,7 @@ inbound_found(struct mesh *m, enum mesh_inbound found)
 {
 	struct mesh_test *t = &m->test;
 
-	t->has_failed = false;
+	t->has_failed = t->is_lone = false;
 	if (t->found == found)
 		return;
 	t->found = found;
@@ -70,13 +70,6 @@ mesh_self_set(struct mesh *m, const struct mesh_event *e)
 }
 
 void
-mesh_inbound_link_up(struct mesh *m)
-{
-	if (m->test.due == 0 && m->test.link == 0)
-		inbound_ask_at(m, m->now + MESH_INBOUND_FIRST_MS);
-}
-
-void
 mesh_inbound_link_down(struct mesh *m, const struct mesh_link *l)
 {
 	if (m->test.link == l->id)
@@ -99,6 +92,20 @@ inbound_has_far(const struct mesh *m)
 		if (l->state == MESH_LINK_UP && l->node->link == l->id && !l->is_near)
 			return true;
 	return false;
+}
+
+void
+mesh_inbound_link_up(struct mesh *m, const struct mesh_node *n)
+{
+	const struct mesh_link *l = mesh_link_find(m, n->link);
+	struct mesh_test *t = &m->test;
+	bool is_second = t->is_lone && l != NULL && !id_equal(&t->failed, &n->id) &&
+			 (!l->is_near || !inbound_has_far(m));
+
+	if (is_second || (t->due == 0 && t->link == 0))
+		inbound_ask_at(m, m->now + MESH_INBOUND_FIRST_MS);
+	if (is_second)
+		t->is_lone = false;
 }
 
 /* Each of those that can be asked now with the same chance; NULL: then *ret_at is when one
@@ -139,6 +146,7 @@ inbound_ask(struct mesh *m)
 	if (l == NULL && at == 0 && t->has_failed) {
 		/* There is no other one to ask. */
 		inbound_found(m, MESH_INBOUND_NO);
+		t->is_lone = true;
 		at = m->now + MESH_INBOUND_MS;
 	}
 	if (l == NULL) {

@@ -205,6 +205,8 @@ mesh_link_ended(struct mesh *m, struct mesh_link *l, uint8_t goodbye, const char
 		item->action.node = n->id;
 		item->action.is_spare = !mesh_is_wanted(m, n);
 		mesh_act_text(item, why, &item->action.why);
+		/* Another one is to expect the heartbeat that it would have got. */
+		mesh_want(m, m->now);
 		mesh_inbound_link_down(m, l);
 		mesh_relays_link_down(m, l);
 		mesh_node_lost_link(m, n, goodbye);
@@ -514,7 +516,7 @@ mesh_link_greeted(struct mesh *m, struct mesh_link *l, struct bytes payload)
 	item->action.our_root = l->told_root;
 	item->action.our_rows_len = l->told_rows;
 	mesh_node_choose(m, n);
-	mesh_inbound_link_up(m);
+	mesh_inbound_link_up(m, n);
 	mesh_overlay_link_up(m, n);
 	/* Until a beacon says so. */
 	if (!m->tree.is_set)

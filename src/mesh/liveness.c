@@ -545,8 +545,7 @@ vote_checked(struct mesh *m, struct mesh_signing *s, struct mesh_node *n)
 	/* A verdict is handed on as a whole, once it is one here, too. */
 	if (!s->is_judged)
 		relay(m, &s->said, s->link);
-	if (!vote.is_isolated)
-		mesh_vote_join(m, n);
+	mesh_vote_join(m, n, vote.is_isolated);
 }
 
 static void

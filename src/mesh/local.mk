@@ -32,12 +32,16 @@ endif
 EXTRA_DIST += tests/fuzz/corpus/wire
 
 if HAVE_CUNIT
-mesh_tests = tests/unit/test-mesh-homes tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh \
+mesh_tests = tests/unit/test-mesh-beats tests/unit/test-mesh-homes \
+	tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh \
 	tests/unit/test-mesh-overlay tests/unit/test-mesh-relay tests/unit/test-mesh-rings \
 	tests/unit/test-mesh-spread tests/unit/test-mesh-tree tests/unit/test-mesh-votes \
 	tests/unit/test-mesh-ways tests/unit/test-mesh-wire
 check_PROGRAMS += $(mesh_tests)
 TESTS += $(mesh_tests)
+tests_unit_test_mesh_beats_SOURCES = tests/unit/test-mesh-beats.c \
+	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
+tests_unit_test_mesh_beats_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_homes_SOURCES = tests/unit/test-mesh-homes.c \
 	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
 tests_unit_test_mesh_homes_LDADD = $(TEST_LIBS) $(MESH_LIBS)

@@ -61,8 +61,8 @@
  *
  * Who is there. Every node knows from its table who is to be linked to whom, and so who watches
  * whom (rings.c): the neighbours on the rings, or of a leaf its homes. Each of these gets a
- * heartbeat of a node in turn, one a second in all, which says when the next one comes; so the
- * first of those who watch a node misses one a second after it died, at any size of the
+ * heartbeat of a node in turn, one a second in all, which says by when the next one comes; so
+ * the first of those who watch a node misses one a second after it died, at any size of the
  * cluster. It PINGs, and asks two others who watch it (ASK, HEARD). Who hears nothing for
  * MESH_CHECK_MS, and whose link was reset and is not there again after MESH_RELINK_MS, says so:
  * SUSPECT, a vote, once for each incarnation of the node, signed, told over all links. When

@@ -366,13 +366,15 @@ mesh_vote(struct mesh *m, struct mesh_node *n)
 }
 
 void
-mesh_vote_join(struct mesh *m, struct mesh_node *n)
+mesh_vote_join(struct mesh *m, struct mesh_node *n, bool is_isolated)
 {
 	struct mesh_link *l = mesh_link_find(m, n->link);
 
+	/* Who is cut off accuses nobody, but we may be so with it: that is to be found out
+	 * before a beat of each of those beyond the cut was due here. */
 	if (l != NULL && !l->has_failed)
 		mesh_link_check(m, l);
-	else if (n->lost_at != 0 && n->suspect_at == 0 && n->is_watched)
+	else if (!is_isolated && n->lost_at != 0 && n->suspect_at == 0 && n->is_watched)
 		mesh_vote(m, n);
 }
 
@@ -462,10 +464,12 @@ mesh_node_not_found(struct mesh *m, struct mesh_node *n)
 /* ---- time ---- */
 
 /* What we hear ourselves counts for more than what others say. It is told what is said, so
- * that it refutes it. False: we do not hear it either. */
+ * that it refutes it. False: we do not hear it either. A node that is slow waits longer for an
+ * answer of its own, but not beyond the time in which the votes of others were to be refuted. */
 static bool
 node_is_heard(struct mesh *m, struct mesh_node *n)
 {
+	ms_t wait = mesh_check_ms(m) < MESH_DEAD_MS ? mesh_check_ms(m) : MESH_DEAD_MS;
 	struct mesh_link *l = mesh_link_find(m, n->link);
 	struct buf b = BUF_INIT;
 
@@ -478,8 +482,7 @@ node_is_heard(struct mesh *m, struct mesh_node *n)
 		n->evidence->first_at = n->evidence->enough_at = m->now;
 		n->dead_at = m->now + MESH_DEAD_MS;
 	} else {
-		n->dead_at = (l->pinged_at != 0 ? l->mute_since : m->now) +
-			     mesh_check_ms(m) + 1;
+		n->dead_at = (l->pinged_at != 0 ? l->mute_since : m->now) + wait + 1;
 		if (n->dead_at <= m->now)
 			return false;
 	}

@@ -16,6 +16,7 @@
 #	OCF_BENCH_SECONDS   60   for which idle traffic and churn are counted
 #	OCF_BENCH_UPDATES   100  writes that are counted, and made visible
 #	OCF_BENCH_ROUNDS    5    deaths of each kind
+#	OCF_BENCH_REST      25   seconds after a node that was silent has come back
 #	OCF_BENCH_ROWS      10000  of the table that a late joiner takes over
 # Figures are for a machine that does nothing else.
 : "${OCF_TEST_SRCDIR:=$(cd "$(dirname "$0")/../.." && pwd)}"
@@ -39,6 +40,7 @@ figures=("$@")
 [ $# -gt 0 ] || figures=(idle update churn visible crash silent join)
 settle_s=${OCF_BENCH_SETTLE:-60} count_s=${OCF_BENCH_SECONDS:-60}
 updates=${OCF_BENCH_UPDATES:-100} rounds=${OCF_BENCH_ROUNDS:-5} rows=${OCF_BENCH_ROWS:-10000}
+rest_s=${OCF_BENCH_REST:-25}
 if ! [ "$nodes" -ge 2 ] 2>/dev/null || [ "$nodes" -gt 50 ]; then
 	echo "bench-mesh: $nodes: 2 to 50 nodes" >&2
 	exit 2
@@ -315,6 +317,9 @@ deaths_of() { # FIGURE SIGNAL BUDGET-MEAN BUDGET-MAX BASELINE
 			kill -CONT "${NODE_PID[$victim]}"
 		fi
 		all_alive
+		# One that stood still waits longer for others, for 20 s: it is not to be the one
+		# that watches the next.
+		[ "$2" -eq 9 ] || sleep "$rest_s"
 		sleep 1.$((RANDOM % 1000))
 	done
 	say "$1, mean" s "$(awk '{ s += $1 } END { printf "%.2f", s / NR / 1000 }' "$TMP/deaths")" "$3" "$5" \

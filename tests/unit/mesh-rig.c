@@ -20,6 +20,8 @@ rig_keep(struct rig *r, const struct mesh_action *a)
 	while (wire_reader_next(&reader, &data, &f) == 1) {
 		struct rig_frame *kept = &r->frames[r->frames_len];
 
+		if (f.type == WIRE_HEARTBEAT && r->on_beat != NULL)
+			r->on_beat(r->arg, a->link, wire_beat_seconds(f.flags));
 		/* Signs of life, which come all the time. */
 		if (r->forgets || f.type == WIRE_HEARTBEAT || f.type == WIRE_PING ||
 		    f.type == WIRE_CLOCK)

@@ -38,6 +38,9 @@ struct rig {
 	struct rig_frame frames[RIG_FRAMES];
 	int frames_len;
 	bool forgets; /* keeps no frames */
+	/* Told of each HEARTBEAT, which is not kept; or NULL. */
+	void (*on_beat)(void *arg, uint64_t link, int seconds);
+	void *arg;
 	/* What was asked for since rig_forget(): */
 	int probes, probe_ends, handed_on; /* queries for the dispatcher */
 	uint64_t probe;

@@ -95,6 +95,38 @@ test_a_no_needs_two(void)
 	rig_fini(&r);
 }
 
+/* One alone may have said no for a fault of the network that is over. */
+static void
+test_a_second_one_is_asked(void)
+{
+	uint64_t token;
+	struct rig r;
+	int i;
+
+	start(&r, 1, 1);
+	CU_ASSERT_FATAL(asked(&r, &token) == 0);
+	answer(&r, 0, token, WIRE_DIALLED_FAILED);
+	CU_ASSERT(mesh_inbound(r.mesh) == MESH_INBOUND_NO);
+	/* The same one, and another in the same network, are none. */
+	rig_down(&r, 0);
+	rig_up(&r, 0, false);
+	rig_up(&r, 2, true);
+	rig_pass(&r, 2 * MESH_INBOUND_FIRST_MS);
+	CU_ASSERT(asked(&r, &token) == -1);
+	rig_up(&r, 3, false);
+	rig_pass(&r, MESH_INBOUND_FIRST_MS);
+	i = asked(&r, &token);
+	CU_ASSERT_FATAL(i == 0 || i == 3);
+	answer(&r, i, token, WIRE_DIALLED_REACHED);
+	CU_ASSERT(mesh_inbound(r.mesh) == MESH_INBOUND_YES);
+	/* Once. */
+	rig_forget(&r);
+	rig_up(&r, 4, false);
+	rig_pass(&r, 2 * MESH_INBOUND_FIRST_MS);
+	CU_ASSERT(asked(&r, &token) == -1);
+	rig_fini(&r);
+}
+
 /* Peers at public addresses are asked first, and those of the same network only without
  * them. */
 static void
@@ -297,6 +329,8 @@ static const struct tap_test tests[] = {
 	  "another is asked",
 	  test_a_yes_is_believed },
 	{ "a no is believed when another says the same", test_a_no_needs_two },
+	{ "a no of one who was alone is doubted when there is another",
+	  test_a_second_one_is_asked },
 	{ "with peers at public addresses those of the same network are not asked",
 	  test_near_peers_are_no_witnesses },
 	{ "a peer that cannot try or does not answer has said nothing",

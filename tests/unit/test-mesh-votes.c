@@ -207,6 +207,54 @@ test_few_votes(void)
 	rig_fini(&r);
 }
 
+/* One that is cut off accuses nobody. But those on our side of a cut do not hear it either. */
+static void
+test_others_are_cut_off(void)
+{
+	struct wire_liveness said;
+	struct mesh_link *l;
+	struct rig r;
+
+	votes_start(&r, true);
+	l = mesh_link_find(r.mesh, r.links[VICTIM]);
+	said = suspect(&r, VICTIM, 3, ONE);
+	said.is_isolated = true;
+	said.votes[0] = rig_vote(&r.peers[VICTIM], 3, &r.peers[ONE], true);
+	/* It was heard a moment ago. */
+	say(&r, ONE, &said);
+	CU_ASSERT(l->pinged_at == 0);
+	r.now += MS_SECOND;
+	said.votes[0] = rig_vote(&r.peers[VICTIM], 3, &r.peers[THREE], true);
+	say(&r, ONE, &said);
+	CU_ASSERT(l->pinged_at == r.now);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	CU_ASSERT(rig_sent(&r, TWO, WIRE_SUSPECT, NULL) == 2);
+	rig_fini(&r);
+}
+
+/* One that is slow waits longer for an answer of its own, and holds up nobody by that. */
+static void
+test_slow_judge(void)
+{
+	for (int health = 0; health <= MESH_HEALTH_MAX; health++) {
+		struct rig r;
+
+		votes_start(&r, true);
+		r.mesh->health = health;
+		r.mesh->health_due = r.now + MS_HOUR;
+		r.links[VICTIM] = 0; /* it says nothing any more */
+		rig_pass(&r, MS_SECOND);
+		say_suspect(&r, ONE, VICTIM, 3, ONE);
+		say_suspect(&r, ONE, VICTIM, 3, TWO);
+		say_suspect(&r, ONE, VICTIM, 3, THREE);
+		rig_pass(&r, MESH_DEAD_MS - 1);
+		CU_ASSERT(r.states[VICTIM] == MESH_NODE_SUSPECT);
+		rig_pass(&r, 2);
+		CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+		rig_fini(&r);
+	}
+}
+
 static void
 test_votes_that_do_not_count(void)
 {
@@ -755,6 +803,9 @@ static const struct tap_test tests[] = {
 	{ "two votes of three take 6.8 s", test_few_votes },
 	{ "where a link ended first, the 2 s begin when votes are enough",
 	  test_links_that_end },
+	{ "of whom one that is cut off does not hear we look ourselves whether we do",
+	  test_others_are_cut_off },
+	{ "who is slow judges with the others", test_slow_judge },
 	{ "what is forged, foreign, old or said already does not count",
 	  test_votes_that_do_not_count },
 	{ "nor does what the dead say", test_dead_do_not_count },
