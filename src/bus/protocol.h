@@ -60,7 +60,8 @@ enum {
 };
 
 /* Headers of a message that is about to be sent. Their texts are borrowed, but for what is
- * made of a head (numbers, names, joined values), so that a query costs no memory of its own on its way. */
+ * made of a head (numbers, names, joined values), so that a query costs no memory of its own
+ * on its way. */
 struct bus_headers {
 	struct query_headers
 		list; /* of `items`: for reading, not for query_headers_fini() */

@@ -77,14 +77,18 @@ static void
 query_tell_error(struct dispatch *d, uint64_t link, uint64_t query,
 		 const struct query_error *e, bool is_final)
 {
+	struct query_error told = *e; /* borrowed */
 	struct dispatch_action a = {
 		.type = DISPATCH_ACTION_ERROR,
 		.link = link,
 		.query = query,
-		.error = e,
+		.error = &told,
 		.is_final = is_final,
 	};
 
+	/* Who may ask again is told when. */
+	if ((told.status == 429 || told.status == 503) && told.retry_after_s == 0)
+		told.retry_after_s = DISPATCH_RETRY_AFTER_S_MIN;
 	d->stats.failed++;
 	dispatch_act(d, &a, NULL);
 }

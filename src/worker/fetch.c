@@ -49,6 +49,7 @@ struct run {
 	bool is_done, is_stopped;
 	CURLcode code;
 	struct loop_timer *over; /* `ended` never comes from inside a call */
+	struct loop_timer *look; /* has the server gone? */
 };
 
 /* --- the body, as libcurl asks for it --- */
@@ -356,8 +357,14 @@ fetch_look_after(struct run *run)
 	CURL *easy = run->request.easy;
 	curl_off_t len = -1, got = 0;
 
-	if (!run->waits_for_body || run->waits_for_room || !multi_is_left(&run->request))
+	if (!run->waits_for_body || run->waits_for_room)
 		return;
+	if (!multi_is_left(&run->request)) {
+		/* libcurl does not read behind a whole reply: nothing would tell. */
+		if (run->request.is_added && !run->request.is_reading)
+			loop_timer_set(run->look, FETCH_LOOK_MS);
+		return;
+	}
 	curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &len);
 	curl_easy_getinfo(easy, CURLINFO_SIZE_DOWNLOAD_T, &got);
 	multi_remove(&run->request);
@@ -366,6 +373,14 @@ fetch_look_after(struct run *run)
 		run->code = CURLE_OK;
 	else
 		run->code = run->has_head ? CURLE_PARTIAL_FILE : CURLE_GOT_NOTHING;
+}
+
+static void
+fetch_on_look(void *arg)
+{
+	struct run *run = arg;
+
+	multi_touch(&run->request);
 }
 
 static void
@@ -557,6 +572,7 @@ fetch_free(struct run *run)
 	while (run->parts != NULL)
 		part_free(run, run->parts);
 	loop_timer_free(run->over);
+	loop_timer_free(run->look);
 	reply_head_fini(&run->head);
 	buf_fini(&run->out);
 	free(run);
@@ -576,6 +592,7 @@ fetch_start(struct backend *backend, const struct query_head *head,
 	run->arg = arg;
 	run->is_kept = head->body_len >= 0 && head->body_len <= FETCH_KEPT_BYTES_MAX;
 	run->over = loop_timer_new(fetcher->loop, fetch_on_over, run);
+	run->look = loop_timer_new(fetcher->loop, fetch_on_look, run);
 	run->request = (struct multi_request){ .easy = multi_easy_new(),
 					       .touched = fetch_on_touched,
 					       .done = fetch_on_done,

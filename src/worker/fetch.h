@@ -38,6 +38,9 @@ enum {
 	FETCH_DISCARD_BYTES_MAX = 64 * 1024,
 	FETCH_KEPT_BYTES_MAX = LIMIT_PARTS_WINDOW * LIMIT_PART_BYTES_MAX, /* of a body */
 	FETCH_BUFFER_BYTES = 64 * 1024, /* libcurl's, for each direction */
+	/* Between looks whether a server has gone that has answered before the body was there:
+	 * libcurl then does not read, and tells nothing. */
+	FETCH_LOOK_MS = 100,
 };
 
 struct fetcher {

@@ -496,6 +496,15 @@ begins(const struct client *c, const char *prefix)
 	return strncmp(c->path, prefix, strlen(prefix)) == 0;
 }
 
+/* A whole reply, and after so many milliseconds the end of the connection. */
+static void
+do_close(struct client *c)
+{
+	put_whole(c, 200, "text/plain", "bye\n");
+	usleep((useconds_t)strtoul(c->query, NULL, 10) * 1000);
+	c->is_open = false;
+}
+
 /* Those that leave the body unread, or end the connection, or both. */
 static bool
 answer_badly(struct client *c)
@@ -515,7 +524,7 @@ answer_badly(struct client *c)
 	else if (begins(c, "/refuse"))
 		do_refuse(c);
 	else if (begins(c, "/close"))
-		c->is_open = put_whole(c, 200, "text/plain", "bye\n") && false;
+		do_close(c);
 	else
 		return false;
 	return true;

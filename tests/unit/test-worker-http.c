@@ -366,8 +366,9 @@ test_answers_before_the_body(void)
 		int status;
 	} table[] = { { "/status/404", 404 },	{ "/refuse", 413 },
 		      { "/status/503?3", 503 }, { "/status/429", 429 },
-		      { "/close", 200 },	{ "/nothing", 502 },
-		      { "/garbage", 502 },	{ "/break?100", 502 } };
+		      { "/close", 200 },	{ "/close?300", 200 },
+		      { "/nothing", 502 },	{ "/garbage", 502 },
+		      { "/break?100", 502 } };
 	struct worker_rig r;
 
 	worker_rig_open(&r, "before", "1");
