@@ -83,7 +83,7 @@ flood() { # KIND COUNT: while it is told, queries are answered, and known worker
 	done
 	is "$count of $kind: all of $asked queries to the worker beside are answered" "$missing" 0
 	exec {hold}>&-
-	ok "… the node has dealt with them" wait_until 60 node_is_idle n1
+	ok "… the node has dealt with them" wait_until 180 node_is_idle n1
 	lines=$(($(wc -l <"$TMP/n1/log") - lines))
 	ok "… the log has no line for each ($lines)" test "$lines" -lt 2000
 	unlike "… the bus was not lost" "$(cat "$TMP/n1/log")" 'bus is down'
