@@ -68,7 +68,8 @@ struct bus_headers {
 	struct query_header items[BUS_HEADERS_MAX];
 	char deadline[BUS_NUMBER_SIZE], attempt[BUS_NUMBER_SIZE], length[BUS_NUMBER_SIZE];
 	int owned_len;
-	char *owned[QUERY_HEADERS_MAX]; /* a name, or several values joined, of each header */
+	char *owned
+		[QUERY_HEADERS_MAX]; /* a name, or several values joined, of each header */
 };
 
 void bus_headers_init(struct bus_headers *h);

@@ -62,7 +62,7 @@ enum {
 	DISPATCH_CANCEL_MS = 5 * MS_SECOND,
 	/* For RUN_GO after RUN_TAKEN: then the reserved slot is given to another query. */
 	DISPATCH_GO_MS = 5 * MS_SECOND,
-	DISPATCH_RETURNS_MAX = 8, /* times that workers may give one query back */
+	DISPATCH_RETURNS_MAX = 8,	/* times that workers may give one query back */
 	DISPATCH_RETRY_AFTER_S_MIN = 1, /* of each 429 and 503 */
 	DISPATCH_RETRY_AFTER_S_MAX = 60,
 	DISPATCH_HOPS_MAX =

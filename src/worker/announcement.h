@@ -12,7 +12,7 @@ struct announcement {
 	const struct hw_inventory *inventory;
 	uint64_t client_id;
 	const char *server_id; /* of the NATS server that it is connected to, or NULL */
-	int found_len; /* matches beside those of the config */
+	int found_len;	       /* matches beside those of the config */
 	char *const *found;
 };
 

@@ -25,7 +25,7 @@ struct worker_config {
 	int slots;
 	const char *bus; /* NULL: the local daemon's, looked up before each attempt */
 	struct bus_access access; /* the files for it; its url is not used */
-	const char *run_file; /* of the local daemon */
+	const char *run_file;	  /* of the local daemon */
 	struct backend *backend;
 	/* Drained, or stopped at once. With `why`: by itself, and a person must act. */
 	void (*stopped)(void *arg, const char *why);
