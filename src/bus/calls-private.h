@@ -96,6 +96,8 @@ void bus_call_give_credit(struct bus_calls *calls, struct bus_call *call, int n)
 
 /* replies.c */
 
+/* Everything that `w` sent. */
+void bus_calls_drain_worker(struct bus_calls *calls, struct registry_worker *w);
 /* What waited for the daemon's credits. */
 void bus_calls_go_on(struct bus_calls *calls);
 

@@ -121,8 +121,12 @@ bus_calls_attach(struct bus_calls *calls, struct registry_worker *w)
 void
 bus_calls_detach(struct bus_calls *calls, struct registry_worker *w)
 {
-	if (w->sub != NULL)
+	if (w->sub != NULL) {
 		calls->stats.reply_subs--;
+		/* What it said too late or to others is counted, however soon it left. */
+		if (calls->conn != NULL && w->calls == NULL)
+			bus_calls_drain_worker(calls, w);
+	}
 	bus_sub_free(w->sub);
 	w->sub = NULL;
 }

@@ -347,9 +347,8 @@ calls_on_message(struct bus_calls *calls, struct registry_worker *w, struct bus_
 		calls->stats.replies_foreign++;
 }
 
-/* Everything that `w` sent. */
-static void
-calls_drain_worker(struct bus_calls *calls, struct registry_worker *w)
+void
+bus_calls_drain_worker(struct bus_calls *calls, struct registry_worker *w)
 {
 	struct bus_msg *msg = NULL;
 	struct bus_call *call;
@@ -383,7 +382,7 @@ calls_drain_idle(struct bus_calls *calls, struct registry *reg)
 	calls->reads = 0;
 	for (struct registry_worker *w = registry_first(reg); w != NULL; w = w->hh.next)
 		if (w->calls == NULL)
-			calls_drain_worker(calls, w);
+			bus_calls_drain_worker(calls, w);
 }
 
 void
@@ -396,7 +395,7 @@ bus_calls_drain(struct bus_calls *calls, struct registry *reg)
 
 		DL_DELETE2(calls->busy, w, busy_prev, busy_next);
 		DL_APPEND2(calls->busy, w, busy_prev, busy_next);
-		calls_drain_worker(calls, w);
+		bus_calls_drain_worker(calls, w);
 	}
 	if (++calls->reads > CALLS_IDLE_READS + registry_len(reg) / CALLS_IDLE_WORKERS)
 		calls_drain_idle(calls, reg);
