@@ -341,10 +341,12 @@ static void
 announce_guess_name(struct bytes text, struct errmsg *ret)
 {
 	static const char field[] = "client_id";
-	const uint8_t *at = memmem(text.data, text.len, field, strlen(field)), *end;
+	const uint8_t *at, *end;
 	int len = 0;
 
-	if (at == NULL)
+	/* An empty message has no bytes at all. */
+	if (text.len == 0 ||
+	    (at = memmem(text.data, text.len, field, strlen(field))) == NULL)
 		return;
 	end = text.data + text.len;
 	for (at += strlen(field); at < end && strchr("\"': \t", *at) != NULL && *at != 0;)
