@@ -92,6 +92,8 @@ flood() { # KIND COUNT: while it is told, queries are answered, and known worker
 	unset "WORKER_PID[$kind]"
 }
 case ${OCF_TEST_LEVEL:-} in quick) some=20000 ;; *) some=100000 ;; esac
+# Instrumented nodes take a row each in many times the time.
+[ "${OCF_TEST_PATIENCE:-1}" -eq 1 ] || some=2000
 flood nonsense $((3 * some))
 flood wrong $((3 * some))
 flood turns "$some"

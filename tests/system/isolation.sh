@@ -43,10 +43,10 @@ asked=0
 until grep -q '^n3 post' "$TMP/taken" && grep -q '^n3 query' "$TMP/taken"; do
 	[ "$asked" -lt 30 ] || bail "no query went to n3"
 	asked=$((asked + 1))
-	at n1 curl -s --max-time 60 -o "$TMP/post.$asked" -w '%{http_code}' -d "post.$asked" \
+	at n1 curl -s --max-time 200 -o "$TMP/post.$asked" -w '%{http_code}' -d "post.$asked" \
 		"$(node_url n1)/v1/service/slow" >"$TMP/post.$asked.code" &
 	pids+=($!)
-	at n1 ocf query slow --data "query.$asked" >"$TMP/query.$asked" 2>&1 &
+	at n1 ocf query slow --timeout 200s --data "query.$asked" >"$TMP/query.$asked" 2>&1 &
 	pids+=($!)
 	wait_until "$CLUSTER_SECONDS" is_taken "post.$asked" || bail "a query is not taken"
 	wait_until "$CLUSTER_SECONDS" is_taken "query.$asked" || bail "a query is not taken"
