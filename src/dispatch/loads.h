@@ -8,6 +8,8 @@
 #ifndef OCF_DISPATCH_LOADS_H
 #define OCF_DISPATCH_LOADS_H
 
+#include "base/fasthash.h" /* first */
+
 #include <uthash.h>
 
 #include "dispatch/dispatch.h"

@@ -3,21 +3,10 @@
 # Announcements that mean harm: wrong in each way, and as many as the line takes of nonsense, of
 # turns, of changes, of workers. None of it gets into the table that should not; while they
 # come, the worker beside them answers, and log and memory stay within bounds.
-# shellcheck source=tests/lib/cluster.sh
-. "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
+# shellcheck source=tests/lib/hostile.sh
+. "$OCF_TEST_SRCDIR/tests/lib/hostile.sh"
 # shellcheck source=tests/lib/raw.sh
 . "$OCF_TEST_SRCDIR/tests/lib/raw.sh"
-PATH="$OCF_TEST_BUILDDIR/tests/lib:$PATH"
-
-cluster_start 2
-bus=$(node_field n1 bus)
-worker_start n1 good --service wc -- wc -w
-ok "a worker that means well is there" wait_until "$CLUSTER_SECONDS" sees_worker n2 good
-good_answers() { # at NODE
-	[ "$(curl -s --max-time 30 -d 'a b' "$(node_url "$1")/v1/service/wc" | tr -d '[:space:]')" = 2 ]
-}
-resident_kib() { awk '/^VmRSS/ { print $2 }' "/proc/${NODE_PID[$1]}/status"; }
-counter() { node_metrics n1 | awk -v name="$1" '$1 == name { print $2 }'; } # NAME{LABELS}
 
 
 # ---- announcements

@@ -4,19 +4,8 @@
 # line ends; or queries are taken and never answered. Each has its outcome for the client, at
 # its node and at another; nothing stays busy, memory is bounded, and the worker beside them
 # answers all the while.
-# shellcheck source=tests/lib/cluster.sh
-. "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
-PATH="$OCF_TEST_BUILDDIR/tests/lib:$PATH"
-
-cluster_start 2
-bus=$(node_field n1 bus)
-worker_start n1 good --service wc -- wc -w
-ok "a worker that means well is there" wait_until "$CLUSTER_SECONDS" sees_worker n2 good
-good_answers() { # at NODE
-	[ "$(curl -s --max-time 30 -d 'a b' "$(node_url "$1")/v1/service/wc" | tr -d '[:space:]')" = 2 ]
-}
-resident_kib() { awk '/^VmRSS/ { print $2 }' "/proc/${NODE_PID[$1]}/status"; }
-counter() { node_metrics n1 | awk -v name="$1" '$1 == name { print $2 }'; } # NAME{LABELS}
+# shellcheck source=tests/lib/hostile.sh
+. "$OCF_TEST_SRCDIR/tests/lib/hostile.sh"
 
 # A hostile worker, id and service of one name; it starts anew with each behaviour.
 hostile_start() { # NAME BEHAVIOUR
