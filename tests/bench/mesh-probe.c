@@ -9,6 +9,7 @@
  *   is known no better than that. Exit status 1 unless all had it.
  *     --say LINE FILE    the start: this line is written into the file
  *     --kill NUMBER PID  the start: this signal is sent
+ *     --first MS         before the first question (0): what is asked less disturbs less
  *     --every MS         between two questions to one node (10)
  *     --limit S          give up after it (60)
  *
@@ -55,7 +56,7 @@ struct watch {
 	const char *member, *value;
 	const char *line, *file;
 	int signal, pid;
-	double every_ms, limit_ms;
+	double first_ms, every_ms, limit_ms;
 	int nodes_len, missing;
 };
 
@@ -227,6 +228,8 @@ watch_options(struct watch *w, char **arg)
 			   arg[2] != NULL) {
 			w->signal = (int)strtol(*++arg, NULL, 10);
 			w->pid = (int)strtol(*++arg, NULL, 10);
+		} else if (strcmp(*arg, "--first") == 0 && arg[1] != NULL) {
+			w->first_ms = strtod(*++arg, NULL);
 		} else if (strcmp(*arg, "--every") == 0 && arg[1] != NULL) {
 			w->every_ms = strtod(*++arg, NULL);
 		} else if (strcmp(*arg, "--limit") == 0 && arg[1] != NULL) {
@@ -256,8 +259,10 @@ watch(char **arg)
 	}
 	w.missing = w.nodes_len;
 	start = now_ms();
-	for (int i = 0; i < w.nodes_len; i++)
+	for (int i = 0; i < w.nodes_len; i++) {
 		nodes[i].no_ms = start;
+		nodes[i].next_ms = start + w.first_ms;
+	}
 	watch_begin(&w);
 	watch_run(&w, start);
 	for (int i = 0; i < w.nodes_len; i++)
