@@ -99,6 +99,7 @@ dist_check_SCRIPTS += \
 	%D%/system/net-loss.sh \
 	%D%/system/net-oneway.sh \
 	%D%/system/net-split.sh \
+	%D%/system/openai.sh \
 	%D%/system/overlay.sh \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "http/legacy.h"
 #include "http/metrics.h"
+#include "http/openai.h"
 #include "http/problem.h"
 #include "http/request.h"
 #include "http/routes.h"
@@ -24,33 +25,44 @@ static void metrics_run(const struct api_call *call);
 static void openapi_run(const struct api_call *call);
 
 static const struct route routes[] = {
-	{ "ANY", "/v1/service/{service}/{path}", service_run, 0, false, false, false },
-	{ "GET", "/v1/status", view_run, API_VIEW_STATUS, false, false, false },
-	{ "GET", "/v1/nodes", view_run, API_VIEW_NODES, false, false, false },
-	{ "GET", "/v1/workers", view_run, API_VIEW_WORKERS, false, false, false },
-	{ "GET", "/v1/services", view_run, API_VIEW_SERVICES, false, false, false },
-	{ "GET", "/v1/peers", view_run, API_VIEW_PEERS, false, false, false },
-	{ "POST", "/api/v1/request/inference", service_run, 0, false, false, true },
-	{ "POST", "/api/v1/request/_inference", service_run, 0, false, false, true },
-	{ "GET", "/api/v1/status/table", legacy_table_run, 0, false, false, true },
-	{ "GET", "/api/v1/status/health", legacy_health_run, 0, false, false, true },
+	{ "ANY", "/v1/service/{service}/{path}", service_run, 0, false, false,
+	  ROUTE_OWN },
+	{ "GET", "/v1/models", openai_models_run, 0, false, false, ROUTE_OPENAI },
+	{ "GET", "/v1/models/{id}", openai_model_run, 0, false, false, ROUTE_OPENAI },
+	{ "POST", "/v1/chat/completions", service_run, 0, false, false, ROUTE_OPENAI },
+	{ "POST", "/v1/completions", service_run, 0, false, false, ROUTE_OPENAI },
+	{ "POST", "/v1/embeddings", service_run, 0, false, false, ROUTE_OPENAI },
+	{ "POST", "/v1/responses", service_run, 0, false, false, ROUTE_OPENAI },
+	{ "GET", "/v1/status", view_run, API_VIEW_STATUS, false, false, ROUTE_OWN },
+	{ "GET", "/v1/nodes", view_run, API_VIEW_NODES, false, false, ROUTE_OWN },
+	{ "GET", "/v1/workers", view_run, API_VIEW_WORKERS, false, false, ROUTE_OWN },
+	{ "GET", "/v1/services", view_run, API_VIEW_SERVICES, false, false, ROUTE_OWN },
+	{ "GET", "/v1/peers", view_run, API_VIEW_PEERS, false, false, ROUTE_OWN },
+	{ "POST", "/api/v1/request/inference", service_run, 0, false, false,
+	  ROUTE_LEGACY },
+	{ "POST", "/api/v1/request/_inference", service_run, 0, false, false,
+	  ROUTE_LEGACY },
+	{ "GET", "/api/v1/status/table", legacy_table_run, 0, false, false,
+	  ROUTE_LEGACY },
+	{ "GET", "/api/v1/status/health", legacy_health_run, 0, false, false,
+	  ROUTE_LEGACY },
 	{ "GET", "/api/v1/status/connections", legacy_connections_run, 0, false, false,
-	  true },
-	{ "GET", "/healthz", health_run, 0, false, true, false },
-	{ "GET", "/readyz", ready_run, 0, false, true, false },
-	{ "GET", "/metrics", metrics_run, 0, false, false, false },
-	{ "GET", "/openapi.yaml", openapi_run, 0, false, false, false },
-	{ "POST", "/v1/admin/doctor", route_admin_run, 0, true, false, false },
-	{ "POST", "/v1/admin/invite", route_admin_run, 0, true, false, false },
-	{ "POST", "/v1/admin/sync", route_admin_run, 0, true, false, false },
-	{ "POST", "/v1/admin/verify", route_admin_run, 0, true, false, false },
-	{ "POST", "/v1/admin/ban", route_work_run, 0, true, false, false },
-	{ "POST", "/v1/admin/unban", route_work_run, 0, true, false, false },
-	{ "POST", "/v1/admin/forget", route_work_run, 0, true, false, false },
-	{ "POST", "/v1/admin/backup", route_work_run, 0, true, false, false },
-	{ "POST", "/v1/admin/drain", route_work_run, 0, true, false, false },
-	{ "POST", "/v1/admin/dump", route_work_run, 0, true, false, false },
-	{ "POST", "/v1/admin/load", route_work_run, 0, true, false, false },
+	  ROUTE_LEGACY },
+	{ "GET", "/healthz", health_run, 0, false, true, ROUTE_OWN },
+	{ "GET", "/readyz", ready_run, 0, false, true, ROUTE_OWN },
+	{ "GET", "/metrics", metrics_run, 0, false, false, ROUTE_OWN },
+	{ "GET", "/openapi.yaml", openapi_run, 0, false, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/doctor", route_admin_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/invite", route_admin_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/sync", route_admin_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/verify", route_admin_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/ban", route_work_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/unban", route_work_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/forget", route_work_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/backup", route_work_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/drain", route_work_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/dump", route_work_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/load", route_work_run, 0, true, false, ROUTE_OWN },
 };
 
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
@@ -133,19 +145,22 @@ api_send_problem(const struct api_call *call, struct query_headers *headers,
 		 json_t *problem)
 {
 	int status = (int)json_integer_value(json_object_get(problem, "status"));
-	bool is_legacy = call->route != NULL && call->route->is_legacy;
+	enum route_shape shape = call->route != NULL ? call->route->shape : ROUTE_OWN;
 	char *text;
 
-	if (is_legacy) {
-		json_t *error = legacy_error(bytes_text(
-			json_string_value(json_object_get(problem, "detail"))));
+	if (shape != ROUTE_OWN) {
+		const char *detail = json_string_value(
+			json_object_get(problem, "detail"));
+		json_t *error = shape == ROUTE_LEGACY ? legacy_error(bytes_text(detail))
+						      : openai_error(status, detail);
 
 		json_decref(problem);
 		problem = error;
 	}
 	text = problem_dump(problem);
-	api_send(call, status, is_legacy ? "application/json" : PROBLEM_CONTENT_TYPE,
-		 headers, bytes_text(text));
+	api_send(call, status,
+		 shape == ROUTE_OWN ? PROBLEM_CONTENT_TYPE : "application/json", headers,
+		 bytes_text(text));
 	free(text);
 	json_decref(problem);
 }

@@ -56,6 +56,12 @@ enum {
 	/* Its answer, which is gathered and becomes one JSON text: the largest whole reply
 	 * that the bus takes. */
 	API_INFERENCE_REPLY_BYTES_MAX = 8 * 1024 * 1024,
+	/* Of an OpenAI request, whose model chooses the worker, up to the body's end: what is
+	 * kept to be sent again (DISPATCH_KEEP_BYTES_MAX). With all such together. */
+	API_PEEK_BYTES_MAX = 4 * 1024 * 1024,
+	API_PEEK_ALL_BYTES_MAX = 128 * 1024 * 1024,
+	/* While nothing has come of a streamed reply, a comment is sent so often. */
+	API_KEEPALIVE_MS = 15 * MS_SECOND,
 };
 
 enum api_view {
@@ -109,6 +115,7 @@ struct api_config {
 	int64_t body_max;    /* http.max_body, bytes */
 	ms_t timeout_ms;     /* dispatch.timeout; 0: API_TIMEOUT_DEFAULT_MS */
 	ms_t linger_ms;	     /* 0: HTTP_LINGER_MS */
+	ms_t keepalive_ms;   /* 0: API_KEEPALIVE_MS */
 };
 
 /* Fails as access_new() does. */

@@ -122,6 +122,14 @@ percent_decode(struct bytes in, bool plus_is_blank)
 	return out;
 }
 
+char *
+request_path_rest(const char *target, size_t prefix_len)
+{
+	const char *rest = target + prefix_len;
+
+	return percent_decode(bytes_of(rest, strcspn(rest, "?")), false);
+}
+
 int
 request_params(const char *target, struct query_headers *ret_params, struct errmsg *err)
 {
@@ -350,13 +358,14 @@ request_query_head(const struct http_head *head, size_t prefix_len, ms_t timeout
 }
 
 bool
-request_may_name_model(const struct http_head *head, const struct query_head *q)
+request_may_name_model(const struct http_head *head, const struct query_head *q,
+		       int64_t max)
 {
 	const char *type = q->content_type;
 	size_t len;
 
 	if (q->selector != NULL || type == NULL || head->body_len == 0 ||
-	    head->body_len > LIMIT_PART_BYTES_MAX)
+	    head->body_len > max)
 		return false;
 	len = strcspn(type, "; \t");
 	return (len == 16 && strncasecmp(type, "application/json", len) == 0) ||
@@ -364,9 +373,11 @@ request_may_name_model(const struct http_head *head, const struct query_head *q)
 }
 
 char *
-request_model(struct bytes body)
+request_model(struct bytes body, bool *ret_is_stream)
 {
-	json_t *object = json_loadb((const char *)body.data, body.len, 0, NULL);
+	/* A seed of 2^64 - 1 is no reason not to find the model. */
+	json_t *object = json_loadb((const char *)body.data, body.len,
+				    JSON_DECODE_INT_AS_REAL, NULL);
 	const char *model = json_string_value(json_object_get(object, "model"));
 	char *selector = model != NULL ? mem_printf("model=%s", model) : NULL;
 
@@ -374,6 +385,7 @@ request_model(struct bytes body)
 		free(selector);
 		selector = NULL;
 	}
+	*ret_is_stream = json_is_true(json_object_get(object, "stream"));
 	json_decref(object);
 	return selector;
 }

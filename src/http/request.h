@@ -20,14 +20,20 @@ enum { REQUEST_PARAMS_MAX = 32 };
  * to refuse with and the reason; free the head with query_head_fini() on 0. */
 int request_query_head(const struct http_head *head, size_t prefix_len, ms_t timeout_ms,
 		       struct rng *rng, struct query_head *ret_q, struct errmsg *err);
-/* The selector may stand in the body, and the whole body fits one part. */
-bool request_may_name_model(const struct http_head *head, const struct query_head *q);
-/* "model=NAME" of a JSON object, or NULL when it names none. free(3) it. */
-char *request_model(struct bytes body);
+/* The selector may stand in the body, which has at most `max` bytes as far as the head
+ * tells. */
+bool request_may_name_model(const struct http_head *head, const struct query_head *q,
+			    int64_t max);
+/* "model=NAME" of a JSON object, or NULL when it names none; free(3) it. `ret_is_stream`:
+ * it asks for a reply as events. */
+char *request_model(struct bytes body, bool *ret_is_stream);
 /* The parameters of a target, decoded; a name alone has the value "". As above, 0
  * or 400. */
 int request_params(const char *target, struct query_headers *ret_params,
 		   struct errmsg *err);
+/* What a path has behind `prefix_len`, without its parameters, decoded; free(3) it. NULL: it
+ * has a NUL byte. */
+char *request_path_rest(const char *target, size_t prefix_len);
 /* May a header of a worker's reply reach the client? */
 bool request_reply_header_passes(const char *name);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What api.c, admin.c, legacy.c and service.c share; nobody else's. */
+/* What api.c, admin.c, legacy.c, openai.c and service.c share; nobody else's. */
 #ifndef OCF_HTTP_ROUTES_H
 #define OCF_HTTP_ROUTES_H
 
@@ -12,7 +12,15 @@ struct api {
 	struct api_config config;
 	struct http_server *server;
 	struct access *access;
-	struct rng rng; /* request ids; no secret */
+	struct rng rng;	     /* request ids; no secret */
+	size_t peeked_bytes; /* of bodies that are held until they name their model */
+};
+
+/* In whose words a route answers, in what it refuses, too. */
+enum route_shape {
+	ROUTE_OWN,    /* interfaces.md's; errors are problem objects */
+	ROUTE_LEGACY, /* the 2023 original's: errors are {"error": text} */
+	ROUTE_OPENAI, /* OpenAI's (openai.h) */
 };
 
 struct route;
@@ -30,10 +38,10 @@ struct route {
 	const char *method; /* "ANY", "GET" (HEAD too), "POST" */
 	const char *path;   /* up to a `{` it is a prefix, and something must follow */
 	void (*run)(const struct api_call *call);
-	int view;	/* an enum api_view, for those */
-	bool is_admin;	/* on the unix socket only */
-	bool is_open;	/* asks for no token: a probe's */
-	bool is_legacy; /* of the 2023 original: errors are {"error": text} */
+	int view;      /* an enum api_view, for those */
+	bool is_admin; /* on the unix socket only */
+	bool is_open;  /* asks for no token: a probe's */
+	enum route_shape shape;
 };
 
 /* The length of the path up to its `{`. */
@@ -45,13 +53,13 @@ void api_send(const struct api_call *call, int status, const char *content_type,
 	      struct query_headers *headers, struct bytes body);
 /* `value` is consumed. */
 void api_send_json(const struct api_call *call, int status, json_t *value);
-/* `problem` is consumed. On a legacy route its `detail` becomes the error. */
+/* `problem` is consumed; on a route of another shape its `detail` becomes the error. */
 void api_send_problem(const struct api_call *call, struct query_headers *headers,
 		      json_t *problem);
 void api_refuse(const struct api_call *call, int status, const char *detail);
 
-/* ANY /v1/service/{service}/{path}; of a legacy route the body names the service, and the
- * reply is gathered. */
+/* ANY /v1/service/{service}/{path}. Of a legacy route the body names the service, and the
+ * reply is gathered; OpenAI's go to the service OPENAI_SERVICE with the path as it is. */
 void service_run(const struct api_call *call);
 
 /* POST /v1/admin/NAME: answered at once, or by a work of the host's. */

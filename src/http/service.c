@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
 #include "http/legacy.h"
+#include "http/openai.h"
 #include "http/problem.h"
 #include "http/request.h"
 #include "http/routes.h"
@@ -31,16 +33,22 @@ struct api_query {
 	int taken;	   /* reply parts that the host was not told of */
 	int depth;	   /* of calls to the host: do not free */
 	bool is_peeking;   /* the body may name the model: wait for all of it */
+	size_t peeked;	   /* bytes of it that wait so */
 	bool is_open;	   /* the host knows of it */
 	bool is_whole;	   /* the request is complete */
 	bool is_last_sent; /* and the host knows */
 	bool is_over;
 	int status; /* of the reply, once it has begun */
-	/* On a legacy route the reply is gathered. */
+	/* On a legacy route the reply is gathered; so is one that is no stream of events for
+	 * a client who was promised one. */
 	struct reply_head gathered_head;
 	struct buf gathered;
 	bool is_too_large;
+	bool is_stream;	  /* the client of an OpenAI route wants events */
+	bool is_promised; /* and the reply was begun for it, by a comment */
+	bool is_single;	  /* but the worker's is none */
 	struct loop_timer *timer;
+	struct loop_timer *keepalive;
 };
 
 static const struct api_host *
@@ -49,10 +57,21 @@ query_host(const struct api_query *q)
 	return &q->call.api->config.host;
 }
 
+/* The body is not held any more. */
+static void
+query_unhold(struct api_query *q)
+{
+	q->call.api->peeked_bytes -= q->peeked;
+	q->peeked = 0;
+	q->is_peeking = false;
+}
+
 static void
 query_free(struct api_query *q)
 {
+	query_unhold(q);
 	loop_timer_free(q->timer);
+	loop_timer_free(q->keepalive);
 	query_head_fini(&q->head);
 	buf_fini(&q->body);
 	reply_head_fini(&q->gathered_head);
@@ -63,7 +82,20 @@ query_free(struct api_query *q)
 static bool
 query_is_legacy(const struct api_query *q)
 {
-	return q->call.route->is_legacy;
+	return q->call.route->shape == ROUTE_LEGACY;
+}
+
+static bool
+query_is_openai(const struct api_query *q)
+{
+	return q->call.route->shape == ROUTE_OPENAI;
+}
+
+/* Is the reply kept until it is whole? */
+static bool
+query_gathers(const struct api_query *q)
+{
+	return query_is_legacy(q) || q->is_single;
 }
 
 static void
@@ -122,6 +154,79 @@ query_report(struct api_query *q)
 	query_host(q)->query_consumed(q->token, n);
 }
 
+/* Ours, beside what the worker said. */
+static void
+query_put_headers(const struct api_query *q, struct query_headers *headers,
+		  const struct id *node, const char *worker)
+{
+	ms_t ms = loop_now(q->call.api->config.loop) - q->call.started;
+	char id[ID_TEXT_SIZE], *timing = mem_printf("total;dur=%lld", (long long)ms);
+
+	query_headers_add(headers, "x-request-id", q->head.request_id);
+	query_headers_add(headers, "server-timing", timing);
+	if (!id_is_zero(node))
+		query_headers_add(headers, "x-computing-node", id_text(node, id));
+	if (worker != NULL && http_value_is_valid(worker))
+		query_headers_add(headers, "x-computing-worker", worker);
+	free(timing);
+}
+
+/* ---- a client who was promised events ---- */
+
+static ms_t
+query_keepalive_ms(const struct api_query *q)
+{
+	ms_t ms = q->call.api->config.keepalive_ms;
+
+	return ms > 0 ? ms : API_KEEPALIVE_MS;
+}
+
+/* The first token may be minutes away, and proxies and clients give up earlier: as long as
+ * nothing has come they are told that it will, by comments, which readers of events skip. */
+static void
+query_on_keepalive(void *arg)
+{
+	struct api_query *q = arg;
+	struct query_headers headers = { 0 };
+	const struct id nobody = { 0 };
+	int rc;
+
+	if (!http_reply_has_begun(q->call.x)) {
+		query_put_headers(q, &headers, &nobody, NULL);
+		query_headers_add(&headers, "content-type", "text/event-stream");
+		query_headers_add(&headers, "cache-control", "no-cache");
+		query_headers_add(&headers, "x-accel-buffering", "no");
+		rc = http_reply_begin(q->call.x, 200, &headers, -1);
+		assert(rc == 0);
+		(void)rc;
+		query_headers_fini(&headers);
+		q->is_promised = true;
+	}
+	http_reply_data(q->call.x, bytes_text(": waiting\n\n"));
+	loop_timer_set(q->keepalive, query_keepalive_ms(q));
+}
+
+static bool
+reply_is_events(const struct reply_head *head)
+{
+	static const char type[] = "text/event-stream";
+
+	return head->status < 300 && head->content_type != NULL &&
+	       strncasecmp(head->content_type, type, strlen(type)) == 0;
+}
+
+/* What came instead of events, as the last one. */
+static void
+query_send_event(struct api_query *q, int status, struct bytes text)
+{
+	char *event = openai_event(status, text);
+
+	api_count(&q->call, status);
+	http_reply_data(q->call.x, bytes_text(event));
+	http_reply_end(q->call.x);
+	free(event);
+}
+
 /* Whoever gathers the reply gives up. */
 static void
 query_refuse_reply(struct api_query *q)
@@ -130,7 +235,10 @@ query_refuse_reply(struct api_query *q)
 
 	snprintf(text, sizeof(text), "the worker's reply is over %d bytes",
 		 API_INFERENCE_REPLY_BYTES_MAX);
-	api_refuse(&q->call, 502, text);
+	if (q->is_promised)
+		query_send_event(q, 502, bytes_text(text));
+	else
+		api_refuse(&q->call, 502, text);
 }
 
 static void
@@ -156,9 +264,12 @@ query_open(struct api_query *q)
 {
 	void *token;
 
-	if (q->is_peeking && q->is_whole)
-		q->head.selector = request_model(buf_bytes(&q->body));
-	q->is_peeking = false;
+	if (q->is_peeking && q->is_whole) {
+		q->head.selector = request_model(buf_bytes(&q->body), &q->is_stream);
+		if (q->is_stream && query_is_openai(q))
+			loop_timer_set(q->keepalive, query_keepalive_ms(q));
+	}
+	query_unhold(q);
 	q->is_open = true;
 	q->depth++;
 	token = query_host(q)->query_open(query_host(q)->arg, q, &q->head);
@@ -196,6 +307,34 @@ query_gather(struct api_query *q)
 	query_open(q);
 }
 
+/* The body is held until it is whole, so that its model is found. True: it waits, or was
+ * refused and the query is gone. */
+static bool
+query_holds(struct api_query *q, size_t came)
+{
+	struct query_headers headers = { 0 };
+	struct api *api = q->call.api;
+	size_t max = query_is_openai(q) ? API_PEEK_BYTES_MAX : LIMIT_PART_BYTES_MAX;
+
+	q->peeked += came;
+	api->peeked_bytes += came;
+	if (api->peeked_bytes > API_PEEK_ALL_BYTES_MAX) {
+		query_headers_add(&headers, "retry-after", "1");
+		api_send_problem(&q->call, &headers,
+				 problem_new(503, "too many requests wait here for the "
+						  "end of their bodies"));
+		query_headers_fini(&headers);
+	} else if (q->body.len <= max || !query_is_openai(q)) {
+		return !q->is_whole && q->body.len <= max;
+	} else {
+		api_refuse(&q->call, 413,
+			   "the body is too long to look for its model: say it in the "
+			   "header Ocf-Match: model=NAME");
+	}
+	query_free(q);
+	return true;
+}
+
 static void
 query_on_body(void *arg, struct bytes data, bool is_last)
 {
@@ -207,7 +346,7 @@ query_on_body(void *arg, struct bytes data, bool is_last)
 		query_gather(q);
 		return;
 	}
-	if (q->is_peeking && !is_last && q->body.len <= LIMIT_PART_BYTES_MAX)
+	if (q->is_peeking && query_holds(q, data.len))
 		return;
 	if (q->is_open)
 		query_pump(q);
@@ -251,43 +390,32 @@ service_run(const struct api_call *call)
 	struct api_query *q;
 	struct query_head head;
 	struct errmsg err;
-	bool is_legacy = call->route->is_legacy;
+	enum route_shape shape = call->route->shape;
 	int status = request_query_head(
-		call->head, is_legacy ? 0 : route_prefix_len(call->route),
+		call->head, shape == ROUTE_OWN ? route_prefix_len(call->route) : 0,
 		call->api->config.timeout_ms, &call->api->rng, &head, &err);
 
 	if (status != 0) {
 		api_refuse(call, status, err.text);
 		return;
 	}
+	if (shape == ROUTE_OPENAI)
+		openai_address(call->head, &head);
 	q = mem_calloc(1, sizeof(*q));
 	q->call = *call;
 	q->head = head;
 	q->window = LIMIT_PARTS_WINDOW;
-	q->is_peeking = !is_legacy && request_may_name_model(call->head, &q->head);
+	q->is_peeking = shape != ROUTE_LEGACY &&
+			request_may_name_model(
+				call->head, &q->head,
+				shape == ROUTE_OPENAI ? INT64_MAX : LIMIT_PART_BYTES_MAX);
 	q->timer = loop_timer_new(call->api->config.loop, query_on_timer, q);
+	q->keepalive = loop_timer_new(call->api->config.loop, query_on_keepalive, q);
 	http_exchange_set_handler(call->x, &query_handler, q);
 	/* Where nothing in the body matters for the choice, the choice need not wait for
 	 * it. */
-	if (!is_legacy && !q->is_peeking && call->head->body_len != 0)
+	if (shape != ROUTE_LEGACY && !q->is_peeking && call->head->body_len != 0)
 		query_open(q);
-}
-
-/* Ours, beside what the worker said. */
-static void
-query_put_headers(const struct api_query *q, struct query_headers *headers,
-		  const struct id *node, const char *worker)
-{
-	ms_t ms = loop_now(q->call.api->config.loop) - q->call.started;
-	char id[ID_TEXT_SIZE], *timing = mem_printf("total;dur=%lld", (long long)ms);
-
-	query_headers_add(headers, "x-request-id", q->head.request_id);
-	query_headers_add(headers, "server-timing", timing);
-	if (!id_is_zero(node))
-		query_headers_add(headers, "x-computing-node", id_text(node, id));
-	if (worker != NULL && http_value_is_valid(worker))
-		query_headers_add(headers, "x-computing-worker", worker);
-	free(timing);
 }
 
 /* A worker's header that would break the reply's head is left out. */
@@ -307,12 +435,19 @@ api_reply_head(struct api_query *q, const struct reply_head *head)
 
 	assert(!q->is_over && q->is_open);
 	q->status = is_status ? head->status : 502;
-	if (query_is_legacy(q)) {
+	q->is_single = q->is_promised && !reply_is_events(head);
+	if (query_gathers(q)) {
 		reply_head_fini(&q->gathered_head);
 		reply_head_copy(head, &q->gathered_head);
 		return;
 	}
+	if (!q->is_stream || !reply_is_events(head))
+		loop_timer_clear(q->keepalive);
+	if (q->is_promised)
+		return;
 	query_put_headers(q, &headers, &head->node, head->worker);
+	if (query_is_openai(q) && reply_is_events(head))
+		query_headers_add(&headers, "x-accel-buffering", "no");
 	query_put_header(&headers, "content-type", head->content_type);
 	for (int i = 0; i < head->headers.len; i++)
 		if (request_reply_header_passes(head->headers.items[i].name))
@@ -327,9 +462,10 @@ api_reply_head(struct api_query *q, const struct reply_head *head)
 void
 api_reply_data(struct api_query *q, struct bytes part)
 {
-	assert(!q->is_over && (query_is_legacy(q) || http_reply_has_begun(q->call.x)));
+	assert(!q->is_over && (query_gathers(q) || http_reply_has_begun(q->call.x)));
+	loop_timer_clear(q->keepalive);
 	q->taken++;
-	if (query_is_legacy(q)) {
+	if (query_gathers(q)) {
 		q->is_too_large |= q->gathered.len + part.len >
 				   API_INFERENCE_REPLY_BYTES_MAX;
 		if (!q->is_too_large)
@@ -361,10 +497,12 @@ query_send_gathered(struct api_query *q)
 void
 api_reply_end(struct api_query *q)
 {
-	if (query_is_legacy(q)) {
+	if (query_gathers(q)) {
 		assert(!q->is_over && q->is_open);
 		if (q->is_too_large)
 			query_refuse_reply(q);
+		else if (q->is_single)
+			query_send_event(q, q->status, buf_bytes(&q->gathered));
 		else
 			query_send_gathered(q);
 		query_over(q);
@@ -405,7 +543,7 @@ query_list_offers(const struct api_query *q, json_t *problem)
 	json_t *rows = query_host(q)->read(query_host(q)->arg, API_VIEW_SERVICES, &none);
 	json_t *services = json_array(), *matches = json_array(), *row, *match;
 	bool is_known = false;
-	size_t i, j;
+	size_t i;
 
 	json_array_foreach(rows, i, row)
 	{
@@ -419,11 +557,8 @@ query_list_offers(const struct api_query *q, json_t *problem)
 		if (strcmp(name, q->head.service) != 0)
 			continue;
 		is_known = true;
-		json_array_foreach(
-			json_object_get(row, "match"), j,
-			match) if (json_is_string(match) &&
-				   json_array_size(matches) < SERVICE_LIST_MAX &&
-				   !names_have(matches, json_string_value(match)))
+		match = json_object_get(row, "match");
+		if (json_is_string(match) && json_array_size(matches) < SERVICE_LIST_MAX)
 			json_array_append(matches, match);
 	}
 	json_object_set(problem, is_known ? "matches" : "services",
@@ -456,7 +591,7 @@ query_problem(const struct api_query *q, const struct query_error *error, int st
 				    json_string(id_text(&error->node, node)));
 	if (error->worker != NULL)
 		json_object_set_new(problem, "worker", problem_string(error->worker));
-	if (status == 404)
+	if (status == 404 && !query_is_openai(q))
 		query_list_offers(q, problem);
 	return problem;
 }
@@ -469,6 +604,13 @@ api_reply_error(struct api_query *q, const struct query_error *error)
 	char after[16];
 
 	assert(!q->is_over && q->is_open);
+	/* Nothing of a reply has come: what was promised may end with why. */
+	if (q->is_promised && (q->status == 0 || q->is_single)) {
+		query_send_event(q, status,
+				 bytes_text(error->text != NULL ? error->text : ""));
+		query_over(q);
+		return;
+	}
 	if (http_reply_has_begun(q->call.x)) {
 		api_count(&q->call, status);
 		http_reply_abort(q->call.x);

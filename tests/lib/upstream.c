@@ -21,6 +21,7 @@
  *	/refuse         413 without having read the body, and the end
  *	/close          a good reply, and then the connection is closed without a word of it
  *	/v1/models      FOLDER/models, or 404; /health: the status in FOLDER/health, or 200
+ *	/v1/NAME        a POST, as OpenAI's API: if it asks for a stream /sse, else its body back
  *	/stats          connections, requests, those being answered, those closed by clients */
 #include "config.h"
 
@@ -421,6 +422,24 @@ do_models(struct client *c)
 	c->is_open = put_whole(c, 200, "application/json", text);
 }
 
+/* What it asks for stands within the first bytes of these tests' bodies. */
+static void
+do_openai(struct client *c)
+{
+	char body[4096];
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < sizeof(body) - 1 &&
+	       (n = get_body(c, body + len, sizeof(body) - 1 - len)) > 0)
+		len += (size_t)n;
+	body[len] = '\0';
+	if (strstr(body, "\"stream\":true") != NULL)
+		do_sse(c);
+	else
+		c->is_open = put_whole(c, 200, "application/json", body);
+}
+
 static void
 do_health(struct client *c)
 {
@@ -557,6 +576,8 @@ answer(struct client *c)
 			     put_whole(c, 200, "text/plain", "final\n");
 	else if (begins(c, "/large"))
 		do_large(c);
+	else if (begins(c, "/v1/") && strcmp(c->method, "POST") == 0)
+		do_openai(c);
 	else if (begins(c, "/v1/models"))
 		do_models(c);
 	else if (begins(c, "/health"))

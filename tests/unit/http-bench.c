@@ -10,11 +10,14 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "http/openai.h"
 #include "lib/tap.h"
 
 static const char *
 bench_word(const struct query_head *head)
 {
+	if (strcmp(head->service, OPENAI_SERVICE) == 0)
+		return head->selector != NULL ? strchr(head->selector, '=') + 1 : "";
 	return strncmp(head->service, "inference:", 10) == 0 ? head->service + 10
 							     : head->service;
 }
@@ -82,7 +85,8 @@ host_query_open(void *arg, struct api_query *q, const struct query_head *head)
 	query_head_copy(head, &b->head);
 	b->parts = b->parts_last = 0;
 	buf_clear(&b->body);
-	if (strcmp(bench_word(head), "none") == 0) {
+	if (strcmp(bench_word(head), "none") == 0 ||
+	    (head->selector != NULL && strcmp(head->selector, "model=none") == 0)) {
 		job_fail(b, q, 404, "no node offers the service none");
 		return NULL;
 	}
@@ -157,8 +161,7 @@ host_read(void *arg, enum api_view view, const struct query_headers *params)
 	if (view == API_VIEW_PEERS)
 		return NULL;
 	if (view == API_VIEW_SERVICES)
-		return json_pack("[{s:s,s:[s,s]},{s:s,s:[]}]", "name", "echo", "match",
-				 "model=a", "model=b", "name", "wc", "match");
+		return json_loads(BENCH_SERVICES, 0, NULL);
 	return json_pack("{s:i,s:s?}", "view", (int)view, "all", all);
 }
 
@@ -318,6 +321,7 @@ bench_open(struct bench *b, struct access_config access)
 		.body_max = 64 * 1024 * 1024,
 		.timeout_ms = BENCH_TIMEOUT_MS,
 		.linger_ms = 100,
+		.keepalive_ms = BENCH_KEEPALIVE_MS,
 	};
 
 	*b = (struct bench){ .loop = loop_new(), .metrics = metrics_new() };

@@ -3,7 +3,7 @@
  * program plays the daemon. What it does with a query goes by the service: "none" and "busy"
  * are refused, "hold" is left without an answer, "big" gets REPLY_PARTS parts, "torn" half a
  * reply; others get back their body. The 2023 original's "inference:" before it does not
- * matter. */
+ * matter; of OpenAI's service the model is the word. */
 #ifndef OCF_TESTS_HTTP_BENCH_H
 #define OCF_TESTS_HTTP_BENCH_H
 
@@ -24,7 +24,18 @@
 #define QUERY(path, headers) "GET /v1/service/" path " HTTP/1.1\r\n" H headers "\r\n"
 
 enum { WORK_PIECES = 100, WORK_PIECE = 128 * 1024 };
-enum { REPLY_PARTS = 200, BENCH_TIMEOUT_MS = 45 * MS_SECOND };
+/* What it says of the services. */
+#define BENCH_SERVICES                                                                   \
+	"[{\"name\":\"echo\",\"match\":\"model=a\",\"workers\":1},"                      \
+	"{\"name\":\"echo\",\"match\":\"model=b\",\"workers\":1},"                       \
+	"{\"name\":\"llm\",\"match\":\"model=org/small\",\"workers\":2},"                \
+	"{\"name\":\"llm\",\"match\":\"model=gone\",\"workers\":0},"                     \
+	"{\"name\":\"llm\",\"match\":\"model=*\",\"workers\":1},"                        \
+	"{\"name\":\"llm\",\"match\":\"lang=en\",\"workers\":1},"                        \
+	"{\"name\":\"llm\",\"match\":\"model=large\",\"workers\":1},"                    \
+	"{\"name\":\"wc\",\"match\":null,\"workers\":1}]"
+
+enum { REPLY_PARTS = 200, BENCH_TIMEOUT_MS = 45 * MS_SECOND, BENCH_KEEPALIVE_MS = 20 };
 
 /* A query that the daemon has. */
 struct job {

@@ -197,11 +197,15 @@ test_query_errors(void)
 	bench_open(&b, (struct access_config){ 0 });
 	bench_ask(&b, &b.raw, QUERY("none", "X-Request-Id: i\r\n"), 404);
 	value = bench_json(&b);
-	CU_ASSERT_EQUAL(json_array_size(json_object_get(value, "services")), 2);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(value, "services")), 3);
 	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(value, "request_id")),
 			       "i");
 	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(value, "detail")),
 			       "no node offers the service none");
+	json_decref(value);
+	bench_ask(&b, &b.raw, QUERY("echo", "Ocf-Match: model=none\r\n"), 404);
+	value = bench_json(&b);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(value, "matches")), 2);
 	json_decref(value);
 	bench_ask(&b, &b.raw, QUERY("busy", ""), 503);
 	CU_ASSERT_STRING_EQUAL(raw_header(&b.reply, "retry-after"), "7");
