@@ -13,6 +13,7 @@
 #include "http/legacy.h"
 #include "http/metrics.h"
 #include "http/openai.h"
+#include "http/opentela.h"
 #include "http/problem.h"
 #include "http/request.h"
 #include "http/routes.h"
@@ -48,6 +49,10 @@ static const struct route routes[] = {
 	  ROUTE_LEGACY },
 	{ "GET", "/api/v1/status/connections", legacy_connections_run, 0, false, false,
 	  ROUTE_LEGACY },
+	{ "GET", "/v1/dnt/table", opentela_table_run, 0, false, false, ROUTE_LEGACY },
+	{ "GET", "/v1/dnt/peers", opentela_peers_run, 0, false, false, ROUTE_LEGACY },
+	{ "GET", "/v1/dnt/stats", opentela_stats_run, 0, false, false, ROUTE_LEGACY },
+	{ "GET", "/v1/health", legacy_health_run, 0, false, false, ROUTE_LEGACY },
 	{ "GET", "/healthz", health_run, 0, false, true, ROUTE_OWN },
 	{ "GET", "/readyz", ready_run, 0, false, true, ROUTE_OWN },
 	{ "GET", "/metrics", metrics_run, 0, false, false, ROUTE_OWN },

@@ -7,6 +7,7 @@ noinst_LIBRARIES += %D%/libhttp.a
 	%D%/legacy.c %D%/legacy.h \
 	%D%/metrics.c %D%/metrics.h \
 	%D%/openai.c %D%/openai.h \
+	%D%/opentela.c %D%/opentela.h \
 	%D%/parse.c %D%/parse.h \
 	%D%/problem.c %D%/problem.h \
 	%D%/request.c %D%/request.h \
@@ -37,6 +38,7 @@ EXTRA_DIST += tests/fuzz/corpus/http
 if HAVE_CUNIT
 HTTP_TESTS = tests/unit/test-http-access tests/unit/test-http-api \
 	tests/unit/test-http-legacy tests/unit/test-http-openai \
+	tests/unit/test-http-opentela \
 	tests/unit/test-http-parse tests/unit/test-http-server
 check_PROGRAMS += $(HTTP_TESTS)
 TESTS += $(HTTP_TESTS)
@@ -56,6 +58,10 @@ tests_unit_test_http_openai_SOURCES = tests/unit/test-http-openai.c \
 	tests/unit/http-bench.c tests/unit/http-bench.h \
 	tests/unit/http-raw.c tests/unit/http-raw.h
 tests_unit_test_http_openai_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
+tests_unit_test_http_opentela_SOURCES = tests/unit/test-http-opentela.c \
+	tests/unit/http-bench.c tests/unit/http-bench.h \
+	tests/unit/http-raw.c tests/unit/http-raw.h
+tests_unit_test_http_opentela_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 tests_unit_test_http_parse_SOURCES = tests/unit/test-http-parse.c
 tests_unit_test_http_parse_LDADD = $(TEST_LIBS) %D%/libhttp.a $(BASE_LIBS)
 tests_unit_test_http_server_SOURCES = tests/unit/test-http-server.c \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What api.c, admin.c, legacy.c, openai.c and service.c share; nobody else's. */
+/* What api.c, admin.c, legacy.c, openai.c, opentela.c and service.c share; nobody else's. */
 #ifndef OCF_HTTP_ROUTES_H
 #define OCF_HTTP_ROUTES_H
 
@@ -19,7 +19,7 @@ struct api {
 /* In whose words a route answers, in what it refuses, too. */
 enum route_shape {
 	ROUTE_OWN,    /* interfaces.md's; errors are problem objects */
-	ROUTE_LEGACY, /* the 2023 original's: errors are {"error": text} */
+	ROUTE_LEGACY, /* the 2023 original's and OpenTela's: errors are {"error": text} */
 	ROUTE_OPENAI, /* OpenAI's (openai.h) */
 };
 

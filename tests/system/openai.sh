@@ -35,6 +35,11 @@ ok "the models of the other node's server are listed" wait_until "$CLUSTER_SECON
 is "each by itself" "$(curl -s "$api/models/org/small" | jq -c .)" \
 	'{"id":"org/small","object":"model","created":0,"owned_by":"ocf"}'
 
+is "OpenTela's clients see them, too" \
+	"$(curl -s "$api/dnt/table" | jq -c '[.[] | select(.service | length > 0) | .service[].identity_group | sort]')" \
+	'[["model=large","model=org/small"]]'
+is "… and both nodes" "$(curl -s "$api/dnt/stats" | jq .connected_peers)" 2
+
 body='{"messages":[],"model":"org/small","seed":18446744073709551615}'
 is "a request gets to the server" "$(post /chat/completions "$body") $(cat "$TMP/body")" "200 $body"
 is "also embeddings" "$(post /embeddings '{"model":"large","input":"x"}')" 200
