@@ -126,9 +126,9 @@ EXTRA_DIST += \
 
 # Workers in other languages, which need these, their packages and the registries. Never a part
 # of `make check`; a test that lacks something is skipped and says what.
-INTEROP_TESTS = %D%/interop/go.sh %D%/interop/node.sh %D%/interop/openai.sh %D%/interop/python.sh \
+INTEROP_TESTS = %D%/interop/dashboard.sh %D%/interop/go.sh %D%/interop/node.sh %D%/interop/openai.sh %D%/interop/python.sh \
 	%D%/interop/python-2023.sh
-EXTRA_DIST += $(INTEROP_TESTS) %D%/interop/lib.sh %D%/interop/go/go.mod %D%/interop/go/go.sum \
+EXTRA_DIST += $(INTEROP_TESTS) %D%/interop/lib.sh %D%/interop/browser.py %D%/interop/go/go.mod %D%/interop/go/go.sum \
 	%D%/interop/go/worker.go %D%/interop/node/package.json %D%/interop/node/package-lock.json \
 	%D%/interop/node/worker.js %D%/interop/openai/client.js %D%/interop/openai/package.json \
 	%D%/interop/openai/package-lock.json %D%/interop/openai/server.py %D%/interop/python/requirements.txt \
@@ -137,7 +137,7 @@ EXTRA_DIST += $(INTEROP_TESTS) %D%/interop/lib.sh %D%/interop/go/go.mod %D%/inte
 check-interop: all
 	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(INTEROP_TESTS)'
 clean-local:
-	rm -rf %D%/interop/cache
+	rm -rf %D%/interop/cache %D%/interop/screens
 
 # Damages stores, for system tests.
 check_PROGRAMS += %D%/lib/surgeon

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "http/dashboard.h"
 #include "http/legacy.h"
 #include "http/metrics.h"
 #include "http/openai.h"
@@ -53,6 +54,11 @@ static const struct route routes[] = {
 	{ "GET", "/v1/dnt/peers", opentela_peers_run, 0, false, false, ROUTE_LEGACY },
 	{ "GET", "/v1/dnt/stats", opentela_stats_run, 0, false, false, ROUTE_LEGACY },
 	{ "GET", "/v1/health", legacy_health_run, 0, false, false, ROUTE_LEGACY },
+	{ "GET", "/", dashboard_run, DASHBOARD_PAGE, false, false, ROUTE_OWN },
+	{ "GET", "/dashboard/dashboard.css", dashboard_run, DASHBOARD_STYLE, false, false,
+	  ROUTE_OWN },
+	{ "GET", "/dashboard/dashboard.js", dashboard_run, DASHBOARD_SCRIPT, false, false,
+	  ROUTE_OWN },
 	{ "GET", "/healthz", health_run, 0, false, true, ROUTE_OWN },
 	{ "GET", "/readyz", ready_run, 0, false, true, ROUTE_OWN },
 	{ "GET", "/metrics", metrics_run, 0, false, false, ROUTE_OWN },

@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libhttp.a
 	%D%/access.c %D%/access.h \
 	%D%/admin.c \
 	%D%/api.c %D%/api.h \
+	%D%/dashboard.c %D%/dashboard.h \
 	%D%/exchange.c %D%/exchange.h \
 	%D%/legacy.c %D%/legacy.h \
 	%D%/metrics.c %D%/metrics.h \
@@ -14,16 +15,26 @@ noinst_LIBRARIES += %D%/libhttp.a
 	%D%/routes.h \
 	%D%/server.c %D%/server.h \
 	%D%/service.c
-nodist_%C%_libhttp_a_SOURCES = %D%/openapi.c
+nodist_%C%_libhttp_a_SOURCES = $(HTTP_EMBEDDED)
 
-# The document is served from the program itself.
+# What is served from the program itself.
+HTTP_EMBEDDED = %D%/openapi.c %D%/dashboard-page.c %D%/dashboard-style.c %D%/dashboard-script.c
+HTTP_EMBED = $(MKDIR_P) $(@D) && $(AWK) -f $(srcdir)/src/http/embed.awk
 %D%/openapi.c: %D%/openapi.yaml %D%/embed.awk
-	$(AM_V_GEN)$(MKDIR_P) $(@D)
-	$(AM_V_at)$(AWK) -v name=openapi_yaml -v header=http/api.h \
-		-f $(srcdir)/src/http/embed.awk $(srcdir)/src/http/openapi.yaml >$@.new
-	$(AM_V_at)mv $@.new $@
-EXTRA_DIST += %D%/openapi.yaml %D%/embed.awk
-CLEANFILES += %D%/openapi.c
+	$(AM_V_GEN)$(HTTP_EMBED) -v name=openapi_yaml -v header=http/api.h \
+		$(srcdir)/src/http/openapi.yaml >$@.new && mv $@.new $@
+%D%/dashboard-page.c: %D%/dashboard/index.html %D%/embed.awk
+	$(AM_V_GEN)$(HTTP_EMBED) -v name=dashboard_page -v header=http/dashboard.h \
+		$(srcdir)/src/http/dashboard/index.html >$@.new && mv $@.new $@
+%D%/dashboard-style.c: %D%/dashboard/dashboard.css %D%/embed.awk
+	$(AM_V_GEN)$(HTTP_EMBED) -v name=dashboard_style -v header=http/dashboard.h \
+		$(srcdir)/src/http/dashboard/dashboard.css >$@.new && mv $@.new $@
+%D%/dashboard-script.c: %D%/dashboard/dashboard.js %D%/embed.awk
+	$(AM_V_GEN)$(HTTP_EMBED) -v name=dashboard_script -v header=http/dashboard.h \
+		$(srcdir)/src/http/dashboard/dashboard.js >$@.new && mv $@.new $@
+EXTRA_DIST += %D%/openapi.yaml %D%/embed.awk %D%/dashboard/index.html %D%/dashboard/dashboard.css \
+	%D%/dashboard/dashboard.js
+CLEANFILES += $(HTTP_EMBEDDED)
 
 # The fuzz target of the parser; without --enable-fuzzing it replays its corpus.
 check_PROGRAMS += tests/fuzz/fuzz-http

@@ -38,7 +38,7 @@ struct route {
 	const char *method; /* "ANY", "GET" (HEAD too), "POST" */
 	const char *path;   /* up to a `{` it is a prefix, and something must follow */
 	void (*run)(const struct api_call *call);
-	int view;      /* an enum api_view, for those */
+	int view;      /* an enum api_view or dashboard_file, for those */
 	bool is_admin; /* on the unix socket only */
 	bool is_open;  /* asks for no token: a probe's */
 	enum route_shape shape;

@@ -38,6 +38,16 @@ test_views(void)
 	bench_ask(&b, &b.raw, GET("/readyz"), 200);
 	bench_ask(&b, &b.raw, GET("/openapi.yaml"), 200);
 	CU_ASSERT_STRING_EQUAL(buf_text(&b.reply.body), openapi_yaml);
+	bench_ask(&b, &b.raw, GET("/"), 200);
+	CU_ASSERT_STRING_EQUAL(raw_header(&b.reply, "content-type"),
+			       "text/html; charset=utf-8");
+	CU_ASSERT(strncmp(raw_header(&b.reply, "content-security-policy"),
+			  "default-src 'none'; script-src 'self';", 38) == 0);
+	CU_ASSERT(strstr(buf_text(&b.reply.body), "/dashboard/dashboard.js") != NULL);
+	bench_ask(&b, &b.raw, GET("/dashboard/dashboard.js"), 200);
+	CU_ASSERT_STRING_EQUAL(raw_header(&b.reply, "content-type"),
+			       "text/javascript; charset=utf-8");
+	bench_ask(&b, &b.socket, GET("/dashboard/dashboard.css"), 200);
 	bench_ask(&b, &b.raw, GET("/metrics"), 200);
 	CU_ASSERT(
 		strstr(buf_text(&b.reply.body),
