@@ -208,14 +208,12 @@ route_work_run(const struct api_call *call)
 void
 api_work_begin(struct api_work *w, const char *content_type)
 {
-	struct query_headers headers = { 0 };
+	struct http_fields fields;
 
-	query_headers_add(&headers, "content-type", content_type);
-	query_headers_add(&headers, "cache-control", "no-store");
-	query_headers_add(&headers, "x-content-type-options", "nosniff");
+	fields.len = 0;
+	api_put_fields(&fields, content_type);
 	api_count(&w->call, 200);
-	http_reply_begin(w->call.x, 200, &headers, -1);
-	query_headers_fini(&headers);
+	http_reply_begin(w->call.x, 200, &fields, -1);
 	w->is_begun = true;
 }
 

@@ -5,14 +5,24 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "base/query.h"
 #include "http/server.h"
 #include "net/stream.h"
 
+/* What the replies of a server have in common. */
+struct http_replies {
+	char *server_name;
+	time_t stamped; /* the second that `stamp` tells; it is made once for all of it */
+	struct buf stamp; /* the fields Date and Server */
+	struct buf out;	  /* a head or a chunk's size on its way; kept for its memory */
+};
+
 struct http_conn {
 	struct http_server *server;
+	struct http_replies *replies; /* the server's */
 	struct stream *stream; /* NULL: over, `conn` is freed when its callback returns */
 	struct http_parser parser;
 	struct http_exchange *x; /* the request being read or answered */
@@ -33,7 +43,6 @@ struct http_exchange {
 	const struct http_handler *handler;
 	void *arg;
 	const struct http_head *head;
-	const char *server_name;
 	int64_t body_len;   /* of the request, so far */
 	int64_t reply_left; /* of a reply whose length was told */
 	bool is_body_done;  /* the whole request is here */
@@ -55,9 +64,10 @@ void conn_cut(struct http_conn *conn);
 /* Answer by ourselves and close; a running exchange is aborted. */
 void conn_refuse(struct http_conn *conn, int status, const char *why);
 void conn_write(struct http_conn *conn, struct bytes data);
-/* Status line, Date, Server and `headers`; not the empty line. */
-void conn_put_head(struct buf *out, const char *server_name, int status,
-		   const struct query_headers *headers);
+/* Status line, Date, Server and `fields` (NULL for none), without the empty line; valid until
+ * the connection, or another one of its server, is written to. */
+struct buf *conn_put_head(struct http_conn *conn, int status,
+			  const struct http_fields *fields);
 /* "100 Continue" where the client waits for it and its body is wanted. */
 void exchange_send_continue(struct http_exchange *x);
 

@@ -12,7 +12,8 @@ struct api {
 	struct api_config config;
 	struct http_server *server;
 	struct access *access;
-	struct rng rng; /* request ids; no secret */
+	struct rng rng;		  /* request ids; no secret */
+	struct route_memo *memos; /* of each route, and of what has none */
 };
 
 struct route;
@@ -40,13 +41,15 @@ struct route {
 size_t route_prefix_len(const struct route *route);
 /* Count the reply in the metrics; once per call. */
 void api_count(const struct api_call *call, int status);
-/* A whole reply, counted. `headers` may be NULL and gets the content type. */
+/* Its content type, and what keeps browsers from guessing and from keeping it. */
+void api_put_fields(struct http_fields *fields, const char *content_type);
+/* A whole reply, counted. `fields` may be NULL and gets the content type. */
 void api_send(const struct api_call *call, int status, const char *content_type,
-	      struct query_headers *headers, struct bytes body);
+	      struct http_fields *fields, struct bytes body);
 /* `value` is consumed. */
 void api_send_json(const struct api_call *call, int status, json_t *value);
 /* `problem` is consumed. On a legacy route its `detail` becomes the error. */
-void api_send_problem(const struct api_call *call, struct query_headers *headers,
+void api_send_problem(const struct api_call *call, struct http_fields *fields,
 		      json_t *problem);
 void api_refuse(const struct api_call *call, int status, const char *detail);
 

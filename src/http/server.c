@@ -33,7 +33,7 @@ struct http_listener {
 
 struct http_server {
 	struct http_server_config config;
-	char *name;
+	struct http_replies replies;
 	ms_t tick_ms;
 	bool is_draining; /* every reply is the last of its connection */
 	bool is_stopped;
@@ -154,18 +154,17 @@ conn_refuse(struct http_conn *conn, int status, const char *why)
 		conn->server->config.on_refused(conn->server->config.arg, status);
 	conn_abort_exchange(conn);
 	if (!has_begun) {
-		struct query_headers headers = { 0 };
-		struct buf out = BUF_INIT;
+		struct http_fields fields;
+		struct buf *out;
 
 		problem = problem_new(status, why);
 		text = problem_dump(problem);
-		query_headers_add(&headers, "content-type", PROBLEM_CONTENT_TYPE);
-		conn_put_head(&out, conn->server->name, status, &headers);
-		buf_printf(&out, "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+		fields.len = 0;
+		http_fields_add(&fields, "content-type", PROBLEM_CONTENT_TYPE);
+		out = conn_put_head(conn, status, &fields);
+		buf_printf(out, "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
 			   strlen(text), is_head ? "" : text);
-		conn_write(conn, buf_bytes(&out));
-		buf_fini(&out);
-		query_headers_fini(&headers);
+		conn_write(conn, buf_bytes(out));
 		free(text);
 		json_decref(problem);
 	}
@@ -179,7 +178,6 @@ conn_on_head(struct http_conn *conn, const struct http_head *head)
 	struct http_exchange *x = mem_calloc(1, sizeof(*x));
 
 	x->conn = conn;
-	x->server_name = server->name;
 	x->head = head;
 	x->is_closing = !head->keep_alive || server->is_draining;
 	x->is_bodiless = strcmp(head->method, "HEAD") == 0;
@@ -394,6 +392,7 @@ server_on_accept(void *arg, struct stream *s)
 	}
 	conn = mem_calloc(1, sizeof(*conn));
 	conn->server = server;
+	conn->replies = &server->replies;
 	conn->stream = s;
 	conn->tag = l->tag;
 	conn->is_unix = l->is_unix;
@@ -435,7 +434,7 @@ http_server_new(const struct http_server_config *config)
 	struct http_server_config *c = &server->config;
 
 	*c = *config;
-	server->name = mem_strdup(config->name);
+	server->replies.server_name = mem_strdup(config->name);
 	if (c->connections_max == 0)
 		c->connections_max = HTTP_CONNECTIONS_MAX;
 	if (c->socket_connections_max == 0)
@@ -469,7 +468,9 @@ http_server_free(struct http_server *server)
 	}
 	for (int i = 0; i < server->listeners_len; i++)
 		listener_close(server->listeners[i].listener);
-	free(server->name);
+	free(server->replies.server_name);
+	buf_fini(&server->replies.stamp);
+	buf_fini(&server->replies.out);
 	free(server);
 }
 

@@ -45,7 +45,17 @@ enum {
 	HTTP_LINGER_MS = 2 * MS_SECOND,
 	/* Timeouts are looked at this often, or at a quarter of the shortest. */
 	HTTP_TICK_MS_MAX = 5 * MS_SECOND,
+	/* Of a reply: what a worker may give, and ours. */
+	HTTP_FIELDS_MAX = QUERY_HEADERS_MAX + 16,
 };
+
+/* The header fields of a reply; begin with a `len` of 0. All texts are borrowed, until the
+ * call that takes the fields returns. */
+struct http_fields {
+	int len;
+	struct http_header items[HTTP_FIELDS_MAX];
+};
+void http_fields_add(struct http_fields *fields, const char *name, const char *value);
 
 struct http_server_config {
 	struct loop *loop;
@@ -102,21 +112,21 @@ void http_exchange_set_handler(struct http_exchange *x, const struct http_handle
 void http_body_pause(struct http_exchange *x);
 void http_body_resume(struct http_exchange *x);
 
-/* Status line and headers (NULL for none). Date, Server, Connection and the body's
- * framing are added; Connection, Content-Length and Transfer-Encoding among `headers` are
+/* Status line and fields (NULL for none). Date, Server, Connection and the body's
+ * framing are added; Connection, Content-Length and Transfer-Encoding among `fields` are
  * left out. `body_len` -1: not known, sent in chunks. A reply to HEAD and one of 204 or
- * 304 has no body: its data is dropped. -EINVAL, and nothing was sent, when a header is
+ * 304 has no body: its data is dropped. -EINVAL, and nothing was sent, when a field is
  * not valid. */
 int http_reply_begin(struct http_exchange *x, int status,
-		     const struct query_headers *headers, int64_t body_len);
+		     const struct http_fields *fields, int64_t body_len);
 bool http_reply_has_begun(const struct http_exchange *x);
 /* Returns the bytes waiting in the output. */
 size_t http_reply_data(struct http_exchange *x, struct bytes data);
 size_t http_reply_pending(const struct http_exchange *x);
 void http_reply_end(struct http_exchange *x);
-/* Begin, data and end in one, with headers of our own making. */
+/* Begin, data and end in one, with fields of our own making. */
 void http_reply_full(struct http_exchange *x, int status,
-		     const struct query_headers *headers, struct bytes body);
+		     const struct http_fields *fields, struct bytes body);
 /* A problem object as the whole reply. */
 void http_reply_problem(struct http_exchange *x, int status, const char *detail);
 /* Cut the connection, so that the client sees that its reply is not whole. */

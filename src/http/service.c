@@ -40,7 +40,14 @@ struct api_query {
 	struct reply_head gathered_head;
 	struct buf gathered;
 	bool is_too_large;
-	struct loop_timer *timer;
+	struct loop_timer *timer; /* NULL until it is needed: mostly it is not */
+};
+
+/* The fields of a reply, and the texts of those that are made for it. */
+struct query_fields {
+	struct http_fields fields;
+	char node[ID_TEXT_SIZE];
+	char timing[sizeof("total;dur=") + DECIMAL_SIZE];
 };
 
 static const struct api_host *
@@ -149,6 +156,15 @@ query_on_timer(void *arg)
 			query_pump(q);
 	}
 	query_leave(q);
+}
+
+/* Soon, but not from inside of what is going on. */
+static void
+query_later(struct api_query *q)
+{
+	if (q->timer == NULL)
+		q->timer = loop_timer_new(q->call.api->config.loop, query_on_timer, q);
+	loop_timer_set(q->timer, 0);
 }
 
 static void
@@ -265,7 +281,6 @@ service_run(const struct api_call *call)
 	q->head = head;
 	q->window = LIMIT_PARTS_WINDOW;
 	q->is_peeking = !is_legacy && request_may_name_model(call->head, &q->head);
-	q->timer = loop_timer_new(call->api->config.loop, query_on_timer, q);
 	http_exchange_set_handler(call->x, &query_handler, q);
 	/* Where nothing in the body matters for the choice, the choice need not wait for
 	 * it. */
@@ -275,33 +290,37 @@ service_run(const struct api_call *call)
 
 /* Ours, beside what the worker said. */
 static void
-query_put_headers(const struct api_query *q, struct query_headers *headers,
-		  const struct id *node, const char *worker)
+query_put_fields(const struct api_query *q, struct query_fields *ret,
+		 const struct id *node, const char *worker)
 {
+	static const char total[] = "total;dur=";
 	ms_t ms = loop_now(q->call.api->config.loop) - q->call.started;
-	char id[ID_TEXT_SIZE], *timing = mem_printf("total;dur=%lld", (long long)ms);
+	struct http_fields *fields = &ret->fields;
 
-	query_headers_add(headers, "x-request-id", q->head.request_id);
-	query_headers_add(headers, "server-timing", timing);
+	fields->len = 0;
+	memcpy(ret->timing, total, sizeof(total));
+	decimal_text((uint64_t)ms, ret->timing + sizeof(total) - 1);
+	http_fields_add(fields, "x-request-id", q->head.request_id);
+	http_fields_add(fields, "server-timing", ret->timing);
 	if (!id_is_zero(node))
-		query_headers_add(headers, "x-computing-node", id_text(node, id));
+		http_fields_add(fields, "x-computing-node", id_text(node, ret->node));
 	if (worker != NULL && http_value_is_valid(worker))
-		query_headers_add(headers, "x-computing-worker", worker);
-	free(timing);
+		http_fields_add(fields, "x-computing-worker", worker);
 }
 
 /* A worker's header that would break the reply's head is left out. */
 static void
-query_put_header(struct query_headers *headers, const char *name, const char *value)
+query_put_field(struct http_fields *fields, const char *name, const char *value)
 {
-	if (value != NULL && http_name_is_valid(name) && http_value_is_valid(value))
-		query_headers_add(headers, name, value);
+	if (value != NULL && fields->len < HTTP_FIELDS_MAX && http_name_is_valid(name) &&
+	    http_value_is_valid(value))
+		http_fields_add(fields, name, value);
 }
 
 void
 api_reply_head(struct api_query *q, const struct reply_head *head)
 {
-	struct query_headers headers = { 0 };
+	struct query_fields ours;
 	bool is_status = head->status >= 200 && head->status <= 599;
 	int rc;
 
@@ -312,16 +331,15 @@ api_reply_head(struct api_query *q, const struct reply_head *head)
 		reply_head_copy(head, &q->gathered_head);
 		return;
 	}
-	query_put_headers(q, &headers, &head->node, head->worker);
-	query_put_header(&headers, "content-type", head->content_type);
+	query_put_fields(q, &ours, &head->node, head->worker);
+	query_put_field(&ours.fields, "content-type", head->content_type);
 	for (int i = 0; i < head->headers.len; i++)
 		if (request_reply_header_passes(head->headers.items[i].name))
-			query_put_header(&headers, head->headers.items[i].name,
-					 head->headers.items[i].value);
-	rc = http_reply_begin(q->call.x, q->status, &headers, -1);
+			query_put_field(&ours.fields, head->headers.items[i].name,
+					head->headers.items[i].value);
+	rc = http_reply_begin(q->call.x, q->status, &ours.fields, -1);
 	assert(rc == 0);
 	(void)rc;
-	query_headers_fini(&headers);
 }
 
 void
@@ -334,26 +352,27 @@ api_reply_data(struct api_query *q, struct bytes part)
 				   API_INFERENCE_REPLY_BYTES_MAX;
 		if (!q->is_too_large)
 			buf_put_bytes(&q->gathered, part);
-		loop_timer_set(q->timer, 0);
+		query_later(q);
 		return;
 	}
-	if (http_reply_data(q->call.x, part) <= STREAM_OUTPUT_LOW_BYTES)
-		loop_timer_set(q->timer, 0);
+	/* What was written is reported when it is gone; of a reply without a body nothing
+	 * is. */
+	if (http_reply_data(q->call.x, part) == 0)
+		query_later(q);
 }
 
 static void
 query_send_gathered(struct api_query *q)
 {
-	struct query_headers headers = { 0 };
+	struct query_fields ours;
 	bool is_good = q->status < 400;
 	json_t *value = is_good ? legacy_answer(buf_bytes(&q->gathered))
 				: legacy_error(buf_bytes(&q->gathered));
 	char *text = problem_dump(value);
 
-	query_put_headers(q, &headers, &q->gathered_head.node, q->gathered_head.worker);
-	api_send(&q->call, is_good ? 200 : q->status, "application/json", &headers,
+	query_put_fields(q, &ours, &q->gathered_head.node, q->gathered_head.worker);
+	api_send(&q->call, is_good ? 200 : q->status, "application/json", &ours.fields,
 		 bytes_text(text));
-	query_headers_fini(&headers);
 	free(text);
 	json_decref(value);
 }
@@ -382,7 +401,7 @@ api_reply_want(struct api_query *q, int parts)
 	assert(!q->is_over && parts >= 0);
 	q->window += parts;
 	if (q->depth == 0)
-		loop_timer_set(q->timer, 0);
+		query_later(q);
 }
 
 static bool
@@ -464,9 +483,9 @@ query_problem(const struct api_query *q, const struct query_error *error, int st
 void
 api_reply_error(struct api_query *q, const struct query_error *error)
 {
-	struct query_headers headers = { 0 };
+	struct query_fields ours;
 	int status = error->status >= 400 && error->status <= 599 ? error->status : 502;
-	char after[16];
+	char after[DECIMAL_SIZE];
 
 	assert(!q->is_over && q->is_open);
 	if (http_reply_has_begun(q->call.x)) {
@@ -475,12 +494,10 @@ api_reply_error(struct api_query *q, const struct query_error *error)
 		query_over(q);
 		return;
 	}
-	query_put_headers(q, &headers, &error->node, error->worker);
-	if (error->retry_after_s > 0) {
-		snprintf(after, sizeof(after), "%d", error->retry_after_s);
-		query_headers_add(&headers, "retry-after", after);
-	}
-	api_send_problem(&q->call, &headers, query_problem(q, error, status));
-	query_headers_fini(&headers);
+	query_put_fields(q, &ours, &error->node, error->worker);
+	if (error->retry_after_s > 0)
+		http_fields_add(&ours.fields, "retry-after",
+				decimal_text((uint64_t)error->retry_after_s, after));
+	api_send_problem(&q->call, &ours.fields, query_problem(q, error, status));
 	query_over(q);
 }

@@ -257,6 +257,20 @@ test_windows(void)
 	free(body);
 }
 
+/* What a HEAD drops counts as taken, or its query would wait for ever. */
+static void
+test_head_of_query(void)
+{
+	struct bench b;
+
+	bench_open(&b, (struct access_config){ 0 });
+	bench_ask(&b, &b.raw, "HEAD /v1/service/big HTTP/1.1\r\n" H "\r\n", 200);
+	bench_ask(&b, &b.raw, GET("/healthz"), 200);
+	CU_ASSERT(b.job == NULL);
+	CU_ASSERT(b.under_way_max <= LIMIT_PARTS_WINDOW);
+	bench_close(&b);
+}
+
 static void
 test_cancel(void)
 {
@@ -431,6 +445,7 @@ main(int argc, char **argv)
 		{ "a small JSON body names the model", test_model_of_body },
 		{ "a failed query says why, and what there is", test_query_errors },
 		{ "bodies flow within their windows", test_windows },
+		{ "the parts of a reply to HEAD count as taken", test_head_of_query },
 		{ "a client that leaves cancels its query", test_cancel },
 		{ "a work's reply comes in pieces, as the client takes them",
 		  test_works },
