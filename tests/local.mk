@@ -82,6 +82,8 @@ dist_check_SCRIPTS += \
 	%D%/system/hostile-subjects.sh \
 	%D%/system/hostile-worker.sh \
 	%D%/system/http.sh \
+	%D%/system/http-crowd.sh \
+	%D%/system/https.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
 	%D%/system/join.sh \

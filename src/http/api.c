@@ -355,6 +355,12 @@ api_read_connections(void *arg)
 }
 
 static double
+api_read_turned_away(void *arg)
+{
+	return (double)http_server_turned_away(((struct api *)arg)->server);
+}
+
+static double
 api_read_running(void *arg)
 {
 	return http_server_exchanges(((struct api *)arg)->server);
@@ -387,11 +393,17 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 		.arg = api,
 		.name = name,
 		.body_max = config->body_max,
+		.connections_max = config->connections_max,
+		.address_connections_max = config->address_connections_max,
 		.linger_ms = config->linger_ms,
 	});
 	free(name);
 	metrics_gauge_read(config->metrics, "ocf_http_connections",
 			   "Open HTTP connections.", NULL, api_read_connections, api);
+	metrics_counter_read(config->metrics, "ocf_http_turned_away_total",
+			     "HTTP connections closed at once, since their address had "
+			     "as many as it may.",
+			     NULL, api_read_turned_away, api);
 	metrics_gauge_read(config->metrics, "ocf_http_running",
 			   "Requests that are being read or answered.", NULL,
 			   api_read_running, api);
@@ -424,6 +436,12 @@ api_listen(struct api *api, const char *address, struct tls *tls, unsigned mode,
 		way = address_is_loopback(address) ? ACCESS_LOOPBACK : ACCESS_NETWORK;
 	}
 	return http_server_listen(api->server, address, tls, mode, (int)way, err);
+}
+
+void
+api_set_tls(struct api *api, struct tls *tls)
+{
+	http_server_set_tls(api->server, tls);
 }
 
 const char *

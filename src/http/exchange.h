@@ -29,8 +29,9 @@ struct http_conn {
 	struct loop_timer *timer;
 	int tag;
 	bool is_unix;
-	bool is_closing; /* the last reply was given */
-	bool in_data;	 /* a callback to the owner may be under way: do not free */
+	bool is_of_address; /* one of those that are counted by address */
+	bool is_closing;    /* the last reply was given */
+	bool in_data;	    /* a callback to the owner may be under way: do not free */
 	int64_t requests;
 	ms_t since; /* the head's first byte, or the end of the reply before */
 	ms_t last_in, last_out;

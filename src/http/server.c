@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "http/exchange.h"
 #include "http/problem.h"
+#include "net/strangers.h"
 #include "net/stream.h"
 
 struct http_listener {
@@ -29,6 +30,7 @@ struct http_listener {
 	struct listener *listener;
 	int tag;
 	bool is_unix;
+	bool has_tls;
 };
 
 struct http_server {
@@ -39,7 +41,9 @@ struct http_server {
 	bool is_stopped;
 	int listeners_len;
 	struct http_listener listeners[HTTP_LISTENERS_MAX];
-	int connections[2]; /* TCP, unix */
+	int connections[2];	    /* TCP, unix */
+	struct strangers addresses; /* of TCP connections */
+	uint64_t turned_away;
 	int exchanges;
 	struct http_conn *conns;
 };
@@ -90,6 +94,8 @@ conn_end(struct http_conn *conn, bool is_flushed)
 	if (s == NULL)
 		return;
 	conn->stream = NULL;
+	if (conn->is_of_address)
+		strangers_leave(&conn->server->addresses, stream_peer(s));
 	if (is_flushed)
 		stream_finish(s, conn->server->config.linger_ms);
 	else
@@ -378,15 +384,37 @@ conn_tick(void *arg)
 	}
 }
 
+/* Has its address room for one more? Otherwise it would soon have all of them. */
+static bool
+server_admits(struct http_server *server, const struct stream *s, bool *ret_is_of_address)
+{
+	static struct log_limit limit = { .span_ms = MS_MINUTE, .burst = 1 };
+	const char *peer = stream_peer(s);
+	struct errmsg err;
+
+	*ret_is_of_address = !address_is_loopback(peer);
+	if (!*ret_is_of_address || strangers_enter(&server->addresses, peer, &err) == 0)
+		return true;
+	server->turned_away++;
+	if (log_limit_pass(&limit, "http"))
+		log_warn("http",
+			 "%s: closed at once: its address has %d connections already "
+			 "(http.max_address_connections)",
+			 peer, server->config.address_connections_max);
+	return false;
+}
+
 static void
 server_on_accept(void *arg, struct stream *s)
 {
 	struct http_listener *l = arg;
 	struct http_server *server = l->server;
 	struct http_conn *conn;
+	bool is_of_address = false;
 
 	if (server->is_stopped ||
-	    server->connections[l->is_unix] >= conn_limit(server, l->is_unix)) {
+	    server->connections[l->is_unix] >= conn_limit(server, l->is_unix) ||
+	    (!l->is_unix && !server_admits(server, s, &is_of_address))) {
 		stream_close(s);
 		return;
 	}
@@ -396,6 +424,7 @@ server_on_accept(void *arg, struct stream *s)
 	conn->stream = s;
 	conn->tag = l->tag;
 	conn->is_unix = l->is_unix;
+	conn->is_of_address = is_of_address;
 	conn->since = conn->last_in = conn->last_out = loop_now(server->config.loop);
 	conn->timer = loop_timer_new(server->config.loop, conn_tick, conn);
 	http_parser_init(&conn->parser);
@@ -437,6 +466,10 @@ http_server_new(const struct http_server_config *config)
 	server->replies.server_name = mem_strdup(config->name);
 	if (c->connections_max == 0)
 		c->connections_max = HTTP_CONNECTIONS_MAX;
+	if (c->address_connections_max == 0)
+		c->address_connections_max = HTTP_ADDRESS_CONNECTIONS_MAX;
+	server->addresses.max = (unsigned)c->connections_max;
+	server->addresses.of_address_max = (unsigned)c->address_connections_max;
 	if (c->socket_connections_max == 0)
 		c->socket_connections_max = HTTP_SOCKET_CONNECTIONS_MAX;
 	c->head_timeout_ms = ms_or(c->head_timeout_ms, HTTP_HEAD_TIMEOUT_MS);
@@ -468,6 +501,7 @@ http_server_free(struct http_server *server)
 	}
 	for (int i = 0; i < server->listeners_len; i++)
 		listener_close(server->listeners[i].listener);
+	strangers_fini(&server->addresses);
 	free(server->replies.server_name);
 	buf_fini(&server->replies.stamp);
 	buf_fini(&server->replies.out);
@@ -486,11 +520,20 @@ http_server_listen(struct http_server *server, const char *address, struct tls *
 				 HTTP_LISTENERS_MAX);
 	*l = (struct http_listener){ .server = server, .tag = tag };
 	l->is_unix = strncmp(address, "unix:", 5) == 0;
+	l->has_tls = tls != NULL;
 	rc = listener_open(server->config.loop, address, tls, mode, server_on_accept, l,
 			   &l->listener, err);
 	if (rc == 0)
 		server->listeners_len++;
 	return rc;
+}
+
+void
+http_server_set_tls(struct http_server *server, struct tls *tls)
+{
+	for (int i = 0; i < server->listeners_len; i++)
+		if (server->listeners[i].has_tls)
+			listener_set_tls(server->listeners[i].listener, tls);
 }
 
 const char *
@@ -527,6 +570,12 @@ int
 http_server_connections(const struct http_server *server)
 {
 	return server->connections[0] + server->connections[1];
+}
+
+uint64_t
+http_server_turned_away(const struct http_server *server)
+{
+	return server->turned_away;
 }
 
 int

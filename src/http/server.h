@@ -33,6 +33,9 @@ enum {
 	HTTP_LISTENERS_MAX = 4,
 	/* Of all TCP listeners; a connection may hold about 2 MiB of buffers at worst. */
 	HTTP_CONNECTIONS_MAX = 1024,
+	/* Of these from one address (net/strangers.h says what that is), but for loopback's:
+	 * behind a proxy there everybody comes from it. */
+	HTTP_ADDRESS_CONNECTIONS_MAX = 256,
 	/* Unix sockets have a cap of their own, so that an operator always gets in. */
 	HTTP_SOCKET_CONNECTIONS_MAX = 128,
 	HTTP_HEAD_TIMEOUT_MS = 30 * MS_SECOND,	/* from a head's first byte to its last */
@@ -69,6 +72,7 @@ struct http_server_config {
 	const char *name;    /* for the Server header; "ocf/1.0" */
 	int64_t body_max;    /* bytes of a request body; beyond it 413 */
 	int connections_max; /* the rest: 0 takes the constants above */
+	int address_connections_max;
 	int socket_connections_max;
 	ms_t head_timeout_ms, body_timeout_ms, write_timeout_ms, idle_timeout_ms,
 		linger_ms;
@@ -92,6 +96,8 @@ void http_server_free(struct http_server *server);
  * http_exchange_tag(). */
 int http_server_listen(struct http_server *server, const char *address, struct tls *tls,
 		       unsigned mode, int tag, struct errmsg *err);
+/* For connections that come from now on, on the listeners that have TLS. */
+void http_server_set_tls(struct http_server *server, struct tls *tls);
 /* The bound address of the first listener with this tag, with its real port; NULL
  * without. */
 const char *http_server_address(const struct http_server *server, int tag);
@@ -100,6 +106,8 @@ void http_server_drain(struct http_server *server);
 /* Accept no more, close idle connections, close each other one after its reply. */
 void http_server_stop(struct http_server *server);
 int http_server_connections(const struct http_server *server);
+/* Connections that were closed at once, since their address had as many as it may. */
+uint64_t http_server_turned_away(const struct http_server *server);
 int http_server_exchanges(const struct http_server *server); /* running now */
 /* Connections whose clients have not yet taken all that was written. */
 int http_server_unsent(const struct http_server *server);
