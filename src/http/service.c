@@ -140,11 +140,24 @@ query_refuse_reply(struct api_query *q)
 	api_refuse(&q->call, 502, text);
 }
 
+/* The body is gathered, and its deadline has come before its end. */
+static void
+query_give_up_body(struct api_query *q)
+{
+	api_refuse(&q->call, 408,
+		   "the request's body did not come before the query's deadline");
+	query_free(q);
+}
+
 static void
 query_on_timer(void *arg)
 {
 	struct api_query *q = arg;
 
+	if (!q->is_open) {
+		query_give_up_body(q);
+		return;
+	}
 	q->depth++;
 	if (q->is_too_large) {
 		query_host(q)->query_cancel(q->token);
@@ -158,13 +171,29 @@ query_on_timer(void *arg)
 	query_leave(q);
 }
 
+static void
+query_set_timer(struct api_query *q, ms_t delay_ms)
+{
+	if (q->timer == NULL)
+		q->timer = loop_timer_new(q->call.api->config.loop, query_on_timer, q);
+	loop_timer_set(q->timer, delay_ms);
+}
+
 /* Soon, but not from inside of what is going on. */
 static void
 query_later(struct api_query *q)
 {
-	if (q->timer == NULL)
-		q->timer = loop_timer_new(q->call.api->config.loop, query_on_timer, q);
-	loop_timer_set(q->timer, 0);
+	query_set_timer(q, 0);
+}
+
+/* The body was waited for, at the cost of the query's own time. */
+static void
+query_stop_waiting(struct api_query *q)
+{
+	ms_t spent = loop_now(q->call.api->config.loop) - q->call.started;
+
+	loop_timer_clear(q->timer);
+	q->head.timeout_ms -= spent < q->head.timeout_ms ? spent : q->head.timeout_ms - 1;
 }
 
 static void
@@ -172,6 +201,8 @@ query_open(struct api_query *q)
 {
 	void *token;
 
+	if (q->timer != NULL)
+		query_stop_waiting(q);
 	if (q->is_peeking && q->is_whole)
 		q->head.selector = request_model(buf_bytes(&q->body));
 	q->is_peeking = false;
@@ -283,9 +314,12 @@ service_run(const struct api_call *call)
 	q->is_peeking = !is_legacy && request_may_name_model(call->head, &q->head);
 	http_exchange_set_handler(call->x, &query_handler, q);
 	/* Where nothing in the body matters for the choice, the choice need not wait for
-	 * it. */
+	 * it. Where something does, a body that comes drop by drop waits no longer than a
+	 * query may. */
 	if (!is_legacy && !q->is_peeking && call->head->body_len != 0)
 		query_open(q);
+	else if (call->head->body_len != 0)
+		query_set_timer(q, q->head.timeout_ms);
 }
 
 /* Ours, beside what the worker said. */
