@@ -236,6 +236,7 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		.version = PACKAGE_VERSION,
 		.body_max = d->config->http.max_body,
 		.timeout_ms = d->config->dispatch.timeout,
+		.access_log = d->config->http.access_log,
 		.connections_max = (int)d->config->http.max_connections,
 		.address_connections_max = (int)d->config->http.max_address_connections,
 	};

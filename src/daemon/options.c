@@ -75,6 +75,8 @@ static const struct option options[] = {
 	{ "http", "max_address_connections", OPTION_NUMBER,
 	  AT(http.max_address_connections), "256", 1, 100000, NULL,
 	  "of these from one address, but for loopback; more are closed at once" },
+	{ "http", "access_log", OPTION_BOOL, AT(http.access_log), "no", 0, 0, NULL,
+	  "write a line to the log for each request" },
 	{ "http", "cert", OPTION_TEXT, AT(http.cert), "", 0, 0, NULL,
 	  "the certificate (PEM) of the HTTP API, which is then served by TLS only" },
 	{ "http", "key", OPTION_TEXT, AT(http.key), "", 0, 0, NULL,

@@ -184,8 +184,7 @@ work_on_abort(void *arg)
 {
 	struct api_work *w = arg;
 
-	if (!w->is_begun)
-		api_count(&w->call, 499);
+	api_count(&w->call, 499);
 	if (w->is_open)
 		work_host(w)->work_cancel(w->token);
 	work_free(w);
@@ -212,7 +211,6 @@ api_work_begin(struct api_work *w, const char *content_type)
 
 	fields.len = 0;
 	api_put_fields(&fields, content_type);
-	api_count(&w->call, 200);
 	http_reply_begin(w->call.x, 200, &fields, -1);
 	w->is_begun = true;
 }
@@ -227,6 +225,7 @@ api_work_data(struct api_work *w, struct bytes data)
 void
 api_work_end(struct api_work *w)
 {
+	api_count(&w->call, 200);
 	http_reply_end(w->call.x);
 	work_free(w);
 }
@@ -234,9 +233,11 @@ api_work_end(struct api_work *w)
 void
 api_work_fail(struct api_work *w, int status, const char *why)
 {
-	if (w->is_begun)
+	if (w->is_begun) {
+		api_count(&w->call, status);
 		http_reply_abort(w->call.x);
-	else
+	} else {
 		api_refuse(&w->call, status, why);
+	}
 	work_free(w);
 }

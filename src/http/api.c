@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/legacy.h"
 #include "http/metrics.h"
@@ -121,6 +122,31 @@ route_memo_count(struct route_memo *memo, struct metrics *m, const char *path, i
 	free(labels);
 }
 
+static void
+api_log(const struct api_call *call, int status, ms_t ms)
+{
+	const struct http_head *head = http_exchange_head(call->x);
+	int64_t received, sent;
+
+	http_exchange_bytes(call->x, &received, &sent);
+	const struct log_field fields[] = {
+		{ "peer", http_exchange_peer(call->x), 0 },
+		{ "method", head->method, 0 },
+		{ "target", head->target, 0 },
+		{ "status", NULL, status },
+		{ "received", NULL, received },
+		{ "sent", NULL, sent },
+		{ "ms", NULL, ms },
+		{ "request_id", call->request_id, 0 },
+		{ "worker", call->worker, 0 },
+	};
+
+	log_fields(LOG_INFO, "access", fields,
+		   call->request_id == NULL ? 7
+		   : call->worker == NULL   ? 8
+					    : 9);
+}
+
 void
 api_count(const struct api_call *call, int status)
 {
@@ -134,6 +160,8 @@ api_count(const struct api_call *call, int status)
 				 route != NULL ? route->path : "none", status);
 	(*memo->requests)++;
 	metric_observe(memo->seconds, (double)ms / 1000);
+	if (call->api->config.access_log)
+		api_log(call, status, ms);
 }
 
 void
@@ -149,13 +177,18 @@ api_send(const struct api_call *call, int status, const char *content_type,
 	 struct http_fields *fields, struct bytes body)
 {
 	struct http_fields own;
+	int rc;
 
 	own.len = 0;
 	if (fields == NULL)
 		fields = &own;
 	api_put_fields(fields, content_type);
+	rc = http_reply_begin(call->x, status, fields, (int64_t)body.len);
+	assert(rc == 0);
+	(void)rc;
+	http_reply_data(call->x, body);
 	api_count(call, status);
-	http_reply_full(call->x, status, fields, body);
+	http_reply_end(call->x);
 }
 
 void

@@ -109,6 +109,7 @@ struct api_config {
 	int64_t body_max;    /* http.max_body, bytes */
 	ms_t timeout_ms;     /* dispatch.timeout; 0: API_TIMEOUT_DEFAULT_MS */
 	ms_t linger_ms;	     /* 0: HTTP_LINGER_MS */
+	bool access_log;     /* http.access_log: a line of the log for each request */
 	int connections_max, address_connections_max; /* 0: as http/server.h has it */
 };
 

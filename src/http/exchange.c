@@ -17,6 +17,20 @@ http_exchange_tag(const struct http_exchange *x)
 	return x->conn->tag;
 }
 
+const char *
+http_exchange_peer(const struct http_exchange *x)
+{
+	return stream_peer(x->conn->stream);
+}
+
+void
+http_exchange_bytes(const struct http_exchange *x, int64_t *ret_received,
+		    int64_t *ret_sent)
+{
+	*ret_received = x->body_len;
+	*ret_sent = x->sent;
+}
+
 const struct http_head *
 http_exchange_head(const struct http_exchange *x)
 {
@@ -211,6 +225,7 @@ http_reply_data(struct http_exchange *x, struct bytes data)
 		x->reply_left -= (int64_t)data.len;
 	}
 	if (!x->is_bodiless && data.len > 0) {
+		x->sent += (int64_t)data.len;
 		if (x->is_chunked) {
 			buf_clear(size);
 			http_chunk_begin(size, data.len);

@@ -45,6 +45,7 @@ struct http_exchange {
 	void *arg;
 	const struct http_head *head;
 	int64_t body_len;   /* of the request, so far */
+	int64_t sent;	    /* of the reply's body */
 	int64_t reply_left; /* of a reply whose length was told */
 	bool is_body_done;  /* the whole request is here */
 	bool is_paused;

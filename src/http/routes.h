@@ -25,6 +25,8 @@ struct api_call {
 	struct http_exchange *x;
 	const struct http_head *head;
 	ms_t started; /* monotonic */
+	/* Of a query, for the access log; borrowed. */
+	const char *request_id, *worker;
 };
 
 struct route {
@@ -39,7 +41,8 @@ struct route {
 
 /* The length of the path up to its `{`. */
 size_t route_prefix_len(const struct route *route);
-/* Count the reply in the metrics; once per call. */
+/* Count the reply in the metrics and write it to the access log: once per call, when all of it
+ * was given, and before the exchange is over. */
 void api_count(const struct api_call *call, int status);
 /* Its content type, and what keeps browsers from guessing and from keeping it. */
 void api_put_fields(struct http_fields *fields, const char *content_type);

@@ -113,6 +113,10 @@ int http_server_exchanges(const struct http_server *server); /* running now */
 int http_server_unsent(const struct http_server *server);
 
 int http_exchange_tag(const struct http_exchange *x);
+/* The client's address (net/stream.h), and the bytes of both bodies so far. */
+const char *http_exchange_peer(const struct http_exchange *x);
+void http_exchange_bytes(const struct http_exchange *x, int64_t *ret_received,
+			 int64_t *ret_sent);
 const struct http_head *http_exchange_head(const struct http_exchange *x);
 void http_exchange_set_handler(struct http_exchange *x, const struct http_handler *h,
 			       void *arg);

@@ -35,7 +35,8 @@ struct api_query {
 	bool is_whole;	   /* the request is complete */
 	bool is_last_sent; /* and the host knows */
 	bool is_over;
-	int status; /* of the reply, once it has begun */
+	int status;   /* of the reply, once it has begun */
+	char *worker; /* who gave it; only for the access log */
 	/* On a legacy route the reply is gathered. */
 	struct reply_head gathered_head;
 	struct buf gathered;
@@ -61,6 +62,7 @@ query_free(struct api_query *q)
 {
 	loop_timer_free(q->timer);
 	query_head_fini(&q->head);
+	free(q->worker);
 	buf_fini(&q->body);
 	reply_head_fini(&q->gathered_head);
 	buf_fini(&q->gathered);
@@ -310,6 +312,7 @@ service_run(const struct api_call *call)
 	q = mem_calloc(1, sizeof(*q));
 	q->call = *call;
 	q->head = head;
+	q->call.request_id = q->head.request_id;
 	q->window = LIMIT_PARTS_WINDOW;
 	q->is_peeking = !is_legacy && request_may_name_model(call->head, &q->head);
 	http_exchange_set_handler(call->x, &query_handler, q);
@@ -320,6 +323,16 @@ service_run(const struct api_call *call)
 		query_open(q);
 	else if (call->head->body_len != 0)
 		query_set_timer(q, q->head.timeout_ms);
+}
+
+static void
+query_set_worker(struct api_query *q, const char *worker)
+{
+	if (!q->call.api->config.access_log || worker == NULL)
+		return;
+	free(q->worker);
+	q->worker = mem_strdup(worker);
+	q->call.worker = q->worker;
 }
 
 /* Ours, beside what the worker said. */
@@ -360,6 +373,7 @@ api_reply_head(struct api_query *q, const struct reply_head *head)
 
 	assert(!q->is_over && q->is_open);
 	q->status = is_status ? head->status : 502;
+	query_set_worker(q, head->worker);
 	if (query_is_legacy(q)) {
 		reply_head_fini(&q->gathered_head);
 		reply_head_copy(head, &q->gathered_head);
@@ -528,6 +542,7 @@ api_reply_error(struct api_query *q, const struct query_error *error)
 		query_over(q);
 		return;
 	}
+	query_set_worker(q, error->worker);
 	query_put_fields(q, &ours, &error->node, error->worker);
 	if (error->retry_after_s > 0)
 		http_fields_add(&ours.fields, "retry-after",

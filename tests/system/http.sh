@@ -71,7 +71,7 @@ is "the node is none the worse" "$(get -d fine "$url/v1/service/echo"; cat "$TMP
 node_stop n1
 (umask 077 && echo "me:$(printf %s secret-of-mine | sha256sum | cut -d' ' -f1)" >"$TMP/tokens")
 node_start n1 --http.listen=0.0.0.0:0 --http.token_file="$TMP/tokens" --http.local_tokens=yes \
-	--dispatch.timeout=1s
+	--dispatch.timeout=1s --http.access_log=yes --log.format=json
 url=http://127.0.0.1:$(node_field n1 http | sed 's/.*://')
 is "without a token" "$(get "$url/v1/status")" 401
 is "with a wrong one" "$(get -H 'Authorization: Bearer secret' "$url/v1/status")" 401
@@ -87,4 +87,18 @@ is "the unix socket needs none" "$status" 0
 worker_start n1 sleeper --service sleep -- sleep 600
 is "a query is given up after dispatch.timeout" \
 	"$(get -H 'Authorization: Bearer secret-of-mine' -d x "$url/v1/service/sleep")" 504
+
+# The access log.
+access() { grep '"module":"access"' "$TMP/n1/log" | jq -c "$1"; } # FILTER
+wait_until "$CLUSTER_SECONDS" sees_worker n1 echo || bail "the worker does not come back"
+get -H 'Authorization: Bearer secret-of-mine' -H 'X-Request-Id: mine-1' -d four "$url/v1/service/echo/a%22b?c=d" >"$TMP/out"
+is "a query is a line of the access log" \
+	"$(access 'select(.request_id == "mine-1") | [.method, .target, .status, .received, .sent, .worker]')" \
+	'["POST","/v1/service/echo/a%22b?c=d",200,4,4,"echo"]'
+like "with its client" "$(access 'select(.request_id == "mine-1") | .peer')" '^"127.0.0.1:[0-9]+"$'
+curl -s --max-time 0.3 -H 'Authorization: Bearer secret-of-mine' -H 'X-Request-Id: mine-2' -d x "$url/v1/service/sleep"
+has_left() { [ "$(access 'select(.request_id == "mine-2") | .status')" = 499 ]; }
+ok "so is one whose client left" wait_until 10 has_left
+is "and one without a token" "$(access 'select(.status == 401) | .target' | head -n 1)" '"/v1/status"'
+unlike "no token is in it" "$(access .)" 'secret'
 cluster_done
