@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -383,6 +384,21 @@ tls_is_http(const struct tls *tls)
 	return tls->client == NULL;
 }
 
+/* Somebody took us for a server without TLS. One try: who does not get it finds the connection
+ * closed, as anybody else who speaks no TLS. */
+static void
+tls_tell_plain_http(const struct tls_session *session)
+{
+	static const char text[] = "HTTP/1.1 400 Bad Request\r\n"
+				   "Content-Type: text/plain\r\n"
+				   "Content-Length: 37\r\n"
+				   "Connection: close\r\n\r\n"
+				   "this port speaks HTTPS: use https://\n";
+
+	send(SSL_get_fd(session->ssl), text, sizeof(text) - 1,
+	     MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static enum io_status
 tls_failed_by_reason(const struct tls_session *session, int reason, struct io *io)
 {
@@ -391,6 +407,8 @@ tls_failed_by_reason(const struct tls_session *session, int reason, struct io *i
 
 	if (reason > TLS_ALERT_REASONS && reason < TLS_ALERT_REASONS + 256)
 		return tls_failed_by_alert(session, reason - TLS_ALERT_REASONS, io);
+	if (reason == SSL_R_HTTP_REQUEST && is_http)
+		tls_tell_plain_http(session);
 	io->code = -OCF_EREFUSED;
 	switch (reason) {
 	case SSL_R_CERTIFICATE_VERIFY_FAILED:

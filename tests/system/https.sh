@@ -4,6 +4,8 @@
 # stays as it was when one of the files cannot be used.
 # shellcheck source=tests/lib/cluster.sh
 . "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
+# shellcheck source=tests/lib/raw.sh
+. "$OCF_TEST_SRCDIR/tests/lib/raw.sh"
 
 certificate() { # NAME
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$1" \
@@ -53,7 +55,9 @@ is "many on one connection" "$(get old one "$url/healthz?[1-20]" --write-out '%{
 	sort | uniq -c | tr -s ' \n' ' ')" " 19 200 0 1 200 1 "
 is "a TLS 1.2 client is served" "$(get old one --tls-max 1.2 "$url/healthz")" 200
 is "one of TLS 1.1 is not" "$(get old one --tls-max 1.1 --ciphers 'DEFAULT:@SECLEVEL=0' "$url/healthz")" 000
-is "plain HTTP is not spoken there" "$(get old one "http://$http/healthz")" 000
+is "plain HTTP is not spoken there" "$(get old one "http://$http/healthz")" 400
+like "and its client told so" "$(cat "$TMP/body")" 'speaks HTTPS'
+unlike "who speaks neither is not" "$(raw_send "$http" 'hello\r\n' 10 | tr -d '\0')" 'HTTP'
 is "but on the unix socket" "$(get old none --unix-socket "$(node_field n1 socket)" http://localhost/v1/status)" 200
 is "nobody trusts another certificate" "$(get new one "$url/healthz")" 000
 run at n1 env OCF_TOKEN=one ocf status
