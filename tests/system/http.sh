@@ -63,6 +63,21 @@ malformed "a header that never ends" \
 like "two requests on one connection get two answers" "$(raw_send "$http" \
 	'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')" \
 	'HTTP/1.1 200 .*HTTP/1.1 200 '
+for path in healthz v1/services openapi.yaml v1/nothing; do
+	length=$(curl -s "$url/$path" | wc -c)
+	like "HEAD of /$path tells the length of what GET gives" "$(curl -s -I "$url/$path" | tr -d '\r')" \
+		$'\n[Cc]ontent-[Ll]ength: '"$length"$'(\n|$)'
+done
+echo='POST /v1/service/echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n'
+like "who waits for 100 gets it, and then the answer" \
+	"$(raw_send "$http" "${echo}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi")" \
+	'^HTTP/1.1 100 Continue.*HTTP/1.1 200 .*hi'
+like "another expectation is refused" \
+	"$(raw_send "$http" "${echo}Expect: 200-ok\r\nContent-Length: 2\r\n\r\nhi")" '^HTTP/1.1 417 '
+answer=$(raw_send "$http" "${echo}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Late: 1\r\n\r\n")
+like "a body with trailers is served" "$answer" '^HTTP/1.1 200 .*hi'
+unlike "they are dropped" "$answer" 'X-Late'
+malformed "a trailer that is none" "${echo}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Late\r\n\r\n"
 is "a foreign Host" "$(get -H 'Host: example.org' "$url/v1/status")" 421
 is "a foreign Origin on a POST" "$(get -H 'Origin: http://example.org' -d x "$url/v1/service/echo")" 403
 is "the node is none the worse" "$(get -d fine "$url/v1/service/echo"; cat "$TMP/body")" 200fine
