@@ -82,6 +82,8 @@ dist_check_SCRIPTS += \
 	%D%/system/hostile-subjects.sh \
 	%D%/system/hostile-worker.sh \
 	%D%/system/http.sh \
+	%D%/system/http-crowd.sh \
+	%D%/system/https.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
 	%D%/system/join.sh \
@@ -248,6 +250,10 @@ bench_net_libs = src/net/libnet.a src/ident/libident.a $(CRDT_LIBS) $(EVENT_LIBS
 %C%_bench_bench_http_load_SOURCES = %D%/bench/bench-http-load.c $(histogram_sources)
 %C%_bench_bench_http_load_LDADD = $(bench_net_libs)
 
+EXTRA_PROGRAMS += %D%/bench/bench-http-idle
+%C%_bench_bench_http_idle_SOURCES = %D%/bench/bench-http-idle.c
+%C%_bench_bench_http_idle_LDADD = $(bench_net_libs)
+
 # Queries with real daemons: `make bench-queries BENCH_FIGURES="http cancel"` (bench/bench-queries.sh).
 BENCH_FIGURES =
 .PHONY: bench-queries
@@ -256,3 +262,11 @@ bench-queries: all
 		tests/bench/bench-http-load >&2 || exit 1; \
 	$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/tests/bench/bench-queries.sh $(BENCH_FIGURES)
 EXTRA_DIST += %D%/bench/bench-queries.sh
+
+# The HTTP server beside nginx: `make bench-http BENCH_FIGURES=idle` (bench/bench-http.sh).
+.PHONY: bench-http
+bench-http: all
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) -s tests/bench/bench-worker tests/bench/bench-http-server \
+		tests/bench/bench-http-idle >&2 || exit 1; \
+	$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/tests/bench/bench-http.sh $(BENCH_FIGURES)
+EXTRA_DIST += %D%/bench/bench-http.sh

@@ -57,17 +57,23 @@ buf_clear(struct buf *b)
 }
 
 static void
-buf_reserve(struct buf *b, size_t more)
+buf_grow(struct buf *b, size_t more)
 {
 	size_t cap = b->cap > 0 ? b->cap : BUF_CAP_MIN;
 
 	assert(more < SIZE_MAX / 4 && b->len < SIZE_MAX / 4);
-	if (b->len + more <= b->cap)
-		return;
 	while (cap < b->len + more)
 		cap *= 2;
 	b->data = mem_realloc(b->data, cap, 1);
 	b->cap = cap;
+}
+
+/* Short, so that it becomes part of those who append. */
+static void
+buf_reserve(struct buf *b, size_t more)
+{
+	if (more > b->cap - b->len)
+		buf_grow(b, more);
 }
 
 uint8_t *
@@ -146,6 +152,29 @@ void
 buf_put_text(struct buf *b, const char *text)
 {
 	buf_put(b, text, strlen(text));
+}
+
+char *
+decimal_text(uint64_t v, char out[DECIMAL_SIZE])
+{
+	char digits[DECIMAL_SIZE], *to = out;
+	int n = 0;
+
+	do
+		digits[n++] = (char)('0' + v % 10);
+	while ((v /= 10) > 0);
+	while (n > 0)
+		*to++ = digits[--n];
+	*to = '\0';
+	return out;
+}
+
+void
+buf_put_decimal(struct buf *b, uint64_t v)
+{
+	char text[DECIMAL_SIZE];
+
+	buf_put_text(b, decimal_text(v, text));
 }
 
 void

@@ -62,6 +62,7 @@ void buf_put_bytes8(struct buf *b, struct bytes v);
 void buf_put_bytes16(struct buf *b, struct bytes v);
 void buf_put_bytes32(struct buf *b, struct bytes v);
 void buf_put_text(struct buf *b, const char *text);
+void buf_put_decimal(struct buf *b, uint64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Drop `len` bytes from the front. */
@@ -84,6 +85,11 @@ struct bytes reader_bytes32(struct reader *r);
 void reader_copy(struct reader *r, void *out, size_t len);
 /* Everything was read and nothing failed. */
 bool reader_done(const struct reader *r);
+
+/* The number in decimal digits. Returns `out`. For where printf(3) would cost more than all
+ * the rest. */
+enum { DECIMAL_SIZE = 21 };
+char *decimal_text(uint64_t v, char out[DECIMAL_SIZE]);
 
 /* Store and load integers in place. */
 void put_be16(uint8_t *p, uint16_t v);

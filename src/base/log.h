@@ -25,6 +25,16 @@ int log_parse_level(const char *text, enum log_level *ret_level);
 void log_write(enum log_level level, const char *module, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* What happened, as names and values instead of a sentence: "NAME=VALUE …", a value with blanks
+ * or quotes in quotes; in JSON members of the line's object. */
+struct log_field {
+	const char *name;
+	const char *text; /* NULL: it is a number */
+	long long number;
+};
+void log_fields(enum log_level level, const char *module, const struct log_field *fields,
+		int n);
+
 #define log_error(module, ...) log_write(LOG_ERROR, module, __VA_ARGS__)
 #define log_warn(module, ...) log_write(LOG_WARN, module, __VA_ARGS__)
 #define log_info(module, ...) log_write(LOG_INFO, module, __VA_ARGS__)

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "bus/protocol.h"
+#include "net/tls-files.h"
 
 enum { ACCESS_FILE_BYTES_MAX = 1024 * 1024 };
 
@@ -235,47 +236,6 @@ tls_reason(void)
 	return text != NULL ? text : "no reason given";
 }
 
-static int
-tls_load_own(const struct bus_access *access, SSL_CTX *tls, struct errmsg *err)
-{
-	struct buf text = BUF_INIT;
-	int rc = file_read_secret(access->key, ACCESS_FILE_BYTES_MAX, &text, err);
-
-	if (text.len > 0)
-		explicit_bzero(text.data, text.len);
-	buf_fini(&text);
-	if (rc < 0)
-		return rc;
-	rc = file_read(access->cert, ACCESS_FILE_BYTES_MAX, &text, err);
-	buf_fini(&text);
-	if (rc < 0)
-		return rc;
-	if (SSL_CTX_use_certificate_chain_file(tls, access->cert) != 1)
-		return error_set(err, -OCF_EMALFORMED, "%s holds no certificate: %s",
-				 access->cert, tls_reason());
-	ERR_clear_error();
-	if (SSL_CTX_use_PrivateKey_file(tls, access->key, SSL_FILETYPE_PEM) == 1 &&
-	    SSL_CTX_check_private_key(tls) == 1)
-		return 0;
-	if (ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_X509)
-		return error_set(err, -OCF_EMALFORMED,
-				 "the key in %s is not that of the certificate in %s",
-				 access->key, access->cert);
-	return error_set(err, -OCF_EMALFORMED, "%s holds no key that can be read: %s",
-			 access->key, tls_reason());
-}
-
-/* Nobody is there to type a passphrase. */
-static int
-tls_no_passphrase(char *out, int size, int is_write, void *arg)
-{
-	(void)out;
-	(void)size;
-	(void)is_write;
-	(void)arg;
-	return -1;
-}
-
 int
 access_tls(const struct bus_access *access, SSL_CTX **ret_tls, struct errmsg *err)
 {
@@ -288,7 +248,6 @@ access_tls(const struct bus_access *access, SSL_CTX **ret_tls, struct errmsg *er
 	ERR_clear_error();
 	SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
 	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_default_passwd_cb(tls, tls_no_passphrase);
 	SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				      SSL_MODE_RELEASE_BUFFERS);
@@ -303,7 +262,7 @@ access_tls(const struct bus_access *access, SSL_CTX **ret_tls, struct errmsg *er
 				       tls_reason());
 	}
 	if (rc == 0 && access_is_given(access->cert))
-		rc = tls_load_own(access, tls, err);
+		rc = tls_files_load(tls, access->cert, access->key, err);
 	if (rc < 0)
 		SSL_CTX_free(tls);
 	else

@@ -18,13 +18,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/stream.h"
+#include "net/tls.h"
 
 enum {
 	DAEMON_SOCKET_MODE = 0660,
 	DAEMON_FOLDER_MODE = 0750,
 	DAEMON_BUS_MS = 10 * MS_SECOND, /* the start waits for the bus no longer */
 	DAEMON_GOODBYE_MS = 200,	/* for goodbyes and last replies to leave */
-	/* Descriptors: all the links, and HTTP's connections, and as much again. */
+	/* Descriptors, beside those of HTTP's connections over TCP. */
 	DAEMON_FILES_MAX = 8192,
 };
 
@@ -181,16 +182,34 @@ daemon_fill_access(const struct config *c, struct access_config *access)
 	};
 }
 
+/* Of the HTTP API; NULL without a certificate. */
+static int
+daemon_open_tls(const struct config *c, struct tls **ret_tls, struct errmsg *err)
+{
+	int rc;
+
+	*ret_tls = NULL;
+	if (c->http.cert[0] == '\0')
+		return 0;
+	rc = tls_new_http(c->http.cert, c->http.key, ret_tls, err);
+	return rc < 0 ? error_prefix(err, rc, "http.cert, http.key") : 0;
+}
+
 int
 daemon_check(const struct config *config, struct errmsg *err)
 {
 	struct access_config access;
 	struct bus_config bus;
+	struct tls *tls = NULL;
 	int rc;
 
 	workers_configure(config, &bus);
 	rc = bus_check(&bus, err);
 	if (rc < 0 || strcmp(config->http.listen, "none") == 0)
+		return rc;
+	rc = daemon_open_tls(config, &tls, err);
+	tls_free(tls);
+	if (rc < 0)
 		return rc;
 	daemon_fill_access(config, &access);
 	return api_check_access_config(&access, config->http.listen, err);
@@ -217,7 +236,11 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		.version = PACKAGE_VERSION,
 		.body_max = d->config->http.max_body,
 		.timeout_ms = d->config->dispatch.timeout,
+		.access_log = d->config->http.access_log,
+		.connections_max = (int)d->config->http.max_connections,
+		.address_connections_max = (int)d->config->http.max_address_connections,
 	};
+	struct tls *tls = NULL;
 	char *socket = mem_printf("unix:%s", d->places->socket);
 	char *folder = mem_dup(
 		d->places->socket,
@@ -244,8 +267,10 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		rc = api_listen(d->api, socket, NULL, DAEMON_SOCKET_MODE, err);
 	if (rc == 0)
 		daemon_share_socket(d);
+	if (rc == 0)
+		rc = daemon_open_tls(d->config, &tls, err);
 	if (rc == 0 && strcmp(d->config->http.listen, "none") != 0) {
-		rc = api_listen(d->api, d->config->http.listen, NULL, 0, err);
+		rc = api_listen(d->api, d->config->http.listen, tls, 0, err);
 		/* -EPERM: the rules for addresses, which a person mends in the options.
 		 */
 		if (rc == -EPERM)
@@ -253,9 +278,33 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 		else if (rc != 0)
 			error_prefix(err, rc, "http.listen");
 	}
+	tls_free(tls);
 	free(folder);
 	free(socket);
 	return rc;
+}
+
+/* The files that the options name are read anew: all of them, or else none. */
+static void
+daemon_on_hangup(void *arg)
+{
+	struct daemon *d = arg;
+	struct access_config access;
+	struct tls *tls = NULL;
+	struct errmsg err = { "" };
+	int rc = daemon_open_tls(d->config, &tls, &err);
+
+	daemon_fill_access(d->config, &access);
+	if (rc == 0)
+		rc = api_reload(d->api, &access, &err);
+	if (rc == 0) {
+		api_set_tls(d->api, tls);
+		log_info("node", "read again: tokens, and HTTP's certificate and key");
+	} else {
+		log_error("node", "nothing was read again, all stays as it was: %s",
+			  err.text);
+	}
+	tls_free(tls);
 }
 
 static void
@@ -428,14 +477,14 @@ daemon_exit_status(int rc)
 /* The usual 1,024 are for programs that use select(2): here a crowd of HTTP clients would
  * keep the other nodes out. */
 static void
-daemon_raise_limits(void)
+daemon_raise_limits(const struct config *config)
 {
+	rlim_t wanted = DAEMON_FILES_MAX + (rlim_t)config->http.max_connections;
 	struct rlimit files;
 
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= DAEMON_FILES_MAX)
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= wanted)
 		return;
-	files.rlim_cur = files.rlim_max < DAEMON_FILES_MAX ? files.rlim_max
-							   : DAEMON_FILES_MAX;
+	files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 
@@ -450,11 +499,12 @@ daemon_run(const struct config *config, const struct places *places)
 	d.started_ms = clock_mono_ms();
 	d.started_wall_ms = clock_wall_ms();
 	signal(SIGPIPE, SIG_IGN);
-	daemon_raise_limits();
+	daemon_raise_limits(config);
 	rc = daemon_open(&d, &err);
 	if (rc == 0) {
 		loop_signal(d.loop, SIGTERM, daemon_on_signal, &d);
 		loop_signal(d.loop, SIGINT, daemon_on_signal, &d);
+		loop_signal(d.loop, SIGHUP, daemon_on_hangup, &d);
 		loop_run(d.loop);
 	} else {
 		log_error("node", "%s", err.text[0] != '\0' ? err.text : error_text(rc));

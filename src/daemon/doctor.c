@@ -17,15 +17,14 @@
 #include "mesh/mesh.h"
 #include "net/stream.h"
 
-/* All links and all clients at once, links that are not known yet, and our own files. */
-enum {
-	DOCTOR_FILES_NEEDED = MESH_LINKS_MAX + HTTP_CONNECTIONS_MAX +
-			      HTTP_SOCKET_CONNECTIONS_MAX + 512,
-};
+/* All links and all clients on the unix socket at once, links that are not known yet, and our
+ * own files; those of HTTP over TCP come on top. */
+enum { DOCTOR_FILES_NEEDED = MESH_LINKS_MAX + HTTP_SOCKET_CONNECTIONS_MAX + 512 };
 
 static json_t *
-doctor_files(void)
+doctor_files(const struct daemon *d)
 {
+	json_int_t needed = DOCTOR_FILES_NEEDED + d->config->http.max_connections;
 	DIR *dir = opendir("/proc/self/fd");
 	struct rlimit limit = { 0, 0 };
 	json_int_t open = 0;
@@ -36,8 +35,8 @@ doctor_files(void)
 		closedir(dir);
 	getrlimit(RLIMIT_NOFILE, &limit);
 	/* Not ".", ".." and the folder itself. */
-	return json_pack("{s:I, s:I, s:i}", "limit", (json_int_t)limit.rlim_cur, "open",
-			 open > 3 ? open - 3 : 0, "needed", DOCTOR_FILES_NEEDED);
+	return json_pack("{s:I, s:I, s:I}", "limit", (json_int_t)limit.rlim_cur, "open",
+			 open > 3 ? open - 3 : (json_int_t)0, "needed", needed);
 }
 
 static json_t *
@@ -124,7 +123,7 @@ doctor_admin(struct daemon *d, const json_t *body, json_t **ret_reply, struct er
 				    views_read(d, views[i].view, &all));
 	query_headers_fini(&all);
 	links_tell_doctor(d->links, reply);
-	json_object_set_new(reply, "files", doctor_files());
+	json_object_set_new(reply, "files", doctor_files(d));
 	json_object_set_new(reply, "store", doctor_store(d));
 	json_object_set_new(reply, "bus", doctor_bus(d));
 	*ret_reply = reply;

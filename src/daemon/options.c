@@ -40,7 +40,8 @@ struct option {
 
 #define AT(field) offsetof(struct config, field)
 
-/* Every option of this version. All apply after a restart. */
+/* Every option of this version. All apply after a restart; the files that some name are read
+ * again at SIGHUP. */
 /* clang-format off: a table */
 static const struct option options[] = {
 	{ "node", "name", OPTION_TEXT, AT(node.name), "", 0, 0, NULL,
@@ -69,6 +70,17 @@ static const struct option options[] = {
 	  "host names that requests may ask for beside loopback's" },
 	{ "http", "max_body", OPTION_SIZE, AT(http.max_body), "64M", 1024,
 	  (int64_t)16 << 30, NULL, "the largest request body" },
+	{ "http", "max_connections", OPTION_NUMBER, AT(http.max_connections), "1024", 1,
+	  100000, NULL, "connections over TCP; more wait until one ends" },
+	{ "http", "max_address_connections", OPTION_NUMBER,
+	  AT(http.max_address_connections), "256", 1, 100000, NULL,
+	  "of these from one address, but for loopback; more are closed at once" },
+	{ "http", "access_log", OPTION_BOOL, AT(http.access_log), "no", 0, 0, NULL,
+	  "write a line to the log for each request" },
+	{ "http", "cert", OPTION_TEXT, AT(http.cert), "", 0, 0, NULL,
+	  "the certificate (PEM) of the HTTP API, which is then served by TLS only" },
+	{ "http", "key", OPTION_TEXT, AT(http.key), "", 0, 0, NULL,
+	  "the key (PEM) of http.cert, readable by the owner only" },
 	{ "bus", "url", OPTION_TEXT, AT(bus.url), "", 0, 0, NULL,
 	  "a NATS server or cluster of your own instead of the embedded one" },
 	{ "bus", "listen", OPTION_ADDRESS, AT(bus.listen), "127.0.0.1:8094", 0, 0, NULL,
@@ -637,6 +649,8 @@ config_check(const struct config *c, struct errmsg *err)
 				return error_set(err, -EINVAL, "bus.%s needs bus.url",
 						 needing[i + 1]);
 	}
+	if ((c->http.cert[0] == '\0') != (c->http.key[0] == '\0'))
+		return error_set(err, -EINVAL, "http.cert and http.key need each other");
 	if (!address_is_loopback(c->bus.listen))
 		return error_set(
 			err, -EINVAL,

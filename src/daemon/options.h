@@ -45,6 +45,9 @@ struct config {
 		bool public_;
 		struct config_list names;
 		int64_t max_body; /* bytes */
+		int64_t max_connections, max_address_connections;
+		bool access_log;
+		char *cert, *key;
 	} http;
 	struct {
 		char *url;

@@ -184,8 +184,7 @@ work_on_abort(void *arg)
 {
 	struct api_work *w = arg;
 
-	if (!w->is_begun)
-		api_count(&w->call, 499);
+	api_count(&w->call, 499);
 	if (w->is_open)
 		work_host(w)->work_cancel(w->token);
 	work_free(w);
@@ -208,14 +207,11 @@ route_work_run(const struct api_call *call)
 void
 api_work_begin(struct api_work *w, const char *content_type)
 {
-	struct query_headers headers = { 0 };
+	struct http_fields fields;
 
-	query_headers_add(&headers, "content-type", content_type);
-	query_headers_add(&headers, "cache-control", "no-store");
-	query_headers_add(&headers, "x-content-type-options", "nosniff");
-	api_count(&w->call, 200);
-	http_reply_begin(w->call.x, 200, &headers, -1);
-	query_headers_fini(&headers);
+	fields.len = 0;
+	api_put_fields(&fields, content_type);
+	http_reply_begin(w->call.x, 200, &fields, -1);
 	w->is_begun = true;
 }
 
@@ -229,6 +225,7 @@ api_work_data(struct api_work *w, struct bytes data)
 void
 api_work_end(struct api_work *w)
 {
+	api_count(&w->call, 200);
 	http_reply_end(w->call.x);
 	work_free(w);
 }
@@ -236,9 +233,11 @@ api_work_end(struct api_work *w)
 void
 api_work_fail(struct api_work *w, int status, const char *why)
 {
-	if (w->is_begun)
+	if (w->is_begun) {
+		api_count(&w->call, status);
 		http_reply_abort(w->call.x);
-	else
+	} else {
 		api_refuse(&w->call, status, why);
+	}
 	work_free(w);
 }

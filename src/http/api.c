@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/dashboard.h"
 #include "http/legacy.h"
@@ -78,6 +79,15 @@ static const struct route routes[] = {
 
 enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 
+/* What is found out once. The series of the metrics are looked up by their labels at the first
+ * reply, and again when the status is another than that of the reply before. */
+struct route_memo {
+	size_t prefix_len;
+	int status;
+	uint64_t *requests;
+	struct metric_histogram *seconds;
+};
+
 bool
 api_route_at(int i, const char **ret_method, const char **ret_path, bool *ret_is_admin)
 {
@@ -96,9 +106,10 @@ route_prefix_len(const struct route *route)
 }
 
 static bool
-route_has_path(const struct route *route, const char *target, size_t path_len)
+route_has_path(const struct api *api, const struct route *route, const char *target,
+	       size_t path_len)
 {
-	size_t prefix = route_prefix_len(route);
+	size_t prefix = api->memos[route - routes].prefix_len;
 
 	if (route->path[prefix] == '\0')
 		return path_len == prefix && strncmp(target, route->path, prefix) == 0;
@@ -113,47 +124,98 @@ route_has_method(const struct route *route, const char *method)
 	       (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
+static void
+route_memo_count(struct route_memo *memo, struct metrics *m, const char *path, int status)
+{
+	char code[DECIMAL_SIZE], *labels;
+
+	labels = metrics_labels("route", path, "status",
+				decimal_text((uint64_t)status, code), (char *)NULL);
+	memo->requests = metrics_counter(
+		m, "ocf_http_requests_total",
+		"Requests answered, by route and status; 499: the client left.", labels);
+	memo->status = status;
+	free(labels);
+	if (memo->seconds != NULL)
+		return;
+	labels = metrics_labels("route", path, (char *)NULL);
+	memo->seconds = metrics_histogram(
+		m, "ocf_http_request_seconds",
+		"From a request's head to the end of its reply.", labels, NULL, 0);
+	free(labels);
+}
+
+static void
+api_log(const struct api_call *call, int status, ms_t ms)
+{
+	const struct http_head *head = http_exchange_head(call->x);
+	int64_t received, sent;
+
+	http_exchange_bytes(call->x, &received, &sent);
+	const struct log_field fields[] = {
+		{ "peer", http_exchange_peer(call->x), 0 },
+		{ "method", head->method, 0 },
+		{ "target", head->target, 0 },
+		{ "status", NULL, status },
+		{ "received", NULL, received },
+		{ "sent", NULL, sent },
+		{ "ms", NULL, ms },
+		{ "request_id", call->request_id, 0 },
+		{ "worker", call->worker, 0 },
+	};
+
+	log_fields(LOG_INFO, "access", fields,
+		   call->request_id == NULL ? 7
+		   : call->worker == NULL   ? 8
+					    : 9);
+}
+
 void
 api_count(const struct api_call *call, int status)
 {
-	struct metrics *m = call->api->config.metrics;
-	const char *path = call->route != NULL ? call->route->path : "none";
+	const struct route *route = call->route;
+	struct route_memo
+		*memo = &call->api->memos[route != NULL ? route - routes : ROUTES];
 	ms_t ms = loop_now(call->api->config.loop) - call->started;
-	char code[8], *labels;
 
-	snprintf(code, sizeof(code), "%d", status);
-	labels = metrics_labels("route", path, "status", code, (char *)NULL);
-	(*metrics_counter(m, "ocf_http_requests_total",
-			  "Requests answered, by route and status; 499: the client left.",
-			  labels))++;
-	free(labels);
-	labels = metrics_labels("route", path, (char *)NULL);
-	metric_observe(metrics_histogram(m, "ocf_http_request_seconds",
-					 "From a request's head to the end of its reply.",
-					 labels, NULL, 0),
-		       (double)ms / 1000);
-	free(labels);
+	if (memo->status != status)
+		route_memo_count(memo, call->api->config.metrics,
+				 route != NULL ? route->path : "none", status);
+	(*memo->requests)++;
+	metric_observe(memo->seconds, (double)ms / 1000);
+	if (call->api->config.access_log)
+		api_log(call, status, ms);
+}
+
+void
+api_put_fields(struct http_fields *fields, const char *content_type)
+{
+	http_fields_add(fields, "content-type", content_type);
+	http_fields_add(fields, "cache-control", "no-store");
+	http_fields_add(fields, "x-content-type-options", "nosniff");
 }
 
 void
 api_send(const struct api_call *call, int status, const char *content_type,
-	 struct query_headers *headers, struct bytes body)
+	 struct http_fields *fields, struct bytes body)
 {
-	struct query_headers own = { 0 };
+	struct http_fields own;
+	int rc;
 
-	if (headers == NULL)
-		headers = &own;
-	query_headers_add(headers, "content-type", content_type);
-	query_headers_add(headers, "cache-control", "no-store");
-	query_headers_add(headers, "x-content-type-options", "nosniff");
+	own.len = 0;
+	if (fields == NULL)
+		fields = &own;
+	api_put_fields(fields, content_type);
+	rc = http_reply_begin(call->x, status, fields, (int64_t)body.len);
+	assert(rc == 0);
+	(void)rc;
+	http_reply_data(call->x, body);
 	api_count(call, status);
-	http_reply_full(call->x, status, headers, body);
-	query_headers_fini(&own);
+	http_reply_end(call->x);
 }
 
 void
-api_send_problem(const struct api_call *call, struct query_headers *headers,
-		 json_t *problem)
+api_send_problem(const struct api_call *call, struct http_fields *fields, json_t *problem)
 {
 	int status = (int)json_integer_value(json_object_get(problem, "status"));
 	enum route_shape shape = call->route != NULL ? call->route->shape : ROUTE_OWN;
@@ -170,7 +232,7 @@ api_send_problem(const struct api_call *call, struct query_headers *headers,
 	}
 	text = problem_dump(problem);
 	api_send(call, status,
-		 shape == ROUTE_OWN ? PROBLEM_CONTENT_TYPE : "application/json", headers,
+		 shape == ROUTE_OWN ? PROBLEM_CONTENT_TYPE : "application/json", fields,
 		 bytes_text(text));
 	free(text);
 	json_decref(problem);
@@ -179,12 +241,12 @@ api_send_problem(const struct api_call *call, struct query_headers *headers,
 void
 api_refuse(const struct api_call *call, int status, const char *detail)
 {
-	struct query_headers headers = { 0 };
+	struct http_fields fields;
 
+	fields.len = 0;
 	if (status == 401)
-		query_headers_add(&headers, "www-authenticate", "Bearer realm=\"ocf\"");
-	api_send_problem(call, &headers, problem_new(status, detail));
-	query_headers_fini(&headers);
+		http_fields_add(&fields, "www-authenticate", "Bearer realm=\"ocf\"");
+	api_send_problem(call, &fields, problem_new(status, detail));
 }
 
 void
@@ -256,26 +318,26 @@ openapi_run(const struct api_call *call)
 static void
 api_answer_methods(const struct api_call *call, const char *target, size_t path_len)
 {
-	struct query_headers headers = { 0 };
+	struct http_fields fields;
 	struct buf allow = BUF_INIT;
 
 	buf_put_text(&allow, "OPTIONS");
 	for (int i = 0; i < ROUTES; i++)
-		if (route_has_path(&routes[i], target, path_len))
+		if (route_has_path(call->api, &routes[i], target, path_len))
 			buf_printf(&allow, ", %s",
 				   strcmp(routes[i].method, "GET") == 0
 					   ? "GET, HEAD"
 					   : routes[i].method);
-	query_headers_add(&headers, "allow", buf_text(&allow));
-	buf_fini(&allow);
+	fields.len = 0;
+	http_fields_add(&fields, "allow", buf_text(&allow));
 	if (strcmp(call->head->method, "OPTIONS") == 0) {
 		api_count(call, 204);
-		http_reply_full(call->x, 204, &headers, BYTES_NONE);
+		http_reply_full(call->x, 204, &fields, BYTES_NONE);
 	} else {
-		api_send_problem(call, &headers,
+		api_send_problem(call, &fields,
 				 problem_new(405, "this path has no such method"));
 	}
-	query_headers_fini(&headers);
+	buf_fini(&allow);
 }
 
 /* 0, or the status to refuse with: who asks, from where, with what token. */
@@ -311,7 +373,7 @@ api_on_request(void *arg, struct http_exchange *x, const struct http_head *head)
 	int status;
 
 	for (int i = 0; i < ROUTES && !has_method; i++) {
-		if (!route_has_path(&routes[i], head->target, path_len))
+		if (!route_has_path(api, &routes[i], head->target, path_len))
 			continue;
 		call.route = &routes[i];
 		has_method = route_has_method(&routes[i], head->method);
@@ -352,6 +414,12 @@ api_read_connections(void *arg)
 }
 
 static double
+api_read_turned_away(void *arg)
+{
+	return (double)http_server_turned_away(((struct api *)arg)->server);
+}
+
+static double
 api_read_running(void *arg)
 {
 	return http_server_exchanges(((struct api *)arg)->server);
@@ -372,6 +440,9 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 	if (api->config.timeout_ms == 0)
 		api->config.timeout_ms = API_TIMEOUT_DEFAULT_MS;
 	api->access = access;
+	api->memos = mem_calloc(ROUTES + 1, sizeof(*api->memos));
+	for (int i = 0; i < ROUTES; i++)
+		api->memos[i].prefix_len = route_prefix_len(&routes[i]);
 	rng_init(&api->rng, rng_seed_from_os());
 	name = mem_printf("ocf/%s", config->version);
 	api->server = http_server_new(&(struct http_server_config){
@@ -381,11 +452,17 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 		.arg = api,
 		.name = name,
 		.body_max = config->body_max,
+		.connections_max = config->connections_max,
+		.address_connections_max = config->address_connections_max,
 		.linger_ms = config->linger_ms,
 	});
 	free(name);
 	metrics_gauge_read(config->metrics, "ocf_http_connections",
 			   "Open HTTP connections.", NULL, api_read_connections, api);
+	metrics_counter_read(config->metrics, "ocf_http_turned_away_total",
+			     "HTTP connections closed at once, since their address had "
+			     "as many as it may.",
+			     NULL, api_read_turned_away, api);
 	metrics_gauge_read(config->metrics, "ocf_http_running",
 			   "Requests that are being read or answered.", NULL,
 			   api_read_running, api);
@@ -400,6 +477,7 @@ api_free(struct api *api)
 		return;
 	http_server_free(api->server);
 	access_free(api->access);
+	free(api->memos);
 	free(api);
 }
 
@@ -417,6 +495,12 @@ api_listen(struct api *api, const char *address, struct tls *tls, unsigned mode,
 		way = address_is_loopback(address) ? ACCESS_LOOPBACK : ACCESS_NETWORK;
 	}
 	return http_server_listen(api->server, address, tls, mode, (int)way, err);
+}
+
+void
+api_set_tls(struct api *api, struct tls *tls)
+{
+	http_server_set_tls(api->server, tls);
 }
 
 const char *

@@ -116,6 +116,8 @@ struct api_config {
 	ms_t timeout_ms;     /* dispatch.timeout; 0: API_TIMEOUT_DEFAULT_MS */
 	ms_t linger_ms;	     /* 0: HTTP_LINGER_MS */
 	ms_t keepalive_ms;   /* 0: API_KEEPALIVE_MS */
+	bool access_log;     /* http.access_log: a line of the log for each request */
+	int connections_max, address_connections_max; /* 0: as http/server.h has it */
 };
 
 /* Fails as access_new() does. */
@@ -127,6 +129,8 @@ void api_free(struct api *api); /* NULL is allowed */
  * listener_open(). `tls` NULL for plain. */
 int api_listen(struct api *api, const char *address, struct tls *tls, unsigned mode,
 	       struct errmsg *err);
+/* Where api_listen() was given TLS, for connections that come from now on. */
+void api_set_tls(struct api *api, struct tls *tls);
 /* The bound TCP address with its real port ("127.0.0.1:8092"); NULL without one. */
 const char *api_address(const struct api *api);
 /* The rule alone, for --check-config: as api_listen(), nothing is opened but the token

@@ -19,11 +19,10 @@ dashboard_run(const struct api_call *call)
 		[DASHBOARD_SCRIPT] = { "text/javascript; charset=utf-8",
 				       dashboard_script },
 	};
-	struct query_headers headers = { 0 };
+	struct http_fields fields = { .len = 0 };
 
-	query_headers_add(&headers, "content-security-policy", policy);
-	query_headers_add(&headers, "referrer-policy", "no-referrer");
-	api_send(call, 200, files[call->route->view].type, &headers,
+	http_fields_add(&fields, "content-security-policy", policy);
+	http_fields_add(&fields, "referrer-policy", "no-referrer");
+	api_send(call, 200, files[call->route->view].type, &fields,
 		 bytes_text(files[call->route->view].text));
-	query_headers_fini(&headers);
 }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "http/problem.h"
 
@@ -16,6 +15,20 @@ int
 http_exchange_tag(const struct http_exchange *x)
 {
 	return x->conn->tag;
+}
+
+const char *
+http_exchange_peer(const struct http_exchange *x)
+{
+	return stream_peer(x->conn->stream);
+}
+
+void
+http_exchange_bytes(const struct http_exchange *x, int64_t *ret_received,
+		    int64_t *ret_sent)
+{
+	*ret_received = x->body_len;
+	*ret_sent = x->sent;
 }
 
 const struct http_head *
@@ -68,16 +81,23 @@ http_body_resume(struct http_exchange *x)
 		stream_resume(x->conn->stream);
 }
 
+void
+http_fields_add(struct http_fields *fields, const char *name, const char *value)
+{
+	assert(fields->len < HTTP_FIELDS_MAX);
+	fields->items[fields->len++] = (struct http_header){ .name = name,
+							     .value = value };
+}
+
 /* RFC 9110 §5.6.7, in the C locale's names whatever ours is. */
 static void
-conn_put_date(struct buf *out)
+replies_put_date(struct buf *out, time_t now)
 {
 	static const char days[7][4] = {
 		"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"
 	};
 	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	time_t now = (time_t)(clock_wall_ms() / MS_SECOND);
 	struct tm tm;
 
 	gmtime_r(&now, &tm);
@@ -86,48 +106,79 @@ conn_put_date(struct buf *out)
 		   tm.tm_min, tm.tm_sec);
 }
 
-static bool
-header_is_framing(const char *name)
+static struct bytes
+replies_stamp(struct http_replies *replies)
 {
-	return strcasecmp(name, "connection") == 0 ||
-	       strcasecmp(name, "content-length") == 0 ||
-	       strcasecmp(name, "transfer-encoding") == 0;
-}
+	time_t now = (time_t)(clock_wall_ms() / MS_SECOND);
 
-void
-conn_put_head(struct buf *out, const char *server_name, int status,
-	      const struct query_headers *headers)
-{
-	buf_printf(out, "HTTP/1.1 %d %s\r\n", status, problem_title(status));
-	conn_put_date(out);
-	buf_printf(out, "Server: %s\r\n", server_name);
-	for (int i = 0; headers != NULL && i < headers->len; i++)
-		if (!header_is_framing(headers->items[i].name))
-			buf_printf(out, "%s: %s\r\n", headers->items[i].name,
-				   headers->items[i].value);
+	if (replies->stamped != now) {
+		replies->stamped = now;
+		buf_clear(&replies->stamp);
+		replies_put_date(&replies->stamp, now);
+		buf_printf(&replies->stamp, "Server: %s\r\n", replies->server_name);
+	}
+	return buf_bytes(&replies->stamp);
 }
 
 static bool
-headers_are_valid(const struct query_headers *headers)
+name_is_framing(struct bytes name)
 {
-	for (int i = 0; headers != NULL && i < headers->len; i++)
-		if (!http_name_is_valid(headers->items[i].name) ||
-		    !http_value_is_valid(headers->items[i].value))
+	static const char *const framing[] = { "connection", "content-length",
+					       "transfer-encoding" };
+
+	for (size_t i = 0; i < sizeof(framing) / sizeof(framing[0]); i++)
+		if (name.len == strlen(framing[i]) &&
+		    strncasecmp((const char *)name.data, framing[i], name.len) == 0)
+			return true;
+	return false;
+}
+
+struct buf *
+conn_put_head(struct http_conn *conn, int status, const struct http_fields *fields)
+{
+	struct buf *out = &conn->replies->out;
+
+	buf_clear(out);
+	buf_put_text(out, "HTTP/1.1 ");
+	buf_put_decimal(out, (uint64_t)status);
+	buf_put_u8(out, ' ');
+	buf_put_text(out, problem_title(status));
+	buf_put_text(out, "\r\n");
+	buf_put_bytes(out, replies_stamp(conn->replies));
+	for (int i = 0; fields != NULL && i < fields->len; i++) {
+		struct bytes name = bytes_text(fields->items[i].name);
+
+		if (name_is_framing(name))
+			continue;
+		buf_put_bytes(out, name);
+		buf_put_text(out, ": ");
+		buf_put_text(out, fields->items[i].value);
+		buf_put_text(out, "\r\n");
+	}
+	return out;
+}
+
+static bool
+fields_are_valid(const struct http_fields *fields)
+{
+	for (int i = 0; fields != NULL && i < fields->len; i++)
+		if (!http_name_is_valid(fields->items[i].name) ||
+		    !http_value_is_valid(fields->items[i].value))
 			return false;
 	return true;
 }
 
 int
-http_reply_begin(struct http_exchange *x, int status, const struct query_headers *headers,
+http_reply_begin(struct http_exchange *x, int status, const struct http_fields *fields,
 		 int64_t body_len)
 {
 	bool is_waiting = x->head->expects_continue && !x->has_continued &&
 			  x->body_len == 0;
 	bool is_empty = status == 204 || status == 304;
-	struct buf out = BUF_INIT;
+	struct buf *out;
 
 	assert(!x->has_begun && status >= 200 && status <= 599 && body_len >= -1);
-	if (!headers_are_valid(headers))
+	if (!fields_are_valid(fields))
 		return -EINVAL;
 	x->has_begun = true;
 	x->reply_left = body_len;
@@ -135,24 +186,25 @@ http_reply_begin(struct http_exchange *x, int status, const struct query_headers
 	 * next request begins would be a guess. */
 	if (!x->is_body_done && (is_waiting || status >= 400))
 		x->is_closing = true;
-	conn_put_head(&out, x->server_name, status, headers);
+	out = conn_put_head(x->conn, status, fields);
 	if (!is_empty && body_len >= 0) {
-		buf_printf(&out, "Content-Length: %lld\r\n", (long long)body_len);
+		buf_put_text(out, "Content-Length: ");
+		buf_put_decimal(out, (uint64_t)body_len);
+		buf_put_text(out, "\r\n");
 	} else if (!is_empty && x->head->minor == 1) {
 		x->is_chunked = true;
-		buf_put_text(&out, "Transfer-Encoding: chunked\r\n");
+		buf_put_text(out, "Transfer-Encoding: chunked\r\n");
 	} else if (!is_empty) {
-		x->is_closing =
-			true; /* HTTP/1.0: the end of the connection ends the body */
+		/* HTTP/1.0: the end of the connection ends the body */
+		x->is_closing = true;
 	}
 	x->is_bodiless |= is_empty;
 	if (x->is_closing)
-		buf_put_text(&out, "Connection: close\r\n");
+		buf_put_text(out, "Connection: close\r\n");
 	else if (x->head->minor == 0)
-		buf_put_text(&out, "Connection: keep-alive\r\n");
-	buf_put_text(&out, "\r\n");
-	conn_write(x->conn, buf_bytes(&out));
-	buf_fini(&out);
+		buf_put_text(out, "Connection: keep-alive\r\n");
+	buf_put_text(out, "\r\n");
+	conn_write(x->conn, buf_bytes(out));
 	return 0;
 }
 
@@ -165,7 +217,7 @@ http_reply_has_begun(const struct http_exchange *x)
 size_t
 http_reply_data(struct http_exchange *x, struct bytes data)
 {
-	struct buf size = BUF_INIT;
+	struct buf *size = &x->conn->replies->out;
 
 	assert(x->has_begun);
 	if (x->reply_left >= 0) {
@@ -173,10 +225,11 @@ http_reply_data(struct http_exchange *x, struct bytes data)
 		x->reply_left -= (int64_t)data.len;
 	}
 	if (!x->is_bodiless && data.len > 0) {
+		x->sent += (int64_t)data.len;
 		if (x->is_chunked) {
-			http_chunk_begin(&size, data.len);
-			conn_write(x->conn, buf_bytes(&size));
-			buf_fini(&size);
+			buf_clear(size);
+			http_chunk_begin(size, data.len);
+			conn_write(x->conn, buf_bytes(size));
 		}
 		conn_write(x->conn, data);
 		if (x->is_chunked)
@@ -194,22 +247,17 @@ http_reply_pending(const struct http_exchange *x)
 void
 http_reply_end(struct http_exchange *x)
 {
-	struct buf out = BUF_INIT;
-
 	assert(x->has_begun && (x->reply_left <= 0 || x->is_bodiless));
-	if (x->is_chunked && !x->is_bodiless) {
-		http_chunk_end(&out);
-		conn_write(x->conn, buf_bytes(&out));
-		buf_fini(&out);
-	}
+	if (x->is_chunked && !x->is_bodiless)
+		conn_write(x->conn, bytes_text(HTTP_CHUNK_END));
 	conn_next(x->conn, x->is_closing || !x->is_body_done);
 }
 
 void
-http_reply_full(struct http_exchange *x, int status, const struct query_headers *headers,
+http_reply_full(struct http_exchange *x, int status, const struct http_fields *fields,
 		struct bytes body)
 {
-	int rc = http_reply_begin(x, status, headers, (int64_t)body.len);
+	int rc = http_reply_begin(x, status, fields, (int64_t)body.len);
 
 	assert(rc == 0);
 	(void)rc;
@@ -220,13 +268,13 @@ http_reply_full(struct http_exchange *x, int status, const struct query_headers 
 void
 http_reply_problem(struct http_exchange *x, int status, const char *detail)
 {
-	struct query_headers headers = { 0 };
+	struct http_fields fields;
 	json_t *problem = problem_new(status, detail);
 	char *text = problem_dump(problem);
 
-	query_headers_add(&headers, "content-type", PROBLEM_CONTENT_TYPE);
-	http_reply_full(x, status, &headers, bytes_text(text));
-	query_headers_fini(&headers);
+	fields.len = 0;
+	http_fields_add(&fields, "content-type", PROBLEM_CONTENT_TYPE);
+	http_reply_full(x, status, &fields, bytes_text(text));
 	free(text);
 	json_decref(problem);
 }

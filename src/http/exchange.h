@@ -5,22 +5,33 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "base/query.h"
 #include "http/server.h"
 #include "net/stream.h"
 
+/* What the replies of a server have in common. */
+struct http_replies {
+	char *server_name;
+	time_t stamped; /* the second that `stamp` tells; it is made once for all of it */
+	struct buf stamp; /* the fields Date and Server */
+	struct buf out;	  /* a head or a chunk's size on its way; kept for its memory */
+};
+
 struct http_conn {
 	struct http_server *server;
+	struct http_replies *replies; /* the server's */
 	struct stream *stream; /* NULL: over, `conn` is freed when its callback returns */
 	struct http_parser parser;
 	struct http_exchange *x; /* the request being read or answered */
 	struct loop_timer *timer;
 	int tag;
 	bool is_unix;
-	bool is_closing; /* the last reply was given */
-	bool in_data;	 /* a callback to the owner may be under way: do not free */
+	bool is_of_address; /* one of those that are counted by address */
+	bool is_closing;    /* the last reply was given */
+	bool in_data;	    /* a callback to the owner may be under way: do not free */
 	int64_t requests;
 	ms_t since; /* the head's first byte, or the end of the reply before */
 	ms_t last_in, last_out;
@@ -33,8 +44,8 @@ struct http_exchange {
 	const struct http_handler *handler;
 	void *arg;
 	const struct http_head *head;
-	const char *server_name;
 	int64_t body_len;   /* of the request, so far */
+	int64_t sent;	    /* of the reply's body */
 	int64_t reply_left; /* of a reply whose length was told */
 	bool is_body_done;  /* the whole request is here */
 	bool is_paused;
@@ -55,9 +66,10 @@ void conn_cut(struct http_conn *conn);
 /* Answer by ourselves and close; a running exchange is aborted. */
 void conn_refuse(struct http_conn *conn, int status, const char *why);
 void conn_write(struct http_conn *conn, struct bytes data);
-/* Status line, Date, Server and `headers`; not the empty line. */
-void conn_put_head(struct buf *out, const char *server_name, int status,
-		   const struct query_headers *headers);
+/* Status line, Date, Server and `fields` (NULL for none), without the empty line; valid until
+ * the connection, or another one of its server, is written to. */
+struct buf *conn_put_head(struct http_conn *conn, int status,
+			  const struct http_fields *fields);
 /* "100 Continue" where the client waits for it and its body is wanted. */
 void exchange_send_continue(struct http_exchange *x);
 

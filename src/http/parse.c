@@ -8,8 +8,11 @@
 #include "http/parse.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "base/mem.h"
 
 enum parser_state {
 	STATE_START, /* before or inside the request line */
@@ -28,18 +31,65 @@ enum {
 	HTTP_CHUNK_DIGITS_MAX = 15,  /* below 2^60: sums stay in 64 bits */
 	HTTP_LENGTH_DIGITS_MAX = 18, /* below 10^18 */
 	HTTP_PORT_DIGITS_MAX = 5,
+	HEADERS_CAP_MIN = 8, /* what most clients send */
+	PARSER_KEPT_BYTES_MAX = 2048,
 };
+
+/* Classes of bytes, several of which one may belong to. */
+enum {
+	CHAR_TOKEN = 1, /* tchar of RFC 9110 §5.6.2 */
+	CHAR_TARGET =
+		2, /* RFC 3986's of path and query, and the brackets that browsers send */
+	CHAR_ALNUM = 4,
+	CHAR_VALUE = 8, /* of a header */
+};
+
+#define CHAR_WORD (CHAR_TOKEN | CHAR_TARGET | CHAR_ALNUM | CHAR_VALUE)
+#define CHAR_BOTH (CHAR_TOKEN | CHAR_TARGET | CHAR_VALUE)
+
+static const uint8_t char_classes[256] = {
+	['\t'] = CHAR_VALUE,
+	[' '] = CHAR_VALUE,
+	['!'] = CHAR_BOTH,
+	['"'] = CHAR_VALUE,
+	['#'] = CHAR_TOKEN | CHAR_VALUE,
+	['$' ... '\''] = CHAR_BOTH,
+	['(' ... ')'] = CHAR_TARGET | CHAR_VALUE,
+	['*' ... '+'] = CHAR_BOTH,
+	[','] = CHAR_TARGET | CHAR_VALUE,
+	['-' ... '.'] = CHAR_BOTH,
+	['/'] = CHAR_TARGET | CHAR_VALUE,
+	['0' ... '9'] = CHAR_WORD,
+	[':' ... ';'] = CHAR_TARGET | CHAR_VALUE,
+	['<'] = CHAR_VALUE,
+	['='] = CHAR_TARGET | CHAR_VALUE,
+	['>'] = CHAR_VALUE,
+	['?' ... '@'] = CHAR_TARGET | CHAR_VALUE,
+	['A' ... 'Z'] = CHAR_WORD,
+	['['] = CHAR_TARGET | CHAR_VALUE,
+	['\\'] = CHAR_VALUE,
+	[']'] = CHAR_TARGET | CHAR_VALUE,
+	['^'] = CHAR_TOKEN | CHAR_VALUE,
+	['_'] = CHAR_BOTH,
+	['`'] = CHAR_TOKEN | CHAR_VALUE,
+	['a' ... 'z'] = CHAR_WORD,
+	['{'] = CHAR_VALUE,
+	['|'] = CHAR_TOKEN | CHAR_VALUE,
+	['}'] = CHAR_VALUE,
+	['~'] = CHAR_BOTH,
+	[0x80 ... 0xff] = CHAR_VALUE,
+};
+
+static bool
+char_is(uint8_t c, int classes)
+{
+	return (char_classes[c] & classes) != 0;
+}
 
 static bool
 char_is_digit(uint8_t c)
 {
 	return c >= '0' && c <= '9';
-}
-
-static bool
-char_is_alnum(uint8_t c)
-{
-	return char_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
 }
 
 static int
@@ -51,44 +101,25 @@ char_hex(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* tchar of RFC 9110 §5.6.2 */
 static bool
-char_is_token(uint8_t c)
+bytes_are(struct bytes v, int classes)
 {
-	return char_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
-/* RFC 3986's characters of path and query, and the brackets that browsers send in a
- * query. */
-static bool
-char_is_target(uint8_t c)
-{
-	return char_is_alnum(c) ||
-	       (c != '\0' && strchr("-._~!$&'()*+,;=:@/?%[]", c) != NULL);
-}
-
-static bool
-char_is_value(uint8_t c)
-{
-	return c == '\t' || (c >= 0x20 && c != 0x7f);
+	for (size_t i = 0; i < v.len; i++)
+		if (!char_is(v.data[i], classes))
+			return false;
+	return true;
 }
 
 static bool
 bytes_are_token(struct bytes v)
 {
-	for (size_t i = 0; i < v.len; i++)
-		if (!char_is_token(v.data[i]))
-			return false;
-	return v.len > 0;
+	return v.len > 0 && bytes_are(v, CHAR_TOKEN);
 }
 
 static bool
 bytes_are_value(struct bytes v)
 {
-	for (size_t i = 0; i < v.len; i++)
-		if (!char_is_value(v.data[i]))
-			return false;
-	return true;
+	return bytes_are(v, CHAR_VALUE);
 }
 
 bool
@@ -107,7 +138,7 @@ static bool
 target_is_valid(struct bytes v)
 {
 	for (size_t i = 0; i < v.len; i++) {
-		if (!char_is_target(v.data[i]))
+		if (!char_is(v.data[i], CHAR_TARGET))
 			return false;
 		if (v.data[i] == '%' && (i + 2 >= v.len || char_hex(v.data[i + 1]) < 0 ||
 					 char_hex(v.data[i + 2]) < 0))
@@ -132,7 +163,7 @@ host_is_valid(struct bytes v)
 		i++;
 	} else {
 		while (i < v.len &&
-		       (char_is_alnum(v.data[i]) ||
+		       (char_is(v.data[i], CHAR_ALNUM) ||
 			(v.data[i] != '\0' && strchr("-._~", v.data[i]) != NULL)))
 			i++;
 	}
@@ -290,6 +321,14 @@ parser_field(struct http_parser *p, struct bytes line, struct bytes *ret_name,
 	return 0;
 }
 
+static void
+parser_grow_headers(struct http_parser *p)
+{
+	p->headers_cap = p->headers_cap == 0 ? HEADERS_CAP_MIN : 2 * p->headers_cap;
+	p->headers = mem_realloc(p->headers, (size_t)p->headers_cap, sizeof(*p->headers));
+	p->offsets = mem_realloc(p->offsets, (size_t)p->headers_cap, sizeof(*p->offsets));
+}
+
 static int
 parser_header(struct http_parser *p, struct bytes line)
 {
@@ -300,10 +339,13 @@ parser_header(struct http_parser *p, struct bytes line)
 		return parser_fail(p, 431, "more than 100 headers");
 	if (parser_field(p, line, &name, &value) < 0)
 		return -1;
-	p->names[n] = parser_keep_lower(p, name);
-	p->values[n] = parser_keep(p, value);
+	if (n == p->headers_cap)
+		parser_grow_headers(p);
+	p->offsets[n].name = parser_keep_lower(p, name);
+	p->offsets[n].value = parser_keep(p, value);
 	p->head.headers_len = n + 1;
-	if (!p->has_host && strcmp((char *)p->text.data + p->names[n], "host") == 0) {
+	if (!p->has_host &&
+	    strcmp((char *)p->text.data + p->offsets[n].name, "host") == 0) {
 		p->has_host = true;
 		p->host = parser_keep_lower(p, value);
 	}
@@ -402,9 +444,10 @@ head_point(struct http_parser *p)
 	p->head.method = text + p->method;
 	p->head.target = text + p->target;
 	p->head.host = p->has_host ? text + p->host : "";
+	p->head.headers = p->headers;
 	for (int i = 0; i < p->head.headers_len; i++) {
-		p->head.headers[i].name = text + p->names[i];
-		p->head.headers[i].value = text + p->values[i];
+		p->headers[i].name = text + p->offsets[i].name;
+		p->headers[i].value = text + p->offsets[i].value;
 	}
 }
 
@@ -600,19 +643,33 @@ http_parser_fini(struct http_parser *p)
 {
 	buf_fini(&p->line);
 	buf_fini(&p->text);
+	free(p->headers);
+	free(p->offsets);
+}
+
+/* Memory is kept for the next request, unless an idle connection would hold much of it. */
+static void
+parser_reuse(struct buf *b)
+{
+	if (b->cap > PARSER_KEPT_BYTES_MAX)
+		buf_fini(b);
+	buf_clear(b);
 }
 
 void
 http_parser_next(struct http_parser *p)
 {
-	struct buf line = p->line, text = p->text;
+	struct http_parser kept = *p;
 
 	assert(p->state == STATE_DONE);
 	http_parser_init(p);
-	buf_clear(&line);
-	buf_clear(&text);
-	p->line = line;
-	p->text = text;
+	p->line = kept.line;
+	p->text = kept.text;
+	p->headers_cap = kept.headers_cap;
+	p->headers = kept.headers;
+	p->offsets = kept.offsets;
+	parser_reuse(&p->line);
+	parser_reuse(&p->text);
 }
 
 bool
@@ -621,11 +678,18 @@ http_parser_is_idle(const struct http_parser *p)
 	return p->state == STATE_START && p->line.len == 0;
 }
 
+static bool
+header_has_name(const struct http_header *header, const char *name)
+{
+	/* Most differ in their first letter, which saves the call. */
+	return header->name[0] == name[0] && strcmp(header->name, name) == 0;
+}
+
 const char *
 http_head_get(const struct http_head *head, const char *name)
 {
 	for (int i = 0; i < head->headers_len; i++)
-		if (strcmp(head->headers[i].name, name) == 0)
+		if (header_has_name(&head->headers[i], name))
 			return head->headers[i].value;
 	return NULL;
 }
@@ -636,7 +700,7 @@ http_head_count(const struct http_head *head, const char *name)
 	int n = 0;
 
 	for (int i = 0; i < head->headers_len; i++)
-		n += strcmp(head->headers[i].name, name) == 0;
+		n += header_has_name(&head->headers[i], name);
 	return n;
 }
 
@@ -660,12 +724,12 @@ http_list_has(const char *value, const char *token)
 void
 http_chunk_begin(struct buf *out, size_t len)
 {
-	assert(len > 0); /* it would end the body */
-	buf_printf(out, "%zx\r\n", len);
-}
+	char digits[2 * sizeof(len)];
+	size_t at = sizeof(digits);
 
-void
-http_chunk_end(struct buf *out)
-{
-	buf_put_text(out, "0\r\n\r\n");
+	assert(len > 0); /* it would end the body */
+	for (; len > 0; len >>= 4)
+		digits[--at] = "0123456789abcdef"[len & 0xf];
+	buf_put(out, digits + at, sizeof(digits) - at);
+	buf_put_text(out, "\r\n");
 }

@@ -49,7 +49,7 @@ struct http_head {
 	bool keep_alive;    /* what the client wants */
 	bool expects_continue;
 	int headers_len;
-	struct http_header headers[HTTP_HEADERS_MAX];
+	const struct http_header *headers;
 };
 
 enum http_event_kind {
@@ -76,8 +76,11 @@ struct http_parser {
 	struct buf
 		text; /* the head's texts, each with a NUL; `head` points in when whole */
 	struct http_head head;
-	uint32_t names[HTTP_HEADERS_MAX]; /* offsets in `text` while it grows */
-	uint32_t values[HTTP_HEADERS_MAX];
+	int headers_cap;
+	struct http_header *headers; /* of the head, when it is whole */
+	struct {
+		uint32_t name, value;
+	} * offsets; /* in `text` while it grows */
 	uint32_t method, target, host;
 	bool has_host;	   /* from the target, else from the header */
 	bool has_blank;	   /* an empty line before the request was skipped */
@@ -112,6 +115,6 @@ bool http_value_is_valid(const char *value);
 /* The chunked coding, for replies: what stands before a chunk's `len` bytes, of which there
  * are some (CR LF follows them), and the end of the body. */
 void http_chunk_begin(struct buf *out, size_t len);
-void http_chunk_end(struct buf *out);
+#define HTTP_CHUNK_END "0\r\n\r\n"
 
 #endif

@@ -4,11 +4,9 @@
 #include "http/problem.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/mem.h"
 #include "base/utf8.h"
 
 const char *
@@ -99,13 +97,22 @@ problem_new(int status, const char *detail)
 	return object;
 }
 
+static int
+problem_put(const char *text, size_t len, void *arg)
+{
+	buf_put(arg, text, len);
+	return 0;
+}
+
 char *
 problem_dump(const json_t *object)
 {
-	char *text = json_dumps(object, JSON_COMPACT), *line;
+	struct buf line = BUF_INIT;
+	int rc = json_dump_callback(object, problem_put, &line, JSON_COMPACT);
 
-	assert(text != NULL);
-	line = mem_printf("%s\n", text);
-	free(text);
-	return line;
+	assert(rc == 0);
+	(void)rc;
+	buf_put_u8(&line, '\n');
+	buf_text(&line);
+	return (char *)line.data;
 }

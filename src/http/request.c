@@ -4,13 +4,13 @@
 #include "http/request.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include <jansson.h>
 
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "http/api.h"
@@ -29,7 +29,7 @@ static bool
 name_is_among(const char *name, const char *const *list, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (strcmp(name, list[i]) == 0)
+		if (name[0] == list[i][0] && strcmp(name, list[i]) == 0)
 			return true;
 	return false;
 }
@@ -251,6 +251,34 @@ traceparent_is_valid(const char *t)
 	       strspn(t + 36, "0") < 16;
 }
 
+static char *
+request_id_new(struct rng *rng)
+{
+	uint8_t id[16];
+	char *text = mem_alloc(2 * sizeof(id) + 1);
+
+	put_be64(id, rng_next(rng));
+	put_be64(id + 8, rng_next(rng));
+	return hex_encode(id, sizeof(id), text);
+}
+
+/* Not sampled: nobody asked for it. */
+static char *
+traceparent_new(struct rng *rng)
+{
+	uint8_t trace[16], parent[8];
+	char text[] = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-00";
+
+	put_be64(trace, rng_next(rng));
+	put_be64(trace + 8, rng_next(rng) | 1); /* an id of zeros is not valid */
+	put_be64(parent, rng_next(rng) | 1);
+	hex_encode(trace, sizeof(trace), text + 3);
+	text[35] = '-';
+	hex_encode(parent, sizeof(parent), text + 36);
+	text[52] = '-';
+	return mem_strdup(text);
+}
+
 static void
 request_ids(const struct http_head *head, struct rng *rng, struct query_head *q)
 {
@@ -260,14 +288,11 @@ request_ids(const struct http_head *head, struct rng *rng, struct query_head *q)
 	if (id != NULL && request_id_is_valid(id))
 		q->request_id = mem_strdup(id);
 	else
-		q->request_id = mem_printf("%016" PRIx64 "%016" PRIx64, rng_next(rng),
-					   rng_next(rng));
+		q->request_id = request_id_new(rng);
 	if (trace != NULL && traceparent_is_valid(trace))
 		q->traceparent = mem_strdup(trace);
-	else /* not sampled: nobody asked for it; an id is zero once in 2^64 */
-		q->traceparent = mem_printf(
-			"00-%016" PRIx64 "%016" PRIx64 "-%016" PRIx64 "-00",
-			rng_next(rng), rng_next(rng) | 1, rng_next(rng) | 1);
+	else
+		q->traceparent = traceparent_new(rng);
 }
 
 static bool

@@ -12,7 +12,8 @@ struct api {
 	struct api_config config;
 	struct http_server *server;
 	struct access *access;
-	struct rng rng;	     /* request ids; no secret */
+	struct rng rng;		  /* request ids; no secret */
+	struct route_memo *memos; /* of each route, and of what has none */
 	size_t peeked_bytes; /* of bodies that are held until they name their model */
 };
 
@@ -32,6 +33,8 @@ struct api_call {
 	struct http_exchange *x;
 	const struct http_head *head;
 	ms_t started; /* monotonic */
+	/* Of a query, for the access log; borrowed. */
+	const char *request_id, *worker;
 };
 
 struct route {
@@ -46,15 +49,18 @@ struct route {
 
 /* The length of the path up to its `{`. */
 size_t route_prefix_len(const struct route *route);
-/* Count the reply in the metrics; once per call. */
+/* Count the reply in the metrics and write it to the access log: once per call, when all of it
+ * was given, and before the exchange is over. */
 void api_count(const struct api_call *call, int status);
-/* A whole reply, counted. `headers` may be NULL and gets the content type. */
+/* Its content type, and what keeps browsers from guessing and from keeping it. */
+void api_put_fields(struct http_fields *fields, const char *content_type);
+/* A whole reply, counted. `fields` may be NULL and gets the content type. */
 void api_send(const struct api_call *call, int status, const char *content_type,
-	      struct query_headers *headers, struct bytes body);
+	      struct http_fields *fields, struct bytes body);
 /* `value` is consumed. */
 void api_send_json(const struct api_call *call, int status, json_t *value);
 /* `problem` is consumed; on a route of another shape its `detail` becomes the error. */
-void api_send_problem(const struct api_call *call, struct query_headers *headers,
+void api_send_problem(const struct api_call *call, struct http_fields *fields,
 		      json_t *problem);
 void api_refuse(const struct api_call *call, int status, const char *detail);
 

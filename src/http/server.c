@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "http/exchange.h"
 #include "http/problem.h"
+#include "net/strangers.h"
 #include "net/stream.h"
 
 struct http_listener {
@@ -29,17 +30,20 @@ struct http_listener {
 	struct listener *listener;
 	int tag;
 	bool is_unix;
+	bool has_tls;
 };
 
 struct http_server {
 	struct http_server_config config;
-	char *name;
+	struct http_replies replies;
 	ms_t tick_ms;
 	bool is_draining; /* every reply is the last of its connection */
 	bool is_stopped;
 	int listeners_len;
 	struct http_listener listeners[HTTP_LISTENERS_MAX];
-	int connections[2]; /* TCP, unix */
+	int connections[2];	    /* TCP, unix */
+	struct strangers addresses; /* of TCP connections */
+	uint64_t turned_away;
 	int exchanges;
 	struct http_conn *conns;
 };
@@ -90,6 +94,8 @@ conn_end(struct http_conn *conn, bool is_flushed)
 	if (s == NULL)
 		return;
 	conn->stream = NULL;
+	if (conn->is_of_address)
+		strangers_leave(&conn->server->addresses, stream_peer(s));
 	if (is_flushed)
 		stream_finish(s, conn->server->config.linger_ms);
 	else
@@ -154,18 +160,17 @@ conn_refuse(struct http_conn *conn, int status, const char *why)
 		conn->server->config.on_refused(conn->server->config.arg, status);
 	conn_abort_exchange(conn);
 	if (!has_begun) {
-		struct query_headers headers = { 0 };
-		struct buf out = BUF_INIT;
+		struct http_fields fields;
+		struct buf *out;
 
 		problem = problem_new(status, why);
 		text = problem_dump(problem);
-		query_headers_add(&headers, "content-type", PROBLEM_CONTENT_TYPE);
-		conn_put_head(&out, conn->server->name, status, &headers);
-		buf_printf(&out, "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+		fields.len = 0;
+		http_fields_add(&fields, "content-type", PROBLEM_CONTENT_TYPE);
+		out = conn_put_head(conn, status, &fields);
+		buf_printf(out, "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
 			   strlen(text), is_head ? "" : text);
-		conn_write(conn, buf_bytes(&out));
-		buf_fini(&out);
-		query_headers_fini(&headers);
+		conn_write(conn, buf_bytes(out));
 		free(text);
 		json_decref(problem);
 	}
@@ -179,7 +184,6 @@ conn_on_head(struct http_conn *conn, const struct http_head *head)
 	struct http_exchange *x = mem_calloc(1, sizeof(*x));
 
 	x->conn = conn;
-	x->server_name = server->name;
 	x->head = head;
 	x->is_closing = !head->keep_alive || server->is_draining;
 	x->is_bodiless = strcmp(head->method, "HEAD") == 0;
@@ -380,23 +384,47 @@ conn_tick(void *arg)
 	}
 }
 
+/* Has its address room for one more? Otherwise it would soon have all of them. */
+static bool
+server_admits(struct http_server *server, const struct stream *s, bool *ret_is_of_address)
+{
+	static struct log_limit limit = { .span_ms = MS_MINUTE, .burst = 1 };
+	const char *peer = stream_peer(s);
+	struct errmsg err;
+
+	*ret_is_of_address = !address_is_loopback(peer);
+	if (!*ret_is_of_address || strangers_enter(&server->addresses, peer, &err) == 0)
+		return true;
+	server->turned_away++;
+	if (log_limit_pass(&limit, "http"))
+		log_warn("http",
+			 "%s: closed at once: its address has %d connections already "
+			 "(http.max_address_connections)",
+			 peer, server->config.address_connections_max);
+	return false;
+}
+
 static void
 server_on_accept(void *arg, struct stream *s)
 {
 	struct http_listener *l = arg;
 	struct http_server *server = l->server;
 	struct http_conn *conn;
+	bool is_of_address = false;
 
 	if (server->is_stopped ||
-	    server->connections[l->is_unix] >= conn_limit(server, l->is_unix)) {
+	    server->connections[l->is_unix] >= conn_limit(server, l->is_unix) ||
+	    (!l->is_unix && !server_admits(server, s, &is_of_address))) {
 		stream_close(s);
 		return;
 	}
 	conn = mem_calloc(1, sizeof(*conn));
 	conn->server = server;
+	conn->replies = &server->replies;
 	conn->stream = s;
 	conn->tag = l->tag;
 	conn->is_unix = l->is_unix;
+	conn->is_of_address = is_of_address;
 	conn->since = conn->last_in = conn->last_out = loop_now(server->config.loop);
 	conn->timer = loop_timer_new(server->config.loop, conn_tick, conn);
 	http_parser_init(&conn->parser);
@@ -435,9 +463,13 @@ http_server_new(const struct http_server_config *config)
 	struct http_server_config *c = &server->config;
 
 	*c = *config;
-	server->name = mem_strdup(config->name);
+	server->replies.server_name = mem_strdup(config->name);
 	if (c->connections_max == 0)
 		c->connections_max = HTTP_CONNECTIONS_MAX;
+	if (c->address_connections_max == 0)
+		c->address_connections_max = HTTP_ADDRESS_CONNECTIONS_MAX;
+	server->addresses.max = (unsigned)c->connections_max;
+	server->addresses.of_address_max = (unsigned)c->address_connections_max;
 	if (c->socket_connections_max == 0)
 		c->socket_connections_max = HTTP_SOCKET_CONNECTIONS_MAX;
 	c->head_timeout_ms = ms_or(c->head_timeout_ms, HTTP_HEAD_TIMEOUT_MS);
@@ -469,7 +501,10 @@ http_server_free(struct http_server *server)
 	}
 	for (int i = 0; i < server->listeners_len; i++)
 		listener_close(server->listeners[i].listener);
-	free(server->name);
+	strangers_fini(&server->addresses);
+	free(server->replies.server_name);
+	buf_fini(&server->replies.stamp);
+	buf_fini(&server->replies.out);
 	free(server);
 }
 
@@ -485,11 +520,20 @@ http_server_listen(struct http_server *server, const char *address, struct tls *
 				 HTTP_LISTENERS_MAX);
 	*l = (struct http_listener){ .server = server, .tag = tag };
 	l->is_unix = strncmp(address, "unix:", 5) == 0;
+	l->has_tls = tls != NULL;
 	rc = listener_open(server->config.loop, address, tls, mode, server_on_accept, l,
 			   &l->listener, err);
 	if (rc == 0)
 		server->listeners_len++;
 	return rc;
+}
+
+void
+http_server_set_tls(struct http_server *server, struct tls *tls)
+{
+	for (int i = 0; i < server->listeners_len; i++)
+		if (server->listeners[i].has_tls)
+			listener_set_tls(server->listeners[i].listener, tls);
 }
 
 const char *
@@ -526,6 +570,12 @@ int
 http_server_connections(const struct http_server *server)
 {
 	return server->connections[0] + server->connections[1];
+}
+
+uint64_t
+http_server_turned_away(const struct http_server *server)
+{
+	return server->turned_away;
 }
 
 int

@@ -33,6 +33,9 @@ enum {
 	HTTP_LISTENERS_MAX = 4,
 	/* Of all TCP listeners; a connection may hold about 2 MiB of buffers at worst. */
 	HTTP_CONNECTIONS_MAX = 1024,
+	/* Of these from one address (net/strangers.h says what that is), but for loopback's:
+	 * behind a proxy there everybody comes from it. */
+	HTTP_ADDRESS_CONNECTIONS_MAX = 256,
 	/* Unix sockets have a cap of their own, so that an operator always gets in. */
 	HTTP_SOCKET_CONNECTIONS_MAX = 128,
 	HTTP_HEAD_TIMEOUT_MS = 30 * MS_SECOND,	/* from a head's first byte to its last */
@@ -45,7 +48,17 @@ enum {
 	HTTP_LINGER_MS = 2 * MS_SECOND,
 	/* Timeouts are looked at this often, or at a quarter of the shortest. */
 	HTTP_TICK_MS_MAX = 5 * MS_SECOND,
+	/* Of a reply: what a worker may give, and ours. */
+	HTTP_FIELDS_MAX = QUERY_HEADERS_MAX + 16,
 };
+
+/* The header fields of a reply; begin with a `len` of 0. All texts are borrowed, until the
+ * call that takes the fields returns. */
+struct http_fields {
+	int len;
+	struct http_header items[HTTP_FIELDS_MAX];
+};
+void http_fields_add(struct http_fields *fields, const char *name, const char *value);
 
 struct http_server_config {
 	struct loop *loop;
@@ -59,6 +72,7 @@ struct http_server_config {
 	const char *name;    /* for the Server header; "ocf/1.0" */
 	int64_t body_max;    /* bytes of a request body; beyond it 413 */
 	int connections_max; /* the rest: 0 takes the constants above */
+	int address_connections_max;
 	int socket_connections_max;
 	ms_t head_timeout_ms, body_timeout_ms, write_timeout_ms, idle_timeout_ms,
 		linger_ms;
@@ -82,6 +96,8 @@ void http_server_free(struct http_server *server);
  * http_exchange_tag(). */
 int http_server_listen(struct http_server *server, const char *address, struct tls *tls,
 		       unsigned mode, int tag, struct errmsg *err);
+/* For connections that come from now on, on the listeners that have TLS. */
+void http_server_set_tls(struct http_server *server, struct tls *tls);
 /* The bound address of the first listener with this tag, with its real port; NULL
  * without. */
 const char *http_server_address(const struct http_server *server, int tag);
@@ -90,11 +106,17 @@ void http_server_drain(struct http_server *server);
 /* Accept no more, close idle connections, close each other one after its reply. */
 void http_server_stop(struct http_server *server);
 int http_server_connections(const struct http_server *server);
+/* Connections that were closed at once, since their address had as many as it may. */
+uint64_t http_server_turned_away(const struct http_server *server);
 int http_server_exchanges(const struct http_server *server); /* running now */
 /* Connections whose clients have not yet taken all that was written. */
 int http_server_unsent(const struct http_server *server);
 
 int http_exchange_tag(const struct http_exchange *x);
+/* The client's address (net/stream.h), and the bytes of both bodies so far. */
+const char *http_exchange_peer(const struct http_exchange *x);
+void http_exchange_bytes(const struct http_exchange *x, int64_t *ret_received,
+			 int64_t *ret_sent);
 const struct http_head *http_exchange_head(const struct http_exchange *x);
 void http_exchange_set_handler(struct http_exchange *x, const struct http_handler *h,
 			       void *arg);
@@ -102,21 +124,21 @@ void http_exchange_set_handler(struct http_exchange *x, const struct http_handle
 void http_body_pause(struct http_exchange *x);
 void http_body_resume(struct http_exchange *x);
 
-/* Status line and headers (NULL for none). Date, Server, Connection and the body's
- * framing are added; Connection, Content-Length and Transfer-Encoding among `headers` are
+/* Status line and fields (NULL for none). Date, Server, Connection and the body's
+ * framing are added; Connection, Content-Length and Transfer-Encoding among `fields` are
  * left out. `body_len` -1: not known, sent in chunks. A reply to HEAD and one of 204 or
- * 304 has no body: its data is dropped. -EINVAL, and nothing was sent, when a header is
+ * 304 has no body: its data is dropped. -EINVAL, and nothing was sent, when a field is
  * not valid. */
 int http_reply_begin(struct http_exchange *x, int status,
-		     const struct query_headers *headers, int64_t body_len);
+		     const struct http_fields *fields, int64_t body_len);
 bool http_reply_has_begun(const struct http_exchange *x);
 /* Returns the bytes waiting in the output. */
 size_t http_reply_data(struct http_exchange *x, struct bytes data);
 size_t http_reply_pending(const struct http_exchange *x);
 void http_reply_end(struct http_exchange *x);
-/* Begin, data and end in one, with headers of our own making. */
+/* Begin, data and end in one, with fields of our own making. */
 void http_reply_full(struct http_exchange *x, int status,
-		     const struct query_headers *headers, struct bytes body);
+		     const struct http_fields *fields, struct bytes body);
 /* A problem object as the whole reply. */
 void http_reply_problem(struct http_exchange *x, int status, const char *detail);
 /* Cut the connection, so that the client sees that its reply is not whole. */

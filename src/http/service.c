@@ -38,7 +38,8 @@ struct api_query {
 	bool is_whole;	   /* the request is complete */
 	bool is_last_sent; /* and the host knows */
 	bool is_over;
-	int status; /* of the reply, once it has begun */
+	int status;   /* of the reply, once it has begun */
+	char *worker; /* who gave it; only for the access log */
 	/* On a legacy route the reply is gathered; so is one that is no stream of events for
 	 * a client who was promised one. */
 	struct reply_head gathered_head;
@@ -47,8 +48,15 @@ struct api_query {
 	bool is_stream;	  /* the client of an OpenAI route wants events */
 	bool is_promised; /* and the reply was begun for it, by a comment */
 	bool is_single;	  /* but the worker's is none */
-	struct loop_timer *timer;
-	struct loop_timer *keepalive;
+	/* NULL until they are needed: mostly they are not. */
+	struct loop_timer *timer, *keepalive;
+};
+
+/* The fields of a reply, and the texts of those that are made for it. */
+struct query_fields {
+	struct http_fields fields;
+	char node[ID_TEXT_SIZE];
+	char timing[sizeof("total;dur=") + DECIMAL_SIZE];
 };
 
 static const struct api_host *
@@ -73,6 +81,7 @@ query_free(struct api_query *q)
 	loop_timer_free(q->timer);
 	loop_timer_free(q->keepalive);
 	query_head_fini(&q->head);
+	free(q->worker);
 	buf_fini(&q->body);
 	reply_head_fini(&q->gathered_head);
 	buf_fini(&q->gathered);
@@ -156,29 +165,44 @@ query_report(struct api_query *q)
 
 /* Ours, beside what the worker said. */
 static void
-query_put_headers(const struct api_query *q, struct query_headers *headers,
-		  const struct id *node, const char *worker)
+query_put_fields(const struct api_query *q, struct query_fields *ret,
+		 const struct id *node, const char *worker)
 {
+	static const char total[] = "total;dur=";
 	ms_t ms = loop_now(q->call.api->config.loop) - q->call.started;
-	char id[ID_TEXT_SIZE], *timing = mem_printf("total;dur=%lld", (long long)ms);
+	struct http_fields *fields = &ret->fields;
 
-	query_headers_add(headers, "x-request-id", q->head.request_id);
-	query_headers_add(headers, "server-timing", timing);
+	fields->len = 0;
+	memcpy(ret->timing, total, sizeof(total));
+	decimal_text((uint64_t)ms, ret->timing + sizeof(total) - 1);
+	http_fields_add(fields, "x-request-id", q->head.request_id);
+	http_fields_add(fields, "server-timing", ret->timing);
 	if (!id_is_zero(node))
-		query_headers_add(headers, "x-computing-node", id_text(node, id));
+		http_fields_add(fields, "x-computing-node", id_text(node, ret->node));
 	if (worker != NULL && http_value_is_valid(worker))
-		query_headers_add(headers, "x-computing-worker", worker);
-	free(timing);
+		http_fields_add(fields, "x-computing-worker", worker);
 }
 
 /* ---- a client who was promised events ---- */
 
-static ms_t
-query_keepalive_ms(const struct api_query *q)
-{
-	ms_t ms = q->call.api->config.keepalive_ms;
+static void query_on_keepalive(void *arg);
 
-	return ms > 0 ? ms : API_KEEPALIVE_MS;
+static void
+query_set_keepalive(struct api_query *q)
+{
+	const struct api_config *config = &q->call.api->config;
+
+	if (q->keepalive == NULL)
+		q->keepalive = loop_timer_new(config->loop, query_on_keepalive, q);
+	loop_timer_set(q->keepalive, config->keepalive_ms > 0 ? config->keepalive_ms
+							      : API_KEEPALIVE_MS);
+}
+
+static void
+query_stop_keepalive(struct api_query *q)
+{
+	if (q->keepalive != NULL)
+		loop_timer_clear(q->keepalive);
 }
 
 /* The first token may be minutes away, and proxies and clients give up earlier: as long as
@@ -187,23 +211,22 @@ static void
 query_on_keepalive(void *arg)
 {
 	struct api_query *q = arg;
-	struct query_headers headers = { 0 };
+	struct query_fields ours;
 	const struct id nobody = { 0 };
 	int rc;
 
 	if (!http_reply_has_begun(q->call.x)) {
-		query_put_headers(q, &headers, &nobody, NULL);
-		query_headers_add(&headers, "content-type", "text/event-stream");
-		query_headers_add(&headers, "cache-control", "no-cache");
-		query_headers_add(&headers, "x-accel-buffering", "no");
-		rc = http_reply_begin(q->call.x, 200, &headers, -1);
+		query_put_fields(q, &ours, &nobody, NULL);
+		http_fields_add(&ours.fields, "content-type", "text/event-stream");
+		http_fields_add(&ours.fields, "cache-control", "no-cache");
+		http_fields_add(&ours.fields, "x-accel-buffering", "no");
+		rc = http_reply_begin(q->call.x, 200, &ours.fields, -1);
 		assert(rc == 0);
 		(void)rc;
-		query_headers_fini(&headers);
 		q->is_promised = true;
 	}
 	http_reply_data(q->call.x, bytes_text(": waiting\n\n"));
-	loop_timer_set(q->keepalive, query_keepalive_ms(q));
+	query_set_keepalive(q);
 }
 
 static bool
@@ -221,8 +244,8 @@ query_send_event(struct api_query *q, int status, struct bytes text)
 {
 	char *event = openai_event(status, text);
 
-	api_count(&q->call, status);
 	http_reply_data(q->call.x, bytes_text(event));
+	api_count(&q->call, status);
 	http_reply_end(q->call.x);
 	free(event);
 }
@@ -241,11 +264,24 @@ query_refuse_reply(struct api_query *q)
 		api_refuse(&q->call, 502, text);
 }
 
+/* The body is gathered, and its deadline has come before its end. */
+static void
+query_give_up_body(struct api_query *q)
+{
+	api_refuse(&q->call, 408,
+		   "the request's body did not come before the query's deadline");
+	query_free(q);
+}
+
 static void
 query_on_timer(void *arg)
 {
 	struct api_query *q = arg;
 
+	if (!q->is_open) {
+		query_give_up_body(q);
+		return;
+	}
 	q->depth++;
 	if (q->is_too_large) {
 		query_host(q)->query_cancel(q->token);
@@ -260,14 +296,41 @@ query_on_timer(void *arg)
 }
 
 static void
+query_set_timer(struct api_query *q, ms_t delay_ms)
+{
+	if (q->timer == NULL)
+		q->timer = loop_timer_new(q->call.api->config.loop, query_on_timer, q);
+	loop_timer_set(q->timer, delay_ms);
+}
+
+/* Soon, but not from inside of what is going on. */
+static void
+query_later(struct api_query *q)
+{
+	query_set_timer(q, 0);
+}
+
+/* The body was waited for, at the cost of the query's own time. */
+static void
+query_stop_waiting(struct api_query *q)
+{
+	ms_t spent = loop_now(q->call.api->config.loop) - q->call.started;
+
+	loop_timer_clear(q->timer);
+	q->head.timeout_ms -= spent < q->head.timeout_ms ? spent : q->head.timeout_ms - 1;
+}
+
+static void
 query_open(struct api_query *q)
 {
 	void *token;
 
+	if (q->timer != NULL)
+		query_stop_waiting(q);
 	if (q->is_peeking && q->is_whole) {
 		q->head.selector = request_model(buf_bytes(&q->body), &q->is_stream);
 		if (q->is_stream && query_is_openai(q))
-			loop_timer_set(q->keepalive, query_keepalive_ms(q));
+			query_set_keepalive(q);
 	}
 	query_unhold(q);
 	q->is_open = true;
@@ -312,18 +375,17 @@ query_gather(struct api_query *q)
 static bool
 query_holds(struct api_query *q, size_t came)
 {
-	struct query_headers headers = { 0 };
+	struct http_fields fields = { .len = 0 };
 	struct api *api = q->call.api;
 	size_t max = query_is_openai(q) ? API_PEEK_BYTES_MAX : LIMIT_PART_BYTES_MAX;
 
 	q->peeked += came;
 	api->peeked_bytes += came;
 	if (api->peeked_bytes > API_PEEK_ALL_BYTES_MAX) {
-		query_headers_add(&headers, "retry-after", "1");
-		api_send_problem(&q->call, &headers,
+		http_fields_add(&fields, "retry-after", "1");
+		api_send_problem(&q->call, &fields,
 				 problem_new(503, "too many requests wait here for the "
 						  "end of their bodies"));
-		query_headers_fini(&headers);
 	} else if (q->body.len <= max || !query_is_openai(q)) {
 		return !q->is_whole && q->body.len <= max;
 	} else {
@@ -404,37 +466,51 @@ service_run(const struct api_call *call)
 	q = mem_calloc(1, sizeof(*q));
 	q->call = *call;
 	q->head = head;
+	q->call.request_id = q->head.request_id;
 	q->window = LIMIT_PARTS_WINDOW;
 	q->is_peeking = shape != ROUTE_LEGACY &&
 			request_may_name_model(
 				call->head, &q->head,
 				shape == ROUTE_OPENAI ? INT64_MAX : LIMIT_PART_BYTES_MAX);
-	q->timer = loop_timer_new(call->api->config.loop, query_on_timer, q);
-	q->keepalive = loop_timer_new(call->api->config.loop, query_on_keepalive, q);
 	http_exchange_set_handler(call->x, &query_handler, q);
 	/* Where nothing in the body matters for the choice, the choice need not wait for
-	 * it. */
+	 * it. Where something does, a body that comes drop by drop waits no longer than a
+	 * query may. */
 	if (shape != ROUTE_LEGACY && !q->is_peeking && call->head->body_len != 0)
 		query_open(q);
+	else if (call->head->body_len != 0)
+		query_set_timer(q, q->head.timeout_ms);
+}
+
+static void
+query_set_worker(struct api_query *q, const char *worker)
+{
+	if (!q->call.api->config.access_log || worker == NULL)
+		return;
+	free(q->worker);
+	q->worker = mem_strdup(worker);
+	q->call.worker = q->worker;
 }
 
 /* A worker's header that would break the reply's head is left out. */
 static void
-query_put_header(struct query_headers *headers, const char *name, const char *value)
+query_put_field(struct http_fields *fields, const char *name, const char *value)
 {
-	if (value != NULL && http_name_is_valid(name) && http_value_is_valid(value))
-		query_headers_add(headers, name, value);
+	if (value != NULL && fields->len < HTTP_FIELDS_MAX && http_name_is_valid(name) &&
+	    http_value_is_valid(value))
+		http_fields_add(fields, name, value);
 }
 
 void
 api_reply_head(struct api_query *q, const struct reply_head *head)
 {
-	struct query_headers headers = { 0 };
+	struct query_fields ours;
 	bool is_status = head->status >= 200 && head->status <= 599;
 	int rc;
 
 	assert(!q->is_over && q->is_open);
 	q->status = is_status ? head->status : 502;
+	query_set_worker(q, head->worker);
 	q->is_single = q->is_promised && !reply_is_events(head);
 	if (query_gathers(q)) {
 		reply_head_fini(&q->gathered_head);
@@ -442,54 +518,54 @@ api_reply_head(struct api_query *q, const struct reply_head *head)
 		return;
 	}
 	if (!q->is_stream || !reply_is_events(head))
-		loop_timer_clear(q->keepalive);
+		query_stop_keepalive(q);
 	if (q->is_promised)
 		return;
-	query_put_headers(q, &headers, &head->node, head->worker);
+	query_put_fields(q, &ours, &head->node, head->worker);
 	if (query_is_openai(q) && reply_is_events(head))
-		query_headers_add(&headers, "x-accel-buffering", "no");
-	query_put_header(&headers, "content-type", head->content_type);
+		http_fields_add(&ours.fields, "x-accel-buffering", "no");
+	query_put_field(&ours.fields, "content-type", head->content_type);
 	for (int i = 0; i < head->headers.len; i++)
 		if (request_reply_header_passes(head->headers.items[i].name))
-			query_put_header(&headers, head->headers.items[i].name,
-					 head->headers.items[i].value);
-	rc = http_reply_begin(q->call.x, q->status, &headers, -1);
+			query_put_field(&ours.fields, head->headers.items[i].name,
+					head->headers.items[i].value);
+	rc = http_reply_begin(q->call.x, q->status, &ours.fields, -1);
 	assert(rc == 0);
 	(void)rc;
-	query_headers_fini(&headers);
 }
 
 void
 api_reply_data(struct api_query *q, struct bytes part)
 {
 	assert(!q->is_over && (query_gathers(q) || http_reply_has_begun(q->call.x)));
-	loop_timer_clear(q->keepalive);
+	query_stop_keepalive(q);
 	q->taken++;
 	if (query_gathers(q)) {
 		q->is_too_large |= q->gathered.len + part.len >
 				   API_INFERENCE_REPLY_BYTES_MAX;
 		if (!q->is_too_large)
 			buf_put_bytes(&q->gathered, part);
-		loop_timer_set(q->timer, 0);
+		query_later(q);
 		return;
 	}
-	if (http_reply_data(q->call.x, part) <= STREAM_OUTPUT_LOW_BYTES)
-		loop_timer_set(q->timer, 0);
+	/* What was written is reported when it is gone; of a reply without a body nothing
+	 * is. */
+	if (http_reply_data(q->call.x, part) == 0)
+		query_later(q);
 }
 
 static void
 query_send_gathered(struct api_query *q)
 {
-	struct query_headers headers = { 0 };
+	struct query_fields ours;
 	bool is_good = q->status < 400;
 	json_t *value = is_good ? legacy_answer(buf_bytes(&q->gathered))
 				: legacy_error(buf_bytes(&q->gathered));
 	char *text = problem_dump(value);
 
-	query_put_headers(q, &headers, &q->gathered_head.node, q->gathered_head.worker);
-	api_send(&q->call, is_good ? 200 : q->status, "application/json", &headers,
+	query_put_fields(q, &ours, &q->gathered_head.node, q->gathered_head.worker);
+	api_send(&q->call, is_good ? 200 : q->status, "application/json", &ours.fields,
 		 bytes_text(text));
-	query_headers_fini(&headers);
 	free(text);
 	json_decref(value);
 }
@@ -520,7 +596,7 @@ api_reply_want(struct api_query *q, int parts)
 	assert(!q->is_over && parts >= 0);
 	q->window += parts;
 	if (q->depth == 0)
-		loop_timer_set(q->timer, 0);
+		query_later(q);
 }
 
 static bool
@@ -599,9 +675,9 @@ query_problem(const struct api_query *q, const struct query_error *error, int st
 void
 api_reply_error(struct api_query *q, const struct query_error *error)
 {
-	struct query_headers headers = { 0 };
+	struct query_fields ours;
 	int status = error->status >= 400 && error->status <= 599 ? error->status : 502;
-	char after[16];
+	char after[DECIMAL_SIZE];
 
 	assert(!q->is_over && q->is_open);
 	/* Nothing of a reply has come: what was promised may end with why. */
@@ -617,12 +693,11 @@ api_reply_error(struct api_query *q, const struct query_error *error)
 		query_over(q);
 		return;
 	}
-	query_put_headers(q, &headers, &error->node, error->worker);
-	if (error->retry_after_s > 0) {
-		snprintf(after, sizeof(after), "%d", error->retry_after_s);
-		query_headers_add(&headers, "retry-after", after);
-	}
-	api_send_problem(&q->call, &headers, query_problem(q, error, status));
-	query_headers_fini(&headers);
+	query_set_worker(q, error->worker);
+	query_put_fields(q, &ours, &error->node, error->worker);
+	if (error->retry_after_s > 0)
+		http_fields_add(&ours.fields, "retry-after",
+				decimal_text((uint64_t)error->retry_after_s, after));
+	api_send_problem(&q->call, &ours.fields, query_problem(q, error, status));
 	query_over(q);
 }

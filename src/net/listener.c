@@ -323,6 +323,15 @@ listener_address(const struct listener *l)
 }
 
 void
+listener_set_tls(struct listener *l, struct tls *tls)
+{
+	struct tls *old = l->tls;
+
+	l->tls = tls_hold(tls);
+	tls_free(old);
+}
+
+void
 listener_pause(struct listener *l, bool is_paused)
 {
 	l->is_paused = is_paused;

@@ -11,7 +11,8 @@ noinst_LIBRARIES += %D%/libnet.a
 	%D%/resolve.c %D%/resolve.h \
 	%D%/strangers.c %D%/strangers.h \
 	%D%/stream.c %D%/stream.h %D%/stream-dial.c %D%/stream-private.h \
-	%D%/tls.c %D%/tls.h %D%/tls-session.h
+	%D%/tls.c %D%/tls.h %D%/tls-session.h \
+	%D%/tls-files.c %D%/tls-files.h
 
 # Without --enable-fuzzing it replays its corpus.
 check_PROGRAMS += tests/fuzz/fuzz-join

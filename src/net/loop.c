@@ -159,6 +159,8 @@ loop_new(void)
 	pthread_once(&once, loop_library_init);
 	config = event_config_new();
 	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	/* Only this loop's thread touches the base: others go through the letter box. */
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	event_config_set_max_dispatch_interval(config, NULL, LOOP_CALLBACKS_PER_POLL, 0);
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);

@@ -47,8 +47,9 @@ struct stream {
 	int depth;	       /* of stream_enter() */
 	bool is_reading, is_writing; /* the events that are added */
 
-	struct event *kick;
-	struct event *read_event, *write_event;
+	struct event *kick, *read_event;
+	/* Made when they are needed: a connection that rests has none of them. */
+	struct event *write_event;
 	struct event *limit; /* for connecting, the handshake, lingering */
 	struct event *peek;
 	struct loop_orphan orphan;

@@ -42,6 +42,8 @@ enum {
 };
 
 static void stream_update(struct stream *s);
+static void stream_limit_over(evutil_socket_t fd, short what, void *arg);
+static void stream_ready(evutil_socket_t fd, short what, void *arg);
 
 static struct timeval
 stream_span(ms_t ms)
@@ -56,8 +58,11 @@ stream_set_limit(struct stream *s, ms_t ms)
 {
 	struct timeval span = stream_span(ms);
 
-	if (!s->is_finishing)
-		event_add(s->limit, &span);
+	if (s->is_finishing)
+		return;
+	if (s->limit == NULL)
+		s->limit = event_new(loop_base(s->loop), -1, 0, stream_limit_over, s);
+	event_add(s->limit, &span);
 }
 
 static void
@@ -338,7 +343,7 @@ static void
 stream_opened(struct stream *s)
 {
 	s->state = STREAM_OPEN;
-	if (!s->is_finishing)
+	if (!s->is_finishing && s->limit != NULL)
 		event_del(s->limit);
 	if (s->is_finishing)
 		event_active(s->kick, 0, 0);
@@ -415,8 +420,6 @@ stream_attach(struct stream *s, int fd)
 	s->fd = fd;
 	s->read_event = event_new(loop_base(s->loop), fd, EV_READ | EV_PERSIST,
 				  stream_ready, s);
-	s->write_event = event_new(loop_base(s->loop), fd, EV_WRITE | EV_PERSIST,
-				   stream_ready, s);
 }
 
 /* What an owner's call has asked for, now from the loop. */
@@ -504,12 +507,23 @@ stream_set_event(struct event *event, bool *is_added, bool is_wanted)
 		event_del(event);
 }
 
+/* Most sockets take at once what is written. */
+static struct event *
+stream_write_event(struct stream *s, bool is_wanted)
+{
+	if (s->write_event == NULL && is_wanted && s->fd >= 0)
+		s->write_event = event_new(loop_base(s->loop), s->fd,
+					   EV_WRITE | EV_PERSIST, stream_ready, s);
+	return s->write_event;
+}
+
 /* Bring the events into line with the state; at the end of everything that changes it. */
 static void
 stream_update(struct stream *s)
 {
 	bool is_full = s->state == STREAM_OPEN && !s->is_eof &&
 		       s->in.len >= STREAM_INPUT_BYTES_MAX;
+	bool is_blocked = s->state == STREAM_CONNECTING || s->is_write_blocked;
 	struct timeval span = stream_span(STREAM_PEEK_MS);
 
 	if (s->is_finishing && s->in.cap > 0)
@@ -519,8 +533,7 @@ stream_update(struct stream *s)
 				 (s->state == STREAM_HANDSHAKE && !s->is_write_blocked));
 	if (s->is_input_hidden && stream_may_read(s))
 		event_active(s->kick, 0, 0);
-	stream_set_event(s->write_event, &s->is_writing,
-			 s->state == STREAM_CONNECTING || s->is_write_blocked);
+	stream_set_event(stream_write_event(s, is_blocked), &s->is_writing, is_blocked);
 	if (is_full && s->peek == NULL)
 		s->peek = event_new(loop_base(s->loop), -1, EV_PERSIST, stream_peek, s);
 	if (s->peek != NULL) {
@@ -550,7 +563,6 @@ stream_new(struct loop *loop)
 	s->fd = -1;
 	s->out = evbuffer_new();
 	s->kick = event_new(loop_base(loop), -1, 0, stream_kicked, s);
-	s->limit = event_new(loop_base(loop), -1, 0, stream_limit_over, s);
 	return s;
 }
 

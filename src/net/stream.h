@@ -93,6 +93,8 @@ int listener_open(struct loop *loop, const char *address, struct tls *tls, unsig
 void listener_close(struct listener *l); /* NULL is allowed; unlinks its unix socket */
 /* The bound address, with the real port. */
 const char *listener_address(const struct listener *l);
+/* For the streams that it accepts from now on. */
+void listener_set_tls(struct listener *l, struct tls *tls);
 /* Stop and go on accepting (connection limits). */
 void listener_pause(struct listener *l, bool is_paused);
 

@@ -10,12 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include "base/mem.h"
 #include "ident/crypto.h"
+#include "net/tls-files.h"
 #include "net/tls-session.h"
 
 enum {
@@ -29,8 +31,8 @@ enum {
 
 struct tls {
 	int refs;
-	SSL_CTX *server; /* NULL to join */
-	SSL_CTX *client;
+	SSL_CTX *server;    /* NULL to join */
+	SSL_CTX *client;    /* NULL for HTTP */
 	struct buf ca_cert; /* DER; empty to join */
 	X509 *ca;	    /* the same, to show to joiners */
 	uint8_t fingerprint[IDENT_SHA256_BYTES];
@@ -164,6 +166,17 @@ tls_select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 	return SSL_TLSEXT_ERR_OK;
 }
 
+static void
+tls_context_set_modes(SSL_CTX *ctx)
+{
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS |
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				      SSL_MODE_NO_AUTO_CHAIN);
+	SSL_CTX_set_read_ahead(ctx, 1);
+	SSL_CTX_set_default_read_buffer_len(ctx, TLS_READ_BYTES);
+}
+
 static SSL_CTX *
 tls_context_new(const SSL_METHOD *method)
 {
@@ -176,12 +189,7 @@ tls_context_new(const SSL_METHOD *method)
 			       SSL_CTX_set_num_tickets(ctx, 0) == 1,
 		       "TLS options");
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS |
-				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-				      SSL_MODE_NO_AUTO_CHAIN);
-	SSL_CTX_set_read_ahead(ctx, 1);
-	SSL_CTX_set_default_read_buffer_len(ctx, TLS_READ_BYTES);
+	tls_context_set_modes(ctx);
 	SSL_CTX_set_max_cert_list(ctx, TLS_CERT_LIST_BYTES_MAX);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, tls_verify, NULL);
@@ -236,6 +244,43 @@ tls_new_join(const uint8_t fingerprint[IDENT_SHA256_BYTES])
 
 	memcpy(tls->fingerprint, fingerprint, sizeof(tls->fingerprint));
 	return tls;
+}
+
+/* A client that names no protocol may speak HTTP/1.1 all the same. */
+static int
+tls_select_http(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+		const unsigned char *offer, unsigned len, void *arg)
+{
+	(void)ssl, (void)arg;
+	if (!tls_offers(offer, len, TLS_ALPN_HTTP))
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = (const unsigned char *)TLS_ALPN_HTTP;
+	*out_len = sizeof(TLS_ALPN_HTTP) - 1;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+int
+tls_new_http(const char *cert, const char *key, struct tls **ret_tls, struct errmsg *err)
+{
+	struct tls *tls = mem_calloc(1, sizeof(*tls));
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	int rc;
+
+	tls->refs = 1;
+	tls->server = ctx;
+	crypto_require(ctx != NULL &&
+			       SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
+			       SSL_CTX_set_num_tickets(ctx, 0) == 1,
+		       "a TLS context");
+	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+	tls_context_set_modes(ctx);
+	SSL_CTX_set_alpn_select_cb(ctx, tls_select_http, NULL);
+	rc = tls_files_load(ctx, cert, key, err);
+	if (rc < 0)
+		tls_free(tls);
+	else
+		*ret_tls = tls;
+	return rc;
 }
 
 struct tls *
@@ -333,13 +378,37 @@ tls_failed_by_alert(const struct tls_session *session, int alert, struct io *io)
 	return IO_FAILED;
 }
 
+static bool
+tls_is_http(const struct tls *tls)
+{
+	return tls->client == NULL;
+}
+
+/* Somebody took us for a server without TLS. One try: who does not get it finds the connection
+ * closed, as anybody else who speaks no TLS. */
+static void
+tls_tell_plain_http(const struct tls_session *session)
+{
+	static const char text[] = "HTTP/1.1 400 Bad Request\r\n"
+				   "Content-Type: text/plain\r\n"
+				   "Content-Length: 37\r\n"
+				   "Connection: close\r\n\r\n"
+				   "this port speaks HTTPS: use https://\n";
+
+	send(SSL_get_fd(session->ssl), text, sizeof(text) - 1,
+	     MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static enum io_status
 tls_failed_by_reason(const struct tls_session *session, int reason, struct io *io)
 {
 	const char *text = ERR_reason_error_string(ERR_peek_error());
+	bool is_http = tls_is_http(session->tls);
 
 	if (reason > TLS_ALERT_REASONS && reason < TLS_ALERT_REASONS + 256)
 		return tls_failed_by_alert(session, reason - TLS_ALERT_REASONS, io);
+	if (reason == SSL_R_HTTP_REQUEST && is_http)
+		tls_tell_plain_http(session);
 	io->code = -OCF_EREFUSED;
 	switch (reason) {
 	case SSL_R_CERTIFICATE_VERIFY_FAILED:
@@ -355,11 +424,16 @@ tls_failed_by_reason(const struct tls_session *session, int reason, struct io *i
 	case SSL_R_UNSUPPORTED_PROTOCOL:
 	case SSL_R_PACKET_LENGTH_TOO_LONG:
 	case SSL_R_NO_PROTOCOLS_AVAILABLE:
-		error_set(&io->err, 0, "the other side does not speak TLS 1.3");
+		error_set(&io->err, 0, "the other side does not speak TLS%s",
+			  is_http ? "" : " 1.3");
 		break;
 	case SSL_R_NO_APPLICATION_PROTOCOL:
-		error_set(&io->err, 0, "the other side speaks neither %s nor %s",
-			  TLS_ALPN_PEER, TLS_ALPN_JOIN);
+		if (is_http)
+			error_set(&io->err, 0, "the other side does not speak %s",
+				  TLS_ALPN_HTTP);
+		else
+			error_set(&io->err, 0, "the other side speaks neither %s nor %s",
+				  TLS_ALPN_PEER, TLS_ALPN_JOIN);
 		break;
 	case SSL_R_UNEXPECTED_EOF_WHILE_READING:
 		return io_socket_failed(-ECONNRESET, io);
@@ -409,6 +483,8 @@ tls_session_agreed(struct tls_session *session, struct io *io)
 	if (len > 0)
 		memcpy(session->alpn, alpn, len);
 	session->alpn[len] = '\0';
+	if (tls_is_http(session->tls))
+		return IO_DONE;
 	if (len > 0 && (session->is_server || strcmp(wanted, session->alpn) == 0))
 		return IO_DONE;
 	io->code = -OCF_EREFUSED;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS 1.3 between nodes, by the cluster's own CA and nothing else: no system trust, no
- * names, no resumption, no tickets. Give a `struct tls` to listener_open() or
+/* TLS for streams. Between nodes it is TLS 1.3 by the cluster's own CA and nothing else: no
+ * system trust, no names, no resumption, no tickets. Give a `struct tls` to listener_open() or
  * stream_dial().
  *
  * TLS_ALPN_PEER ("ocf/1"): both sides show a certificate that ident's cert_check()
@@ -20,6 +20,7 @@
 
 #define TLS_ALPN_PEER "ocf/1"
 #define TLS_ALPN_JOIN "ocf-join/1"
+#define TLS_ALPN_HTTP "http/1.1"
 
 enum { TLS_HANDSHAKE_MS_MAX = 5 * MS_SECOND }; /* from accept, or from connected */
 
@@ -29,6 +30,11 @@ struct tls;
 int tls_new(const struct identity *identity, struct tls **ret_tls, struct errmsg *err);
 /* To dial TLS_ALPN_JOIN: trusts exactly the CA certificate with this SHA-256. */
 struct tls *tls_new_join(const uint8_t fingerprint[IDENT_SHA256_BYTES]);
+/* To listen for HTTP, for whoever comes: TLS 1.2 or 1.3, with a certificate and a key that an
+ * authority or their owner made; no client's certificate is asked for. Fails as
+ * tls_files_load() does. */
+int tls_new_http(const char *cert, const char *key, struct tls **ret_tls,
+		 struct errmsg *err);
 /* Streams and listeners that use it keep it alive. NULL is allowed. */
 void tls_free(struct tls *tls);
 

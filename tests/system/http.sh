@@ -63,6 +63,21 @@ malformed "a header that never ends" \
 like "two requests on one connection get two answers" "$(raw_send "$http" \
 	'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')" \
 	'HTTP/1.1 200 .*HTTP/1.1 200 '
+for path in healthz v1/services openapi.yaml v1/nothing; do
+	length=$(curl -s "$url/$path" | wc -c)
+	like "HEAD of /$path tells the length of what GET gives" "$(curl -s -I "$url/$path" | tr -d '\r')" \
+		$'\n[Cc]ontent-[Ll]ength: '"$length"$'(\n|$)'
+done
+echo='POST /v1/service/echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n'
+like "who waits for 100 gets it, and then the answer" \
+	"$(raw_send "$http" "${echo}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi")" \
+	'^HTTP/1.1 100 Continue.*HTTP/1.1 200 .*hi'
+like "another expectation is refused" \
+	"$(raw_send "$http" "${echo}Expect: 200-ok\r\nContent-Length: 2\r\n\r\nhi")" '^HTTP/1.1 417 '
+answer=$(raw_send "$http" "${echo}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Late: 1\r\n\r\n")
+like "a body with trailers is served" "$answer" '^HTTP/1.1 200 .*hi'
+unlike "they are dropped" "$answer" 'X-Late'
+malformed "a trailer that is none" "${echo}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Late\r\n\r\n"
 is "a foreign Host" "$(get -H 'Host: example.org' "$url/v1/status")" 421
 is "a foreign Origin on a POST" "$(get -H 'Origin: http://example.org' -d x "$url/v1/service/echo")" 403
 is "the node is none the worse" "$(get -d fine "$url/v1/service/echo"; cat "$TMP/body")" 200fine
@@ -71,7 +86,7 @@ is "the node is none the worse" "$(get -d fine "$url/v1/service/echo"; cat "$TMP
 node_stop n1
 (umask 077 && echo "me:$(printf %s secret-of-mine | sha256sum | cut -d' ' -f1)" >"$TMP/tokens")
 node_start n1 --http.listen=0.0.0.0:0 --http.token_file="$TMP/tokens" --http.local_tokens=yes \
-	--dispatch.timeout=1s
+	--dispatch.timeout=1s --http.access_log=yes --log.format=json
 url=http://127.0.0.1:$(node_field n1 http | sed 's/.*://')
 is "without a token" "$(get "$url/v1/status")" 401
 is "with a wrong one" "$(get -H 'Authorization: Bearer secret' "$url/v1/status")" 401
@@ -87,4 +102,18 @@ is "the unix socket needs none" "$status" 0
 worker_start n1 sleeper --service sleep -- sleep 600
 is "a query is given up after dispatch.timeout" \
 	"$(get -H 'Authorization: Bearer secret-of-mine' -d x "$url/v1/service/sleep")" 504
+
+# The access log.
+access() { grep '"module":"access"' "$TMP/n1/log" | jq -c "$1"; } # FILTER
+wait_until "$CLUSTER_SECONDS" sees_worker n1 echo || bail "the worker does not come back"
+get -H 'Authorization: Bearer secret-of-mine' -H 'X-Request-Id: mine-1' -d four "$url/v1/service/echo/a%22b?c=d" >"$TMP/out"
+is "a query is a line of the access log" \
+	"$(access 'select(.request_id == "mine-1") | [.method, .target, .status, .received, .sent, .worker]')" \
+	'["POST","/v1/service/echo/a%22b?c=d",200,4,4,"echo"]'
+like "with its client" "$(access 'select(.request_id == "mine-1") | .peer')" '^"127.0.0.1:[0-9]+"$'
+curl -s --max-time 0.3 -H 'Authorization: Bearer secret-of-mine' -H 'X-Request-Id: mine-2' -d x "$url/v1/service/sleep"
+has_left() { [ "$(access 'select(.request_id == "mine-2") | .status')" = 499 ]; }
+ok "so is one whose client left" wait_until 10 has_left
+is "and one without a token" "$(access 'select(.status == 401) | .target' | head -n 1)" '"/v1/status"'
+unlike "no token is in it" "$(access .)" 'secret'
 cluster_done

@@ -61,6 +61,11 @@ test_buffer(void)
 	for (size_t i = 0; i < b.len; i++)
 		CU_ASSERT_FATAL(b.data[i] == (uint8_t)i);
 	buf_clear(&b);
+	buf_put_decimal(&b, 0);
+	buf_put_decimal(&b, 1009);
+	buf_put_decimal(&b, UINT64_MAX);
+	CU_ASSERT_STRING_EQUAL(buf_text(&b), "0100918446744073709551615");
+	buf_clear(&b);
 	CU_ASSERT(b.len == 0 && b.cap >= 100000);
 	buf_fini(&b);
 	CU_ASSERT(b.data == NULL);

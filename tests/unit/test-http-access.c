@@ -155,13 +155,14 @@ static int
 network_site(const struct access *a, const char *method, const char *host,
 	     const char *origin)
 {
-	struct http_head head = { .method = method, .target = "/", .host = host };
+	struct http_header header = { .name = "origin", .value = origin };
+	struct http_head head = { .method = method,
+				  .target = "/",
+				  .host = host,
+				  .headers = &header,
+				  .headers_len = origin != NULL };
 	struct errmsg err;
 
-	if (origin != NULL)
-		head.headers[head.headers_len++] = (struct http_header){
-			.name = "origin", .value = origin
-		};
 	return access_check_site(a, ACCESS_NETWORK, &head, &err);
 }
 

@@ -198,6 +198,36 @@ test_model_of_body(void)
 	bench_close(&b);
 }
 
+/* A body that comes drop by drop is waited for no longer than its query may take. */
+static void
+test_dripping_body(void)
+{
+	static const char *const heads[] = {
+		"POST /v1/service/llm HTTP/1.1\r\n" H "Ocf-Timeout: 50ms\r\n"
+		"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"POST /api/v1/request/inference HTTP/1.1\r\n" H "Ocf-Timeout: 50ms\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n",
+	};
+	struct bench b;
+
+	bench_open(&b, (struct access_config){ 0 });
+	for (int i = 0; i < 2; i++) {
+		raw_send(&b.raw, heads[i]);
+		for (int drops = 0; drops < 2000 && b.raw.in.len == 0; drops++) {
+			raw_send(&b.raw, "1\r\n \r\n");
+			raw_turn(&b.raw);
+		}
+		raw_reply_fini(&b.reply);
+		raw_reply(&b.raw, false, &b.reply);
+		CU_ASSERT_EQUAL(b.reply.status, 408);
+		CU_ASSERT(raw_ends(&b.raw));
+		raw_close(&b.raw);
+		raw_open(&b.raw, b.loop, api_address(b.api));
+		CU_ASSERT(b.job == NULL);
+	}
+	bench_close(&b);
+}
+
 static void
 test_query_errors(void)
 {
@@ -269,6 +299,20 @@ test_windows(void)
 	CU_ASSERT(b.under_way_max <= LIMIT_PARTS_WINDOW);
 	bench_close(&b);
 	free(body);
+}
+
+/* What a HEAD drops counts as taken, or its query would wait for ever. */
+static void
+test_head_of_query(void)
+{
+	struct bench b;
+
+	bench_open(&b, (struct access_config){ 0 });
+	bench_ask(&b, &b.raw, "HEAD /v1/service/big HTTP/1.1\r\n" H "\r\n", 200);
+	bench_ask(&b, &b.raw, GET("/healthz"), 200);
+	CU_ASSERT(b.job == NULL);
+	CU_ASSERT(b.under_way_max <= LIMIT_PARTS_WINDOW);
+	bench_close(&b);
 }
 
 static void
@@ -443,8 +487,11 @@ main(int argc, char **argv)
 		{ "a query's head is made of the request's", test_query_head },
 		{ "bad words in a query's head are refused", test_bad_query_heads },
 		{ "a small JSON body names the model", test_model_of_body },
+		{ "a dripping body is waited for no longer than its query may take",
+		  test_dripping_body },
 		{ "a failed query says why, and what there is", test_query_errors },
 		{ "bodies flow within their windows", test_windows },
+		{ "the parts of a reply to HEAD count as taken", test_head_of_query },
 		{ "a client that leaves cancels its query", test_cancel },
 		{ "a work's reply comes in pieces, as the client takes them",
 		  test_works },

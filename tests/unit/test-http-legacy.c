@@ -106,7 +106,9 @@ test_answers(void)
 	CU_ASSERT_STRING_EQUAL(b.head.method, "POST");
 	CU_ASSERT_STRING_EQUAL(b.head.path, "/");
 	CU_ASSERT_STRING_EQUAL(b.head.content_type, "application/json");
-	CU_ASSERT(b.head.timeout_ms == 3000 && !b.head.is_idempotent);
+	/* less what the body took */
+	CU_ASSERT(b.head.timeout_ms > 0 && b.head.timeout_ms <= 3000);
+	CU_ASSERT(!b.head.is_idempotent);
 	CU_ASSERT(b.head.selector == NULL && b.head.body_len == 33);
 	CU_ASSERT(bytes_equal_text(buf_bytes(&b.body),
 				   "{\"model_name\":\"echo\",\"params\":{}}"));

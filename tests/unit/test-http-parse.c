@@ -499,7 +499,7 @@ test_chunk_encoder(void)
 		buf_put_text(&out, parts[i]);
 		buf_put_text(&out, "\r\n");
 	}
-	http_chunk_end(&out);
+	buf_put_text(&out, HTTP_CHUNK_END);
 	expect(buf_bytes(&out), HEAD "hello, a longer chunk of some bytes|end|");
 	buf_fini(&out);
 }

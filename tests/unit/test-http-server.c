@@ -149,7 +149,7 @@ bench_on_request(void *arg, struct http_exchange *x, const struct http_head *hea
 		.on_abort = job_on_abort,
 	};
 	struct bench *b = arg;
-	struct query_headers bad = { 0 };
+	struct http_fields bad = { 0 };
 	struct job *job;
 
 	if (strcmp(head->target, "/smuggled") == 0)
@@ -159,9 +159,8 @@ bench_on_request(void *arg, struct http_exchange *x, const struct http_head *hea
 		return;
 	}
 	if (strcmp(head->target, "/inject") == 0) {
-		query_headers_add(&bad, "x-a", "1\r\nX-B: 2");
+		http_fields_add(&bad, "x-a", "1\r\nX-B: 2");
 		CU_ASSERT_EQUAL(http_reply_begin(x, 200, &bad, 0), -EINVAL);
-		query_headers_fini(&bad);
 		http_reply_problem(x, 502, "a bad header");
 		return;
 	}
