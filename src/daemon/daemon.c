@@ -196,6 +196,33 @@ daemon_check(const struct config *config, struct errmsg *err)
 	return api_check_access_config(&access, config->http.listen, err);
 }
 
+int
+daemon_reload_tokens(struct daemon *d, struct errmsg *err)
+{
+	struct access_config access;
+	int rc;
+
+	daemon_fill_access(d->config, &access);
+	rc = api_reload(d->api, &access, err);
+	if (rc == 0)
+		log_info("node", "http.token_file was read again: %d tokens",
+			 api_tokens(d->api));
+	return rc;
+}
+
+static void
+daemon_on_hangup(void *arg)
+{
+	struct daemon *d = arg;
+	struct errmsg err = { "" };
+
+	if (d->config->http.token_file[0] == '\0')
+		log_info("node", "SIGHUP: nothing to be read again");
+	else if (daemon_reload_tokens(d, &err) != 0)
+		log_error("node", "what was read of http.token_file before stays: %s",
+			  err.text);
+}
+
 /* Who may use the socket: the group of the data folder. Where this user may not give it to
  * that group it stays with its own. */
 static void
@@ -455,6 +482,7 @@ daemon_run(const struct config *config, const struct places *places)
 	if (rc == 0) {
 		loop_signal(d.loop, SIGTERM, daemon_on_signal, &d);
 		loop_signal(d.loop, SIGINT, daemon_on_signal, &d);
+		loop_signal(d.loop, SIGHUP, daemon_on_hangup, &d);
 		loop_run(d.loop);
 	} else {
 		log_error("node", "%s", err.text[0] != '\0' ? err.text : error_text(rc));

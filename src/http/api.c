@@ -42,6 +42,7 @@ static const struct route routes[] = {
 	{ "GET", "/openapi.yaml", openapi_run, 0, false, false, false },
 	{ "POST", "/v1/admin/doctor", route_admin_run, 0, true, false, false },
 	{ "POST", "/v1/admin/invite", route_admin_run, 0, true, false, false },
+	{ "POST", "/v1/admin/token", route_admin_run, 0, true, false, false },
 	{ "POST", "/v1/admin/sync", route_admin_run, 0, true, false, false },
 	{ "POST", "/v1/admin/verify", route_admin_run, 0, true, false, false },
 	{ "POST", "/v1/admin/ban", route_work_run, 0, true, false, false },
@@ -110,6 +111,9 @@ api_count(const struct api_call *call, int status)
 					 labels, NULL, 0),
 		       (double)ms / 1000);
 	free(labels);
+	if (call->has_place)
+		user_leave(call->user, ms);
+	user_unref(call->user);
 }
 
 void
@@ -151,14 +155,38 @@ api_send_problem(const struct api_call *call, struct query_headers *headers,
 }
 
 void
-api_refuse(const struct api_call *call, int status, const char *detail)
+api_refuse_for_now(const struct api_call *call, int status, int retry_after_s,
+		   const char *detail)
 {
 	struct query_headers headers = { 0 };
+	char after[16];
 
 	if (status == 401)
 		query_headers_add(&headers, "www-authenticate", "Bearer realm=\"ocf\"");
+	if (retry_after_s > 0) {
+		snprintf(after, sizeof(after), "%d", retry_after_s);
+		query_headers_add(&headers, "retry-after", after);
+	}
 	api_send_problem(call, &headers, problem_new(status, detail));
 	query_headers_fini(&headers);
+}
+
+void
+api_refuse(const struct api_call *call, int status, const char *detail)
+{
+	api_refuse_for_now(call, status, 0, detail);
+}
+
+bool
+api_may_query(const struct api_call *call, const char *service)
+{
+	struct errmsg err;
+	int status = user_check_service(call->user, &call->api->user_counts, service,
+					&err);
+
+	if (status != 0)
+		api_refuse(call, status, err.text);
+	return status == 0;
 }
 
 void
@@ -252,13 +280,14 @@ api_answer_methods(const struct api_call *call, const char *target, size_t path_
 	query_headers_fini(&headers);
 }
 
-/* 0, or the status to refuse with: who asks, from where, with what token. */
+/* 0, or the status to refuse with: who asks, from where, with what token, and how often.
+ * Sets the call's user. */
 static int
-api_check_access(const struct api_call *call, struct errmsg *err)
+api_check_access(struct api_call *call, int *ret_retry_after_s, struct errmsg *err)
 {
 	enum access_way way = (enum access_way)http_exchange_tag(call->x);
 	const struct access *access = call->api->access;
-	const char *name;
+	struct user *user = NULL;
 	int status = access_check_site(access, way, call->head, err);
 
 	if (status != 0 || (call->route != NULL && call->route->is_open))
@@ -269,7 +298,14 @@ api_check_access(const struct api_call *call, struct errmsg *err)
 			  "unix socket only");
 		return 403;
 	}
-	return access_check_token(access, way, call->head, &name, err);
+	status = access_check_token(access, way, call->head, &user, err);
+	if (user == NULL)
+		return status;
+	call->user = user_ref(user);
+	status = user_enter(user, &call->api->user_counts, call->started,
+			    ret_retry_after_s, err);
+	call->has_place = status == 0;
+	return status;
 }
 
 static void
@@ -281,8 +317,8 @@ api_on_request(void *arg, struct http_exchange *x, const struct http_head *head)
 	};
 	size_t path_len = strcspn(head->target, "?");
 	bool has_method = false;
+	int status, retry_after_s = 0;
 	struct errmsg err;
-	int status;
 
 	for (int i = 0; i < ROUTES && !has_method; i++) {
 		if (!route_has_path(&routes[i], head->target, path_len))
@@ -290,9 +326,9 @@ api_on_request(void *arg, struct http_exchange *x, const struct http_head *head)
 		call.route = &routes[i];
 		has_method = route_has_method(&routes[i], head->method);
 	}
-	status = api_check_access(&call, &err);
+	status = api_check_access(&call, &retry_after_s, &err);
 	if (status != 0)
-		api_refuse(&call, status, err.text);
+		api_refuse_for_now(&call, status, retry_after_s, err.text);
 	else if (has_method)
 		call.route->run(&call);
 	else if (call.route != NULL || strcmp(head->target, "*") == 0)
@@ -337,7 +373,7 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 	struct access *access;
 	struct api *api;
 	char *name;
-	int rc = access_new(&config->access, &access, err);
+	int rc = access_new(&config->access, NULL, loop_now(config->loop), &access, err);
 
 	if (rc < 0)
 		return rc;
@@ -346,6 +382,7 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 	if (api->config.timeout_ms == 0)
 		api->config.timeout_ms = API_TIMEOUT_DEFAULT_MS;
 	api->access = access;
+	api->user_counts.metrics = config->metrics;
 	rng_init(&api->rng, rng_seed_from_os());
 	name = mem_printf("ocf/%s", config->version);
 	api->server = http_server_new(&(struct http_server_config){
@@ -374,6 +411,7 @@ api_free(struct api *api)
 		return;
 	http_server_free(api->server);
 	access_free(api->access);
+	user_counts_fini(&api->user_counts);
 	free(api);
 }
 
@@ -407,7 +445,7 @@ api_check_access_config(const struct access_config *config, const char *address,
 			struct errmsg *err)
 {
 	struct access *access;
-	int rc = access_new(config, &access, err);
+	int rc = access_new(config, NULL, 0, &access, err);
 
 	if (rc < 0)
 		return rc;
@@ -420,7 +458,8 @@ int
 api_reload(struct api *api, const struct access_config *config, struct errmsg *err)
 {
 	struct access *access;
-	int rc = access_new(config, &access, err);
+	int rc = access_new(config, api->access, loop_now(api->config.loop), &access,
+			    err);
 
 	if (rc < 0)
 		return rc;
@@ -433,6 +472,12 @@ api_reload(struct api *api, const struct access_config *config, struct errmsg *e
 	access_free(api->access);
 	api->access = access;
 	return 0;
+}
+
+int
+api_tokens(const struct api *api)
+{
+	return access_tokens(api->access);
 }
 
 void

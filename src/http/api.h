@@ -126,8 +126,10 @@ const char *api_address(const struct api *api);
  * file. */
 int api_check_access_config(const struct access_config *access, const char *address,
 			    struct errmsg *err);
-/* Take a changed configuration or token file; the old one stays on failure. */
+/* Take a changed configuration or token file; the old one stays on failure. Requests that run
+ * go on, also those of a token that is gone. */
 int api_reload(struct api *api, const struct access_config *access, struct errmsg *err);
+int api_tokens(const struct api *api); /* that are known */
 /* Go on answering, but end each connection with its reply. */
 void api_drain(struct api *api);
 /* Accept no more; running queries go on. */

@@ -11,7 +11,8 @@ noinst_LIBRARIES += %D%/libhttp.a
 	%D%/request.c %D%/request.h \
 	%D%/routes.h \
 	%D%/server.c %D%/server.h \
-	%D%/service.c
+	%D%/service.c \
+	%D%/user.c %D%/user.h
 nodist_%C%_libhttp_a_SOURCES = %D%/openapi.c
 
 # The document is served from the program itself.
@@ -36,7 +37,8 @@ EXTRA_DIST += tests/fuzz/corpus/http
 if HAVE_CUNIT
 HTTP_TESTS = tests/unit/test-http-access tests/unit/test-http-api \
 	tests/unit/test-http-legacy \
-	tests/unit/test-http-parse tests/unit/test-http-server
+	tests/unit/test-http-parse tests/unit/test-http-server \
+	tests/unit/test-http-user
 check_PROGRAMS += $(HTTP_TESTS)
 TESTS += $(HTTP_TESTS)
 tests_unit_test_http_access_SOURCES = tests/unit/test-http-access.c \
@@ -56,4 +58,6 @@ tests_unit_test_http_parse_LDADD = $(TEST_LIBS) %D%/libhttp.a $(BASE_LIBS)
 tests_unit_test_http_server_SOURCES = tests/unit/test-http-server.c \
 	tests/unit/http-raw.c tests/unit/http-raw.h
 tests_unit_test_http_server_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
+tests_unit_test_http_user_SOURCES = tests/unit/test-http-user.c
+tests_unit_test_http_user_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 endif

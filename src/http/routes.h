@@ -12,6 +12,7 @@ struct api {
 	struct api_config config;
 	struct http_server *server;
 	struct access *access;
+	struct user_counts user_counts;
 	struct rng rng; /* request ids; no secret */
 };
 
@@ -23,7 +24,9 @@ struct api_call {
 	const struct route *route;
 	struct http_exchange *x;
 	const struct http_head *head;
-	ms_t started; /* monotonic */
+	ms_t started;	   /* monotonic */
+	struct user *user; /* whose token came with it, held until api_count(); or NULL */
+	bool has_place;	   /* among his requests, likewise */
 };
 
 struct route {
@@ -38,7 +41,8 @@ struct route {
 
 /* The length of the path up to its `{`. */
 size_t route_prefix_len(const struct route *route);
-/* Count the reply in the metrics; once per call. */
+/* The call is over: count the reply in the metrics and give its user's place back. Once per
+ * call, and nothing looks at call->user afterwards. */
 void api_count(const struct api_call *call, int status);
 /* A whole reply, counted. `headers` may be NULL and gets the content type. */
 void api_send(const struct api_call *call, int status, const char *content_type,
@@ -49,6 +53,11 @@ void api_send_json(const struct api_call *call, int status, json_t *value);
 void api_send_problem(const struct api_call *call, struct query_headers *headers,
 		      json_t *problem);
 void api_refuse(const struct api_call *call, int status, const char *detail);
+/* The same with a Retry-After; 0: without. */
+void api_refuse_for_now(const struct api_call *call, int status, int retry_after_s,
+			const char *detail);
+/* May the call's user query this service? False: it was refused. */
+bool api_may_query(const struct api_call *call, const char *service);
 
 /* ANY /v1/service/{service}/{path}; of a legacy route the body names the service, and the
  * reply is gathered. */

@@ -183,8 +183,10 @@ query_gather(struct api_query *q)
 			return;
 		status = legacy_read(buf_bytes(&q->body), &q->head.service, &body, &err);
 	}
-	if (status != 0) {
+	if (status != 0)
 		api_refuse(&q->call, status, err.text);
+	if (status != 0 || !api_may_query(&q->call, q->head.service)) {
+		buf_fini(&body);
 		query_free(q);
 		return;
 	}
@@ -260,9 +262,14 @@ service_run(const struct api_call *call)
 		api_refuse(call, status, err.text);
 		return;
 	}
+	if (!is_legacy && !api_may_query(call, head.service)) {
+		query_head_fini(&head);
+		return;
+	}
 	q = mem_calloc(1, sizeof(*q));
 	q->call = *call;
 	q->head = head;
+	q->head.share = user_share(call->user);
 	q->window = LIMIT_PARTS_WINDOW;
 	q->is_peeking = !is_legacy && request_may_name_model(call->head, &q->head);
 	q->timer = loop_timer_new(call->api->config.loop, query_on_timer, q);
