@@ -82,6 +82,7 @@ dist_check_SCRIPTS += \
 	%D%/system/hostile-subjects.sh \
 	%D%/system/hostile-worker.sh \
 	%D%/system/http.sh \
+	%D%/system/http-tokens.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
 	%D%/system/join.sh \
