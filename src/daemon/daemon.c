@@ -254,6 +254,7 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 	config.host = (struct api_host){
 		.arg = d,
 		.read = views_read,
+		.watch = views_watch,
 		.ready = views_ready,
 		.admin = admin_run,
 		.work_open = works_start,

@@ -407,6 +407,7 @@ json_t *queries_status_json(const struct queries *queries);
 /* ---- views.c ---- */
 
 json_t *views_read(void *daemon, enum api_view view, const struct query_headers *params);
+void views_watch(void *daemon, bool is_wanted);
 bool views_ready(void *daemon, struct errmsg *why);
 int views_connections(void *daemon, void (*fn)(void *fn_arg, struct bytes json),
 		      void *fn_arg, struct errmsg *err);

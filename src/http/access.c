@@ -279,6 +279,12 @@ access_check_token(const struct access *a, enum access_way way,
 	return 0;
 }
 
+bool
+access_knows(const struct access *a, const struct user *user)
+{
+	return access_user(a, user_name(user)) == user;
+}
+
 int
 access_tokens(const struct access *a)
 {

@@ -59,6 +59,8 @@ int access_check_site(const struct access *a, enum access_way way,
 int access_check_token(const struct access *a, enum access_way way,
 		       const struct http_head *head, struct user **ret_user,
 		       struct errmsg *err);
+/* Is his token still one of those? */
+bool access_knows(const struct access *a, const struct user *user);
 /* Tokens that are known. */
 int access_tokens(const struct access *a);
 

@@ -30,6 +30,7 @@ static const struct route routes[] = {
 	{ "GET", "/v1/workers", view_run, API_VIEW_WORKERS, false, false, false },
 	{ "GET", "/v1/services", view_run, API_VIEW_SERVICES, false, false, false },
 	{ "GET", "/v1/peers", view_run, API_VIEW_PEERS, false, false, false },
+	{ "GET", "/v1/events", events_run, 0, false, false, false },
 	{ "POST", "/api/v1/request/inference", service_run, 0, false, false, true },
 	{ "POST", "/api/v1/request/_inference", service_run, 0, false, false, true },
 	{ "GET", "/api/v1/status/table", legacy_table_run, 0, false, false, true },
@@ -395,6 +396,7 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 		.linger_ms = config->linger_ms,
 	});
 	free(name);
+	api->events = events_new(api);
 	metrics_gauge_read(config->metrics, "ocf_http_connections",
 			   "Open HTTP connections.", NULL, api_read_connections, api);
 	metrics_gauge_read(config->metrics, "ocf_http_running",
@@ -410,6 +412,7 @@ api_free(struct api *api)
 	if (api == NULL)
 		return;
 	http_server_free(api->server);
+	events_free(api->events);
 	access_free(api->access);
 	user_counts_fini(&api->user_counts);
 	free(api);
@@ -471,6 +474,7 @@ api_reload(struct api *api, const struct access_config *config, struct errmsg *e
 	}
 	access_free(api->access);
 	api->access = access;
+	events_check_users(api->events);
 	return 0;
 }
 
@@ -481,14 +485,28 @@ api_tokens(const struct api *api)
 }
 
 void
+api_event(struct api *api, const char *kind, const char *op, const char *id,
+	  const struct id *node, const json_t *row)
+{
+	char text[ID_TEXT_SIZE];
+	json_t *value = row != NULL ? json_deep_copy(row) : json_null();
+
+	events_add(api->events,
+		   json_pack("{s:s, s:s, s:s, s:s, s:o}", "kind", kind, "op", op, "id",
+			     id, "node", id_text(node, text), "row", value));
+}
+
+void
 api_drain(struct api *api)
 {
+	events_end(api->events);
 	http_server_drain(api->server);
 }
 
 void
 api_stop(struct api *api)
 {
+	events_end(api->events);
 	http_server_stop(api->server);
 }
 

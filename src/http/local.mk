@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libhttp.a
 	%D%/access.c %D%/access.h \
 	%D%/admin.c \
 	%D%/api.c %D%/api.h \
+	%D%/events.c %D%/events.h \
 	%D%/exchange.c %D%/exchange.h \
 	%D%/legacy.c %D%/legacy.h \
 	%D%/metrics.c %D%/metrics.h \
@@ -36,7 +37,7 @@ EXTRA_DIST += tests/fuzz/corpus/http
 
 if HAVE_CUNIT
 HTTP_TESTS = tests/unit/test-http-access tests/unit/test-http-api \
-	tests/unit/test-http-legacy \
+	tests/unit/test-http-events tests/unit/test-http-legacy \
 	tests/unit/test-http-parse tests/unit/test-http-server \
 	tests/unit/test-http-user
 check_PROGRAMS += $(HTTP_TESTS)
@@ -49,6 +50,10 @@ tests_unit_test_http_api_SOURCES = tests/unit/test-http-api.c \
 	tests/unit/http-bench.c tests/unit/http-bench.h \
 	tests/unit/http-raw.c tests/unit/http-raw.h
 tests_unit_test_http_api_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
+tests_unit_test_http_events_SOURCES = tests/unit/test-http-events.c \
+	tests/unit/http-bench.c tests/unit/http-bench.h \
+	tests/unit/http-raw.c tests/unit/http-raw.h
+tests_unit_test_http_events_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 tests_unit_test_http_legacy_SOURCES = tests/unit/test-http-legacy.c \
 	tests/unit/http-bench.c tests/unit/http-bench.h \
 	tests/unit/http-raw.c tests/unit/http-raw.h

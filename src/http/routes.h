@@ -6,12 +6,14 @@
 #include "base/rng.h"
 #include "http/access.h"
 #include "http/api.h"
+#include "http/events.h"
 #include "http/server.h"
 
 struct api {
 	struct api_config config;
 	struct http_server *server;
 	struct access *access;
+	struct events *events;
 	struct user_counts user_counts;
 	struct rng rng; /* request ids; no secret */
 };
