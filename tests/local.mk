@@ -114,6 +114,7 @@ dist_check_SCRIPTS += \
 	%D%/system/sync-offline.sh \
 	%D%/system/sync.sh \
 	%D%/system/tokens.sh \
+	%D%/system/watch.sh \
 	%D%/system/wire.sh \
 	%D%/system/worker-http.sh
 TESTS += $(dist_check_SCRIPTS)
