@@ -83,6 +83,7 @@ dist_check_SCRIPTS += \
 	%D%/system/hostile-worker.sh \
 	%D%/system/http.sh \
 	%D%/system/http-crowd.sh \
+	%D%/system/http-tokens.sh \
 	%D%/system/https.sh \
 	%D%/system/install.sh \
 	%D%/system/invitation.sh \
@@ -116,6 +117,7 @@ dist_check_SCRIPTS += \
 	%D%/system/sync-offline.sh \
 	%D%/system/sync.sh \
 	%D%/system/tokens.sh \
+	%D%/system/watch.sh \
 	%D%/system/wire.sh \
 	%D%/system/worker-http.sh
 TESTS += $(dist_check_SCRIPTS)

@@ -16,16 +16,20 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/program.c %D%/program.h \
 	%D%/query.c %D%/query.h \
 	%D%/rng.c %D%/rng.h \
+	%D%/tokens.c %D%/tokens.h \
 	%D%/utf8.c %D%/utf8.h
 
 if HAVE_CUNIT
-check_PROGRAMS += tests/unit/test-base-bytes tests/unit/test-base-places \
-	tests/unit/test-base-query
-TESTS += tests/unit/test-base-bytes tests/unit/test-base-places tests/unit/test-base-query
+base_tests = tests/unit/test-base-bytes tests/unit/test-base-places \
+	tests/unit/test-base-query tests/unit/test-base-tokens
+check_PROGRAMS += $(base_tests)
+TESTS += $(base_tests)
 tests_unit_test_base_bytes_SOURCES = tests/unit/test-base-bytes.c
 tests_unit_test_base_bytes_LDADD = $(TEST_LIBS) $(BASE_LIBS)
 tests_unit_test_base_places_SOURCES = tests/unit/test-base-places.c
 tests_unit_test_base_places_LDADD = $(TEST_LIBS) $(BASE_LIBS)
 tests_unit_test_base_query_SOURCES = tests/unit/test-base-query.c
 tests_unit_test_base_query_LDADD = $(TEST_LIBS) $(BASE_LIBS)
+tests_unit_test_base_tokens_SOURCES = tests/unit/test-base-tokens.c
+tests_unit_test_base_tokens_LDADD = $(TEST_LIBS) $(BASE_LIBS)
 endif

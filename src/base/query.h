@@ -46,8 +46,10 @@ struct query_head {
 	uint8_t hops;	    /* nodes it has been forwarded by */
 	uint8_t attempt;    /* 0 the first time */
 	struct id pin;	    /* zero, or the only node that may answer */
-	int64_t body_len;   /* bytes; -1 not known beforehand */
-	ms_t timeout_ms;    /* left of the deadline; shrinks at every hop */
+	int share; /* its client's weight in a queue, by http.token_file; 0: not said, as 1.
+		    * Not for the wire */
+	int64_t body_len; /* bytes; -1 not known beforehand */
+	ms_t timeout_ms;  /* left of the deadline; shrinks at every hop */
 };
 
 struct reply_head {

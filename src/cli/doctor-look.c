@@ -163,9 +163,8 @@ look_at_run(const struct cli *cli, const json_t *facts)
 
 /* ---- the configuration ---- */
 
-/* Beside this program, where `make install` puts it, or in PATH. */
-static char *
-look_find_ocfd(void)
+char *
+doctor_find_ocfd(void)
 {
 	char self[PATH_MAX], *path = NULL;
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -206,7 +205,7 @@ look_at_config(const struct cli *cli, const json_t *facts)
 	const char *usual = doctor_text(facts, "places.config");
 	const char *told = doctor_text(facts, "node.reply.config");
 	bool is_usual = told[0] == '\0' || strcmp(told, usual) == 0;
-	char *file = mem_strdup(is_usual ? usual : told), *ocfd = look_find_ocfd();
+	char *file = mem_strdup(is_usual ? usual : told), *ocfd = doctor_find_ocfd();
 	char print[] = "--print-config", option[] = "--config", said[512] = "";
 	char *argv[] = { ocfd, print, is_usual ? NULL : option, file, NULL };
 	struct buf out = BUF_INIT;

@@ -119,6 +119,8 @@ struct doctor_part {
 /* All at once. */
 void doctor_look_at(const struct cli *cli, const struct doctor_part *parts, int len,
 		    ms_t limit_ms, json_t *facts);
+/* Beside this program, where `make install` puts it, or in PATH. Free(3) it; NULL: nowhere. */
+char *doctor_find_ocfd(void);
 /* Run a program, and wait. Gives what it wrote to standard output and, its first line, to
  * standard error. Returns its exit status, or a negative code. For parts alone, which end
  * with all that they started. */

@@ -37,7 +37,8 @@ bin_PROGRAMS += %D%/ocf
 	%D%/bar.c %D%/bar.h \
 	%D%/cmd-backup.c %D%/cmd-ban.c %D%/cmd-doctor.c %D%/cmd-drain.c %D%/cmd-forget.c %D%/cmd-init.c \
 	%D%/cmd-invite.c %D%/cmd-join.c %D%/cmd-nodes.c %D%/cmd-peers.c %D%/cmd-query.c \
-	%D%/cmd-services.c %D%/cmd-status.c %D%/cmd-unban.c %D%/cmd-workers.c \
+	%D%/cmd-services.c %D%/cmd-status.c %D%/cmd-token.c %D%/cmd-unban.c \
+	%D%/cmd-watch.c %D%/cmd-workers.c \
 	%D%/main.c
 %C%_ocf_LDADD = $(CLI_LIBS)
 

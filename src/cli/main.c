@@ -52,8 +52,21 @@ static const struct command main_commands[] = {
 	  "      --content-type T   type of what is sent\n"
 	  "  -v, --verbose          say who answered, and the timings\n",
 	  COMMAND_ASKS, cmd_query },
+	{ "token", "add NAME [OPTION]... | list | revoke NAME",
+	  "who may ask this node over HTTP",
+	  "      --rate R           requests a second (any)\n"
+	  "      --burst N          as many may come at once (R)\n"
+	  "      --concurrency N    requests under way at the same time (any)\n"
+	  "      --share N          weight in a queue beside others (1)\n"
+	  "      --services LIST    with commas: the only services it is for (all)\n"
+	  "      --file FILE        this token file, and do not ask the node\n"
+	  "add prints a new token, once.\n",
+	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LISTS, cmd_token },
 	{ "peers", "", "this node's links to other nodes", "",
 	  COMMAND_ASKS | COMMAND_LISTS, cmd_peers },
+	{ "watch", "[--count N]", "changes of the table as they happen",
+	  "  -n, --count N          end after so many\n", COMMAND_ASKS | COMMAND_JSON,
+	  cmd_watch },
 	{ "doctor", "", "what is wrong here, and what to do about it", "",
 	  COMMAND_ASKS | COMMAND_ADMIN | COMMAND_LOCAL | COMMAND_JSON, cmd_doctor },
 	{ "ban", "NODE [--reason TEXT]", "shut a node out of the cluster",

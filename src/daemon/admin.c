@@ -15,9 +15,8 @@ admin_run(void *daemon, const char *name, const json_t *body, json_t **ret_reply
 		int (*run)(struct daemon *d, const json_t *body, json_t **ret_reply,
 			   struct errmsg *err);
 	} routes[] = {
-		{ "doctor", doctor_admin },
-		{ "invite", invite_admin },
-		{ "sync", repair_admin },
+		{ "doctor", doctor_admin }, { "invite", invite_admin },
+		{ "sync", repair_admin },   { "token", tokens_admin },
 		{ "verify", audits_admin },
 	};
 

@@ -215,6 +215,33 @@ daemon_check(const struct config *config, struct errmsg *err)
 	return api_check_access_config(&access, config->http.listen, err);
 }
 
+int
+daemon_reload_tokens(struct daemon *d, struct errmsg *err)
+{
+	struct access_config access;
+	int rc;
+
+	daemon_fill_access(d->config, &access);
+	rc = api_reload(d->api, &access, err);
+	if (rc == 0)
+		log_info("node", "http.token_file was read again: %d tokens",
+			 api_tokens(d->api));
+	return rc;
+}
+
+static void
+daemon_on_hangup(void *arg)
+{
+	struct daemon *d = arg;
+	struct errmsg err = { "" };
+
+	if (d->config->http.token_file[0] == '\0')
+		log_info("node", "SIGHUP: nothing to be read again");
+	else if (daemon_reload_tokens(d, &err) != 0)
+		log_error("node", "what was read of http.token_file before stays: %s",
+			  err.text);
+}
+
 /* Who may use the socket: the group of the data folder. Where this user may not give it to
  * that group it stays with its own. */
 static void
@@ -250,6 +277,7 @@ daemon_open_http(struct daemon *d, struct errmsg *err)
 	config.host = (struct api_host){
 		.arg = d,
 		.read = views_read,
+		.watch = views_watch,
 		.ready = views_ready,
 		.admin = admin_run,
 		.work_open = works_start,

@@ -20,6 +20,7 @@
  *	workers.c  the bus's workers become rows and slots
  *	views.c    what people see: JSON and metrics
  *	invite.c   invitations and joining nodes
+ *	tokens.c   the tokens of HTTP
  *	admin.c    who answers which admin request
  *	doctor.c   what `ocf doctor` asks
  *	audit.c    re-sums and re-checks the whole store when asked
@@ -127,6 +128,8 @@ int daemon_run(const struct config *config, const struct places *places);
 /* The rules that no single option holds: who may use http.listen. For --check-config, which
  * opens nothing but the token file; daemon_run() finds the same. */
 int daemon_check(const struct config *config, struct errmsg *err);
+/* Read http.token_file again; what is in force stays when it cannot be. */
+int daemon_reload_tokens(struct daemon *d, struct errmsg *err);
 /* Stop in order; a second call stops at once. `status` is the process's exit status. */
 void daemon_stop(struct daemon *d, int status);
 /* Write run.json once everything that it names is known. */
@@ -404,6 +407,7 @@ json_t *queries_status_json(const struct queries *queries);
 /* ---- views.c ---- */
 
 json_t *views_read(void *daemon, enum api_view view, const struct query_headers *params);
+void views_watch(void *daemon, bool is_wanted);
 bool views_ready(void *daemon, struct errmsg *why);
 int views_connections(void *daemon, void (*fn)(void *fn_arg, struct bytes json),
 		      void *fn_arg, struct errmsg *err);
@@ -418,6 +422,11 @@ int invite_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
 		 struct errmsg *err);
 /* A stream that agreed on ocf-join/1. */
 void invite_accept(struct daemon *d, struct stream *stream);
+
+/* ---- tokens.c ---- */
+
+int tokens_admin(struct daemon *d, const json_t *body, json_t **ret_reply,
+		 struct errmsg *err);
 
 /* ---- doctor.c ---- */
 

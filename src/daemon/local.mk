@@ -32,6 +32,7 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/self.c \
 	%D%/starts.c %D%/starts.h \
 	%D%/sweep.c \
+	%D%/tokens.c \
 	%D%/verify.c %D%/verify.h \
 	%D%/views.c \
 	%D%/work.c %D%/work.h \

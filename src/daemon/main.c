@@ -167,7 +167,7 @@ main(int argc, char **argv)
 	struct errmsg err = { "" };
 	struct places places;
 	struct config config;
-	int status;
+	int status, rc;
 
 	file_hold_streams();
 	args = main_parse(argc, argv);
@@ -176,12 +176,16 @@ main(int argc, char **argv)
 		return EXIT_STATUS_CONFIG;
 	}
 	main_note_config(&args, &places);
-	if (main_configure(&args, argc, argv, &places, &config, &err) != 0 ||
-	    ((args.is_check || args.is_print) && daemon_check(&config, &err) != 0)) {
+	rc = main_configure(&args, argc, argv, &places, &config, &err);
+	/* Also of one that breaks a rule: `ocf token` looks here for the file that is missing. */
+	if (rc == 0 && args.is_print)
+		config_print(&config);
+	if (rc == 0 && (args.is_check || args.is_print))
+		rc = daemon_check(&config, &err);
+	if (rc != 0) {
 		fprintf(stderr, "ocfd: %s\n", err.text);
 		status = EXIT_STATUS_CONFIG;
 	} else if (args.is_print) {
-		config_print(&config);
 		status = EXIT_SUCCESS;
 	} else if (args.is_check) {
 		printf("The configuration is valid.\n");

@@ -121,6 +121,23 @@ views_read(void *daemon, enum api_view view, const struct query_headers *params)
 	return NULL;
 }
 
+static void
+views_on_change(void *arg, const struct catalog_change *change)
+{
+	struct daemon *d = arg;
+
+	api_event(d->api, change->kind, change->op, change->id, &change->node,
+		  change->row);
+}
+
+void
+views_watch(void *daemon, bool is_wanted)
+{
+	struct daemon *d = daemon;
+
+	catalog_watch(d->catalog, is_wanted ? views_on_change : NULL, d);
+}
+
 bool
 views_ready(void *daemon, struct errmsg *why)
 {

@@ -10,16 +10,14 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/file.h"
-#include "base/hex.h"
 #include "base/mem.h"
 #include "net/stream.h"
 
 enum { ACCESS_HOST_SIZE = 256 }; /* a DNS name has at most 253 bytes */
 
 struct access_token {
-	char name[ACCESS_TOKEN_NAME_BYTES_MAX + 1];
-	uint8_t hash[ACCESS_HASH_BYTES];
+	uint64_t hash[ACCESS_HASH_BYTES / sizeof(uint64_t)];
+	struct user *user;
 };
 
 struct access {
@@ -30,66 +28,72 @@ struct access {
 	int names_len;
 	char *names[ACCESS_NAMES_MAX];
 	int tokens_len;
-	struct access_token *tokens;
+	struct access_token *tokens; /* by user's name, so that one is found fast */
 };
 
 static int
-access_read_line(struct access *a, char *line, const char *path, int number,
-		 struct errmsg *err)
+access_compare(const void *a, const void *b)
 {
-	char *colon = strchr(line, ':'), *hash, *end;
-	struct access_token *t;
+	const struct access_token *x = a, *y = b;
 
-	if (line[0] == '\0' || line[0] == '#')
-		return 0;
-	if (a->tokens_len == ACCESS_TOKENS_MAX)
-		return error_set(err, -OCF_ELIMIT, "%s:%d: more than %d tokens", path,
-				 number, ACCESS_TOKENS_MAX);
-	a->tokens = mem_realloc(a->tokens, (size_t)a->tokens_len + 1, sizeof(*a->tokens));
-	t = &a->tokens[a->tokens_len];
-	if (colon == NULL || colon == line || colon - line > ACCESS_TOKEN_NAME_BYTES_MAX)
-		return error_set(
-			err, -OCF_EMALFORMED,
-			"%s:%d: not NAME:SHA256 (of the token, in hex) with a name of at "
-			"most %d bytes",
-			path, number, ACCESS_TOKEN_NAME_BYTES_MAX);
-	*colon = '\0';
-	hash = colon + 1;
-	end = strchr(hash, ':');
-	if (end != NULL)
-		*end = '\0';
-	if (hex_decode(hash, t->hash, ACCESS_HASH_BYTES) < 0)
-		return error_set(
-			err, -OCF_EMALFORMED,
-			"%s:%d: what follows the name is not a SHA-256 of 64 hex digits",
-			path, number);
-	snprintf(t->name, sizeof(t->name), "%s", line);
-	a->tokens_len++;
-	return 0;
+	return strcmp(user_name(x->user), user_name(y->user));
 }
 
 static int
-access_read_file(struct access *a, const char *path, struct errmsg *err)
+access_compare_name(const void *name, const void *token)
 {
-	struct buf content = BUF_INIT;
-	int rc = file_read_secret(path, ACCESS_TOKEN_FILE_BYTES_MAX, &content, err);
-	char *line, *rest;
+	return strcmp(name, user_name(((const struct access_token *)token)->user));
+}
 
-	if (rc == 0 && content.len > 0 && memchr(content.data, '\0', content.len) != NULL)
-		rc = error_set(err, -OCF_EMALFORMED, "%s: has a NUL byte", path);
-	buf_text(&content);
-	rest = (char *)content.data;
-	for (int number = 1; rc == 0 && (line = strsep(&rest, "\n")) != NULL; number++) {
-		line[strcspn(line, "\r")] = '\0';
-		rc = access_read_line(a, line, path, number, err);
+/* The user of this name; NULL for none. */
+static struct user *
+access_user(const struct access *a, const char *name)
+{
+	const struct access_token *t;
+
+	if (a == NULL || a->tokens_len == 0)
+		return NULL;
+	t = bsearch(name, a->tokens, (size_t)a->tokens_len, sizeof(*a->tokens),
+		    access_compare_name);
+	return t != NULL ? t->user : NULL;
+}
+
+/* Nothing of `old` is changed before the whole file has been read. */
+static int
+access_read_file(struct access *a, const char *path, const struct access *old, ms_t now,
+		 struct errmsg *err)
+{
+	struct tokens tokens;
+	int rc = tokens_read(path, &tokens, err);
+
+	if (rc == -ENOENT)
+		return error_set(err, rc,
+				 "http.token_file: %s is not there; 'ocf token add NAME' "
+				 "makes it",
+				 path);
+	if (rc != 0)
+		return rc;
+	a->tokens = mem_calloc((size_t)tokens.len, sizeof(*a->tokens));
+	for (; a->tokens_len < tokens.len; a->tokens_len++) {
+		struct tokens_entry *e = &tokens.items[a->tokens_len];
+		struct access_token *t = &a->tokens[a->tokens_len];
+		struct user *user = access_user(old, e->name);
+
+		memcpy(t->hash, e->hash, sizeof(t->hash));
+		t->user = user != NULL ? user_ref(user) : user_new(e, now);
+		if (user != NULL)
+			user_set_limits(user, e, now);
 	}
-	buf_fini(&content);
-	return rc;
+	tokens_fini(&tokens);
+	if (a->tokens_len > 0)
+		qsort(a->tokens, (size_t)a->tokens_len, sizeof(*a->tokens),
+		      access_compare);
+	return 0;
 }
 
 int
-access_new(const struct access_config *config, struct access **ret_access,
-	   struct errmsg *err)
+access_new(const struct access_config *config, const struct access *old, ms_t now,
+	   struct access **ret_access, struct errmsg *err)
 {
 	struct access *a;
 	int rc = 0;
@@ -106,7 +110,7 @@ access_new(const struct access_config *config, struct access **ret_access,
 	for (int i = 0; i < config->names_len; i++)
 		a->names[a->names_len++] = mem_strdup(config->names[i]);
 	if (config->token_file != NULL)
-		rc = access_read_file(a, config->token_file, err);
+		rc = access_read_file(a, config->token_file, old, now, err);
 	if (rc < 0) {
 		access_free(a);
 		return rc;
@@ -122,6 +126,8 @@ access_free(struct access *a)
 		return;
 	for (int i = 0; i < a->names_len; i++)
 		free(a->names[i]);
+	for (int i = 0; i < a->tokens_len; i++)
+		user_unref(a->tokens[i].user);
 	free(a->tokens);
 	free(a);
 }
@@ -143,7 +149,8 @@ access_check_listen(const struct access *a, const char *address, struct errmsg *
 	return error_set(
 		err, -EPERM,
 		"http.listen %s is not a loopback address, and anyone who reaches it "
-		"could use this node: name an http.token_file, or set http.public = yes",
+		"could use this node: name an http.token_file and make tokens with 'ocf "
+		"token add', or set http.public = yes",
 		address);
 }
 
@@ -223,51 +230,63 @@ access_check_site(const struct access *a, enum access_way way,
 }
 
 /* All tokens are compared, each in constant time, so that the time tells nothing. */
-static const struct access_token *
+static struct user *
 access_find(const struct access *a, const char *token)
 {
-	const struct access_token *found = NULL;
-	uint8_t hash[ACCESS_HASH_BYTES];
+	uint64_t hash[ACCESS_HASH_BYTES / sizeof(uint64_t)];
+	struct user *found = NULL;
 
-	a->sha256(token, strlen(token), hash);
+	a->sha256(token, strlen(token), (uint8_t *)hash);
 	for (int i = 0; i < a->tokens_len; i++) {
-		uint8_t differing = 0;
+		uint64_t differing = 0;
 
-		for (int j = 0; j < ACCESS_HASH_BYTES; j++)
-			differing |= (uint8_t)(hash[j] ^ a->tokens[i].hash[j]);
+		for (size_t j = 0; j < sizeof(hash) / sizeof(hash[0]); j++)
+			differing |= hash[j] ^ a->tokens[i].hash[j];
 		if (differing == 0)
-			found = &a->tokens[i];
+			found = a->tokens[i].user;
 	}
 	return found;
 }
 
 int
 access_check_token(const struct access *a, enum access_way way,
-		   const struct http_head *head, const char **ret_name,
+		   const struct http_head *head, struct user **ret_user,
 		   struct errmsg *err)
 {
 	const char *value = http_head_get(head, "authorization");
-	const struct access_token *t;
+	struct user *user;
 
-	*ret_name = NULL;
+	*ret_user = NULL;
 	if (way == ACCESS_SOCKET || (way == ACCESS_LOOPBACK && !a->local_tokens) ||
 	    (way == ACCESS_NETWORK && a->is_public))
 		return 0;
 	if (value == NULL || strncasecmp(value, "bearer ", 7) != 0) {
-		error_set(
-			err, 0,
-			"a bearer token is needed: one whose SHA-256 stands in the node's "
-			"http.token_file");
+		error_set(err, 0,
+			  "a bearer token is needed; 'ocf token add' on the node makes "
+			  "one");
 		return 401;
 	}
 	value += 7;
 	value += strspn(value, " ");
-	t = a->has_file && strlen(value) <= ACCESS_TOKEN_BYTES_MAX ? access_find(a, value)
-								   : NULL;
-	if (t == NULL || http_head_count(head, "authorization") > 1) {
+	user = a->has_file && strlen(value) <= ACCESS_TOKEN_BYTES_MAX
+		       ? access_find(a, value)
+		       : NULL;
+	if (user == NULL || http_head_count(head, "authorization") > 1) {
 		error_set(err, 0, "this token is not known here");
 		return 401;
 	}
-	*ret_name = t->name;
+	*ret_user = user;
 	return 0;
+}
+
+bool
+access_knows(const struct access *a, const struct user *user)
+{
+	return access_user(a, user_name(user)) == user;
+}
+
+int
+access_tokens(const struct access *a)
+{
+	return a->tokens_len;
 }

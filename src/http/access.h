@@ -5,8 +5,7 @@
  * neither loopback, an address nor a configured name is 421 (DNS rebinding), and a
  * foreign Origin on anything but GET and HEAD is 403.
  *
- * The token file has lines `name:sha256hex` (more fields after a further colon are for
- * later use), `#` comments, and mode 0600. Only hashes are kept. */
+ * Whose a token is says the token file (base/tokens.h); what he may do, user.h. */
 #ifndef OCF_HTTP_ACCESS_H
 #define OCF_HTTP_ACCESS_H
 
@@ -14,16 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/tokens.h"
 #include "http/parse.h"
+#include "http/user.h"
 
 enum {
 	ACCESS_NAMES_MAX = 64,
-	ACCESS_TOKENS_MAX = 4096,
-	ACCESS_TOKEN_FILE_BYTES_MAX = 1024 * 1024,
-	ACCESS_TOKEN_NAME_BYTES_MAX = 64,
 	ACCESS_TOKEN_BYTES_MAX = 1024, /* of a presented token */
-	ACCESS_HASH_BYTES = 32,
+	ACCESS_HASH_BYTES = TOKENS_HASH_BYTES,
 };
 
 /* How a request came in. */
@@ -43,10 +42,10 @@ struct access_config {
 
 struct access;
 
-/* Copies the configuration and reads the token file. -OCF_EMALFORMED, -EPERM (readable by
- * others), or as open(2). */
-int access_new(const struct access_config *config, struct access **ret_access,
-	       struct errmsg *err);
+/* Copies the configuration and reads the token file; fails as tokens_read(). Users of `old`
+ * (NULL is allowed) whose names are still there are the same, with what they have used. */
+int access_new(const struct access_config *config, const struct access *old, ms_t now,
+	       struct access **ret_access, struct errmsg *err);
 void access_free(struct access *a); /* NULL is allowed */
 /* May we listen on this address ("host:port")? -EPERM with the remedy when it is not
  * loopback and there are neither tokens nor `is_public`, or when local_tokens has no
@@ -55,10 +54,14 @@ int access_check_listen(const struct access *a, const char *address, struct errm
 /* 0, or the HTTP status to refuse with (421, 403) and the reason. */
 int access_check_site(const struct access *a, enum access_way way,
 		      const struct http_head *head, struct errmsg *err);
-/* 0, or 401 and the reason. `ret_name`: the token's name, or NULL where none is
+/* 0, or 401 and the reason. `ret_user`: whose token it is, borrowed; NULL where none is
  * needed. */
 int access_check_token(const struct access *a, enum access_way way,
-		       const struct http_head *head, const char **ret_name,
+		       const struct http_head *head, struct user **ret_user,
 		       struct errmsg *err);
+/* Is his token still one of those? */
+bool access_knows(const struct access *a, const struct user *user);
+/* Tokens that are known. */
+int access_tokens(const struct access *a);
 
 #endif

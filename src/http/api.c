@@ -41,6 +41,7 @@ static const struct route routes[] = {
 	{ "GET", "/v1/workers", view_run, API_VIEW_WORKERS, false, false, ROUTE_OWN },
 	{ "GET", "/v1/services", view_run, API_VIEW_SERVICES, false, false, ROUTE_OWN },
 	{ "GET", "/v1/peers", view_run, API_VIEW_PEERS, false, false, ROUTE_OWN },
+	{ "GET", "/v1/events", events_run, 0, false, false, ROUTE_OWN },
 	{ "POST", "/api/v1/request/inference", service_run, 0, false, false,
 	  ROUTE_LEGACY },
 	{ "POST", "/api/v1/request/_inference", service_run, 0, false, false,
@@ -66,6 +67,7 @@ static const struct route routes[] = {
 	{ "GET", "/openapi.yaml", openapi_run, 0, false, false, ROUTE_OWN },
 	{ "POST", "/v1/admin/doctor", route_admin_run, 0, true, false, ROUTE_OWN },
 	{ "POST", "/v1/admin/invite", route_admin_run, 0, true, false, ROUTE_OWN },
+	{ "POST", "/v1/admin/token", route_admin_run, 0, true, false, ROUTE_OWN },
 	{ "POST", "/v1/admin/sync", route_admin_run, 0, true, false, ROUTE_OWN },
 	{ "POST", "/v1/admin/verify", route_admin_run, 0, true, false, ROUTE_OWN },
 	{ "POST", "/v1/admin/ban", route_work_run, 0, true, false, ROUTE_OWN },
@@ -185,6 +187,9 @@ api_count(const struct api_call *call, int status)
 	metric_observe(memo->seconds, (double)ms / 1000);
 	if (call->api->config.access_log)
 		api_log(call, status, ms);
+	if (call->has_place)
+		user_leave(call->user, ms);
+	user_unref(call->user);
 }
 
 void
@@ -239,14 +244,37 @@ api_send_problem(const struct api_call *call, struct http_fields *fields, json_t
 }
 
 void
-api_refuse(const struct api_call *call, int status, const char *detail)
+api_refuse_for_now(const struct api_call *call, int status, int retry_after_s,
+		   const char *detail)
 {
 	struct http_fields fields;
+	char after[DECIMAL_SIZE];
 
 	fields.len = 0;
 	if (status == 401)
 		http_fields_add(&fields, "www-authenticate", "Bearer realm=\"ocf\"");
+	if (retry_after_s > 0)
+		http_fields_add(&fields, "retry-after",
+				decimal_text((uint64_t)retry_after_s, after));
 	api_send_problem(call, &fields, problem_new(status, detail));
+}
+
+void
+api_refuse(const struct api_call *call, int status, const char *detail)
+{
+	api_refuse_for_now(call, status, 0, detail);
+}
+
+bool
+api_may_query(const struct api_call *call, const char *service)
+{
+	struct errmsg err;
+	int status = user_check_service(call->user, &call->api->user_counts, service,
+					&err);
+
+	if (status != 0)
+		api_refuse(call, status, err.text);
+	return status == 0;
 }
 
 void
@@ -340,13 +368,14 @@ api_answer_methods(const struct api_call *call, const char *target, size_t path_
 	buf_fini(&allow);
 }
 
-/* 0, or the status to refuse with: who asks, from where, with what token. */
+/* 0, or the status to refuse with: who asks, from where, with what token, and how often.
+ * Sets the call's user. */
 static int
-api_check_access(const struct api_call *call, struct errmsg *err)
+api_check_access(struct api_call *call, int *ret_retry_after_s, struct errmsg *err)
 {
 	enum access_way way = (enum access_way)http_exchange_tag(call->x);
 	const struct access *access = call->api->access;
-	const char *name;
+	struct user *user = NULL;
 	int status = access_check_site(access, way, call->head, err);
 
 	if (status != 0 || (call->route != NULL && call->route->is_open))
@@ -357,7 +386,14 @@ api_check_access(const struct api_call *call, struct errmsg *err)
 			  "unix socket only");
 		return 403;
 	}
-	return access_check_token(access, way, call->head, &name, err);
+	status = access_check_token(access, way, call->head, &user, err);
+	if (user == NULL)
+		return status;
+	call->user = user_ref(user);
+	status = user_enter(user, &call->api->user_counts, call->started,
+			    ret_retry_after_s, err);
+	call->has_place = status == 0;
+	return status;
 }
 
 static void
@@ -369,8 +405,8 @@ api_on_request(void *arg, struct http_exchange *x, const struct http_head *head)
 	};
 	size_t path_len = strcspn(head->target, "?");
 	bool has_method = false;
+	int status, retry_after_s = 0;
 	struct errmsg err;
-	int status;
 
 	for (int i = 0; i < ROUTES && !has_method; i++) {
 		if (!route_has_path(api, &routes[i], head->target, path_len))
@@ -378,9 +414,9 @@ api_on_request(void *arg, struct http_exchange *x, const struct http_head *head)
 		call.route = &routes[i];
 		has_method = route_has_method(&routes[i], head->method);
 	}
-	status = api_check_access(&call, &err);
+	status = api_check_access(&call, &retry_after_s, &err);
 	if (status != 0)
-		api_refuse(&call, status, err.text);
+		api_refuse_for_now(&call, status, retry_after_s, err.text);
 	else if (has_method)
 		call.route->run(&call);
 	else if (call.route != NULL || strcmp(head->target, "*") == 0)
@@ -431,7 +467,7 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 	struct access *access;
 	struct api *api;
 	char *name;
-	int rc = access_new(&config->access, &access, err);
+	int rc = access_new(&config->access, NULL, loop_now(config->loop), &access, err);
 
 	if (rc < 0)
 		return rc;
@@ -443,6 +479,7 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 	api->memos = mem_calloc(ROUTES + 1, sizeof(*api->memos));
 	for (int i = 0; i < ROUTES; i++)
 		api->memos[i].prefix_len = route_prefix_len(&routes[i]);
+	api->user_counts.metrics = config->metrics;
 	rng_init(&api->rng, rng_seed_from_os());
 	name = mem_printf("ocf/%s", config->version);
 	api->server = http_server_new(&(struct http_server_config){
@@ -457,6 +494,7 @@ api_new(const struct api_config *config, struct api **ret_api, struct errmsg *er
 		.linger_ms = config->linger_ms,
 	});
 	free(name);
+	api->events = events_new(api);
 	metrics_gauge_read(config->metrics, "ocf_http_connections",
 			   "Open HTTP connections.", NULL, api_read_connections, api);
 	metrics_counter_read(config->metrics, "ocf_http_turned_away_total",
@@ -476,8 +514,10 @@ api_free(struct api *api)
 	if (api == NULL)
 		return;
 	http_server_free(api->server);
+	events_free(api->events);
 	access_free(api->access);
 	free(api->memos);
+	user_counts_fini(&api->user_counts);
 	free(api);
 }
 
@@ -517,7 +557,7 @@ api_check_access_config(const struct access_config *config, const char *address,
 			struct errmsg *err)
 {
 	struct access *access;
-	int rc = access_new(config, &access, err);
+	int rc = access_new(config, NULL, 0, &access, err);
 
 	if (rc < 0)
 		return rc;
@@ -530,7 +570,8 @@ int
 api_reload(struct api *api, const struct access_config *config, struct errmsg *err)
 {
 	struct access *access;
-	int rc = access_new(config, &access, err);
+	int rc = access_new(config, api->access, loop_now(api->config.loop), &access,
+			    err);
 
 	if (rc < 0)
 		return rc;
@@ -542,18 +583,39 @@ api_reload(struct api *api, const struct access_config *config, struct errmsg *e
 	}
 	access_free(api->access);
 	api->access = access;
+	events_check_users(api->events);
 	return 0;
+}
+
+int
+api_tokens(const struct api *api)
+{
+	return access_tokens(api->access);
+}
+
+void
+api_event(struct api *api, const char *kind, const char *op, const char *id,
+	  const struct id *node, const json_t *row)
+{
+	char text[ID_TEXT_SIZE];
+	json_t *value = row != NULL ? json_deep_copy(row) : json_null();
+
+	events_add(api->events,
+		   json_pack("{s:s, s:s, s:s, s:s, s:o}", "kind", kind, "op", op, "id",
+			     id, "node", id_text(node, text), "row", value));
 }
 
 void
 api_drain(struct api *api)
 {
+	events_end(api->events);
 	http_server_drain(api->server);
 }
 
 void
 api_stop(struct api *api)
 {
+	events_end(api->events);
 	http_server_stop(api->server);
 }
 

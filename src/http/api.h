@@ -91,6 +91,8 @@ struct api_host {
 	/* The client took what it was given: more is welcome. */
 	void (*work_more)(void *token);
 	void (*work_cancel)(void *token); /* the client left; forget it */
+	/* From now on tell each change of the table by api_event(), or not any more. */
+	void (*watch)(void *arg, bool is_wanted);
 	/* Is this node able to serve? */
 	bool (*ready)(void *arg, struct errmsg *why);
 	/* The connections of this node's bus, as JSON, are given to `fn` once, later; empty
@@ -137,8 +139,10 @@ const char *api_address(const struct api *api);
  * file. */
 int api_check_access_config(const struct access_config *access, const char *address,
 			    struct errmsg *err);
-/* Take a changed configuration or token file; the old one stays on failure. */
+/* Take a changed configuration or token file; the old one stays on failure. Requests that run
+ * go on, also those of a token that is gone. */
 int api_reload(struct api *api, const struct access_config *access, struct errmsg *err);
+int api_tokens(const struct api *api); /* that are known */
 /* Go on answering, but end each connection with its reply. */
 void api_drain(struct api *api);
 /* Accept no more; running queries go on. */
@@ -146,6 +150,10 @@ void api_stop(struct api *api);
 int api_running(const struct api *api); /* exchanges */
 /* Connections with output that the client has not taken yet. */
 int api_unsent(const struct api *api);
+
+/* A change of the table, for those who follow /v1/events. `row` is borrowed; NULL: null. */
+void api_event(struct api *api, const char *kind, const char *op, const char *id,
+	       const struct id *node, const json_t *row);
 
 void api_reply_head(struct api_query *q, const struct reply_head *head);
 void api_reply_data(struct api_query *q, struct bytes part);

@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libhttp.a
 	%D%/admin.c \
 	%D%/api.c %D%/api.h \
 	%D%/dashboard.c %D%/dashboard.h \
+	%D%/events.c %D%/events.h \
 	%D%/exchange.c %D%/exchange.h \
 	%D%/legacy.c %D%/legacy.h \
 	%D%/metrics.c %D%/metrics.h \
@@ -14,7 +15,8 @@ noinst_LIBRARIES += %D%/libhttp.a
 	%D%/request.c %D%/request.h \
 	%D%/routes.h \
 	%D%/server.c %D%/server.h \
-	%D%/service.c
+	%D%/service.c \
+	%D%/user.c %D%/user.h
 nodist_%C%_libhttp_a_SOURCES = $(HTTP_EMBEDDED)
 
 # What is served from the program itself.
@@ -48,9 +50,10 @@ EXTRA_DIST += tests/fuzz/corpus/http
 
 if HAVE_CUNIT
 HTTP_TESTS = tests/unit/test-http-access tests/unit/test-http-api \
-	tests/unit/test-http-legacy tests/unit/test-http-openai \
-	tests/unit/test-http-opentela \
-	tests/unit/test-http-parse tests/unit/test-http-server
+	tests/unit/test-http-events tests/unit/test-http-legacy \
+	tests/unit/test-http-openai tests/unit/test-http-opentela \
+	tests/unit/test-http-parse tests/unit/test-http-server \
+	tests/unit/test-http-user
 check_PROGRAMS += $(HTTP_TESTS)
 TESTS += $(HTTP_TESTS)
 tests_unit_test_http_access_SOURCES = tests/unit/test-http-access.c \
@@ -61,6 +64,10 @@ tests_unit_test_http_api_SOURCES = tests/unit/test-http-api.c \
 	tests/unit/http-bench.c tests/unit/http-bench.h \
 	tests/unit/http-raw.c tests/unit/http-raw.h
 tests_unit_test_http_api_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
+tests_unit_test_http_events_SOURCES = tests/unit/test-http-events.c \
+	tests/unit/http-bench.c tests/unit/http-bench.h \
+	tests/unit/http-raw.c tests/unit/http-raw.h
+tests_unit_test_http_events_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 tests_unit_test_http_legacy_SOURCES = tests/unit/test-http-legacy.c \
 	tests/unit/http-bench.c tests/unit/http-bench.h \
 	tests/unit/http-raw.c tests/unit/http-raw.h
@@ -78,4 +85,6 @@ tests_unit_test_http_parse_LDADD = $(TEST_LIBS) %D%/libhttp.a $(BASE_LIBS)
 tests_unit_test_http_server_SOURCES = tests/unit/test-http-server.c \
 	tests/unit/http-raw.c tests/unit/http-raw.h
 tests_unit_test_http_server_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
+tests_unit_test_http_user_SOURCES = tests/unit/test-http-user.c
+tests_unit_test_http_user_LDADD = $(TEST_LIBS) %D%/libhttp.a $(NET_LIBS) $(JANSSON_LIBS)
 endif

@@ -6,12 +6,15 @@
 #include "base/rng.h"
 #include "http/access.h"
 #include "http/api.h"
+#include "http/events.h"
 #include "http/server.h"
 
 struct api {
 	struct api_config config;
 	struct http_server *server;
 	struct access *access;
+	struct events *events;
+	struct user_counts user_counts;
 	struct rng rng;		  /* request ids; no secret */
 	struct route_memo *memos; /* of each route, and of what has none */
 	size_t peeked_bytes; /* of bodies that are held until they name their model */
@@ -35,6 +38,8 @@ struct api_call {
 	ms_t started; /* monotonic */
 	/* Of a query, for the access log; borrowed. */
 	const char *request_id, *worker;
+	struct user *user; /* whose token came with it, held until api_count(); or NULL */
+	bool has_place;	   /* among his requests, likewise */
 };
 
 struct route {
@@ -49,8 +54,9 @@ struct route {
 
 /* The length of the path up to its `{`. */
 size_t route_prefix_len(const struct route *route);
-/* Count the reply in the metrics and write it to the access log: once per call, when all of it
- * was given, and before the exchange is over. */
+/* The call is over: count the reply in the metrics, write it to the access log and give its
+ * user's place back. Once per call, when all of the reply was given and before the exchange
+ * is over; nothing looks at call->user afterwards. */
 void api_count(const struct api_call *call, int status);
 /* Its content type, and what keeps browsers from guessing and from keeping it. */
 void api_put_fields(struct http_fields *fields, const char *content_type);
@@ -63,6 +69,11 @@ void api_send_json(const struct api_call *call, int status, json_t *value);
 void api_send_problem(const struct api_call *call, struct http_fields *fields,
 		      json_t *problem);
 void api_refuse(const struct api_call *call, int status, const char *detail);
+/* The same with a Retry-After; 0: without. */
+void api_refuse_for_now(const struct api_call *call, int status, int retry_after_s,
+			const char *detail);
+/* May the call's user query this service? False: it was refused. */
+bool api_may_query(const struct api_call *call, const char *service);
 
 /* ANY /v1/service/{service}/{path}. Of a legacy route the body names the service, and the
  * reply is gathered; OpenAI's go to the service OPENAI_SERVICE with the path as it is. */

@@ -357,8 +357,10 @@ query_gather(struct api_query *q)
 			return;
 		status = legacy_read(buf_bytes(&q->body), &q->head.service, &body, &err);
 	}
-	if (status != 0) {
+	if (status != 0)
 		api_refuse(&q->call, status, err.text);
+	if (status != 0 || !api_may_query(&q->call, q->head.service)) {
+		buf_fini(&body);
 		query_free(q);
 		return;
 	}
@@ -463,9 +465,14 @@ service_run(const struct api_call *call)
 	}
 	if (shape == ROUTE_OPENAI)
 		openai_address(call->head, &head);
+	if (shape != ROUTE_LEGACY && !api_may_query(call, head.service)) {
+		query_head_fini(&head);
+		return;
+	}
 	q = mem_calloc(1, sizeof(*q));
 	q->call = *call;
 	q->head = head;
+	q->head.share = user_share(call->user);
 	q->call.request_id = q->head.request_id;
 	q->window = LIMIT_PARTS_WINDOW;
 	q->is_peeking = shape != ROUTE_LEGACY &&

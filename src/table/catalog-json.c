@@ -78,7 +78,7 @@ bar_json(const struct bar *bar)
 			 reason[0] != '\0' ? reason : NULL);
 }
 
-static json_t *
+json_t *
 node_json(const struct node *n, const struct catalog_contact *contact)
 {
 	const struct table_node *row = &n->row;
@@ -100,13 +100,17 @@ node_json(const struct node *n, const struct catalog_contact *contact)
 			    row->region != NULL ? json_string(row->region) : json_null());
 	json_object_set_new(o, "labels", labels);
 	json_object_set_new(o, "hardware", json_hardware(&row->hardware));
-	json_object_set_new(o, "workers",
-			    json_integer(node_is_live(n) ? n->readable : 0));
+	if (contact != NULL)
+		json_object_set_new(o, "workers",
+				    json_integer(node_is_live(n) ? n->readable : 0));
 	json_object_set_new(o, "version",
 			    json_string(row->version != NULL ? row->version : ""));
 	json_object_set_new(o, "ca", json_boolean(row->holds_ca));
-	json_object_set_new(o, "rtt_ms", json_number_or_null(contact->rtt_ms));
-	json_object_set_new(o, "last_seen_s", json_number_or_null(contact->last_seen_s));
+	if (contact != NULL) {
+		json_object_set_new(o, "rtt_ms", json_number_or_null(contact->rtt_ms));
+		json_object_set_new(o, "last_seen_s",
+				    json_number_or_null(contact->last_seen_s));
+	}
 	if (n->ban != NULL)
 		json_object_set_new(o, "ban", bar_json(n->ban));
 	if (n->forget != NULL)
@@ -162,13 +166,21 @@ worker_services_json(const struct table_worker *row)
 	return array;
 }
 
-static json_t *
+const char *
+worker_state_text(const struct worker *w, bool is_live, bool is_draining)
+{
+	if (!is_live)
+		return "hidden";
+	return w->row.is_draining || is_draining ? "draining" : "ready";
+}
+
+json_t *
 worker_json(const struct worker *w)
 {
 	const struct table_worker *row = &w->row;
 	json_t *o = json_object(), *metadata = NULL;
-	bool is_draining = row->is_draining || node_state(w->node) == CATALOG_DRAINING;
-	const char *state = is_draining ? "draining" : "ready";
+	const char *state = worker_state_text(w, node_is_live(w->node),
+					      node_state(w->node) == CATALOG_DRAINING);
 
 	if (row->metadata != NULL)
 		metadata = json_loads(row->metadata, 0, NULL);
@@ -178,8 +190,7 @@ worker_json(const struct worker *w)
 	json_object_set_new(o, "services", worker_services_json(row));
 	json_object_set_new(o, "hardware", json_hardware(&row->hardware));
 	json_object_set_new(o, "metadata", metadata != NULL ? metadata : json_object());
-	json_object_set_new(o, "state",
-			    json_string(node_is_live(w->node) ? state : "hidden"));
+	json_object_set_new(o, "state", json_string(state));
 	return o;
 }
 

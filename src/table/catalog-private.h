@@ -102,6 +102,21 @@ struct catalog {
 	struct pool node_pool, offer_pool;
 	struct offers offers;
 	struct service *services;
+	catalog_change_fn *watch; /* NULL: nobody watches */
+	void *watch_arg;
+};
+
+/* What somebody who watches saw of a node, or of one of its workers, before a change. */
+struct watch_node {
+	struct id id;
+	json_t *row; /* NULL: none */
+	bool is_visible, is_live, is_draining;
+};
+struct watch_worker {
+	struct id node;
+	int number;
+	char *id; /* NULL: it was not listed */
+	json_t *row;
 };
 
 static inline enum catalog_state
@@ -135,6 +150,21 @@ void offer_fini(struct offer *o);
 /* Count a worker in (by = 1) or out (by = -1). */
 void offer_count(struct offer *o, const struct worker *w, int by);
 bool offer_is_live(const struct offer *o);
+
+/* catalog-watch.c; before and behind each change, where c->watch is set. */
+void watch_node_begin(const struct catalog *c, const struct id *id,
+		      struct watch_node *ret);
+void watch_node_end(const struct catalog *c, struct watch_node *before);
+void watch_worker_begin(const struct catalog *c, const struct id *node, int number,
+			struct watch_worker *ret);
+void watch_worker_end(const struct catalog *c, struct watch_worker *before);
+
+/* catalog-json.c: an element of a list; `contact` NULL: without what only contacts and
+ * workers change. */
+json_t *node_json(const struct node *n, const struct catalog_contact *contact);
+json_t *worker_json(const struct worker *w);
+/* What it is in, on a node that is live, and that drains. */
+const char *worker_state_text(const struct worker *w, bool is_live, bool is_draining);
 
 /* catalog.c */
 

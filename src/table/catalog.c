@@ -266,9 +266,9 @@ worker_number(const struct row_key *key, int *ret_number)
 	return 0;
 }
 
-int
-catalog_apply(struct catalog *c, const struct row_key *key, const struct row *row,
-	      struct errmsg *err)
+static int
+catalog_change(struct catalog *c, const struct row_key *key, const struct row *row,
+	       struct errmsg *err)
 {
 	const struct version *v = row != NULL ? row_visible(row) : NULL;
 	int number;
@@ -294,14 +294,45 @@ catalog_apply(struct catalog *c, const struct row_key *key, const struct row *ro
 	}
 }
 
+int
+catalog_apply(struct catalog *c, const struct row_key *key, const struct row *row,
+	      struct errmsg *err)
+{
+	struct watch_worker worker;
+	struct watch_node node;
+	struct id id = key->owner;
+	int number, rc;
+
+	if (c->watch == NULL)
+		return catalog_change(c, key, row, err);
+	if (key->kind == ROW_WORKER && worker_number(key, &number) == 0) {
+		watch_worker_begin(c, &id, number, &worker);
+		rc = catalog_change(c, key, row, err);
+		watch_worker_end(c, &worker);
+		return rc;
+	}
+	/* A ban or a forget is about another. */
+	if (key->kind != ROW_NODE && id_parse(key->name, &id) != 0)
+		return catalog_change(c, key, row, err);
+	watch_node_begin(c, &id, &node);
+	rc = catalog_change(c, key, row, err);
+	watch_node_end(c, &node);
+	return rc;
+}
+
 void
 catalog_set_state(struct catalog *c, const struct id *node, enum catalog_state state)
 {
 	struct node *n = catalog_make_node(c, node);
+	struct watch_node before;
 
 	assert(state <= CATALOG_LEFT);
+	if (c->watch != NULL)
+		watch_node_begin(c, node, &before);
 	n->verdict = state;
 	node_update(c, n);
+	if (c->watch != NULL)
+		watch_node_end(c, &before);
 }
 
 void
@@ -311,8 +342,16 @@ catalog_expire(struct catalog *c, ms_t lease_ms)
 
 	c->expired = lease_ms > 0 ? (uint64_t)lease_ms : 0;
 	HASH_ITER (hh, c->nodes, n, next) {
+		bool was_over = n->is_over, is_watched;
+		struct watch_node before;
+
 		node_date(c, n);
+		is_watched = c->watch != NULL && n->is_over != was_over;
+		if (is_watched)
+			watch_node_begin(c, &n->id, &before);
 		node_update(c, n);
+		if (is_watched)
+			watch_node_end(c, &before);
 	}
 }
 

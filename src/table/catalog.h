@@ -173,4 +173,21 @@ json_t *catalog_workers_json(const struct catalog *c);
  * workers that announced none and so serve every query of the service. */
 json_t *catalog_services_json(const struct catalog *c);
 
+/* ---- Changes of what people see ---- */
+
+/* One of them: a node row that is held or not, with its state; a worker that is listed or
+ * not. A lease that goes on, and what only contacts know, is none. */
+struct catalog_change {
+	const char *kind; /* "node", "worker" */
+	const char *op;	  /* "add", "update", "remove", "state": that alone has changed */
+	const char *id;	  /* of the node, in hex, or the worker's own */
+	struct id node;	  /* whose it is */
+	/* As in the lists, but for a node's workers, rtt_ms and last_seen_s; NULL: removed. */
+	const json_t *row;
+};
+typedef void catalog_change_fn(void *arg, const struct catalog_change *change);
+/* From now on fn(arg) is told of each, behind it; it must not change the catalog. NULL ends
+ * that. While nobody watches it costs nothing. */
+void catalog_watch(struct catalog *c, catalog_change_fn *fn, void *arg);
+
 #endif

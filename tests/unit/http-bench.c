@@ -165,6 +165,14 @@ host_read(void *arg, enum api_view view, const struct query_headers *params)
 	return json_pack("{s:i,s:s?}", "view", (int)view, "all", all);
 }
 
+static void
+host_watch(void *arg, bool is_wanted)
+{
+	struct bench *b = arg;
+
+	b->watched += is_wanted ? 1 : -1;
+}
+
 static int
 host_admin(void *arg, const char *name, const json_t *body, json_t **ret_reply,
 	   struct errmsg *err)
@@ -306,6 +314,7 @@ bench_open(struct bench *b, struct access_config access)
 	struct api_config config = {
 		.host = { .arg = b,
 			  .read = host_read,
+			  .watch = host_watch,
 			  .admin = host_admin,
 			  .work_open = host_work_open,
 			  .work_more = host_work_more,

@@ -56,6 +56,7 @@ struct bench {
 	struct job *job;	/* running */
 	bool is_ready;
 	bool was_cancelled;
+	int watched;	       /* it is asked to tell changes; else 0 */
 	int parts, parts_last; /* of the last query's body, and marked as last */
 	struct buf body;
 	int under_way; /* reply parts not reported as taken */

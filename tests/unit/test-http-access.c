@@ -75,7 +75,7 @@ write_tokens(const char *name, const char *more, mode_t mode)
 	struct errmsg err;
 
 	bench_sha256("secret", 6, hash);
-	text = mem_printf("# who\n\nme:%s:rate=1\nyou:%064d\n%s",
+	text = mem_printf("# who\n\nme:%s:rate=1000\nyou:%064d\n%s",
 			  hex_encode(hash, 32, hex), 0, more);
 	CU_ASSERT_EQUAL(file_write(path, bytes_text(text), mode, &err), 0);
 	free(text);
@@ -120,6 +120,67 @@ test_tokens(void)
 	bench_close(&b);
 	free(path);
 	free(other);
+}
+
+#define QUERY_WITH(name) "POST /v1/service/" name " HTTP/1.1\r\n" WITH("secret") "\r\n"
+#define INFERENCE_WITH(name)                                                             \
+	"POST /api/v1/request/inference HTTP/1.1\r\n" WITH(                              \
+		"secret") "Content-Length: 41\r\n\r\n{\"model_name\":\"" name            \
+			  "\",\"params\":{\"prompt\":1}}"
+#define WITH(token) H "Authorization: Bearer " token "\r\n"
+/* What a token is limited to: 429 with Retry-After, 403, and the reasons. */
+static void
+test_limits(void)
+{
+	char *path = mem_printf("%s/limits", tap_folder()), hex[65], *text;
+	uint8_t hash[32];
+	struct raw second;
+	struct bench b;
+	struct errmsg err;
+
+	bench_sha256("secret", 6, hash);
+	text = mem_printf("me:%s:rate=0.001,burst=5,concurrency=1,service=hold,"
+			  "service=inference:ab\n",
+			  hex_encode(hash, 32, hex));
+	CU_ASSERT_EQUAL(file_write(path, bytes_text(text), 0600, &err), 0);
+	bench_open(&b,
+		   (struct access_config){ .token_file = path, .local_tokens = true });
+	bench_ask(&b, &b.raw, QUERY_WITH("wc"), 403);
+	CU_ASSERT(strstr(buf_text(&b.reply.body), "not for the service wc") != NULL);
+	bench_ask(&b, &b.raw, INFERENCE_WITH("xy"), 403);
+	CU_ASSERT(strstr(buf_text(&b.reply.body), "{\"error\":\"the token me") != NULL);
+	bench_ask(&b, &b.raw, INFERENCE_WITH("ab"), 200);
+	/* One is under way: another finds no place, and takes none of the rate. */
+	raw_open(&second, b.loop, api_address(b.api));
+	raw_send(&second, QUERY_WITH("hold"));
+	while (b.job == NULL)
+		loop_turn(b.loop, 10);
+	bench_ask(&b, &b.raw, "GET /v1/status HTTP/1.1\r\n" WITH("secret") "\r\n", 429);
+	CU_ASSERT_STRING_EQUAL(raw_header(&b.reply, "retry-after"), "1");
+	CU_ASSERT(strstr(buf_text(&b.reply.body), "1 request under way") != NULL);
+	/* Its client leaves: the place is free. */
+	raw_close(&second);
+	while (b.job != NULL)
+		loop_turn(b.loop, 10);
+	bench_ask(&b, &b.raw, "GET /v1/status HTTP/1.1\r\n" WITH("secret") "\r\n", 200);
+	bench_ask(&b, &b.raw, "GET /v1/status HTTP/1.1\r\n" WITH("secret") "\r\n", 429);
+	CU_ASSERT(atoi(raw_header(&b.reply, "retry-after")) > 900);
+	CU_ASSERT(strstr(buf_text(&b.reply.body), "0.001 requests a second") != NULL);
+	/* Probes and the socket are nobody's. */
+	bench_ask(&b, &b.raw, GET("/healthz"), 200);
+	bench_ask(&b, &b.socket, FROM("x", ""), 200);
+	/* Read again with a service more, the bucket stays empty. */
+	CU_ASSERT_EQUAL(api_reload(b.api,
+				   &(struct access_config){ .token_file = path,
+							    .local_tokens = true,
+							    .sha256 = bench_sha256 },
+				   &err),
+			0);
+	CU_ASSERT_EQUAL(api_tokens(b.api), 1);
+	bench_ask(&b, &b.raw, "GET /v1/status HTTP/1.1\r\n" WITH("secret") "\r\n", 429);
+	bench_close(&b);
+	free(text);
+	free(path);
 }
 
 static void
@@ -178,7 +239,7 @@ test_network_sites(void)
 	struct access *a;
 	struct errmsg err;
 
-	CU_ASSERT_EQUAL_FATAL(access_new(&named, &a, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(access_new(&named, NULL, 0, &a, &err), 0);
 	CU_ASSERT_EQUAL(network_site(a, "GET", "box.example:8092", NULL), 0);
 	CU_ASSERT_EQUAL(network_site(a, "GET", "192.168.1.2:8092", NULL), 0);
 	CU_ASSERT_EQUAL(network_site(a, "GET", "[2001:db8::1]", NULL), 0);
@@ -187,11 +248,11 @@ test_network_sites(void)
 	CU_ASSERT_EQUAL(network_site(a, "PUT", "10.0.0.1", "http://evil.example"), 403);
 	access_free(a);
 	/* A public node without names: a rebound name must not reach it. */
-	CU_ASSERT_EQUAL_FATAL(access_new(&open, &a, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(access_new(&open, NULL, 0, &a, &err), 0);
 	CU_ASSERT_EQUAL(network_site(a, "GET", "any.example", NULL), 421);
 	access_free(a);
 	/* One that asks for tokens may be called anything, until names are given. */
-	CU_ASSERT_EQUAL_FATAL(access_new(&closed, &a, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(access_new(&closed, NULL, 0, &a, &err), 0);
 	CU_ASSERT_EQUAL(network_site(a, "GET", "any.example", NULL), 0);
 	access_free(a);
 }
@@ -204,6 +265,7 @@ main(int argc, char **argv)
 		{ "foreign Hosts and Origins are refused", test_sites },
 		{ "which Hosts a public address answers to", test_network_sites },
 		{ "tokens open what they should", test_tokens },
+		{ "tokens are limited as their lines say", test_limits },
 		{ "an address that anyone reaches needs tokens or public",
 		  test_access_config },
 	};
