@@ -170,6 +170,13 @@ links_of_node(const struct links *links, const struct id *node)
 	return 0;
 }
 
+double
+links_rtt_ms(const struct links *links, const struct id *node)
+{
+	(void)links, (void)node;
+	return -1;
+}
+
 int
 links_relays_to(const struct links *links, const struct id *node, uint64_t *ret_links,
 		int max)
