@@ -79,10 +79,10 @@ const char *bus_conn_server_id(const struct bus_conn *conn);
 void bus_conn_retry_now(struct bus_conn *conn);
 size_t bus_conn_buffered(const struct bus_conn *conn);
 
-/* `headers` and `reply` may be NULL. The subject must be safe (bus/protocol.h); a header
- * value with CR or LF is -EINVAL. -ENOTCONN; -ENOBUFS; -EMSGSIZE: over the server's limit. */
+/* `lines` (headers, of bus_headers_put(); used up) and `reply` may be NULL. The subject must be
+ * safe (bus/protocol.h). -ENOTCONN; -ENOBUFS; -EMSGSIZE: over the server's limit. */
 int bus_conn_publish(struct bus_conn *conn, const char *subject, const char *reply,
-		     const struct query_headers *headers, struct bytes data);
+		     struct buf *lines, struct bytes data);
 
 /* `queue` may be NULL. NULL when not connected. */
 struct bus_sub *bus_conn_subscribe(struct bus_conn *conn, const char *subject,

@@ -372,16 +372,16 @@ bus_fixture_announce(struct fixture_worker *w, const char *fmt, ...)
 void
 bus_fixture_reply(struct fixture_worker *w, struct bytes data, ...)
 {
-	struct query_headers headers = { 0 };
+	struct buf lines = BUF_INIT;
 	const char *name;
 	va_list ap;
 
 	va_start(ap, data);
 	while ((name = va_arg(ap, const char *)) != NULL)
-		query_headers_add(&headers, name, va_arg(ap, const char *));
+		bus_headers_put(&lines, name, va_arg(ap, const char *));
 	va_end(ap);
-	CU_ASSERT(bus_conn_publish(w->conn, w->reply, NULL, &headers, data) == 0);
-	query_headers_fini(&headers);
+	CU_ASSERT(bus_conn_publish(w->conn, w->reply, NULL, &lines, data) == 0);
+	buf_fini(&lines);
 }
 
 void
