@@ -50,7 +50,8 @@ struct bus_calls *
 bus_calls_new(struct loop *loop, const struct bus_calls_config *config)
 {
 	struct bus_calls *calls = mem_calloc(1, sizeof(*calls));
-	uint8_t secret[8]; /* each call has another one beside it */
+	/* Tells this life from others. What nobody can guess each call has beside it. */
+	uint8_t secret[4];
 	char hex[2 * sizeof(secret) + 1];
 
 	calls->loop = loop;

@@ -328,18 +328,28 @@ call_on_message(struct bus_calls *calls, struct bus_call *call, struct bus_msg *
 		call_on_whole(calls, call, msg);
 }
 
+/* As calls.c writes it, and nothing else. Returns what is behind it. */
+static const char *
+text_read_hex(const char *p, uint64_t *ret)
+{
+	for (*ret = 0; (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f'); p++)
+		*ret = *ret << 4 | (uint64_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	return p;
+}
+
 static void
 calls_on_message(struct bus_calls *calls, struct registry_worker *w, struct bus_msg *msg)
 {
-	const char *dot = strrchr(bus_msg_subject(msg), '.');
+	const char *at = strrchr(bus_msg_subject(msg), '.');
 	struct bus_call *call = NULL;
 	uint64_t number = 0, secret = 0;
-	char *end = NULL;
 
-	if (dot != NULL)
-		number = strtoull(dot + 1, &end, 16);
-	if (end != NULL && *end == '-')
-		secret = strtoull(end + 1, &end, 16);
+	if (at != NULL)
+		at = text_read_hex(at + 1, &number);
+	if (at != NULL && *at == '-')
+		at = text_read_hex(at + 1, &secret);
+	if (at == NULL || *at != '\0')
+		number = 0;
 	HASH_FIND(hh_number, calls->by_number, &number, sizeof(number), call);
 	if (call != NULL && call->w == w && call->secret == secret && !call->is_whole)
 		call_on_message(calls, call, msg);
