@@ -24,9 +24,16 @@ mem_alloc(size_t len)
 	return mem_check(malloc(len > 0 ? len : 1), len);
 }
 
+/* Up to here malloc(3) has blocks at hand for each thread. calloc(3) of glibc before 2.41 does
+ * not use them, so it may have to wait for other threads. */
+enum { MEM_SMALL_BYTES_MAX = 1024 };
+
 void *
 mem_calloc(size_t n, size_t size)
 {
+	if (n <= MEM_SMALL_BYTES_MAX && size <= MEM_SMALL_BYTES_MAX &&
+	    n * size <= MEM_SMALL_BYTES_MAX)
+		return memset(mem_alloc(n * size), 0, n * size);
 	return mem_check(calloc(n > 0 ? n : 1, size > 0 ? size : 1), n * size);
 }
 

@@ -103,14 +103,13 @@ struct bus_handler {
 	void (*worker_changed)(void *arg, const struct bus_worker *worker);
 	void (*worker_down)(void *arg, const char *id, const char *reason);
 
-	/* Per query: reply_head once, reply_data any number of times (each part wants one
+	/* Per query: reply_head once, reply_data at least once (each part wants one
 	 * bus_credit() when it was passed on, and at most LIMIT_PARTS_WINDOW come beyond
-	 * what was credited), then reply_end; or at any point reply_error.
-	 * After reply_end or reply_error the token is forgotten. reply->node
+	 * what was credited; an empty one only as the last); or at any point reply_error.
+	 * After the last part or reply_error the token is forgotten. reply->node
 	 * is this node. */
 	void (*reply_head)(void *arg, uint64_t token, const struct reply_head *reply);
-	void (*reply_data)(void *arg, uint64_t token, struct bytes part);
-	void (*reply_end)(void *arg, uint64_t token);
+	void (*reply_data)(void *arg, uint64_t token, struct bytes part, bool is_last);
 	void (*reply_error)(void *arg, uint64_t token, const struct query_error *error,
 			    enum bus_outcome outcome);
 	/* The worker consumed `n` parts of the request: so many more may be sent. */

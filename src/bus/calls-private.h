@@ -36,10 +36,10 @@ struct bus_call {
 	struct registry_worker *w;
 
 	/* The request */
-	struct query_headers headers; /* of a single message, until it is complete */
-	char *subject;		      /* of its queue group; NULL: the worker's own */
-	struct buf single;	      /* the body so far, for a worker without slots */
-	int singles;		      /* parts that went into it, not yet credited */
+	char *subject;	   /* of its queue group; NULL: the worker's own */
+	struct buf lines;  /* headers of a single message, until that is complete, */
+	struct buf single; /* and the body so far, for a worker without slots */
+	int singles;	   /* parts that went into it, not yet credited */
 	uint64_t parts_sent;
 	uint64_t parts_credited;
 	bool is_sent_whole;
@@ -77,6 +77,7 @@ struct bus_calls {
 	struct loop_timer
 		*kick; /* what a call of the daemon's must not call back itself */
 	struct bus_stats stats;
+	struct buf lines; /* headers of the message that is being made */
 	uint8_t random[CALLS_RANDOM_BYTES]; /* the last `random_left` are unused */
 	size_t random_left;
 };

@@ -50,7 +50,8 @@ struct bus_calls *
 bus_calls_new(struct loop *loop, const struct bus_calls_config *config)
 {
 	struct bus_calls *calls = mem_calloc(1, sizeof(*calls));
-	uint8_t secret[8]; /* each call has another one beside it */
+	/* Tells this life from others. What nobody can guess each call has beside it. */
+	uint8_t secret[4];
 	char hex[2 * sizeof(secret) + 1];
 
 	calls->loop = loop;
@@ -75,7 +76,7 @@ bus_call_free(struct bus_calls *calls, struct bus_call *call)
 		DL_DELETE2(calls->busy, w, busy_prev, busy_next);
 		calls->busy_len--;
 	}
-	query_headers_fini(&call->headers);
+	buf_fini(&call->lines);
 	buf_fini(&call->single);
 	buf_fini(&call->held);
 	free(call->subject);
@@ -94,6 +95,7 @@ bus_calls_free(struct bus_calls *calls, struct registry *reg)
 	for (struct registry_worker *w = registry_first(reg); w != NULL; w = w->hh.next)
 		bus_calls_detach(calls, w);
 	loop_timer_free(calls->kick);
+	buf_fini(&calls->lines);
 	free(calls);
 }
 
@@ -356,34 +358,29 @@ call_put_own_subject(const struct bus_call *call, char out[CALLS_OWN_SIZE])
 	return out;
 }
 
-/* `h` are the headers of a first part; more are added to them. */
+/* With calls->lines, which of a first part are the head. */
 static int
-call_publish(struct bus_calls *calls, struct bus_call *call, struct bus_headers *h,
-	     struct bytes data, bool is_last)
+call_publish(struct bus_calls *calls, struct bus_call *call, struct bytes data,
+	     bool is_last)
 {
-	char reply[CALLS_PREFIX_SIZE + 64], part[BUS_NUMBER_SIZE], parts[BUS_NUMBER_SIZE];
-	char own[CALLS_OWN_SIZE];
+	struct buf *lines = &calls->lines;
+	char reply[CALLS_PREFIX_SIZE + 64], own[CALLS_OWN_SIZE];
 	const char *subject = call->subject;
 	bool is_first = call->parts_sent == 0;
 	int rc;
 
-	if (!is_first || !is_last) {
-		if (!is_first)
-			bus_headers_add(h, BUS_H_REQ_ID, call->name.req_id);
-		snprintf(part, sizeof(part), "%" PRIu64, call->parts_sent);
-		bus_headers_add(h, BUS_H_PART, part);
-	}
-	if (!is_first && is_last) {
-		snprintf(parts, sizeof(parts), "%" PRIu64, call->parts_sent + 1);
-		bus_headers_add(h, BUS_H_PARTS, parts);
-	}
+	if (!is_first)
+		bus_headers_put(lines, BUS_H_REQ_ID, call->name.req_id);
+	if (!is_first || !is_last)
+		bus_headers_put_number(lines, BUS_H_PART, call->parts_sent);
+	if (!is_first && is_last)
+		bus_headers_put_number(lines, BUS_H_PARTS, call->parts_sent + 1);
 	if (is_first)
 		call_put_reply_subject(calls, call, reply);
 	if (subject == NULL)
 		subject = call_put_own_subject(call, own);
 	/* One 503 a query, not one a part: only the first asks for an answer. */
-	rc = bus_conn_publish(calls->conn, subject, is_first ? reply : NULL, &h->list,
-			      data);
+	rc = bus_conn_publish(calls->conn, subject, is_first ? reply : NULL, lines, data);
 	if (rc == 0) {
 		call->parts_sent++;
 		call->is_sent_whole = is_last;
@@ -396,7 +393,6 @@ static int
 call_gather(struct bus_calls *calls, struct bus_call *call, struct bytes part,
 	    bool is_last)
 {
-	struct bus_headers h;
 	int rc;
 
 	if (call->single.len + part.len > BUS_SINGLE_BYTES_MAX) {
@@ -413,13 +409,10 @@ call_gather(struct bus_calls *calls, struct bus_call *call, struct bytes part,
 	}
 	if (call->single.len > 0)
 		part = buf_bytes(&call->single);
-	bus_headers_init(&h);
-	for (int i = 0; i < call->headers.len; i++)
-		bus_headers_add(&h, call->headers.items[i].name,
-				call->headers.items[i].value);
-	rc = call_publish(calls, call, &h, part, true);
-	bus_headers_fini(&h);
-	query_headers_fini(&call->headers);
+	buf_clear(&calls->lines);
+	buf_put_bytes(&calls->lines, buf_bytes(&call->lines));
+	rc = call_publish(calls, call, part, true);
+	buf_fini(&call->lines);
 	buf_fini(&call->single);
 	return rc;
 }
@@ -428,19 +421,16 @@ static int
 call_begin(struct bus_calls *calls, struct bus_call *call, const struct query_head *head,
 	   struct bytes first, bool is_last)
 {
-	struct bus_headers h;
+	bool is_direct = call->w->pub.is_direct;
 	int rc;
 
-	if (!call->w->pub.is_direct) {
-		rc = bus_protocol_request_headers(head, call->name.req_id,
-						  &call->headers);
-		return rc == 0 ? call_gather(calls, call, first, is_last) : rc;
-	}
-	rc = bus_protocol_request(head, call->name.req_id, &h);
-	if (rc == 0)
-		rc = call_publish(calls, call, &h, first, is_last);
-	bus_headers_fini(&h);
-	return rc;
+	buf_clear(&calls->lines);
+	rc = bus_protocol_request(head, call->name.req_id,
+				  is_direct ? &calls->lines : &call->lines);
+	if (rc < 0)
+		return rc;
+	return is_direct ? call_publish(calls, call, first, is_last)
+			 : call_gather(calls, call, first, is_last);
 }
 
 int
@@ -485,7 +475,6 @@ int
 bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part, bool is_last)
 {
 	struct bus_call *call = calls_find(calls, token);
-	struct bus_headers h;
 
 	assert(part.len <= LIMIT_PART_BYTES_MAX);
 	if (call == NULL || call->is_cancelled)
@@ -501,8 +490,8 @@ bus_calls_body(struct bus_calls *calls, uint64_t token, struct bytes part, bool 
 		return -ENOTCONN;
 	if (!call->w->pub.is_direct)
 		return call_gather(calls, call, part, is_last);
-	bus_headers_init(&h);
-	return call_publish(calls, call, &h, part, is_last);
+	buf_clear(&calls->lines);
+	return call_publish(calls, call, part, is_last);
 }
 
 int

@@ -57,7 +57,9 @@ struct bus_conn_handler {
 	void (*up)(void *arg, uint64_t client_id);
 	/* Lost. Every subscription is dead and must be freed by now or in this call. */
 	void (*down)(void *arg, const char *reason);
-	void (*readable)(void *arg); /* something arrived: drain the subscriptions */
+	/* Something arrived: drain the subscriptions. What is published meanwhile is written
+	 * together, afterwards. It must not close the connection. */
+	void (*readable)(void *arg);
 	/* A connection attempt that failed, with what each server said; when up, a permission
 	 * violation. */
 	void (*trouble)(void *arg, const char *text);
@@ -79,10 +81,10 @@ const char *bus_conn_server_id(const struct bus_conn *conn);
 void bus_conn_retry_now(struct bus_conn *conn);
 size_t bus_conn_buffered(const struct bus_conn *conn);
 
-/* `headers` and `reply` may be NULL. The subject must be safe (bus/protocol.h); a header
- * value with CR or LF is -EINVAL. -ENOTCONN; -ENOBUFS; -EMSGSIZE: over the server's limit. */
+/* `lines` (headers, of bus_headers_put(); used up) and `reply` may be NULL. The subject must be
+ * safe (bus/protocol.h). -ENOTCONN; -ENOBUFS; -EMSGSIZE: over the server's limit. */
 int bus_conn_publish(struct bus_conn *conn, const char *subject, const char *reply,
-		     const struct query_headers *headers, struct bytes data);
+		     struct buf *lines, struct bytes data);
 
 /* `queue` may be NULL. NULL when not connected. */
 struct bus_sub *bus_conn_subscribe(struct bus_conn *conn, const char *subject,

@@ -96,148 +96,123 @@ bus_protocol_is_blank(const char *value)
 	return value[strspn(value, " \t")] == '\0';
 }
 
-/* "accept-language" as "Http-Accept-Language": NATS clients compare names by case, so one
- * spelling is promised. */
-static char *
-bus_protocol_http_name(const char *name)
+int
+bus_headers_put(struct buf *lines, const char *name, const char *value)
 {
-	char *out = mem_printf(BUS_H_HTTP "%s", name);
-	bool starts_word = true;
+	size_t name_len = strlen(name), len = strcspn(value, "\r\n");
+	uint8_t *p;
 
-	for (char *p = out + strlen(BUS_H_HTTP); *p != '\0'; p++) {
-		*p = (char)(starts_word ? toupper((unsigned char)*p)
-					: tolower((unsigned char)*p));
-		starts_word = *p == '-';
-	}
-	return out;
+	if (value[len] != '\0')
+		return -EINVAL;
+	if (bus_protocol_is_blank(value))
+		return 0;
+	p = buf_extend(lines, name_len + len + 4);
+	memcpy(p, name, name_len);
+	memcpy(p + name_len, ": ", 2);
+	memcpy(p + name_len + 2, value, len);
+	memcpy(p + name_len + 2 + len, "\r\n", 2);
+	return 0;
 }
 
+/* By hand, since it is done for each query. */
 void
-bus_headers_init(struct bus_headers *h)
+bus_headers_put_number(struct buf *lines, const char *name, uint64_t number)
 {
-	h->list = (struct query_headers){ 0, h->items };
-	h->owned_len = 0;
-}
-
-void
-bus_headers_fini(struct bus_headers *h)
-{
-	for (int i = 0; i < h->owned_len; i++)
-		free(h->owned[i]);
-	bus_headers_init(h);
-}
-
-void
-bus_headers_add(struct bus_headers *h, const char *name, const char *value)
-{
-	assert(h->list.len < BUS_HEADERS_MAX);
-	h->items[h->list.len++] = (struct query_header){ (char *)(uintptr_t)name,
-							 (char *)(uintptr_t)value };
-}
-
-static void
-bus_request_add(struct bus_headers *h, const char *name, const char *value, int *error,
-		size_t *bytes)
-{
-	if (value == NULL || bus_protocol_is_blank(value))
-		return;
-	*bytes += strlen(name) + strlen(value) + 4;
-	if (!bus_protocol_value_is_valid(value))
-		*error = -EINVAL;
-	else if (*bytes > BUS_HEADERS_BYTES_MAX)
-		*error = -OCF_ELIMIT;
-	else
-		bus_headers_add(h, name, value);
-}
-
-/* A header of the client's: `name` is taken over. */
-static void
-bus_request_join(struct bus_headers *h, char *name, const char *value, int *error,
-		 size_t *bytes)
-{
-	for (int i = 0; i < h->list.len; i++) {
-		struct query_header *item = &h->items[i];
-
-		if (strcmp(item->name, name) != 0 || bus_protocol_is_blank(value))
-			continue;
-		free(name);
-		*bytes += strlen(value) + 2;
-		if (!bus_protocol_value_is_valid(value))
-			*error = -EINVAL;
-		else if (*bytes > BUS_HEADERS_BYTES_MAX)
-			*error = -OCF_ELIMIT;
-		item->value = mem_printf("%s, %s", item->value, value);
-		h->owned[h->owned_len++] = item->value;
-		return;
-	}
-	h->owned[h->owned_len++] = name;
-	bus_request_add(h, name, value, error, bytes);
-}
-
-/* By hand, since it is done for each query. Returns where in `out` it begins. */
-static const char *
-bus_number_text(uint64_t number, char out[BUS_NUMBER_SIZE])
-{
-	char *p = out + BUS_NUMBER_SIZE - 1;
+	char text[BUS_NUMBER_SIZE], *p = text + sizeof(text) - 1;
 
 	*p = '\0';
 	do {
 		*--p = (char)('0' + number % 10);
 		number /= 10;
 	} while (number > 0);
-	return p;
+	bus_headers_put(lines, name, p);
+}
+
+static bool
+bus_header_passes(const struct query_header *h)
+{
+	return bus_protocol_header_may_pass(h->name) &&
+	       bus_protocol_value_is_valid(h->value) && !bus_protocol_is_blank(h->value);
+}
+
+/* "accept-language" as "Http-Accept-Language": NATS clients compare names by case, so one
+ * spelling is promised. */
+static void
+bus_http_put_name(struct buf *lines, const char *name)
+{
+	size_t start = lines->len + strlen(BUS_H_HTTP);
+	bool starts_word = true;
+
+	buf_put_text(lines, BUS_H_HTTP);
+	buf_put_text(lines, name);
+	for (size_t i = start; i < lines->len; i++) {
+		uint8_t *p = &lines->data[i];
+
+		*p = (uint8_t)(starts_word ? toupper(*p) : tolower(*p));
+		starts_word = *p == '-';
+	}
+}
+
+/* Each once, with all its values, where it came first. */
+static void
+bus_http_put(struct buf *lines, const struct query_headers *headers)
+{
+	const struct query_header *end = headers->items + headers->len;
+
+	for (const struct query_header *h = headers->items; h < end; h++) {
+		const struct query_header *first = headers->items;
+
+		if (!bus_header_passes(h))
+			continue;
+		while (strcasecmp(first->name, h->name) != 0 || !bus_header_passes(first))
+			first++;
+		if (first < h)
+			continue;
+		bus_http_put_name(lines, h->name);
+		buf_put_text(lines, ": ");
+		buf_put_text(lines, h->value);
+		for (const struct query_header *more = h + 1; more < end; more++) {
+			if (strcasecmp(more->name, h->name) != 0 ||
+			    !bus_header_passes(more))
+				continue;
+			buf_put_text(lines, ", ");
+			buf_put_text(lines, more->value);
+		}
+		buf_put_text(lines, "\r\n");
+	}
 }
 
 int
-bus_protocol_request(const struct query_head *head, const char *req_id,
-		     struct bus_headers *ret)
+bus_protocol_request(const struct query_head *head, const char *req_id, struct buf *lines)
 {
-	uint64_t timeout = head->timeout_ms > 0 ? (uint64_t)head->timeout_ms : 0;
-	size_t bytes = 0;
-	int error = 0;
+	const struct query_header fixed[] = {
+		{ (char *)BUS_H_REQ_ID, (char *)req_id },
+		{ (char *)BUS_H_SERVICE, head->service },
+		{ (char *)BUS_H_MATCH, head->selector },
+		{ (char *)BUS_H_METHOD, head->method },
+		{ (char *)BUS_H_PATH, head->path },
+		{ (char *)BUS_H_CONTENT_TYPE, head->content_type },
+		{ (char *)BUS_H_TRACEPARENT, head->traceparent },
+	};
+	size_t start = lines->len;
 
-	bus_headers_init(ret);
 	if (head->headers.len > QUERY_HEADERS_MAX)
 		return -OCF_ELIMIT;
-	bus_request_add(ret, BUS_H_REQ_ID, req_id, &error, &bytes);
-	bus_request_add(ret, BUS_H_SERVICE, head->service, &error, &bytes);
-	bus_request_add(ret, BUS_H_MATCH, head->selector, &error, &bytes);
-	bus_request_add(ret, BUS_H_METHOD, head->method, &error, &bytes);
-	bus_request_add(ret, BUS_H_PATH, head->path, &error, &bytes);
-	bus_request_add(ret, BUS_H_CONTENT_TYPE, head->content_type, &error, &bytes);
-	bus_request_add(ret, BUS_H_TRACEPARENT, head->traceparent, &error, &bytes);
-	bus_request_add(ret, BUS_H_DEADLINE, bus_number_text(timeout, ret->deadline),
-			&error, &bytes);
-	bus_request_add(ret, BUS_H_ATTEMPT, bus_number_text(head->attempt, ret->attempt),
-			&error, &bytes);
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		if (fixed[i].value != NULL &&
+		    bus_headers_put(lines, fixed[i].name, fixed[i].value) < 0)
+			return -EINVAL;
+	bus_headers_put_number(lines, BUS_H_DEADLINE,
+			       head->timeout_ms > 0 ? (uint64_t)head->timeout_ms : 0);
+	bus_headers_put_number(lines, BUS_H_ATTEMPT, head->attempt);
 	if (head->body_len >= 0)
-		bus_request_add(ret, BUS_H_LENGTH,
-				bus_number_text((uint64_t)head->body_len, ret->length),
-				&error, &bytes);
-	for (int i = 0; i < head->headers.len; i++) {
-		const struct query_header *item = &head->headers.items[i];
-
-		if (!bus_protocol_header_may_pass(item->name))
-			continue;
-		bus_request_join(ret, bus_protocol_http_name(item->name), item->value,
-				 &error, &bytes);
-	}
-	if (error != 0)
-		bus_headers_fini(ret);
-	return error;
-}
-
-int
-bus_protocol_request_headers(const struct query_head *head, const char *req_id,
-			     struct query_headers *ret)
-{
-	struct bus_headers h;
-	int rc = bus_protocol_request(head, req_id, &h);
-
-	if (rc == 0)
-		query_headers_copy(&h.list, ret);
-	bus_headers_fini(&h);
-	return rc;
+		bus_headers_put_number(lines, BUS_H_LENGTH, (uint64_t)head->body_len);
+	for (int i = 0; i < head->headers.len; i++)
+		if (bus_protocol_header_may_pass(head->headers.items[i].name) &&
+		    !bus_protocol_value_is_valid(head->headers.items[i].value))
+			return -EINVAL;
+	bus_http_put(lines, &head->headers);
+	return lines->len - start <= BUS_HEADERS_BYTES_MAX ? 0 : -OCF_ELIMIT;
 }
 
 static char *
@@ -308,29 +283,12 @@ bus_protocol_request_read(const struct query_headers *headers,
 }
 
 void
-bus_protocol_reply_headers(const struct reply_head *head, struct query_headers *ret)
+bus_protocol_reply_headers(const struct reply_head *head, struct buf *lines)
 {
-	char status[8];
-
-	*ret = (struct query_headers){ 0 };
-	snprintf(status, sizeof(status), "%d", head->status);
-	query_headers_add(ret, BUS_H_STATUS, status);
-	if (head->content_type != NULL &&
-	    bus_protocol_value_is_valid(head->content_type) &&
-	    !bus_protocol_is_blank(head->content_type))
-		query_headers_add(ret, BUS_H_CONTENT_TYPE, head->content_type);
-	for (int i = 0; i < head->headers.len; i++) {
-		const struct query_header *item = &head->headers.items[i];
-		char *name;
-
-		if (!bus_protocol_header_may_pass(item->name) ||
-		    !bus_protocol_value_is_valid(item->value) ||
-		    bus_protocol_is_blank(item->value))
-			continue;
-		name = bus_protocol_http_name(item->name);
-		query_headers_join(ret, name, item->value);
-		free(name);
-	}
+	bus_headers_put_number(lines, BUS_H_STATUS, (uint64_t)head->status);
+	if (head->content_type != NULL)
+		bus_headers_put(lines, BUS_H_CONTENT_TYPE, head->content_type);
+	bus_http_put(lines, &head->headers);
 }
 
 int

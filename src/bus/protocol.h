@@ -55,27 +55,14 @@ enum {
 	BUS_SUBJECT_SIZE = LIMIT_SERVICE_BYTES_MAX + 8,
 	/* Headers of one request: the head's own limits and our names. */
 	BUS_HEADERS_BYTES_MAX = QUERY_HEAD_BYTES_MAX + 4096,
-	BUS_HEADERS_MAX = QUERY_HEADERS_MAX + 16,
 	BUS_NUMBER_SIZE = 24,
 };
 
-/* Headers of a message that is about to be sent. Their texts are borrowed, but for what is
- * made of a head (numbers, names, joined values), so that a query costs no memory of its own
- * on its way. */
-struct bus_headers {
-	struct query_headers
-		list; /* of `items`: for reading, not for query_headers_fini() */
-	struct query_header items[BUS_HEADERS_MAX];
-	char deadline[BUS_NUMBER_SIZE], attempt[BUS_NUMBER_SIZE], length[BUS_NUMBER_SIZE];
-	int owned_len;
-	char *owned
-		[QUERY_HEADERS_MAX]; /* a name, or several values joined, of each header */
-};
-
-void bus_headers_init(struct bus_headers *h);
-void bus_headers_fini(struct bus_headers *h);
-/* At most BUS_HEADERS_MAX in all. */
-void bus_headers_add(struct bus_headers *h, const char *name, const char *value);
+/* Headers of a message that is about to be sent are lines in a buffer, "Name: value" and CR LF
+ * each. Append one. One without a value is left out, since nats.c (3.4.1) takes the line
+ * behind it for its value. -EINVAL: CR or LF in the value; nothing was appended. */
+int bus_headers_put(struct buf *lines, const char *name, const char *value);
+void bus_headers_put_number(struct buf *lines, const char *name, uint64_t number);
 
 /* 1-64 of [A-Za-z0-9._-], no empty token between dots, since it becomes a subject. */
 bool bus_protocol_id_is_valid(const char *id);
@@ -88,25 +75,20 @@ bool bus_protocol_value_is_valid(const char *value);
  * names the client's credentials or the body's framing. `name` is an HTTP token. */
 bool bus_protocol_header_may_pass(const char *name);
 
-/* Headers are passed on one by one: what came several times is joined to a list, since NATS
- * clients know a name once; what has no value is left out, since nats.c (3.4.1) takes the
- * line behind it for its value. */
+/* Of the headers of HTTP, what came several times is joined to a list, since NATS clients know a
+ * name once. */
 
-/* A query's head as headers; `req_id` is unique at the worker. -EINVAL: a value that could
- * not be a header, -OCF_ELIMIT: too long or too many; then `ret` is empty. `head` and
- * `req_id` are borrowed until bus_headers_fini(). */
+/* Append a query's head as headers; `req_id` is unique at the worker. -EINVAL: a value that
+ * could not be a header, -OCF_ELIMIT: too long or too many; then `lines` is of no use. */
 int bus_protocol_request(const struct query_head *head, const char *req_id,
-			 struct bus_headers *ret);
-/* The same, copied. */
-int bus_protocol_request_headers(const struct query_head *head, const char *req_id,
-				 struct query_headers *ret);
+			 struct buf *lines);
 /* The inverse, for a worker; request_id is Ocf-Req-Id. -OCF_EMALFORMED: no id or service,
  * or a value out of range. Free with query_head_fini. */
 int bus_protocol_request_read(const struct query_headers *headers,
 			      struct query_head *ret_head);
-/* The head of a reply as headers of its first part: what may not pass, or could not be a
- * header, is left out. */
-void bus_protocol_reply_headers(const struct reply_head *head, struct query_headers *ret);
+/* Append the head of a reply as headers of its first part: what may not pass, or could not be
+ * a header, is left out. */
+void bus_protocol_reply_headers(const struct reply_head *head, struct buf *lines);
 /* The head of a reply's first part: status, type and Http- headers; what is not a header is
  * left out. -OCF_EMALFORMED: a status outside 200-599. Free with reply_head_fini. */
 int bus_protocol_reply_read(const struct query_headers *headers,

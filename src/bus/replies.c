@@ -69,8 +69,8 @@ calls_has(const struct bus_calls *calls, uint64_t number)
 	return call != NULL && !call->is_cancelled;
 }
 
-/* Hand on, in pieces that fit a frame, what the daemon's window has room for. Returns how
- * much that was; -1: the daemon wants no more of it. */
+/* Hand on, in pieces that fit a frame, what the daemon's window has room for; with the last
+ * piece of a whole reply the call ends. Returns how much that was; -1: the call is over. */
 static int64_t
 call_hand_on(struct bus_calls *calls, struct bus_call *call, struct bytes data)
 {
@@ -80,12 +80,15 @@ call_hand_on(struct bus_calls *calls, struct bus_call *call, struct bytes data)
 	while (at < data.len && call->pieces_out < LIMIT_PARTS_WINDOW) {
 		size_t len = data.len - at < LIMIT_PART_BYTES_MAX ? data.len - at
 								  : LIMIT_PART_BYTES_MAX;
+		bool is_last = call->is_whole && at + len == data.len;
 
 		call->pieces_out++;
+		if (is_last)
+			bus_call_free(calls, call);
 		calls->config.handler->reply_data(calls->config.handler_arg, token,
-						  bytes_of(data.data + at, len));
+						  bytes_of(data.data + at, len), is_last);
 		at += len;
-		if (!calls_has(calls, number))
+		if (is_last || !calls_has(calls, number))
 			return -1;
 	}
 	return (int64_t)at;
@@ -101,7 +104,7 @@ call_data(struct bus_calls *calls, struct bus_call *call, struct bytes data)
 		buf_put(&call->held, data.data + used, data.len - (size_t)used);
 }
 
-/* The worker has sent all. */
+/* The worker has sent all; what is held ends the call. */
 static void
 call_end(struct bus_calls *calls, struct bus_call *call)
 {
@@ -111,7 +114,8 @@ call_end(struct bus_calls *calls, struct bus_call *call)
 	if (call->held.len > 0)
 		return;
 	bus_call_free(calls, call);
-	calls->config.handler->reply_end(calls->config.handler_arg, token);
+	calls->config.handler->reply_data(calls->config.handler_arg, token, BYTES_NONE,
+					  true);
 }
 
 static void
@@ -129,8 +133,6 @@ call_go_on(struct bus_calls *calls, struct bus_call *call)
 	}
 	buf_drop(&held, (size_t)used);
 	call->held = held;
-	if (call->is_whole)
-		call_end(calls, call);
 }
 
 void
@@ -231,13 +233,13 @@ call_on_end(struct bus_calls *calls, struct bus_call *call, struct bus_msg *msg,
 static void
 call_on_whole(struct bus_calls *calls, struct bus_call *call, struct bus_msg *msg)
 {
-	uint64_t number = call->number;
+	struct bytes data = bus_msg_data(msg);
 
 	if (call->parts_seen > 0) {
 		call_broken(calls, call, "its reply holds a message without Ocf-Seq");
 		return;
 	}
-	if (bus_msg_data(msg).len > BUS_AHEAD_BYTES_MAX) {
+	if (data.len > BUS_AHEAD_BYTES_MAX) {
 		call_broken(calls, call, "its reply is one message of over 8 MiB");
 		return;
 	}
@@ -245,8 +247,9 @@ call_on_whole(struct bus_calls *calls, struct bus_call *call, struct bus_msg *ms
 	if (!call_first(calls, call, msg))
 		return;
 	call->is_whole = true;
-	call_data(calls, call, bus_msg_data(msg));
-	if (calls_has(calls, number))
+	if (data.len > 0)
+		call_data(calls, call, data);
+	else
 		call_end(calls, call);
 }
 
@@ -325,18 +328,28 @@ call_on_message(struct bus_calls *calls, struct bus_call *call, struct bus_msg *
 		call_on_whole(calls, call, msg);
 }
 
+/* As calls.c writes it, and nothing else. Returns what is behind it. */
+static const char *
+text_read_hex(const char *p, uint64_t *ret)
+{
+	for (*ret = 0; (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f'); p++)
+		*ret = *ret << 4 | (uint64_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	return p;
+}
+
 static void
 calls_on_message(struct bus_calls *calls, struct registry_worker *w, struct bus_msg *msg)
 {
-	const char *dot = strrchr(bus_msg_subject(msg), '.');
+	const char *at = strrchr(bus_msg_subject(msg), '.');
 	struct bus_call *call = NULL;
 	uint64_t number = 0, secret = 0;
-	char *end = NULL;
 
-	if (dot != NULL)
-		number = strtoull(dot + 1, &end, 16);
-	if (end != NULL && *end == '-')
-		secret = strtoull(end + 1, &end, 16);
+	if (at != NULL)
+		at = text_read_hex(at + 1, &number);
+	if (at != NULL && *at == '-')
+		at = text_read_hex(at + 1, &secret);
+	if (at == NULL || *at != '\0')
+		number = 0;
 	HASH_FIND(hh_number, calls->by_number, &number, sizeof(number), call);
 	if (call != NULL && call->w == w && call->secret == secret && !call->is_whole)
 		call_on_message(calls, call, msg);

@@ -398,19 +398,11 @@ workers_on_head(void *arg, uint64_t token, const struct reply_head *head)
 }
 
 static void
-workers_on_data(void *arg, uint64_t token, struct bytes part)
+workers_on_data(void *arg, uint64_t token, struct bytes part, bool is_last)
 {
 	struct workers *ws = arg;
 
-	queries_run_data(ws->d->queries, token, part, false);
-}
-
-static void
-workers_on_end(void *arg, uint64_t token)
-{
-	struct workers *ws = arg;
-
-	queries_run_data(ws->d->queries, token, BYTES_NONE, true);
+	queries_run_data(ws->d->queries, token, part, is_last);
 }
 
 static void
@@ -439,7 +431,6 @@ static const struct bus_handler workers_handler = {
 	.worker_down = workers_on_down,
 	.reply_head = workers_on_head,
 	.reply_data = workers_on_data,
-	.reply_end = workers_on_end,
 	.reply_error = workers_on_error,
 	.request_credit = workers_on_credit,
 };

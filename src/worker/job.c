@@ -29,7 +29,7 @@ struct job {
 	int64_t body_bytes;
 	bool is_body_whole;
 	uint64_t parts_sent, parts_credited;
-	struct query_headers reply_headers; /* for the first part */
+	struct buf lines;  /* headers for the first part */
 	struct buf held;   /* output that waits, see struct backend_ops */
 	bool is_cancelled; /* nothing is sent any more but that it has stopped */
 	bool is_failed;	   /* an error was sent */
@@ -52,42 +52,42 @@ static const struct run_handler job_run_handler = {
 /* --- messages to the node --- */
 
 static void
-job_publish(struct job *job, const struct query_headers *headers, struct bytes data)
+job_publish(struct job *job, struct buf *lines, struct bytes data)
 {
 	if (job->is_cancelled || job->is_failed || job->host->conn == NULL)
 		return;
-	bus_conn_publish(job->host->conn, job->reply, NULL, headers, data);
+	bus_conn_publish(job->host->conn, job->reply, NULL, lines, data);
 	loop_timer_set(job->busy, BUS_BUSY_MS);
 }
 
 static void
 job_send(struct job *job, const char *name, const char *value, struct bytes data)
 {
-	struct query_header item = { (char *)name, (char *)value };
-	struct query_headers headers = { 1, &item };
+	struct buf lines = BUF_INIT;
 
-	job_publish(job, &headers, data);
+	bus_headers_put(&lines, name, value);
+	job_publish(job, &lines, data);
+	buf_fini(&lines);
 }
 
 static void
 job_refuse_with(struct bus_conn *conn, const char *reply, int code, const char *text,
 		int retry_after_s, struct bytes details)
 {
-	struct query_headers headers = { 0 };
-	char number[16], *line = mem_strdup(text);
+	struct buf lines = BUF_INIT;
+	char *line = mem_strdup(text);
 
 	for (char *p = line; *p != '\0'; p++)
 		if (*p == '\r' || *p == '\n')
 			*p = ' ';
-	snprintf(number, sizeof(number), "%d", code);
-	query_headers_add(&headers, BUS_H_ERROR_CODE, number);
-	query_headers_add(&headers, BUS_H_ERROR, line);
-	snprintf(number, sizeof(number), "%d", retry_after_s);
+	bus_headers_put_number(&lines, BUS_H_ERROR_CODE, (uint64_t)code);
+	bus_headers_put(&lines, BUS_H_ERROR, line);
 	if (retry_after_s >= 0)
-		query_headers_add(&headers, BUS_H_RETRY_AFTER, number);
+		bus_headers_put_number(&lines, BUS_H_RETRY_AFTER,
+				       (uint64_t)retry_after_s);
 	if (conn != NULL)
-		bus_conn_publish(conn, reply, NULL, &headers, details);
-	query_headers_fini(&headers);
+		bus_conn_publish(conn, reply, NULL, &lines, details);
+	buf_fini(&lines);
 	free(line);
 }
 
@@ -189,7 +189,7 @@ job_free(struct job *job)
 	loop_timer_free(job->deadline);
 	loop_timer_free(job->over);
 	query_head_fini(&job->head);
-	query_headers_fini(&job->reply_headers);
+	buf_fini(&job->lines);
 	buf_fini(&job->held);
 	free(job->reply);
 	free(job);
@@ -276,13 +276,10 @@ job_on_consumed(void *arg)
 static void
 job_send_part(struct job *job, struct bytes part)
 {
-	char number[24];
-
 	/* The head stands in the first part, and is not needed afterwards. */
-	snprintf(number, sizeof(number), "%" PRIu64, job->parts_sent);
-	query_headers_add(&job->reply_headers, BUS_H_SEQ, number);
-	job_publish(job, &job->reply_headers, part);
-	query_headers_fini(&job->reply_headers);
+	bus_headers_put_number(&job->lines, BUS_H_SEQ, job->parts_sent);
+	job_publish(job, &job->lines, part);
+	buf_clear(&job->lines);
 	job->parts_sent++;
 	if (job->parts_sent - job->parts_credited >= LIMIT_PARTS_WINDOW)
 		job->host->backend->ops->pause(job->run, true);
@@ -310,8 +307,8 @@ job_on_head(void *arg, const struct reply_head *head, bool is_alone)
 {
 	struct job *job = arg;
 
-	query_headers_fini(&job->reply_headers);
-	bus_protocol_reply_headers(head, &job->reply_headers);
+	buf_clear(&job->lines);
+	bus_protocol_reply_headers(head, &job->lines);
 	if (is_alone)
 		job_send_part(job, BYTES_NONE);
 }

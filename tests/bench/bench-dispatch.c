@@ -170,6 +170,13 @@ links_of_node(const struct links *links, const struct id *node)
 	return 0;
 }
 
+double
+links_rtt_ms(const struct links *links, const struct id *node)
+{
+	(void)links, (void)node;
+	return -1;
+}
+
 int
 links_relays_to(const struct links *links, const struct id *node, uint64_t *ret_links,
 		int max)
@@ -240,17 +247,10 @@ bus_on_head(void *arg, uint64_t token, const struct reply_head *reply)
 }
 
 static void
-bus_on_data(void *arg, uint64_t token, struct bytes part)
+bus_on_data(void *arg, uint64_t token, struct bytes part, bool is_last)
 {
 	(void)arg;
-	queries_run_data(world.d.queries, token, part, false);
-}
-
-static void
-bus_on_end(void *arg, uint64_t token)
-{
-	(void)arg;
-	queries_run_data(world.d.queries, token, BYTES_NONE, true);
+	queries_run_data(world.d.queries, token, part, is_last);
 }
 
 static void
@@ -277,7 +277,6 @@ static const struct bus_handler bus_handler = {
 	.worker_down = bus_on_worker_down,
 	.reply_head = bus_on_head,
 	.reply_data = bus_on_data,
-	.reply_end = bus_on_end,
 	.reply_error = bus_on_error,
 	.request_credit = bus_on_credit,
 };

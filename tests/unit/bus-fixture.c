@@ -98,21 +98,17 @@ fixture_reply_head(void *arg, uint64_t token, const struct reply_head *reply)
 }
 
 static void
-fixture_reply_data(void *arg, uint64_t token, struct bytes part)
+fixture_reply_data(void *arg, uint64_t token, struct bytes part, bool is_last)
 {
 	struct fixture *f = arg;
 	struct fixture_call *c = &f->calls[token];
 
-	c->parts++;
+	CU_ASSERT(part.len > 0 || is_last);
+	c->parts += part.len > 0;
+	c->ends += is_last;
 	buf_put_bytes(&c->data, part);
-	if (!c->holds_credit)
+	if (part.len > 0 && !c->holds_credit)
 		bus_credit(f->bus, token, 1);
-}
-
-static void
-fixture_reply_end(void *arg, uint64_t token)
-{
-	((struct fixture *)arg)->calls[token].ends++;
 }
 
 static void
@@ -144,7 +140,6 @@ static const struct bus_handler fixture_handler = {
 	.worker_down = fixture_worker_down,
 	.reply_head = fixture_reply_head,
 	.reply_data = fixture_reply_data,
-	.reply_end = fixture_reply_end,
 	.reply_error = fixture_reply_error,
 	.request_credit = fixture_request_credit,
 };
@@ -372,16 +367,16 @@ bus_fixture_announce(struct fixture_worker *w, const char *fmt, ...)
 void
 bus_fixture_reply(struct fixture_worker *w, struct bytes data, ...)
 {
-	struct query_headers headers = { 0 };
+	struct buf lines = BUF_INIT;
 	const char *name;
 	va_list ap;
 
 	va_start(ap, data);
 	while ((name = va_arg(ap, const char *)) != NULL)
-		query_headers_add(&headers, name, va_arg(ap, const char *));
+		bus_headers_put(&lines, name, va_arg(ap, const char *));
 	va_end(ap);
-	CU_ASSERT(bus_conn_publish(w->conn, w->reply, NULL, &headers, data) == 0);
-	query_headers_fini(&headers);
+	CU_ASSERT(bus_conn_publish(w->conn, w->reply, NULL, &lines, data) == 0);
+	buf_fini(&lines);
 }
 
 void

@@ -202,12 +202,18 @@ test_foreign_replies(void)
 	struct fixture f;
 	struct fixture_worker w;
 	struct bus_stats stats;
+	size_t len;
 	char *last;
 
 	bus_fixture_open_with_worker(&f, &w, "foreign");
 	CU_ASSERT(bus_fixture_send(&f, "w1", 1, "wc", BYTES_NONE) == 0);
 	CU_ASSERT_FATAL(bus_fixture_until(&f, &w.works, 1));
-	last = &w.reply[strlen(w.reply) - 1];
+	len = strlen(w.reply);
+	CU_ASSERT_FATAL(len + 1 < sizeof(w.reply));
+	memcpy(w.reply + len, "z", 2);
+	bus_fixture_reply(&w, bytes_text("forged"), NULL);
+	w.reply[len] = '\0';
+	last = &w.reply[len - 1];
 	*last = *last == '0' ? '1' : '0';
 	bus_fixture_reply(&w, bytes_text("forged"), NULL);
 	*last = 'z';
@@ -218,7 +224,7 @@ test_foreign_replies(void)
 	CU_ASSERT(bus_fixture_until(&f, &f.calls[2].ends, 1));
 	CU_ASSERT(f.calls[1].heads == 0 && f.calls[1].errors == 0);
 	bus_get_stats(f.bus, &stats);
-	CU_ASSERT(stats.replies_foreign == 2 && stats.sent == 2 &&
+	CU_ASSERT(stats.replies_foreign == 3 && stats.sent == 2 &&
 		  stats.outstanding == 1);
 	bus_fixture_close_both(&f, &w);
 }

@@ -45,9 +45,29 @@ sample(void)
 	};
 }
 
+/* What a client reads of them. Frees `lines`. */
+static void
+lines_read(struct buf *lines, struct query_headers *ret)
+{
+	char *line = (char *)lines->data, *end = line + lines->len;
+
+	*ret = (struct query_headers){ 0 };
+	while (line < end) {
+		char *value = memmem(line, (size_t)(end - line), ": ", 2);
+		char *next = memmem(line, (size_t)(end - line), "\r\n", 2);
+
+		CU_ASSERT_FATAL(value != NULL && next != NULL && value < next);
+		*value = *next = '\0';
+		query_headers_add(ret, line, value + 2);
+		line = next + 2;
+	}
+	buf_fini(lines);
+}
+
 static void
 test_request_round_trip(void)
 {
+	struct buf lines = BUF_INIT;
 	struct query_head head = sample(), back;
 	struct query_headers headers;
 
@@ -61,13 +81,18 @@ test_request_round_trip(void)
 	query_headers_add(&head.headers, "x-empty", "");
 	query_headers_add(&head.headers, "x-blank", " \t");
 	query_headers_add(&head.headers, "accept-language", "fr");
-	CU_ASSERT_FATAL(bus_protocol_request_headers(&head, "id-9", &headers) == 0);
+	query_headers_add(&head.headers, "x-one", "1");
+	query_headers_add(&head.headers, "Accept-Language", " ");
+	query_headers_add(&head.headers, "ACCEPT-LANGUAGE", "it");
+	CU_ASSERT_FATAL(bus_protocol_request(&head, "id-9", &lines) == 0);
+	lines_read(&lines, &headers);
 	CU_ASSERT_STRING_EQUAL(query_headers_get(&headers, "Http-Accept-Language"),
-			       "de, fr");
+			       "de, fr, it");
 	for (int i = 0; i < headers.len; i++) {
 		CU_ASSERT(strstr(headers.items[i].value, "secret") == NULL);
 		CU_ASSERT(strncmp(headers.items[i].name, "Http-", 5) != 0 ||
-			  strcmp(headers.items[i].name, "Http-Accept-Language") == 0);
+			  strcmp(headers.items[i].name, "Http-Accept-Language") == 0 ||
+			  strcmp(headers.items[i].name, "Http-X-One") == 0);
 	}
 	CU_ASSERT_FATAL(bus_protocol_request_read(&headers, &back) == 0);
 	CU_ASSERT_STRING_EQUAL(back.request_id, "id-9");
@@ -77,7 +102,7 @@ test_request_round_trip(void)
 	CU_ASSERT_STRING_EQUAL(back.path, "/v1/x?y=z");
 	CU_ASSERT_STRING_EQUAL(back.content_type, "text/plain");
 	CU_ASSERT_STRING_EQUAL(back.traceparent, "00-aa-bb-01");
-	CU_ASSERT(back.attempt == 2 && back.timeout_ms == 12345 && back.headers.len == 1);
+	CU_ASSERT(back.attempt == 2 && back.timeout_ms == 12345 && back.headers.len == 2);
 	CU_ASSERT_EQUAL(back.body_len, 77);
 	CU_ASSERT_STRING_EQUAL(back.headers.items[0].name, "accept-language");
 	query_head_fini(&back);
@@ -91,7 +116,9 @@ test_reply_round_trip(void)
 	struct reply_head head = { .status = 201, .content_type = (char *)"text/plain" };
 	struct reply_head back;
 	struct query_headers headers;
+	struct buf lines = BUF_INIT;
 
+	query_headers_add(&head.headers, "vary", "evil\nOcf-End: 0");
 	query_headers_add(&head.headers, "x-one", "1");
 	query_headers_add(&head.headers, "vary", "a");
 	query_headers_add(&head.headers, "vary", "b");
@@ -100,7 +127,8 @@ test_reply_round_trip(void)
 	query_headers_add(&head.headers, "set-cookie", "a=b");
 	query_headers_add(&head.headers, "connection", "close");
 	query_headers_add(&head.headers, "ocf-status", "500");
-	bus_protocol_reply_headers(&head, &headers);
+	bus_protocol_reply_headers(&head, &lines);
+	lines_read(&lines, &headers);
 	CU_ASSERT_FATAL(bus_protocol_reply_read(&headers, &back) == 0);
 	CU_ASSERT(back.status == 201 && back.headers.len == 2);
 	CU_ASSERT_STRING_EQUAL(back.content_type, "text/plain");
@@ -116,7 +144,7 @@ static void
 test_line_ends_are_refused(void)
 {
 	static const char evil[] = "x\r\nPUB worker:status 2\r\n{}";
-	struct query_headers headers;
+	struct buf lines = BUF_INIT;
 
 	for (int field = 0; field < 7; field++) {
 		struct query_head head = sample();
@@ -127,13 +155,15 @@ test_line_ends_are_refused(void)
 			*texts[field] = (char *)evil;
 		else
 			query_headers_add(&head.headers, "x-a", evil);
-		CU_ASSERT_EQUAL(bus_protocol_request_headers(&head, "r", &headers),
-				-EINVAL);
+		CU_ASSERT_EQUAL(bus_protocol_request(&head, "r", &lines), -EINVAL);
 		query_headers_fini(&head.headers);
 	}
-	CU_ASSERT_EQUAL(
-		bus_protocol_request_headers(&(struct query_head){ 0 }, evil, &headers),
-		-EINVAL);
+	CU_ASSERT_EQUAL(bus_protocol_request(&(struct query_head){ 0 }, evil, &lines),
+			-EINVAL);
+	buf_clear(&lines);
+	CU_ASSERT_EQUAL(bus_headers_put(&lines, "A", "b\nc"), -EINVAL);
+	CU_ASSERT_EQUAL(lines.len, 0);
+	buf_fini(&lines);
 }
 
 static void
