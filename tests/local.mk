@@ -13,7 +13,7 @@ check_PROGRAMS += %D%/lib/member
 
 # Connects and says nothing, for system/{strangers,refusals}.sh.
 check_PROGRAMS += %D%/lib/knock
-%C%_lib_knock_SOURCES = %D%/lib/knock.c
+%C%_lib_knock_SOURCES = %D%/lib/knock.c %D%/lib/enemy.c %D%/lib/enemy.h
 %C%_lib_knock_LDADD =
 
 # Lets a part through, for system/join.sh.
@@ -41,7 +41,7 @@ check_PROGRAMS += %D%/lib/announcer
 
 # A client of the bus that means harm, for system/hostile-*.sh.
 check_PROGRAMS += %D%/lib/hostile
-%C%_lib_hostile_SOURCES = %D%/lib/hostile.c
+%C%_lib_hostile_SOURCES = %D%/lib/hostile.c %D%/lib/enemy.c %D%/lib/enemy.h
 %C%_lib_hostile_LDADD = $(BASE_LIBS)
 
 # A worker of the 2023 protocol, for system/legacy.sh: plain sockets, nothing of ours.
