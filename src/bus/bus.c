@@ -195,6 +195,22 @@ bus_on_intake_warning(void *arg, const char *text)
 	bus_warn(arg, "%s", text);
 }
 
+/* Workers of v1 announce at once; legacy ones are found in the list. */
+static void
+bus_on_ask_again(void *arg)
+{
+	struct bus *bus = arg;
+
+	bus_conn_publish(bus->conn, BUS_SUBJECT_HELLO, NULL, NULL, BYTES_NONE);
+	if (bus->clients != NULL)
+		bus_clients_ask(bus->clients);
+}
+
+static const struct bus_intake_handler bus_intake_handler = {
+	.warning = bus_on_intake_warning,
+	.ask_again = bus_on_ask_again,
+};
+
 static const struct registry_handler bus_registry_handler = {
 	.up = bus_on_worker_up,
 	.changed = bus_on_worker_changed,
@@ -714,7 +730,7 @@ bus_open(struct loop *loop, const struct bus_config *config,
 	snprintf(bus->barrier, sizeof(bus->barrier), BUS_SUBJECT_SELF "%016" PRIx64,
 		 random);
 	bus->reg = registry_new(&bus_registry_handler, bus, BUS_WORKERS_MAX);
-	bus->intake = bus_intake_new(loop, bus->reg, bus_on_intake_warning, bus);
+	bus->intake = bus_intake_new(loop, bus->reg, &bus_intake_handler, bus);
 	bus->calls = bus_calls_new(loop, &calls);
 	bus->timer = loop_timer_new(loop, bus_on_timer, bus);
 	bus->tick = loop_timer_new(loop, bus_on_tick, bus);
