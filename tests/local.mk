@@ -13,7 +13,7 @@ check_PROGRAMS += %D%/lib/member
 
 # Connects and says nothing, for system/{strangers,refusals}.sh.
 check_PROGRAMS += %D%/lib/knock
-%C%_lib_knock_SOURCES = %D%/lib/knock.c
+%C%_lib_knock_SOURCES = %D%/lib/knock.c %D%/lib/enemy.c %D%/lib/enemy.h
 %C%_lib_knock_LDADD =
 
 # Lets a part through, for system/join.sh.
@@ -21,10 +21,10 @@ check_PROGRAMS += %D%/lib/gate
 %C%_lib_gate_SOURCES = %D%/lib/gate.c
 %C%_lib_gate_LDADD =
 
-# A server behind `ocf-worker --http`, for unit/test-worker-http.c and system/worker-http.sh.
+# A server behind `ocf-worker --http`, for unit/test-worker-http.c and system/worker-http*.sh.
 check_PROGRAMS += %D%/lib/upstream
 %C%_lib_upstream_SOURCES = %D%/lib/upstream.c
-%C%_lib_upstream_LDADD =
+%C%_lib_upstream_LDADD = $(OPENSSL_LIBS)
 
 # What a driver's libnvidia-ml.so.1 could be, for unit/test-hw-hw.c and test-worker-worker.c.
 # A program to automake, since there is no libtool; never linked to anything.
@@ -41,7 +41,7 @@ check_PROGRAMS += %D%/lib/announcer
 
 # A client of the bus that means harm, for system/hostile-*.sh.
 check_PROGRAMS += %D%/lib/hostile
-%C%_lib_hostile_SOURCES = %D%/lib/hostile.c
+%C%_lib_hostile_SOURCES = %D%/lib/hostile.c %D%/lib/enemy.c %D%/lib/enemy.h
 %C%_lib_hostile_LDADD = $(BASE_LIBS)
 
 # A worker of the 2023 protocol, for system/legacy.sh: plain sockets, nothing of ours.
@@ -119,11 +119,12 @@ dist_check_SCRIPTS += \
 	%D%/system/tokens.sh \
 	%D%/system/watch.sh \
 	%D%/system/wire.sh \
-	%D%/system/worker-http.sh
+	%D%/system/worker-http.sh \
+	%D%/system/worker-https.sh
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \
-	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/hostile.sh %D%/lib/nats.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
+	%D%/lib/tap.sh %D%/lib/beside.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/hostile.sh %D%/lib/nats.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
 	%D%/lib/network.sh %D%/lib/writers.sh \
 	%D%/data/README %D%/data/nats-keys %D%/data/page.png %D%/data/page.txt %D%/data/store-1.mdb.gz \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt

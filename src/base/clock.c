@@ -32,7 +32,7 @@ static ms_t clock_offset_ms;
 static void
 clock_read_offset(void)
 {
-	const char *text = getenv("OCF_TEST_CLOCK_MS");
+	const char *text = secure_getenv("OCF_TEST_CLOCK_MS");
 
 	if (text != NULL)
 		clock_offset_ms = strtoll(text, NULL, 10);

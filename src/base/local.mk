@@ -12,6 +12,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/log.c %D%/log.h \
 	%D%/mem.c %D%/mem.h \
 	%D%/network.c %D%/network.h \
+	%D%/percent.c %D%/percent.h \
 	%D%/places.c %D%/places.h \
 	%D%/program.c %D%/program.h \
 	%D%/query.c %D%/query.h \

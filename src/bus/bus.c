@@ -9,7 +9,7 @@
  * heartbeats -> the list of connections (clients.c) -> BUS_SETTLED. */
 #include "config.h"
 
-#include "bus/bus.h"
+#include "bus/bus-private.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -40,44 +40,6 @@ enum {
 	BUS_SETTLE_WAIT_MS = MS_SECOND, /* then the list is asked for once more */
 	/* The embedded server takes no connection for so long: it hangs. */
 	BUS_HANGS_MS = 10 * MS_SECOND,
-	BUS_URL_SIZE = 1024,
-};
-
-struct bus {
-	struct loop *loop;
-	const struct bus_handler *handler;
-	void *arg;
-	bool is_embedded;
-	bool is_fatal;
-	struct id node_id;
-	char *node_name;
-	char *host;
-	char url[BUS_URL_SIZE]; /* where workers connect; "" not known */
-
-	struct bus_server *server;
-	ms_t shut_ms; /* since then it listens and takes no connection; 0: it does */
-	struct bus_conn *conn;
-	uint64_t own_id;	     /* of conn, as the server numbers it */
-	struct bus_clients *clients; /* embedded only */
-	struct bus_sub *status_sub, *node_sub;
-	struct bus_sub *inbox_sub; /* external only */
-	struct bus_sub *barrier_sub;
-	char inbox[64];	  /* for the answers to what we ask */
-	char barrier[64]; /* where we write to ourselves; see bus_begin_end() */
-
-	enum bus_state state;
-	bool is_asking;	  /* who has this bus? */
-	bool is_settling; /* the list of connections settles it */
-	ms_t settling_ms;
-	struct loop_timer *timer; /* the answer's limit; then the settling */
-	struct loop_timer *tick;
-	struct registry *reg;
-	struct bus_intake *intake; /* into it */
-	struct bus_calls *calls;
-	struct bus_stats stats;
-	char trouble[512];     /* bus_trouble(); "" none */
-	uint64_t trouble_told; /* the hash of the one that was warned of last */
-	struct log_limit trouble_limit;
 };
 
 static void
@@ -87,10 +49,7 @@ bus_set_state(struct bus *bus, enum bus_state state)
 	bus->handler->state(bus->arg, state, bus->url, bus->is_embedded);
 }
 
-static void bus_warn(struct bus *bus, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void
+void
 bus_warn(struct bus *bus, const char *fmt, ...)
 {
 	char text[768];
@@ -102,7 +61,7 @@ bus_warn(struct bus *bus, const char *fmt, ...)
 	bus->handler->warning(bus->arg, text);
 }
 
-static void
+void
 bus_fatal(struct bus *bus, const char *text)
 {
 	if (bus->is_fatal)
@@ -195,6 +154,22 @@ bus_on_intake_warning(void *arg, const char *text)
 	bus_warn(arg, "%s", text);
 }
 
+/* Workers of v1 announce at once; legacy ones are found in the list. */
+static void
+bus_on_ask_again(void *arg)
+{
+	struct bus *bus = arg;
+
+	bus_conn_publish(bus->conn, BUS_SUBJECT_HELLO, NULL, NULL, BYTES_NONE);
+	if (bus->clients != NULL)
+		bus_clients_ask(bus->clients);
+}
+
+static const struct bus_intake_handler bus_intake_handler = {
+	.warning = bus_on_intake_warning,
+	.ask_again = bus_on_ask_again,
+};
+
 static const struct registry_handler bus_registry_handler = {
 	.up = bus_on_worker_up,
 	.changed = bus_on_worker_changed,
@@ -277,7 +252,7 @@ bus_attached(struct bus *bus)
 	bus_set_state(bus, BUS_UP);
 }
 
-static void
+void
 bus_settle(struct bus *bus)
 {
 	bus->is_settling = false;
@@ -316,7 +291,7 @@ bus_on_timer(void *arg)
 }
 
 /* Both connections are there (the second only with an embedded server). */
-static void
+void
 bus_connected(struct bus *bus)
 {
 	if (bus->is_fatal || bus->state != BUS_DOWN || !bus_conn_is_up(bus->conn) ||
@@ -387,21 +362,6 @@ bus_on_conn_down(void *arg, const char *reason)
 	bus_disconnected(arg, reason);
 }
 
-/* A connection's end is told on another connection of ours than the last that was sent on
- * it, and may be told first. What we send ourselves after hearing of the end comes back
- * behind all of that: then it has ended. */
-static void
-bus_on_client_ended(void *arg, uint64_t client_id)
-{
-	struct bus *bus = arg;
-	char text[24];
-
-	snprintf(text, sizeof(text), "%" PRIu64, client_id);
-	if (bus->barrier_sub == NULL ||
-	    bus_conn_publish(bus->conn, bus->barrier, NULL, NULL, bytes_text(text)) < 0)
-		bus_intake_ended(bus->intake, client_id);
-}
-
 static void
 bus_hear_barrier(struct bus *bus, struct bytes data)
 {
@@ -462,7 +422,7 @@ bus_find_hanging(struct bus *bus, bool is_up)
 
 /* Another trouble than the last is told at once, the same one once a minute. With the
  * embedded server its own end was told already. */
-static void
+void
 bus_on_trouble(void *arg, const char *text)
 {
 	struct bus *bus = arg;
@@ -490,153 +450,19 @@ bus_on_trouble(void *arg, const char *text)
 			 text);
 }
 
-static const struct bus_conn_handler bus_conn_handler = {
+const struct bus_conn_handler bus_conn_handler = {
 	.up = bus_on_conn_up,
 	.down = bus_on_conn_down,
 	.readable = bus_on_conn_readable,
 	.trouble = bus_on_trouble,
 };
 
-/* --- the server's clients --- */
-
-static void
-bus_on_clients_up(void *arg)
-{
-	struct bus *bus = arg;
-
-	registry_sees_connections(bus->reg, true);
-	bus_connected(bus);
-}
-
-static void
-bus_on_clients_down(void *arg)
-{
-	struct bus *bus = arg;
-
-	registry_sees_connections(bus->reg, false);
-}
-
-static void
-bus_on_listed(void *arg, ms_t asked, const struct registry_client *clients, size_t n)
-{
-	struct bus *bus = arg;
-	int len = registry_len(bus->reg);
-
-	registry_listed(bus->reg, loop_now(bus->loop), asked, clients, n);
-	/* One found may have ended before we were told who it was. */
-	if (registry_len(bus->reg) > len)
-		bus_clients_ask(bus->clients);
-	if (bus->is_settling && asked >= bus->settling_ms) {
-		loop_timer_clear(bus->timer);
-		bus_settle(bus);
-	}
-}
-
-static const struct bus_clients_handler bus_clients_handler = {
-	.up = bus_on_clients_up,
-	.down = bus_on_clients_down,
-	.ended = bus_on_client_ended,
-	.listed = bus_on_listed,
-	.trouble = bus_on_trouble,
-};
-
-int
-bus_show_clients(struct bus *bus, bus_clients_fn *fn, void *arg)
-{
-	if (!bus->is_embedded)
-		return -ENOTSUP;
-	if (bus->clients == NULL)
-		return -ENOTCONN;
-	return bus_clients_show(bus->clients, bus->own_id, fn, arg);
-}
-
-void
-bus_hide_clients(struct bus *bus, void *arg)
-{
-	bus_clients_hide(bus->clients, arg);
-}
+/* --- what the daemon does --- */
 
 void
 bus_remember(struct bus *bus, const struct bus_worker *former)
 {
 	registry_remember(bus->reg, former);
-}
-
-/* --- the embedded server --- */
-
-static void
-bus_on_server_ready(void *arg, int port)
-{
-	struct bus *bus = arg;
-	bool is_v6 = strchr(bus->host, ':') != NULL;
-	char url[BUS_URL_SIZE + 8];
-	struct bus_conn_config config = { .url = url, .name = bus->node_name };
-	struct errmsg err = { "" };
-
-	snprintf(bus->url, sizeof(bus->url), is_v6 ? "[%s]:%d" : "%s:%d", bus->host,
-		 port);
-	if (bus->conn != NULL) {
-		bus_conn_retry_now(bus->conn);
-		bus_clients_retry_now(bus->clients);
-		return;
-	}
-	snprintf(url, sizeof(url), "nats://%s", bus->url);
-	config.user = "node";
-	config.password = bus_server_node_password(bus->server);
-	bus->conn = bus_conn_open(bus->loop, &config, &bus_conn_handler, bus, &err);
-	bus->clients = bus_clients_open(bus->loop, url,
-					bus_server_sys_password(bus->server),
-					bus->node_name, &bus_clients_handler, bus, &err);
-	if (bus->conn == NULL || bus->clients == NULL)
-		bus_fatal(bus, err.text);
-}
-
-static void
-bus_on_server_died(void *arg, const char *reason, bool is_fatal)
-{
-	struct bus *bus = arg;
-
-	bus->shut_ms = 0;
-	/* Before anybody can be connected to the next one: we may be, before we are told
-	 * that it is ready. */
-	registry_server_new(bus->reg);
-	if (is_fatal)
-		bus_fatal(bus, reason);
-	else
-		bus_warn(bus, "the embedded nats-server ended (%s); starting it again",
-			 reason);
-}
-
-static const struct bus_server_handler bus_server_handler = {
-	.ready = bus_on_server_ready,
-	.died = bus_on_server_died,
-};
-
-static int
-bus_open_embedded(struct bus *bus, const struct bus_config *config, struct errmsg *err)
-{
-	struct bus_server_config server = { 0 };
-	char *program = NULL, *folder;
-	char name[64], id[ID_TEXT_SIZE];
-	int rc = bus_server_parse_listen(config->listen != NULL ? config->listen
-								: "127.0.0.1:8094",
-					 &bus->host, &server.port, err);
-
-	if (rc == 0)
-		rc = bus_server_find(config->server, &program, err);
-	if (rc < 0)
-		return rc;
-	snprintf(name, sizeof(name), "ocf-%.16s", id_text(&bus->node_id, id));
-	folder = mem_printf("%s/bus", config->data);
-	server.program = program;
-	server.folder = folder;
-	server.name = name;
-	server.host = bus->host;
-	rc = bus_server_open(bus->loop, &server, &bus_server_handler, bus, &bus->server,
-			     err);
-	free(folder);
-	free(program);
-	return rc;
 }
 
 static struct bus_access
@@ -714,14 +540,14 @@ bus_open(struct loop *loop, const struct bus_config *config,
 	snprintf(bus->barrier, sizeof(bus->barrier), BUS_SUBJECT_SELF "%016" PRIx64,
 		 random);
 	bus->reg = registry_new(&bus_registry_handler, bus, BUS_WORKERS_MAX);
-	bus->intake = bus_intake_new(loop, bus->reg, bus_on_intake_warning, bus);
+	bus->intake = bus_intake_new(loop, bus->reg, &bus_intake_handler, bus);
 	bus->calls = bus_calls_new(loop, &calls);
 	bus->timer = loop_timer_new(loop, bus_on_timer, bus);
 	bus->tick = loop_timer_new(loop, bus_on_tick, bus);
 	if (config->server != NULL && strcmp(config->server, "none") == 0)
 		bus->is_embedded = false; /* a node without workers: down, for ever */
 	else if (bus->is_embedded)
-		rc = bus_open_embedded(bus, config, err);
+		rc = bus_embedded_open(bus, config, err);
 	else
 		rc = bus_open_external(bus, config, err);
 	if (rc < 0) {

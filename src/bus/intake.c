@@ -24,12 +24,13 @@ struct intake_item {
 struct bus_intake {
 	struct loop *loop;
 	struct registry *reg;
-	void (*warning)(void *arg, const char *text);
+	const struct bus_intake_handler *handler;
 	void *arg;
 	struct loop_timer *timer;
 	struct intake_item *first, **end;
 	struct intake_item *by_id;
 	size_t bytes;
+	int ends; /* items that are ends of connections */
 	uint64_t heard, bad;
 	ms_t warned_ms;
 	bool was_warned;
@@ -43,13 +44,13 @@ intake_on_timer(void *arg)
 
 struct bus_intake *
 bus_intake_new(struct loop *loop, struct registry *reg,
-	       void (*warning)(void *arg, const char *text), void *arg)
+	       const struct bus_intake_handler *handler, void *arg)
 {
 	struct bus_intake *intake = mem_calloc(1, sizeof(*intake));
 
 	intake->loop = loop;
 	intake->reg = reg;
-	intake->warning = warning;
+	intake->handler = handler;
 	intake->arg = arg;
 	intake->end = &intake->first;
 	intake->timer = loop_timer_new(loop, intake_on_timer, intake);
@@ -65,6 +66,7 @@ intake_take(struct bus_intake *intake)
 	if (intake->first == NULL)
 		intake->end = &intake->first;
 	intake->bytes -= sizeof(*item) + item->len;
+	intake->ends -= item->ended != 0;
 	if (item->id[0] != '\0')
 		HASH_DEL(intake->by_id, item);
 	return item;
@@ -153,6 +155,7 @@ intake_put(struct bus_intake *intake, uint64_t ended, struct bytes id, struct by
 	*intake->end = item;
 	intake->end = &item->next;
 	intake->bytes += sizeof(*item) + item->len;
+	intake->ends += ended != 0;
 }
 
 /* What a worker says replaces what it had said before and nobody has taken in. */
@@ -176,18 +179,19 @@ intake_find(const struct bus_intake *intake, struct bytes id)
 }
 
 static void
-intake_leave_out(struct bus_intake *intake)
+intake_leave_out(struct bus_intake *intake, uint64_t n)
 {
 	ms_t now = loop_now(intake->loop);
 
-	intake->bad++;
+	intake->bad += n;
 	if (intake->was_warned && now - intake->warned_ms < INTAKE_WARNING_AGAIN_MS)
 		return;
 	intake->was_warned = true;
 	intake->warned_ms = now;
-	intake->warning(intake->arg,
-			"workers announce themselves faster than that can be taken in; "
-			"some of it is left out until they say it again");
+	intake->handler->warning(
+		intake->arg,
+		"workers announce themselves faster than that can be taken in; "
+		"some of it is left out until they say it again");
 }
 
 void
@@ -212,18 +216,37 @@ bus_intake_announce(struct bus_intake *intake, struct bytes json)
 	if (is_heartbeat && before == NULL)
 		return;
 	if (intake->bytes + sizeof(*before) + json.len > INTAKE_BYTES_MAX)
-		intake_leave_out(intake);
+		intake_leave_out(intake, 1);
 	else if (before != NULL)
 		intake_replace(intake, before, json);
 	else
 		intake_put(intake, 0, id, json);
 }
 
+/* Each of the ends that wait was heard when it came, so without the announcements none of
+ * them is needed. */
+static void
+intake_give_up(struct bus_intake *intake)
+{
+	uint64_t announcements = 0;
+
+	for (const struct intake_item *item = intake->first; item != NULL;
+	     item = item->next)
+		announcements += item->ended == 0;
+	bus_intake_clear(intake);
+	intake_leave_out(intake, announcements);
+	intake->handler->ask_again(intake->arg);
+}
+
 void
 bus_intake_ended(struct bus_intake *intake, uint64_t client_id)
 {
 	registry_client_ended(intake->reg, client_id);
-	if (intake->first != NULL)
+	if (intake->first == NULL)
+		return;
+	if (intake->ends >= INTAKE_ENDS_MAX)
+		intake_give_up(intake);
+	else
 		intake_put(intake, client_id, BYTES_NONE, BYTES_NONE);
 }
 

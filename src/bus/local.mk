@@ -3,12 +3,13 @@ noinst_LIBRARIES += %D%/libbus.a
 	%D%/access.c %D%/access.h \
 	%D%/announce.c %D%/announce.h \
 	%D%/attempt.c %D%/attempt.h \
-	%D%/bus.c %D%/bus.h \
+	%D%/bus.c %D%/bus.h %D%/bus-private.h \
 	%D%/calls.c %D%/calls.h %D%/calls-private.h \
 	%D%/clients.c %D%/clients.h \
 	%D%/conn.c %D%/conn.h \
 	%D%/credentials.c %D%/credentials.h \
 	%D%/dial.c %D%/dial.h \
+	%D%/embedded.c \
 	%D%/intake.c %D%/intake.h \
 	%D%/nkey.c %D%/nkey.h \
 	%D%/owner.c %D%/owner.h \

@@ -285,9 +285,15 @@ bus_protocol_request_read(const struct query_headers *headers,
 void
 bus_protocol_reply_headers(const struct reply_head *head, struct buf *lines)
 {
+	const char *length;
+	uint64_t len;
+
 	bus_headers_put_number(lines, BUS_H_STATUS, (uint64_t)head->status);
 	if (head->content_type != NULL)
 		bus_headers_put(lines, BUS_H_CONTENT_TYPE, head->content_type);
+	length = query_headers_get(&head->headers, "content-length");
+	if (length != NULL && bus_protocol_number(length, INT64_MAX, &len) == 0)
+		bus_headers_put(lines, BUS_H_LENGTH, length);
 	bus_http_put(lines, &head->headers);
 }
 
@@ -296,8 +302,9 @@ bus_protocol_reply_read(const struct query_headers *headers, struct reply_head *
 {
 	const char *text = query_headers_get(headers, BUS_H_STATUS);
 	const char *type = query_headers_get(headers, BUS_H_CONTENT_TYPE);
+	const char *length = query_headers_get(headers, BUS_H_LENGTH);
 	struct reply_head reply = { .status = 200 };
-	uint64_t status = 200;
+	uint64_t status = 200, len;
 
 	if (text != NULL && (bus_protocol_number(text, 599, &status) < 0 || status < 200))
 		return -OCF_EMALFORMED;
@@ -305,6 +312,9 @@ bus_protocol_reply_read(const struct query_headers *headers, struct reply_head *
 	if (type != NULL && bus_protocol_value_is_valid(type))
 		reply.content_type = mem_strdup(type);
 	bus_protocol_copy_http(headers, &reply.headers);
+	if (bus_protocol_number(length, INT64_MAX, &len) == 0 &&
+	    reply.headers.len < QUERY_HEADERS_MAX)
+		query_headers_add(&reply.headers, "content-length", length);
 	*ret_reply = reply;
 	return 0;
 }

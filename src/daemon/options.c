@@ -14,10 +14,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "bus/access.h"
 #include "net/stream.h"
 
 enum option_type {
 	OPTION_TEXT,	  /* char *; `choices` when set */
+	OPTION_BUS_URL,	  /* char *: shown without its passwords and tokens */
 	OPTION_LIST,	  /* struct config_list; commas, or the key repeated */
 	OPTION_BOOL,	  /* bool: yes, no, true, false, on, off, 1, 0 */
 	OPTION_NUMBER,	  /* int64_t from min to max */
@@ -81,7 +83,7 @@ static const struct option options[] = {
 	  "the certificate (PEM) of the HTTP API, which is then served by TLS only" },
 	{ "http", "key", OPTION_TEXT, AT(http.key), "", 0, 0, NULL,
 	  "the key (PEM) of http.cert, readable by the owner only" },
-	{ "bus", "url", OPTION_TEXT, AT(bus.url), "", 0, 0, NULL,
+	{ "bus", "url", OPTION_BUS_URL, AT(bus.url), "", 0, 0, NULL,
 	  "a NATS server or cluster of your own instead of the embedded one" },
 	{ "bus", "listen", OPTION_ADDRESS, AT(bus.listen), "127.0.0.1:8094", 0, 0, NULL,
 	  "where the embedded bus listens for workers; port 0 picks one" },
@@ -280,6 +282,7 @@ config_set(struct config *c, const struct option *o, const char *value,
 	case OPTION_SPAN:
 		return config_parse_span(o, value, field, err);
 	case OPTION_TEXT:
+	case OPTION_BUS_URL:
 	case OPTION_ADDRESS:
 		return config_parse_text(o, value, field, err);
 	}
@@ -304,6 +307,7 @@ config_fini(struct config *c)
 		if (option_is_list(&options[i]))
 			config_list_fini(field);
 		else if (options[i].type == OPTION_TEXT ||
+			 options[i].type == OPTION_BUS_URL ||
 			 options[i].type == OPTION_ADDRESS)
 			free(*(char **)field);
 	}
@@ -611,9 +615,14 @@ config_read_argument(struct config *c, const char *text, struct errmsg *err)
 	char *section, *key;
 	int rc;
 
-	if (text[equals] == '\0' || dot > equals)
-		return error_set(err, -EINVAL,
-				 "--%s: not of the form --section.key=value", text);
+	if (text[equals] == '\0' || dot > equals) {
+		char *shown = access_hide(text);
+
+		rc = error_set(err, -EINVAL, "--%s: not of the form --section.key=value",
+			       shown);
+		free(shown);
+		return rc;
+	}
 	section = mem_dup(text, dot);
 	key = mem_dup(text + dot + 1, equals - dot - 1);
 	o = config_find(section, key);
@@ -668,6 +677,7 @@ static void
 config_print_value(const struct option *o, const void *field)
 {
 	const struct config_list *list = field;
+	char *shown;
 
 	switch (o->type) {
 	case OPTION_LIST:
@@ -684,6 +694,11 @@ config_print_value(const struct option *o, const void *field)
 		break;
 	case OPTION_SPAN:
 		printf("%lldms", (long long)*(const ms_t *)field);
+		break;
+	case OPTION_BUS_URL:
+		shown = access_hide(*(char *const *)field);
+		printf("%s", shown);
+		free(shown);
 		break;
 	case OPTION_TEXT:
 	case OPTION_ADDRESS:

@@ -3,7 +3,7 @@
 
 #include "http/request.h"
 
-#include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -13,6 +13,7 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/percent.h"
 #include "http/api.h"
 #include "http/problem.h"
 
@@ -83,43 +84,6 @@ request_reply_header_passes(const char *name)
 		if (strcasecmp(name, own[i]) == 0)
 			return false;
 	return !name_begins(name, "proxy-") && !name_begins(name, "access-control-");
-}
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The parser has seen to it that two digits follow each percent sign. NULL for a result
- * with a NUL. */
-static char *
-percent_decode(struct bytes in, bool plus_is_blank)
-{
-	char *out = mem_alloc(in.len + 1), *to = out;
-
-	for (size_t i = 0; i < in.len; i++) {
-		char c = (char)in.data[i];
-
-		if (c == '%') {
-			assert(i + 2 < in.len);
-			c = (char)(hex_digit((char)in.data[i + 1]) * 16 +
-				   hex_digit((char)in.data[i + 2]));
-			i += 2;
-		} else if (c == '+' && plus_is_blank) {
-			c = ' ';
-		}
-		if (c == '\0') {
-			free(out);
-			return NULL;
-		}
-		*to++ = c;
-	}
-	*to = '\0';
-	return out;
 }
 
 char *

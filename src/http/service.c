@@ -508,6 +508,20 @@ query_put_field(struct http_fields *fields, const char *name, const char *value)
 		http_fields_add(fields, name, value);
 }
 
+/* Of the reply to a HEAD, which has no body that could belie it; else -1, as when nobody
+ * knows. */
+static int64_t
+query_reply_len(const struct api_query *q, const struct reply_head *head)
+{
+	const char *text = query_headers_get(&head->headers, "content-length");
+	size_t digits = text != NULL ? strspn(text, "0123456789") : 0;
+
+	if (strcmp(q->head.method, "HEAD") != 0 || digits == 0 || digits > 18 ||
+	    text[digits] != '\0')
+		return -1;
+	return strtoll(text, NULL, 10);
+}
+
 void
 api_reply_head(struct api_query *q, const struct reply_head *head)
 {
@@ -536,7 +550,8 @@ api_reply_head(struct api_query *q, const struct reply_head *head)
 		if (request_reply_header_passes(head->headers.items[i].name))
 			query_put_field(&ours.fields, head->headers.items[i].name,
 					head->headers.items[i].value);
-	rc = http_reply_begin(q->call.x, q->status, &ours.fields, -1);
+	rc = http_reply_begin(q->call.x, q->status, &ours.fields,
+			      query_reply_len(q, head));
 	assert(rc == 0);
 	(void)rc;
 }

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += %D%/libhw.a
 %C%_libhw_a_SOURCES = \
+	%D%/cuda.c \
 	%D%/gpu.c %D%/gpu.h \
 	%D%/hw.c %D%/hw.h \
 	%D%/nvml.c \

@@ -6,7 +6,6 @@
 
 #include "hw/gpu.h"
 
-#include <ctype.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +16,13 @@
 
 enum {
 	NVML_SUCCESS = 0,
+	NVML_MIG_ENABLED = 1,
 	NVML_NAME_SIZE = 96,
 	NVML_UUID_SIZE = 96,
+	NVML_SLICES_MAX = 16, /* of one processor; there are at most 7 today */
+	NVML_NEEDED =
+		8, /* symbols; a library without those of slices can do without them */
+	NVML_DEVICES_MAX = HW_GPUS_MAX * (1 + NVML_SLICES_MAX),
 };
 
 struct nvml_memory {
@@ -44,6 +48,25 @@ struct nvml {
 	int (*uuid)(nvml_device device, char *out, unsigned size);
 	int (*memory)(nvml_device device, struct nvml_memory *ret);
 	int (*pci)(nvml_device device, struct nvml_pci *ret);
+	/* Slices; NULL in libraries older than 450 */
+	int (*mig_mode)(nvml_device device, unsigned *ret_now, unsigned *ret_pending);
+	int (*mig_count)(nvml_device device, unsigned *ret_max);
+	int (*mig_by_index)(nvml_device device, unsigned index, nvml_device *ret);
+	int (*instance)(nvml_device slice, unsigned *ret);
+	int (*compute)(nvml_device slice, unsigned *ret);
+};
+
+/* A processor or a slice. */
+struct nvml_found {
+	nvml_device device, whole; /* the processor itself, or that of a slice */
+	char uuid[NVML_UUID_SIZE];
+};
+
+struct nvml_list {
+	int len;
+	struct nvml_found found[NVML_DEVICES_MAX];
+	struct hw_cuda_device cuda[NVML_DEVICES_MAX];
+	bool is_visible[NVML_DEVICES_MAX];
 };
 
 static bool
@@ -61,8 +84,13 @@ nvml_open(struct nvml *n)
 		{ "nvmlDeviceGetUUID", &n->uuid },
 		{ "nvmlDeviceGetMemoryInfo", &n->memory },
 		{ "nvmlDeviceGetPciInfo_v3", &n->pci },
+		{ "nvmlDeviceGetMigMode", &n->mig_mode },
+		{ "nvmlDeviceGetMaxMigDeviceCount", &n->mig_count },
+		{ "nvmlDeviceGetMigDeviceHandleByIndex", &n->mig_by_index },
+		{ "nvmlDeviceGetGpuInstanceId", &n->instance },
+		{ "nvmlDeviceGetComputeInstanceId", &n->compute },
 	};
-	const char *other = getenv("OCF_TEST_NVML"); /* tests/lib/nvml.c */
+	const char *other = secure_getenv("OCF_TEST_NVML"); /* tests/lib/nvml.c */
 
 	*n = (struct nvml){ .library = dlopen(other != NULL ? other : "libnvidia-ml.so.1",
 					      RTLD_NOW | RTLD_LOCAL) };
@@ -71,7 +99,7 @@ nvml_open(struct nvml *n)
 	for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
 		void *symbol = dlsym(n->library, symbols[i].name);
 
-		if (symbol == NULL) {
+		if (symbol == NULL && i < NVML_NEEDED) {
 			dlclose(n->library);
 			return false;
 		}
@@ -83,56 +111,52 @@ nvml_open(struct nvml *n)
 	return false;
 }
 
-/* Which device an entry of CUDA_VISIBLE_DEVICES names; -1: none. */
-static int
-cuda_entry_index(const char *entry, size_t len, int count, char *const *uuids)
-{
-	char *end = NULL;
-	long index;
-
-	/* A slice of a processor, "MIG-<UUID>" or "MIG-GPU-<UUID>/1/0", counts as it. */
-	if (len > 8 && strncmp(entry, "MIG-GPU-", 8) == 0) {
-		entry += 4;
-		len = strcspn(entry, "/,");
-	}
-	if (len > 4 && strncmp(entry, "GPU-", 4) == 0) {
-		for (int i = 0; i < count; i++)
-			if (strncasecmp(uuids[i], entry, len) == 0)
-				return i;
-		return -1;
-	}
-	if (len == 0 || !isdigit((unsigned char)entry[0]))
-		return -1;
-	index = strtol(entry, &end, 10);
-	return end == entry + len && index < count ? (int)index : -1;
-}
-
-bool
-hw_cuda_is_visible(const char *value, int index, int count, char *const *uuids)
-{
-	if (value == NULL)
-		return true;
-	while (*value != '\0') {
-		size_t len;
-		int named;
-
-		value += strspn(value, " ");
-		len = strcspn(value, ", ");
-		named = cuda_entry_index(value, len, count, uuids);
-		if (named < 0)
-			return false;
-		if (named == index)
-			return true;
-		value += len;
-		value += strspn(value, " ");
-		if (*value == ',')
-			value++;
-	}
-	return false;
-}
-
 static void
-nvml_add(const struct nvml *n, nvml_device device, struct hw_inventory *inv)
+nvml_note(const struct nvml *n, struct nvml_list *list, nvml_device device,
+	  nvml_device whole, int gpu)
+{
+	struct nvml_found *found = &list->found[list->len];
+	struct hw_cuda_device *cuda = &list->cuda[list->len++];
+
+	found->device = device;
+	found->whole = whole;
+	*cuda = (struct hw_cuda_device){ .uuid = found->uuid, .gpu = gpu };
+	if (n->uuid(device, found->uuid, sizeof(found->uuid)) != NVML_SUCCESS)
+		found->uuid[0] = '\0';
+	found->uuid[sizeof(found->uuid) - 1] = '\0';
+}
+
+/* There may be holes among the slices' indexes. */
+static void
+nvml_note_slices(const struct nvml *n, struct nvml_list *list, nvml_device whole, int gpu)
+{
+	struct hw_cuda_device *cut = &list->cuda[list->len - 1];
+	unsigned now = 0, pending = 0, max = 0;
+
+	if (n->mig_mode == NULL || n->mig_count == NULL || n->mig_by_index == NULL ||
+	    n->mig_mode(whole, &now, &pending) != NVML_SUCCESS ||
+	    now != NVML_MIG_ENABLED || n->mig_count(whole, &max) != NVML_SUCCESS)
+		return;
+	cut->is_cut = true;
+	for (unsigned i = 0; i < max && i < NVML_SLICES_MAX; i++) {
+		struct hw_cuda_device *slice = &list->cuda[list->len];
+		nvml_device device = NULL;
+
+		if (n->mig_by_index(whole, i, &device) != NVML_SUCCESS || device == NULL)
+			continue;
+		nvml_note(n, list, device, whole, gpu);
+		slice->is_slice = true;
+		if (n->instance != NULL)
+			n->instance(device, &slice->instance);
+		if (n->compute != NULL)
+			n->compute(device, &slice->compute);
+	}
+}
+
+/* Some libraries know the name of a slice, "NVIDIA H100 80GB HBM3 MIG 1g.10gb"; the others that
+ * of its processor. */
+static void
+nvml_add(const struct nvml *n, const struct nvml_found *found, struct hw_inventory *inv)
 {
 	struct hw_gpu *gpu = &inv->gpus[inv->gpus_len];
 	struct nvml_memory memory = { 0 };
@@ -140,14 +164,15 @@ nvml_add(const struct nvml *n, nvml_device device, struct hw_inventory *inv)
 	char name[NVML_NAME_SIZE] = "";
 
 	*gpu = (struct hw_gpu){ 0 };
-	if (n->name(device, name, sizeof(name)) != NVML_SUCCESS)
+	if (n->name(found->device, name, sizeof(name)) != NVML_SUCCESS &&
+	    n->name(found->whole, name, sizeof(name)) != NVML_SUCCESS)
 		snprintf(name, sizeof(name), "NVIDIA");
 	hw_set_name(gpu->name, name, strnlen(name, sizeof(name)));
-	if (n->memory(device, &memory) == NVML_SUCCESS) {
+	if (n->memory(found->device, &memory) == NVML_SUCCESS) {
 		gpu->memory = memory.total;
 		gpu->memory_used = memory.used;
 	}
-	if (n->pci(device, &pci) == NVML_SUCCESS)
+	if (n->pci(found->whole, &pci) == NVML_SUCCESS)
 		snprintf(gpu->pci, sizeof(gpu->pci), "%04x:%02x:%02x.0",
 			 pci.domain & 0xffff, pci.bus & 0xff, pci.device & 0xff);
 	inv->gpus_len++;
@@ -156,33 +181,31 @@ nvml_add(const struct nvml *n, nvml_device device, struct hw_inventory *inv)
 bool
 hw_nvml_read(struct hw_inventory *inv)
 {
-	const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-	nvml_device devices[HW_GPUS_MAX] = { NULL };
-	char *uuids[HW_GPUS_MAX];
+	struct nvml_list *list;
 	unsigned count = 0;
 	struct nvml n;
 
 	if (!nvml_open(&n))
 		return false;
+	list = mem_calloc(1, sizeof(*list));
 	if (n.count(&count) != NVML_SUCCESS)
 		count = 0;
-	if (count > HW_GPUS_MAX)
-		count = HW_GPUS_MAX;
-	for (unsigned i = 0; i < count; i++) {
-		char uuid[NVML_UUID_SIZE] = "";
+	for (unsigned i = 0; i < count && i < HW_GPUS_MAX; i++) {
+		nvml_device device = NULL;
 
-		if (n.by_index(i, &devices[i]) != NVML_SUCCESS ||
-		    n.uuid(devices[i], uuid, sizeof(uuid)) != NVML_SUCCESS)
-			uuid[0] = '\0';
-		uuids[i] = mem_strdup(uuid);
+		/* Its index is still its own. */
+		if (n.by_index(i, &device) != NVML_SUCCESS || device == NULL)
+			continue;
+		nvml_note(&n, list, device, device, (int)i);
+		nvml_note_slices(&n, list, device, (int)i);
 	}
-	for (unsigned i = 0; i < count; i++)
-		if (devices[i] != NULL && inv->gpus_len < HW_GPUS_MAX &&
-		    hw_cuda_is_visible(visible, (int)i, (int)count, uuids))
-			nvml_add(&n, devices[i], inv);
-	for (unsigned i = 0; i < count; i++)
-		free(uuids[i]);
+	hw_cuda_visible(getenv("CUDA_VISIBLE_DEVICES"), list->cuda, list->len,
+			list->is_visible);
+	for (int i = 0; i < list->len && inv->gpus_len < HW_GPUS_MAX; i++)
+		if (list->is_visible[i])
+			nvml_add(&n, &list->found[i], inv);
 	n.shutdown();
 	dlclose(n.library);
+	free(list);
 	return true;
 }

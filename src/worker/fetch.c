@@ -36,6 +36,7 @@ struct run {
 	bool was_let_go;     /* the server does not want the rest of it */
 	int consumed;	     /* not yet told */
 	/* The reply */
+	bool is_head;		/* to a HEAD */
 	struct reply_head head; /* with the names as the server wrote them */
 	size_t head_bytes;
 	bool has_head, is_head_given;
@@ -50,6 +51,8 @@ struct run {
 	CURLcode code;
 	struct loop_timer *over; /* `ended` never comes from inside a call */
 	struct loop_timer *look; /* has the server gone? */
+	struct loop_timer
+		*rest; /* of a reply that goes back: no more of it is waited for */
 };
 
 /* --- the body, as libcurl asks for it --- */
@@ -136,6 +139,9 @@ fetch_take_header(struct run *run, char *line)
 	if (strcmp(line, "content-type") == 0) {
 		free(run->head.content_type);
 		run->head.content_type = mem_strdup(value);
+	} else if (run->is_head && strcmp(line, "content-length") == 0) {
+		/* What a GET would have got; only here it says nothing of the body's framing. */
+		query_headers_add(&run->head.headers, line, value);
 	} else if (bus_protocol_header_may_pass(line)) {
 		query_headers_join(&run->head.headers, line, value);
 	}
@@ -161,6 +167,8 @@ fetch_head_ends(struct run *run)
 		return false;
 	run->has_head = true;
 	run->is_returned = run->head.status == 429 || run->head.status == 503;
+	if (run->is_returned)
+		loop_timer_set(run->rest, FETCH_RETURN_MS);
 	multi_touch(&run->request);
 	return true;
 }
@@ -383,6 +391,21 @@ fetch_on_look(void *arg)
 	multi_touch(&run->request);
 }
 
+/* The query has somewhere else to go, and its slot another query: what the server goes on to
+ * say is not waited for, at the price of its connection. */
+static void
+fetch_on_rest(void *arg)
+{
+	struct run *run = arg;
+
+	if (run->is_done)
+		return;
+	multi_remove(&run->request);
+	run->is_done = true;
+	run->code = CURLE_OPERATION_TIMEDOUT;
+	loop_timer_set(run->over, 0);
+}
+
 static void
 fetch_hand_on(struct run *run)
 {
@@ -541,9 +564,7 @@ fetch_set(struct run *run, const struct query_head *head, struct errmsg *err)
 		free(path);
 		return rc;
 	}
-	curl_easy_setopt(easy, CURLOPT_URL, target->origin);
 	curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, path);
-	curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, target->socket);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, run->headers);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, run->error);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)FETCH_BUFFER_BYTES);
@@ -573,6 +594,7 @@ fetch_free(struct run *run)
 		part_free(run, run->parts);
 	loop_timer_free(run->over);
 	loop_timer_free(run->look);
+	loop_timer_free(run->rest);
 	reply_head_fini(&run->head);
 	buf_fini(&run->out);
 	free(run);
@@ -590,10 +612,12 @@ fetch_start(struct backend *backend, const struct query_head *head,
 	run->fetcher = fetcher;
 	run->handler = handler;
 	run->arg = arg;
+	run->is_head = strcmp(head->method, "HEAD") == 0;
 	run->is_kept = head->body_len >= 0 && head->body_len <= FETCH_KEPT_BYTES_MAX;
 	run->over = loop_timer_new(fetcher->loop, fetch_on_over, run);
 	run->look = loop_timer_new(fetcher->loop, fetch_on_look, run);
-	run->request = (struct multi_request){ .easy = multi_easy_new(),
+	run->rest = loop_timer_new(fetcher->loop, fetch_on_rest, run);
+	run->request = (struct multi_request){ .easy = multi_easy_new(fetcher->target),
 					       .touched = fetch_on_touched,
 					       .done = fetch_on_done,
 					       .arg = run };

@@ -38,10 +38,8 @@
  * Ends by SIGTERM or when the connection does. */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -49,10 +47,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "lib/enemy.h"
 
 enum {
 	IN_BYTES = 2 * 1024 * 1024,
@@ -74,22 +72,6 @@ static const char *id, *service, *behaviour, *argument;
 static char endless[SUBJECT_SIZE];
 static unsigned long long endless_seq, client_id;
 static bool is_refused, is_ponged;
-
-static void
-die(const char *what)
-{
-	fprintf(stderr, "hostile: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static long long
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- out ---- */
 
@@ -284,9 +266,9 @@ worker_go_on(void)
 		     endless_seq++);
 		return 0;
 	}
-	if (now_ms() - said_ms < (behaves("drip") ? DRIP_MS : BUSY_MS))
+	if (enemy_now_ms() - said_ms < (behaves("drip") ? DRIP_MS : BUSY_MS))
 		return DRIP_MS;
-	said_ms = now_ms();
+	said_ms = enemy_now_ms();
 	if (behaves("drip"))
 		sayf(endless, "x", 1, "Ocf-Seq: %llu\r\n", endless_seq++);
 	else
@@ -403,9 +385,9 @@ run_worker(void)
 		putf("SUB ocf.d.%s 1\r\n", id);
 	putf("SUB ocf.c.%s 2\r\n", id);
 	for (;;) {
-		if (now_ms() - announced_ms >= ANNOUNCE_MS) {
+		if (enemy_now_ms() - announced_ms >= ANNOUNCE_MS) {
 			worker_announce();
-			announced_ms = now_ms();
+			announced_ms = enemy_now_ms();
 		}
 		listen_for(worker_go_on(), worker_on_message);
 	}
@@ -500,27 +482,18 @@ run_spy(char **subjects)
 }
 
 static void
-dial(char *address)
+dial(const char *address)
 {
-	struct sockaddr_in bus = { .sin_family = AF_INET };
-	char *colon = strrchr(address, ':'), *number;
+	char *number;
 
-	errno = EINVAL;
-	if (colon == NULL)
-		die(address);
-	*colon = '\0';
-	bus.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
-	if (inet_pton(AF_INET, address, &bus.sin_addr) != 1)
-		die(address);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (const void *)&bus, sizeof(bus)) != 0)
-		die(address);
+	enemy_init("hostile");
+	fd = enemy_connect(NULL, address);
 	/* "INFO {...,"client_id":5,...}": the number of this connection. */
 	while (memmem(in, in_len, "\r\n", 2) == NULL) {
 		ssize_t n = recv(fd, in + in_len, sizeof(in) - 1 - in_len, 0);
 
 		if (n <= 0)
-			die("no INFO");
+			enemy_die("no INFO");
 		in_len += (size_t)n;
 	}
 	in[in_len] = '\0';

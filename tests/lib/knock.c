@@ -7,63 +7,31 @@
  * usage: knock SOURCE ADDRESS:PORT COUNT SECONDS      numeric IPv4 */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "lib/enemy.h"
 
 enum { COUNT_MAX = 1000 };
 
 static struct pollfd fds[COUNT_MAX + 1]; /* the last is standard input */
 
-static void
-knock_die(const char *what)
-{
-	fprintf(stderr, "knock: %s: %s\n", what, strerror(errno));
-	exit(2);
-}
-
-static long long
-knock_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int
-knock_connect(const char *source, const struct sockaddr_in *to)
-{
-	struct sockaddr_in from = { .sin_family = AF_INET };
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	if (fd < 0 || inet_pton(AF_INET, source, &from.sin_addr) != 1 ||
-	    bind(fd, (const void *)&from, sizeof(from)) != 0)
-		knock_die(source);
-	if (connect(fd, (const void *)to, sizeof(*to)) != 0)
-		knock_die("connect");
-	return fd;
-}
-
 /* How many are open in the end. */
 static int
 knock_wait(int count, long long limit_ms)
 {
-	long long start = knock_now_ms(), now = start;
+	long long start = enemy_now_ms(), now = start;
 	int open = count;
 
 	while (open > 0 && now - start < limit_ms) {
 		if (poll(fds, (nfds_t)count + 1, (int)(limit_ms - (now - start))) < 0 &&
 		    errno != EINTR)
-			knock_die("poll");
-		now = knock_now_ms();
+			enemy_die("poll");
+		now = enemy_now_ms();
 		for (int i = 0; i < count; i++) {
 			char c;
 
@@ -85,20 +53,15 @@ knock_wait(int count, long long limit_ms)
 int
 main(int argc, char **argv)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET };
-	char *colon = argc == 5 ? strrchr(argv[2], ':') : NULL;
 	int count = argc == 5 ? atoi(argv[3]) : 0;
 
-	if (colon == NULL || count < 1 || count > COUNT_MAX) {
+	if (count < 1 || count > COUNT_MAX) {
 		fprintf(stderr, "usage: knock SOURCE ADDRESS:PORT COUNT SECONDS\n");
 		return 2;
 	}
-	*colon = '\0';
-	to.sin_port = htons((uint16_t)atoi(colon + 1));
-	if (inet_pton(AF_INET, argv[2], &to.sin_addr) != 1)
-		knock_die(argv[2]);
+	enemy_init("knock");
 	for (int i = 0; i < count; i++)
-		fds[i] = (struct pollfd){ .fd = knock_connect(argv[1], &to),
+		fds[i] = (struct pollfd){ .fd = enemy_connect(argv[1], argv[2]),
 					  .events = POLLIN };
 	fds[count] = (struct pollfd){ .fd = STDIN_FILENO, .events = POLLIN };
 	printf("connected %d\n", count);

@@ -7,7 +7,10 @@
  *	count   nobody knows how many there are
  *	many    it says that there are a thousand
  *	handle  the second one cannot be opened
- *	name    names fill their room without an end, PCI addresses are not known */
+ *	name    names fill their room without an end, PCI addresses are not known
+ *
+ * With OCF_TEST_NVML_MIG the second one is cut into two slices, with a hole between their
+ * indexes, and the fourth is in MIG mode and has none. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +43,15 @@ static const struct device devices[DEVICES] = {
 	{ "NVIDIA Test 24GB", "GPU-dddd4444", { 0, 0, 0 }, 0xd8 },
 };
 
+/* The slices of devices[1]; their indexes are 0 and 2. */
+static const struct device slices[] = {
+	{ "NVIDIA Test 80GB MIG 3g.40gb",
+	  "MIG-1111aaaa",
+	  { 42949672960, 42949672960, 0 },
+	  0 },
+	{ NULL, "MIG-1122bbbb", { 10737418240, 10737418240, 0 }, 0 },
+};
+
 int nvmlInit_v2(void);
 int nvmlShutdown(void);
 int nvmlDeviceGetCount_v2(unsigned *ret);
@@ -48,6 +60,12 @@ int nvmlDeviceGetName(const struct device *device, char *out, unsigned size);
 int nvmlDeviceGetUUID(const struct device *device, char *out, unsigned size);
 int nvmlDeviceGetMemoryInfo(const struct device *device, struct memory *ret);
 int nvmlDeviceGetPciInfo_v3(const struct device *device, struct pci *ret);
+int nvmlDeviceGetMigMode(const struct device *device, unsigned *now, unsigned *pending);
+int nvmlDeviceGetMaxMigDeviceCount(const struct device *device, unsigned *ret);
+int nvmlDeviceGetMigDeviceHandleByIndex(const struct device *device, unsigned index,
+					const struct device **ret);
+int nvmlDeviceGetGpuInstanceId(const struct device *device, unsigned *ret);
+int nvmlDeviceGetComputeInstanceId(const struct device *device, unsigned *ret);
 
 static int
 has_fault(const char *name)
@@ -100,6 +118,8 @@ nvmlDeviceGetHandleByIndex_v2(unsigned index, const struct device **ret)
 int
 nvmlDeviceGetName(const struct device *device, char *out, unsigned size)
 {
+	if (device->name == NULL)
+		return UNKNOWN;
 	if (!has_fault("name"))
 		return copy(device->name, out, size);
 	memset(out, 'n', size);
@@ -128,4 +148,50 @@ nvmlDeviceGetPciInfo_v3(const struct device *device, struct pci *ret)
 		return UNKNOWN;
 	*ret = (struct pci){ .bus = device->bus };
 	return SUCCESS;
+}
+
+static int
+is_slice(const struct device *device)
+{
+	return device == &slices[0] || device == &slices[1];
+}
+
+int
+nvmlDeviceGetMigMode(const struct device *device, unsigned *now, unsigned *pending)
+{
+	*pending = 1;
+	*now = getenv("OCF_TEST_NVML_MIG") != NULL &&
+	       (device == &devices[1] || device == &devices[3]);
+	return is_slice(device) ? UNKNOWN : SUCCESS;
+}
+
+int
+nvmlDeviceGetMaxMigDeviceCount(const struct device *device, unsigned *ret)
+{
+	*ret = 7;
+	return is_slice(device) ? UNKNOWN : SUCCESS;
+}
+
+int
+nvmlDeviceGetMigDeviceHandleByIndex(const struct device *device, unsigned index,
+				    const struct device **ret)
+{
+	if (device != &devices[1] || (index != 0 && index != 2))
+		return UNKNOWN;
+	*ret = &slices[index / 2];
+	return SUCCESS;
+}
+
+int
+nvmlDeviceGetGpuInstanceId(const struct device *device, unsigned *ret)
+{
+	*ret = device == &slices[0] ? 2 : 9;
+	return is_slice(device) ? SUCCESS : UNKNOWN;
+}
+
+int
+nvmlDeviceGetComputeInstanceId(const struct device *device, unsigned *ret)
+{
+	*ret = 0;
+	return is_slice(device) ? SUCCESS : UNKNOWN;
 }

@@ -109,6 +109,9 @@ is "no line has over $LINE_COLUMNS_MAX columns" "$(lines_too_long)" ""
 is "no line ends in white space" \
 	"$(c_files crdt store src tests | xargs -d '\n' grep -nE '[[:space:]]+$')" ""
 is "no banned function is called" "$(c_files crdt store src | code_grep "$banned")" ""
+# A program that runs with other rights than its user's must not load what that one names.
+tests_of_others() { xargs grep -nE '(^|[^_a-z])getenv\("OCF_TEST_'; }
+is "variables for tests are read by secure_getenv()" "$(c_files crdt store src | tests_of_others)" ""
 is "the sans-io folders do not touch the world" \
 	"$(c_files crdt src/sync src/mesh src/dispatch | code_grep "$world")" ""
 is "nothing is left for later" "$(grep -nIrE '\b(TODO|FIXME|XXX)\b' \
@@ -125,4 +128,8 @@ mkdir -p "$TMP/bad"
 } >"$TMP/bad/a.c"
 is "a banned call is found, a comment or a string is not" \
 	"$(c_files "$TMP/bad" | code_grep "$banned")" "$TMP/bad/a.c:3:int x = atoi(s);"
+echo 'x = getenv("OCF_TEST_X"); y = secure_getenv("OCF_TEST_Y");' >"$TMP/bad/b.c"
+echo 'y = secure_getenv("OCF_TEST_Y");' >"$TMP/bad/c.c"
+is "so is a variable for tests that is read without care" \
+	"$(c_files "$TMP/bad" | tests_of_others | cut -d: -f1)" "$TMP/bad/b.c"
 tap_done

@@ -11,7 +11,7 @@
 
 enum { FLOOD = 100000 };
 
-static int ups, downs, warnings, intake_warnings;
+static int ups, downs, warnings, intake_warnings, asked;
 
 static void
 on_up(void *arg, struct registry_worker *w)
@@ -53,6 +53,18 @@ on_intake_warning(void *arg, const char *text)
 	intake_warnings++;
 }
 
+static void
+on_ask_again(void *arg)
+{
+	(void)arg;
+	asked++;
+}
+
+static const struct bus_intake_handler intake_handler = {
+	.warning = on_intake_warning,
+	.ask_again = on_ask_again,
+};
+
 static const struct registry_handler handler = {
 	.up = on_up,
 	.changed = on_changed,
@@ -69,11 +81,11 @@ struct rig {
 static void
 rig_open(struct rig *r)
 {
-	ups = downs = warnings = intake_warnings = 0;
+	ups = downs = warnings = intake_warnings = asked = 0;
 	r->loop = loop_new();
 	r->reg = registry_new(&handler, NULL, 16);
 	registry_sees_connections(r->reg, true);
-	r->intake = bus_intake_new(r->loop, r->reg, on_intake_warning, NULL);
+	r->intake = bus_intake_new(r->loop, r->reg, &intake_handler, NULL);
 }
 
 static void
@@ -180,6 +192,39 @@ test_ends(void)
 	rig_close(&r);
 }
 
+/* Connections that come and go while a flood waits take no memory without end; and who went
+ * among them does not come back by what it had said. */
+static void
+test_ends_are_bounded(void)
+{
+	struct rig r;
+	struct bus_stats stats;
+	size_t most = 0;
+
+	rig_open(&r);
+	rig_say(&r, good);
+	bus_intake_run(r.intake);
+	for (int i = 0; i < 100; i++)
+		rig_say(&r, "no JSON");
+	rig_say(&r, "{\"client_id\":9,\"service\":\"old\",\"status\":\"connected\"}");
+	for (uint64_t id = 100; id < 100 + 10 * INTAKE_ENDS_MAX; id++) {
+		bus_intake_ended(r.intake, id == 500 ? 9 : id);
+		stats = rig_stats(&r);
+		if (stats.announcements_bytes > most)
+			most = stats.announcements_bytes;
+	}
+	CU_ASSERT(most > 0 && most < INTAKE_ENDS_MAX * 256 + 65536);
+	/* Once: behind that nothing waits any more, and an end has nothing to wait for. */
+	CU_ASSERT(asked == 1 && intake_warnings == 1);
+	CU_ASSERT(rig_stats(&r).announcements_bad == 101);
+	bus_intake_run(r.intake);
+	rig_until_empty(&r);
+	CU_ASSERT(ups == 1 && downs == 0 && registry_len(r.reg) == 1);
+	bus_intake_ended(r.intake, 5);
+	CU_ASSERT(downs == 1);
+	rig_close(&r);
+}
+
 /* While others wait, the last word of each worker is the one that counts, in its first one's
  * place; a name that stands elsewhere than in its id is nobody's. */
 static void
@@ -260,6 +305,8 @@ main(int argc, char **argv)
 		{ "a flood is bounded, sliced, and no heartbeat waits in it",
 		  test_flood },
 		{ "who has gone is not brought back by what it had said", test_ends },
+		{ "ends of connections are bounded, and what is lost by that is asked for",
+		  test_ends_are_bounded },
 		{ "of what one worker said and that waits the last counts",
 		  test_last_words },
 		{ "what is repeated byte for byte is a heartbeat and no more",

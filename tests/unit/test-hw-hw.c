@@ -119,31 +119,109 @@ test_gpus_are_those_that_can_be_opened(void)
 	CU_ASSERT_EQUAL(inv.gpus[1].memory, 206141652992ull);
 }
 
+/* Three processors and, when the second is cut, its two slices as `a` and `b`. */
+static const struct hw_cuda_device wholes[] = {
+	{ .uuid = "GPU-aaaa", .gpu = 0 },
+	{ .uuid = "GPU-abcd", .gpu = 1 },
+	{ .uuid = "GPU-cccc", .gpu = 2 },
+};
+static const struct hw_cuda_device cut[] = {
+	{ .uuid = "GPU-aaaa", .gpu = 0 },
+	{ .uuid = "GPU-abcd", .gpu = 1, .is_cut = true },
+	{ .uuid = "MIG-77aa", .gpu = 1, .is_slice = true, .instance = 2 },
+	{ .uuid = "MIG-77bb", .gpu = 1, .is_slice = true, .instance = 9, .compute = 1 },
+	{ .uuid = "GPU-cccc", .gpu = 2 },
+};
+
+static void
+check_visible(const char *value, const struct hw_cuda_device *devices, int len,
+	      const char *names, const char *want)
+{
+	bool is_visible[8];
+	char seen[8] = "";
+
+	hw_cuda_visible(value, devices, len, is_visible);
+	for (int k = 0; k < len; k++)
+		if (is_visible[k])
+			seen[strlen(seen)] = names[k];
+	if (strcmp(seen, want) != 0)
+		tap_note("%s: %s, not %s", value, seen, want);
+	CU_ASSERT_STRING_EQUAL(seen, want);
+}
+
 static void
 test_cuda_visible_devices(void)
 {
-	char *uuids[] = { (char *)"GPU-aaaa", (char *)"GPU-abcd", (char *)"GPU-cccc" };
 	static const struct {
 		const char *value;
 		const char *seen;
 	} table[] = {
-		{ NULL, "012" },	{ "", "" },	      { "1", "1" },
-		{ "2,0", "02" },	{ "0, 1", "01" },     { "-1", "" },
-		{ "0,7,1", "0" },	{ "NoDevFiles", "" }, { "GPU-ab", "1" },
-		{ "GPU-cccc,0", "02" }, { "GPU-zz,0", "" },   { "MIG-GPU-aaaa/1/0", "0" },
-		{ "1x", "" },		{ "0,,1", "0" },
+		{ NULL, "012" },
+		{ "", "" },
+		{ "1", "1" },
+		{ "2,0", "02" },
+		{ "0, 1", "01" },
+		{ "-1", "" },
+		{ "0,7,1", "0" },
+		{ "NoDevFiles", "" },
+		{ "GPU-ab", "1" },
+		{ "gpu-ab", "" },
+		{ "GPU-AB", "1" },
+		{ "GPU-", "" },
+		{ "GPU-a,1", "" }, /* of two */
+		{ "GPU-abcde", "" },
+		{ "GPU-cccc,0", "02" },
+		{ "GPU-zz,0", "" },
+		/* Where nothing is known of slices. */
+		{ "MIG-GPU-aaaa/1/0", "0" },
+		{ "MIG-GPU-aaaa", "" },
+		{ "MIG-GPU-aaaa/1", "" },
+		{ "MIG-GPU-aaaa/1/", "" },
+		{ "MIG-GPU-aaaa/x/0", "" },
+		{ "MIG-GPU-aaaa/1/0/0", "" },
+		{ "MIG-77aa", "" },
+		{ "1x", "" },
+		{ "99999999999999999999", "" },
+		{ "4294967296", "" },
+		{ "0,,1", "0" },
 	};
 
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		char seen[4] = "";
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		check_visible(table[i].value, wholes, 3, "012", table[i].seen);
+}
 
-		for (int k = 0; k < 3; k++)
-			if (hw_cuda_is_visible(table[i].value, k, 3, uuids))
-				seen[strlen(seen)] = (char)('0' + k);
-		if (strcmp(seen, table[i].seen) != 0)
-			tap_note("%s: %s, not %s", table[i].value, seen, table[i].seen);
-		CU_ASSERT_STRING_EQUAL(seen, table[i].seen);
-	}
+static void
+test_cuda_slices(void)
+{
+	static const struct {
+		const char *value;
+		const char *seen;
+	} table[] = {
+		{ NULL, "0ab2" },
+		{ "", "" },
+		{ "MIG-77bb", "b" },
+		{ "MIG-77BB,0", "0b" },
+		{ "MIG-77", "" }, /* of two */
+		{ "MIG-", "" },
+		{ "MIG-77bbc", "" },
+		{ "MIG-abcd", "" }, /* a processor's */
+		{ "GPU-77bb", "" }, /* a slice's */
+		{ "MIG-GPU-abcd/2/0", "a" },
+		{ "MIG-GPU-ab/9/1,2", "b2" },
+		{ "MIG-GPU-abcd/9/0", "" },
+		{ "MIG-GPU-abcd/7/0,0", "" },
+		/* CUDA takes the first slice of one that is cut. */
+		{ "1", "a" },
+		{ "GPU-abcd", "a" },
+		{ "2,1,0", "0a2" },
+	};
+	static const struct hw_cuda_device empty = { .uuid = "GPU-a", .is_cut = true };
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		check_visible(table[i].value, cut, 5, "01ab2", table[i].seen);
+	check_visible(NULL, &empty, 1, "0", "");
+	check_visible("0", &empty, 1, "0", "");
+	check_visible("MIG-GPU-a/1/0", &empty, 1, "0", "");
 }
 
 /* As the driver's library is asked: which of its processors, of which memory, are ours. */
@@ -191,6 +269,34 @@ test_nvml(void)
 	CU_ASSERT_STRING_EQUAL(inv.gpus[1].pci, "0000:af:00.0");
 	CU_ASSERT(read_nvml("", NULL, &inv) && inv.gpus_len == 0);
 	CU_ASSERT(read_nvml("4", NULL, &inv) && inv.gpus_len == 0);
+}
+
+static void
+test_nvml_slices(void)
+{
+	struct hw_inventory inv;
+
+	setenv("OCF_TEST_NVML_MIG", "yes", 1);
+	CU_ASSERT_FATAL(read_nvml(NULL, NULL, &inv) && inv.gpus_len == 4);
+	CU_ASSERT_STRING_EQUAL(inv.gpus[0].pci, "0000:3b:00.0");
+	CU_ASSERT_STRING_EQUAL(inv.gpus[1].name, "NVIDIA Test 80GB MIG 3g.40gb");
+	CU_ASSERT_STRING_EQUAL(inv.gpus[1].pci, "0000:5e:00.0");
+	CU_ASSERT(inv.gpus[1].memory == 42949672960);
+	/* One whose name is not told has its processor's. */
+	CU_ASSERT_STRING_EQUAL(inv.gpus[2].name, "NVIDIA Test 80GB");
+	CU_ASSERT(inv.gpus[2].memory == 10737418240);
+	CU_ASSERT_STRING_EQUAL(inv.gpus[3].pci, "0000:af:00.0");
+
+	CU_ASSERT(read_nvml("MIG-1122", NULL, &inv) && inv.gpus_len == 1);
+	CU_ASSERT(inv.gpus[0].memory == 10737418240);
+	CU_ASSERT(read_nvml("MIG-GPU-bbbb2222/2/0,2", NULL, &inv) && inv.gpus_len == 2);
+	CU_ASSERT(inv.gpus[0].memory == 42949672960);
+	CU_ASSERT(read_nvml("1", NULL, &inv) && inv.gpus_len == 1);
+	CU_ASSERT(inv.gpus[0].memory == 42949672960);
+	CU_ASSERT(read_nvml("3", NULL, &inv) && inv.gpus_len == 0);
+	CU_ASSERT(read_nvml("MIG-11", NULL, &inv) && inv.gpus_len == 0);
+	unsetenv("OCF_TEST_NVML_MIG");
+	CU_ASSERT(read_nvml("MIG-1122", NULL, &inv) && inv.gpus_len == 0);
 }
 
 static void
@@ -253,6 +359,10 @@ main(int argc, char **argv)
 		  test_gpus_are_those_that_can_be_opened },
 		{ "CUDA_VISIBLE_DEVICES is read as CUDA does",
 		  test_cuda_visible_devices },
+		{ "slices of processors are named by UUID or number, or not at all",
+		  test_cuda_slices },
+		{ "NVIDIA's slices are asked for their names and memory",
+		  test_nvml_slices },
 		{ "NVIDIA's processors and their memory come from NVML", test_nvml },
 		{ "an NVML that fails makes no harm", test_nvml_that_fails },
 		{ "the real machine has a cpu, and affinity counts", test_real_machine },

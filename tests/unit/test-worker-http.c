@@ -89,6 +89,10 @@ test_request(void)
 	CU_ASSERT(bus_fixture_until_true(&r.f, worker_rig_is_over, c));
 	CU_ASSERT(worker_rig_replied(c, 201, ""));
 	CU_ASSERT_STRING_EQUAL(c->type, "text/x-told; charset=utf-8");
+	CU_ASSERT_STRING_EQUAL(c->length, "3");
+	c = worker_rig_get(&r, "/headers");
+	CU_ASSERT(worker_rig_replied(c, 201, "yes"));
+	CU_ASSERT_STRING_EQUAL(c->length, "");
 	worker_rig_close(&r);
 }
 
@@ -321,6 +325,26 @@ test_statuses(void)
 	/* That is no illness, and every slot is free again. */
 	CU_ASSERT(r.f.changes == 0 &&
 		  worker_rig_replied(worker_rig_get(&r, "/health"), 200, "health\n"));
+	worker_rig_close(&r);
+}
+
+/* Such a reply may take its time; its slot does not. */
+static void
+test_returned_slowly(void)
+{
+	struct worker_rig r;
+	struct fixture_call *c;
+	int closed = 0;
+
+	worker_rig_open(&r, "slowly", "1");
+	for (int i = 0; i < 2; i++) {
+		c = worker_rig_get(&r, i == 0 ? "/slow/503" : "/slow/429");
+		CU_ASSERT(worker_rig_failed(c, i == 0 ? 503 : 429, BUS_RETURNED,
+					    "answered with"));
+		CU_ASSERT(strstr(c->error, "\nss") != NULL);
+		CU_ASSERT(worker_rig_counts(&r, "closed", ++closed));
+	}
+	CU_ASSERT(r.f.changes == 0);
 	worker_rig_close(&r);
 }
 
@@ -626,6 +650,8 @@ main(int argc, char **argv)
 		  test_download_is_held_up },
 		{ "events come one by one", test_events_come_one_by_one },
 		{ "every status is passed on, but 429 and 503 go back", test_statuses },
+		{ "one that goes back does not hold its slot while it trickles",
+		  test_returned_slowly },
 		{ "what is no reply is a 502, what breaks off breaks off",
 		  test_failures },
 		{ "an answer does not wait for the rest of the body",
