@@ -448,6 +448,12 @@ static const struct http_handler query_handler = {
 	.on_abort = query_on_abort,
 };
 
+static bool
+body_is_short(int64_t len)
+{
+	return len >= 0 && len <= LIMIT_PART_BYTES_MAX;
+}
+
 void
 service_run(const struct api_call *call)
 {
@@ -481,9 +487,11 @@ service_run(const struct api_call *call)
 				shape == ROUTE_OPENAI ? INT64_MAX : LIMIT_PART_BYTES_MAX);
 	http_exchange_set_handler(call->x, &query_handler, q);
 	/* Where nothing in the body matters for the choice, the choice need not wait for
-	 * it. Where something does, a body that comes drop by drop waits no longer than a
-	 * query may. */
-	if (shape != ROUTE_LEGACY && !q->is_peeking && call->head->body_len != 0)
+	 * it. Only for the beginning of a short one, which mostly comes with the head: a
+	 * refusal with the body still to come would end the connection. Where something
+	 * matters, a body that comes drop by drop waits no longer than a query may. */
+	if (shape != ROUTE_LEGACY && !q->is_peeking &&
+	    !body_is_short(call->head->body_len))
 		query_open(q);
 	else if (call->head->body_len != 0)
 		query_set_timer(q, q->head.timeout_ms);

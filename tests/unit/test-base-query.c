@@ -278,6 +278,16 @@ test_service_names(void)
 }
 
 static void
+test_may_repeat(void)
+{
+	CU_ASSERT(query_may_repeat("GET", NULL) && query_may_repeat("HEAD", NULL));
+	CU_ASSERT(query_may_repeat("PUT", NULL) && query_may_repeat("DELETE", NULL));
+	CU_ASSERT(query_may_repeat("OPTIONS", "") && query_may_repeat("POST", "k"));
+	CU_ASSERT_FALSE(query_may_repeat("POST", NULL) || query_may_repeat("POST", ""));
+	CU_ASSERT_FALSE(query_may_repeat("PATCH", NULL) || query_may_repeat("get", NULL));
+}
+
+static void
 test_matching(void)
 {
 	char a[] = "model=a", star[] = "model=*", all[] = "all", other[] = "size=*";
@@ -328,6 +338,7 @@ main(int argc, char **argv)
 		{ "an error's texts are bounded", test_error_bounds },
 		{ "service names are sorted into plain, valid and neither",
 		  test_service_names },
+		{ "some methods may be repeated, any with a key", test_may_repeat },
 		{ "selectors match as the interface says", test_matching },
 		{ "a field that comes several times is one list",
 		  test_fields_are_joined },
