@@ -193,6 +193,8 @@ enum {
 			 MS_SECOND, /* after one that was refuted: begun again; doubled */
 	MESH_REVOTE_MS_MAX = 5 * MS_MINUTE, /* up to this, while there is no link */
 	MESH_ISOLATED_MS = 10 * MS_SECOND,
+	MESH_TOLD_MS = MS_SECOND /
+		       2, /* after a first link, for what the other end holds to come */
 	MESH_HEALTH_MAX = 8,
 	MESH_HEALTH_MS = 10 * MS_SECOND,     /* of quiet: one less */
 	MESH_HEALTH_LATE_MS = MS_SECOND / 4, /* a tick so late: one more */

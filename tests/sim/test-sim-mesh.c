@@ -250,6 +250,11 @@ test_halves(void)
 		world_split(w, left, true);
 		world_go_on(w, 10 * MS_SECOND);
 		check_halves(w, nodes, left, &seen);
+		/* And does not show it again, whoever links with whom. */
+		for (int k = 0; k < 150; k++) {
+			world_go_on(w, 100);
+			check_halves(w, nodes, left, &seen);
+		}
 		for (int k = 0; k < nodes; k++)
 			world_write(w, k);
 		world_go_on(w, 1 + world_below(w, i % 4 == 0 ? MS_HOUR : MS_MINUTE));

@@ -608,9 +608,52 @@ test_alone(void)
 	rig_row(&r, THREE, MESH_INBOUND_YES);
 	rig_pass(&r, 10);
 	rig_up(&r, ONE, false);
-	rig_pass(&r, 10);
 	CU_ASSERT(r.states[ONE] == MESH_NODE_ALIVE);
+	/* It might say otherwise; further links do not put that off. */
+	rig_pass(&r, MESH_TOLD_MS - 100);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_UNREACHABLE);
+	rig_up(&r, TWO, false);
+	rig_pass(&r, 100);
 	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	rig_fini(&r);
+}
+
+/* Two that are cut off from the others link with each other: neither takes the others to be
+ * there by way of the other one. */
+static void
+test_alone_together(void)
+{
+	struct wire_liveness said;
+	struct rig r;
+
+	votes_start(&r, false);
+	rig_down(&r, ONE);
+	rig_down(&r, TWO);
+	rig_pass(&r, MS_SECOND);
+	rig_up(&r, ONE, false);
+	rig_pass(&r, MESH_TOLD_MS - 100);
+	for (int i = 0; i < STRANGER; i++) {
+		said = suspect(&r, i, 3, ONE);
+		said.votes[0] = rig_vote(&r.peers[i], 3, &r.peers[ONE], true);
+		said.is_isolated = true;
+		if (i != ONE)
+			say(&r, ONE, &said);
+	}
+	for (int i = 0; i < 50; i++) {
+		rig_pass(&r, 100);
+		CU_ASSERT(r.states[VICTIM] == MESH_NODE_UNREACHABLE);
+		CU_ASSERT(r.states[TWO] == MESH_NODE_UNREACHABLE);
+	}
+	CU_ASSERT(r.states[ONE] == MESH_NODE_ALIVE);
+	/* Nor does one of them seem to be there for being accused, until it is dead. */
+	say_suspect(&r, ONE, VICTIM, 3, ONE);
+	say_suspect(&r, ONE, VICTIM, 3, TWO);
+	say_suspect(&r, ONE, VICTIM, 3, THREE);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_UNREACHABLE);
+	rig_pass(&r, MESH_DEAD_MS - 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_UNREACHABLE);
+	rig_pass(&r, 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
 	rig_fini(&r);
 }
 
@@ -639,6 +682,7 @@ static const struct tap_test tests[] = {
 	{ "so are the votes of one node", test_votes_are_bounded },
 	{ "who holds something else is told what is held here", test_exchange },
 	{ "who was alone sees all again with its first link", test_alone },
+	{ "but not by one that does not reach them either", test_alone_together },
 };
 
 int
