@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libcrdt.a
 	%D%/codec.c %D%/codec.h \
 	%D%/digest.c %D%/digest.h \
 	%D%/lease.c %D%/lease.h \
+	%D%/owned.c %D%/owned.h \
 	%D%/owner.c %D%/owner.h \
 	%D%/row.c %D%/row.h \
 	%D%/stamp.c %D%/stamp.h

@@ -13,38 +13,16 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "crdt/owned.h"
 #include "crdt/stamp.h"
-
-/* An actor in the contexts of a row, other than its versions' own: covered up to `dot.seq`
- * since `stamp` at the latest. */
-struct cover {
-	struct dot dot;
-	uint64_t stamp;
-};
-
-/* A row under our id: what the table holds, and what we say. */
-struct own {
-	struct row_key key;
-	struct row held;
-	struct buf value; /* claimed */
-	bool is_claimed;
-	bool is_released; /* by UNCLAIM: not of a former life any more */
-	bool is_forced;	  /* to be written whatever it says: under a new actor */
-	bool is_failed;	  /* waits for the next try */
-	bool is_dirty;	  /* on the list */
-	struct cover *covers;
-	int covers_len;
-	struct own *prev, *next; /* of the list */
-	UT_hash_handle hh;
-};
 
 struct owner {
 	struct owner_config config; /* `actors` is owned */
 	struct rng rng;
 	struct stamp_clock stamps;
-	struct own *rows;  /* by key */
-	struct own *dirty; /* to be looked at; the node row first */
-	struct own *node;
+	struct owned *rows;  /* by key */
+	struct owned *dirty; /* to be looked at; the node row first */
+	struct owned *node;
 	uint64_t next_seq;
 	/* What this life hands out: of the actor that it began with the numbers from
 	 * `first_seq` on, of those behind it in the list all. */
@@ -52,10 +30,10 @@ struct owner {
 	uint64_t first_seq;
 	uint64_t renewals;
 
-	struct own *writing; /* its WRITE is with the driver, */
-	struct row seen;     /* with this */
-	struct bytes value;  /* and this */
-	bool is_renewing;    /* RENEW is with the driver */
+	struct owned *writing; /* its WRITE is with the driver, */
+	struct row seen;       /* with this */
+	struct bytes value;    /* and this */
+	bool is_renewing;      /* RENEW is with the driver */
 	bool is_renew_due, is_renew_failed;
 	bool is_restamping; /* the renewal is for stamps of a clock that was wrong */
 	char why[OWNER_WHY_SIZE];
@@ -75,19 +53,19 @@ struct owner {
 
 /* ---- rows ---- */
 
-static struct own *
+static struct owned *
 own_find(const struct owner *o, const struct row_key *key)
 {
-	struct own *r;
+	struct owned *r;
 
 	HASH_FIND(hh, o->rows, key, sizeof(*key), r);
 	return r;
 }
 
-static struct own *
+static struct owned *
 own_get(struct owner *o, const struct row_key *key)
 {
-	struct own *r = own_find(o, key);
+	struct owned *r = own_find(o, key);
 
 	if (r != NULL)
 		return r;
@@ -100,7 +78,7 @@ own_get(struct owner *o, const struct row_key *key)
 }
 
 static void
-own_clean(struct owner *o, struct own *r)
+own_clean(struct owner *o, struct owned *r)
 {
 	if (r->is_dirty)
 		DL_DELETE(o->dirty, r);
@@ -108,7 +86,7 @@ own_clean(struct owner *o, struct own *r)
 }
 
 static void
-own_free(struct owner *o, struct own *r)
+own_free(struct owner *o, struct owned *r)
 {
 	own_clean(o, r);
 	HASH_DEL(o->rows, r);
@@ -123,7 +101,7 @@ own_free(struct owner *o, struct own *r)
 /* It is to be looked at. The node row goes first: without it nobody can check the others.
  * That of a node that leaves goes last: who has it has seen the others go. */
 static void
-own_touch(struct owner *o, struct own *r)
+own_touch(struct owner *o, struct owned *r)
 {
 	if (r->is_dirty)
 		return;
@@ -137,76 +115,16 @@ own_touch(struct owner *o, struct own *r)
 static void
 owner_touch_all(struct owner *o)
 {
-	struct own *r, *next;
+	struct owned *r, *next;
 
 	HASH_ITER (hh, o->rows, r, next)
 		own_touch(o, r);
 }
 
-/* Since when is this context entry covered? As known before, else no later than the newest
- * version that says so. */
-static void
-own_add_cover(struct own *r, const struct cover *old, int old_len, struct dot dot,
-	      uint64_t stamp)
-{
-	struct cover *c = r->covers;
-
-	while (c < r->covers + r->covers_len && c->dot.actor != dot.actor)
-		c++;
-	if (c == r->covers + r->covers_len) {
-		r->covers = mem_realloc(r->covers, (size_t)r->covers_len + 1,
-					sizeof(r->covers[0]));
-		c = &r->covers[r->covers_len++];
-		*c = (struct cover){ dot, stamp };
-	} else if (c->dot.seq < dot.seq || (c->dot.seq == dot.seq && c->stamp < stamp)) {
-		*c = (struct cover){ dot, stamp };
-	}
-	for (int i = 0; i < old_len; i++)
-		if (old[i].dot.actor == c->dot.actor && old[i].dot.seq == c->dot.seq &&
-		    old[i].stamp < c->stamp)
-			c->stamp = old[i].stamp;
-}
-
-static void
-own_hold(struct own *r, const struct row *row)
-{
-	struct cover *old = r->covers;
-	int old_len = r->covers_len;
-
-	row_fini(&r->held);
-	if (row != NULL)
-		row_copy(row, &r->held);
-	r->covers = NULL;
-	r->covers_len = 0;
-	for (int i = 0; i < r->held.len; i++) {
-		const struct version *v = &r->held.versions[i];
-
-		for (int j = 0; j < v->context_len; j++)
-			if (v->context[j].actor != v->dot.actor)
-				own_add_cover(r, old, old_len, v->context[j], v->stamp);
-	}
-	free(old);
-}
-
-static bool
-own_is_live(const struct own *r)
-{
-	return row_visible(&r->held) != NULL;
-}
-
 /* ---- what is to be written ---- */
 
-/* The held state is one version, and says this. */
 static bool
-own_says(const struct own *r, struct bytes value)
-{
-	const struct version *v = row_visible(&r->held);
-
-	return v != NULL && r->held.len == 1 && bytes_equal(v->value, value);
-}
-
-static bool
-own_wants_node(const struct owner *o, const struct own *r)
+own_wants_node(const struct owner *o, const struct owned *r)
 {
 	const struct dot *dot = &r->held.versions[0].dot;
 
@@ -215,13 +133,13 @@ own_wants_node(const struct owner *o, const struct own *r)
 	/* The lease of a node that left just ends. */
 	return r->is_forced || o->node_dot.seq == 0 ||
 	       (o->wall >= o->refresh_at && !o->is_withdrawn) ||
-	       !own_says(r, buf_bytes(&r->value)) || dot->actor != o->node_dot.actor ||
+	       !owned_says(r, buf_bytes(&r->value)) || dot->actor != o->node_dot.actor ||
 	       dot->seq != o->node_dot.seq;
 }
 
 /* Is a version to be written, and with which value? NULL: a remove. */
 static bool
-own_wants(const struct owner *o, const struct own *r, struct bytes *value,
+own_wants(const struct owner *o, const struct owned *r, struct bytes *value,
 	  const struct bytes **ret_value)
 {
 	const struct version *v = row_visible(&r->held);
@@ -230,7 +148,7 @@ own_wants(const struct owner *o, const struct own *r, struct bytes *value,
 		*value = buf_bytes(&r->value);
 		*ret_value = value;
 		return r->key.kind == ROW_NODE ? own_wants_node(o, r)
-					       : r->is_forced || !own_says(r, *value);
+					       : r->is_forced || !owned_says(r, *value);
 	}
 	*ret_value = NULL;
 	if (r->key.kind == ROW_NODE || r->held.len == 0)
@@ -245,92 +163,13 @@ own_wants(const struct owner *o, const struct own *r, struct bytes *value,
 	return r->is_forced;
 }
 
-/* ---- contexts ---- */
-
-static bool
-seen_has_dot_of(const struct row *seen, uint64_t actor)
-{
-	for (int i = 0; i < seen->len; i++)
-		if (seen->versions[i].dot.actor == actor)
-			return true;
-	return false;
-}
-
-static void
-seen_forget(struct row *seen, uint64_t actor)
-{
-	for (int i = 0; i < seen->len; i++) {
-		struct version *v = &seen->versions[i];
-		int kept = 0;
-
-		for (int j = 0; j < v->context_len; j++)
-			if (v->context[j].actor != actor)
-				v->context[kept++] = v->context[j];
-		v->context_len = (uint8_t)kept;
-	}
-}
-
-/* How many actors the next version's context names. */
-static int
-seen_actors(const struct row *seen)
-{
-	uint64_t actors[ROW_VERSIONS_MAX * (ROW_CONTEXT_MAX + 1)];
-	int n = 0;
-
-	for (int i = 0; i < seen->len; i++) {
-		const struct version *v = &seen->versions[i];
-
-		for (int j = -1; j < v->context_len; j++) {
-			uint64_t actor = j < 0 ? v->dot.actor : v->context[j].actor;
-			int k = 0;
-
-			while (k < n && actors[k] != actor)
-				k++;
-			if (k == n)
-				actors[n++] = actor;
-		}
-	}
-	return n;
-}
+/* ---- whose numbering it is ---- */
 
 static uint64_t
 owner_actor(const struct owner *o)
 {
 	return o->config.actors[o->config.actors_len - 1];
 }
-
-/* What the next version is to cover: all that is held, less the actors that were covered
- * before the horizon, which nobody can bring back any more; and when there are still too
- * many, less those that were covered first: should one of them return, it is covered
- * again. */
-static void
-own_put_seen(const struct owner *o, const struct own *r, struct row *ret_seen)
-{
-	row_copy(&r->held, ret_seen);
-	for (;;) {
-		bool is_full = seen_actors(ret_seen) > ROW_CONTEXT_MAX;
-		const struct cover *oldest = NULL;
-
-		for (int i = 0; i < r->covers_len; i++) {
-			const struct cover *c = &r->covers[i];
-
-			if (c->dot.actor == owner_actor(o) ||
-			    seen_has_dot_of(ret_seen, c->dot.actor))
-				continue;
-			if (c->stamp <= o->horizon)
-				seen_forget(ret_seen, c->dot.actor);
-			else if (row_seen(ret_seen, c->dot.actor) != 0 &&
-				 (oldest == NULL || c->stamp < oldest->stamp))
-				oldest = c;
-		}
-		if (!is_full || oldest == NULL)
-			return;
-		if (seen_actors(ret_seen) > ROW_CONTEXT_MAX)
-			seen_forget(ret_seen, oldest->dot.actor);
-	}
-}
-
-/* ---- whose numbering it is ---- */
 
 static void
 owner_renew(struct owner *o, const char *why)
@@ -417,7 +256,7 @@ owner_is_double(const struct owner *o, const struct row *held, const struct vers
 static void
 owner_heard(struct owner *o, const struct row_key *key, const struct row *row)
 {
-	const struct own *r = own_find(o, key);
+	const struct owned *r = own_find(o, key);
 
 	owner_check_numbers(o, row);
 	for (int i = 0; i < row->len; i++) {
@@ -433,7 +272,7 @@ owner_heard(struct owner *o, const struct row_key *key, const struct row *row)
 static void
 owner_renewed(struct owner *o, const struct owner_event *e)
 {
-	struct own *r, *next;
+	struct owned *r, *next;
 	int n = o->config.actors_len;
 
 	assert(o->is_renewing);
@@ -452,7 +291,7 @@ owner_renewed(struct owner *o, const struct owner_event *e)
 	if (o->is_restamping)
 		o->stamps.last = 0;
 	HASH_ITER (hh, o->rows, r, next) {
-		r->is_forced = r->is_claimed || own_is_live(r) || o->is_restamping;
+		r->is_forced = r->is_claimed || owned_is_live(r) || o->is_restamping;
 		own_touch(o, r);
 	}
 	o->is_renew_due = o->is_restamping = false;
@@ -485,9 +324,9 @@ owner_set_refresh(struct owner *o, uint64_t stamp)
 static void
 owner_held(struct owner *o, const struct row_key *key, const struct row *row)
 {
-	struct own *r = own_get(o, key);
+	struct owned *r = own_get(o, key);
 
-	own_hold(r, row);
+	owned_hold(r, row);
 	own_touch(o, r);
 }
 
@@ -495,7 +334,7 @@ owner_held(struct owner *o, const struct row_key *key, const struct row *row)
 static void
 owner_lost(struct owner *o, const struct row_key *key)
 {
-	struct own *r = own_find(o, key);
+	struct owned *r = own_find(o, key);
 
 	if (r == NULL || (r->held.len == 0 && !r->is_claimed))
 		return;
@@ -506,7 +345,7 @@ owner_lost(struct owner *o, const struct row_key *key)
 static void
 owner_written(struct owner *o, const struct owner_event *e)
 {
-	struct own *r = o->writing;
+	struct owned *r = o->writing;
 
 	assert(r != NULL);
 	o->writing = NULL;
@@ -523,14 +362,14 @@ owner_written(struct owner *o, const struct owner_event *e)
 		o->node_dot = e->dot;
 		owner_set_refresh(o, row_stamp(e->row));
 	}
-	own_hold(r, e->row);
+	owned_hold(r, e->row);
 	own_touch(o, r);
 }
 
 static void
 owner_claim(struct owner *o, const struct row_key *key, struct bytes value)
 {
-	struct own *r;
+	struct owned *r;
 
 	if (o->is_withdrawn)
 		return;
@@ -544,7 +383,7 @@ owner_claim(struct owner *o, const struct row_key *key, struct bytes value)
 static void
 owner_unclaim(struct owner *o, const struct row_key *key)
 {
-	struct own *r = own_get(o, key);
+	struct owned *r = own_get(o, key);
 
 	r->is_claimed = false;
 	r->is_released = true;
@@ -555,7 +394,7 @@ static void
 owner_withdraw(struct owner *o, struct bytes value)
 {
 	struct row_key key;
-	struct own *r, *next;
+	struct owned *r, *next;
 	int rc = row_key_make(&o->config.self, ROW_NODE, "", &key);
 
 	assert(rc == 0);
@@ -574,7 +413,7 @@ owner_withdraw(struct owner *o, struct bytes value)
 static void
 owner_retry(struct owner *o)
 {
-	struct own *r, *next;
+	struct owned *r, *next;
 
 	if (o->retry_at == 0 ||
 	    (o->wall < o->retry_at && o->wall >= o->retry_at - OWNER_RETRY_MS))
@@ -668,7 +507,7 @@ static bool
 owner_next_write(struct owner *o, struct owner_action *ret_action)
 {
 	while (o->dirty != NULL) {
-		struct own *r = o->dirty;
+		struct owned *r = o->dirty;
 		const struct bytes *says;
 
 		own_clean(o, r);
@@ -679,7 +518,7 @@ owner_next_write(struct owner *o, struct owner_action *ret_action)
 				own_free(o, r);
 			continue;
 		}
-		own_put_seen(o, r, &o->seen);
+		owned_put_seen(r, owner_actor(o), o->horizon, &o->seen);
 		o->writing = r;
 		*ret_action = (struct owner_action){
 			.type = OWNER_ACTION_WRITE,
@@ -731,9 +570,9 @@ owner_due(const struct owner *o)
 bool
 owner_has(const struct owner *o, const struct row_key *key)
 {
-	const struct own *r = own_find(o, key);
+	const struct owned *r = own_find(o, key);
 
-	return r != NULL && (r->is_claimed || own_is_live(r));
+	return r != NULL && (r->is_claimed || owned_is_live(r));
 }
 
 bool
@@ -741,9 +580,9 @@ owner_has_withdrawn(const struct owner *o)
 {
 	if (!o->is_withdrawn || o->is_renew_due)
 		return false;
-	for (const struct own *r = o->rows; r != NULL; r = r->hh.next)
+	for (const struct owned *r = o->rows; r != NULL; r = r->hh.next)
 		if (r->is_forced ||
-		    (r == o->node ? own_wants_node(o, r) : own_is_live(r)))
+		    (r == o->node ? own_wants_node(o, r) : owned_is_live(r)))
 			return false;
 	return true;
 }
@@ -762,7 +601,7 @@ owner_why_silent(const struct owner *o)
 int
 owner_keys(const struct owner *o, struct row_key *ret_keys, int max)
 {
-	const struct own *r;
+	const struct owned *r;
 	int n = 0;
 
 	for (r = o->rows; r != NULL; r = r->hh.next, n++)
@@ -798,7 +637,7 @@ owner_new(const struct owner_config *config)
 void
 owner_free(struct owner *o)
 {
-	struct own *r, *next;
+	struct owned *r, *next;
 
 	if (o == NULL)
 		return;

@@ -32,23 +32,35 @@ endif
 EXTRA_DIST += tests/fuzz/corpus/wire
 
 if HAVE_CUNIT
-mesh_tests = tests/unit/test-mesh-beats tests/unit/test-mesh-homes \
-	tests/unit/test-mesh-inbound tests/unit/test-mesh-mesh \
-	tests/unit/test-mesh-overlay tests/unit/test-mesh-relay tests/unit/test-mesh-rings \
-	tests/unit/test-mesh-spread tests/unit/test-mesh-tree tests/unit/test-mesh-votes \
-	tests/unit/test-mesh-ways tests/unit/test-mesh-wire
+mesh_tests = tests/unit/test-mesh-beats tests/unit/test-mesh-crowd \
+	tests/unit/test-mesh-frames tests/unit/test-mesh-homes tests/unit/test-mesh-inbound \
+	tests/unit/test-mesh-links tests/unit/test-mesh-mesh tests/unit/test-mesh-overlay \
+	tests/unit/test-mesh-relay tests/unit/test-mesh-rings tests/unit/test-mesh-spread \
+	tests/unit/test-mesh-tree tests/unit/test-mesh-votes tests/unit/test-mesh-ways \
+	tests/unit/test-mesh-wire
 check_PROGRAMS += $(mesh_tests)
 TESTS += $(mesh_tests)
 tests_unit_test_mesh_beats_SOURCES = tests/unit/test-mesh-beats.c \
 	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
 tests_unit_test_mesh_beats_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_crowd_SOURCES = tests/unit/test-mesh-crowd.c \
+	tests/unit/mesh-crowd.c tests/unit/mesh-crowd.h tests/unit/mesh-rig.c \
+	tests/unit/mesh-rig.h tests/sim/sim.c tests/sim/sim.h
+tests_unit_test_mesh_crowd_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_frames_SOURCES = tests/unit/test-mesh-frames.c \
+	tests/unit/mesh-script.c tests/unit/mesh-script.h
+tests_unit_test_mesh_frames_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_homes_SOURCES = tests/unit/test-mesh-homes.c \
 	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
 tests_unit_test_mesh_homes_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_inbound_SOURCES = tests/unit/test-mesh-inbound.c \
 	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
 tests_unit_test_mesh_inbound_LDADD = $(TEST_LIBS) $(MESH_LIBS)
-tests_unit_test_mesh_mesh_SOURCES = tests/unit/test-mesh-mesh.c
+tests_unit_test_mesh_links_SOURCES = tests/unit/test-mesh-links.c \
+	tests/unit/mesh-script.c tests/unit/mesh-script.h
+tests_unit_test_mesh_links_LDADD = $(TEST_LIBS) $(MESH_LIBS)
+tests_unit_test_mesh_mesh_SOURCES = tests/unit/test-mesh-mesh.c \
+	tests/unit/mesh-script.c tests/unit/mesh-script.h
 tests_unit_test_mesh_mesh_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_relay_SOURCES = tests/unit/test-mesh-relay.c \
 	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
@@ -68,8 +80,7 @@ tests_unit_test_mesh_ways_SOURCES = tests/unit/test-mesh-ways.c \
 	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
 tests_unit_test_mesh_ways_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_votes_SOURCES = tests/unit/test-mesh-votes.c \
-	tests/unit/mesh-crowd.c tests/unit/mesh-crowd.h tests/unit/mesh-rig.c \
-	tests/unit/mesh-rig.h tests/sim/sim.c tests/sim/sim.h
+	tests/unit/mesh-rig.c tests/unit/mesh-rig.h
 tests_unit_test_mesh_votes_LDADD = $(TEST_LIBS) $(MESH_LIBS)
 tests_unit_test_mesh_wire_SOURCES = tests/unit/test-mesh-wire.c
 tests_unit_test_mesh_wire_LDADD = $(TEST_LIBS) $(MESH_LIBS)

@@ -148,9 +148,11 @@ mesh_node_found(struct mesh *m, struct mesh_node *n)
 {
 	n->is_reached = true;
 	n->is_doubtful = false;
-	/* By the first link all others may be there again: that is not put off. */
+	/* By the first link all others may be there again. But the one at its other end may have
+	 * been as alone, and has told by then whom it does not hear. */
 	if (m->is_alone)
-		m->reach_after = m->now;
+		m->reach_after = m->now + MESH_TOLD_MS;
+	m->is_alone = false;
 	mesh_reach_changed(m);
 }
 
@@ -189,7 +191,8 @@ mesh_reach_tick(struct mesh *m)
 /* ---- what is told ---- */
 
 /* Some say that they do not hear it, and nor have we since. Too few of them say no more than
- * what is seen here, if nobody else is left who could hear it. */
+ * what is seen here, if nobody else is left who could hear it. Nor is one that could not be
+ * reached any nearer for being accused: who is suspect still counts as being there. */
 static bool
 node_is_suspect(const struct mesh *m, const struct mesh_node *n)
 {
@@ -198,6 +201,8 @@ node_is_suspect(const struct mesh *m, const struct mesh_node *n)
 
 	if (votes > 0 && l != NULL)
 		return l->heard <= n->evidence->first_at;
+	if (n->state == MESH_NODE_UNREACHABLE && !n->is_reached)
+		return false;
 	if (votes > 0 && (n->is_reached || votes >= mesh_quorum(m, n)))
 		return true;
 	return n->vote_due != 0 || n->is_voting;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who is there: what one core makes of what it is told (a rig), and what many make of each
- * other (a crowd). */
+/* Who is there: what one core makes of what it is told. What many make of each other is
+ * test-mesh-crowd.c's. */
 #include "config.h"
 
 #include <string.h>
 
 #include "lib/tap.h"
 #include "mesh/core.h"
-#include "unit/mesh-crowd.h"
 #include "unit/mesh-rig.h"
 
 static const char *const home[] = { "192.0.2.7:8093" };
@@ -594,82 +593,6 @@ test_exchange(void)
 	rig_fini(&r);
 }
 
-/* ---- many ---- */
-
-/* However few or many: gone without a word, gone with one, stopped. */
-static void
-test_deaths(void)
-{
-	static const int sizes[] = { 2, 3, 4, 5, 7, 10, 30, 50 };
-	ms_t sum = 0, most = 0, word = 0;
-	struct crowd c;
-	ms_t from;
-
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		int n = sizes[i], dead = (int)i % n;
-		ms_t took;
-
-		crowd_init(&c, n);
-		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_ALIVE) == n - 1);
-		from = c.sim.now;
-		crowd_crash(&c, dead, true);
-		crowd_go_on(&c, 6 * MS_SECOND);
-		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_DEAD) == n - 1);
-		took = crowd_last_told(&c, dead) - from;
-		sum += took;
-		most = took > most ? took : most;
-		crowd_start(&c, dead);
-		crowd_go_on(&c, 40 * MS_SECOND);
-		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_ALIVE) == n - 1);
-		from = c.sim.now;
-		crowd_crash(&c, dead, false);
-		crowd_go_on(&c, 3 * MS_SECOND);
-		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_DEAD) == n - 1);
-		took = crowd_last_told(&c, dead) - from;
-		word = took > word ? took : word;
-		crowd_start(&c, dead);
-		crowd_go_on(&c, 40 * MS_SECOND);
-		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_ALIVE) == n - 1);
-		crowd_stop(&c, dead);
-		crowd_go_on(&c, 100);
-		CU_ASSERT(crowd_count(&c, dead, MESH_NODE_LEFT) == n - 1);
-		crowd_fini(&c);
-	}
-	tap_note("silent: %lld ms on average, %lld at most; reset: %lld at most",
-		 (long long)(sum / (ms_t)(sizeof(sizes) / sizeof(sizes[0]))),
-		 (long long)most, (long long)word);
-}
-
-/* Two of five are cut off: they accuse nobody. */
-static void
-test_isolated(void)
-{
-	struct crowd c;
-
-	for (int left = 1; left <= 2; left++) {
-		crowd_init(&c, 5);
-		crowd_split(&c, left);
-		crowd_go_on(&c, 10 * MS_SECOND);
-		for (int i = 0; i < 5; i++) {
-			CU_ASSERT(mesh_is_isolated(c.nodes[i].mesh) == (i < left));
-			for (int k = 0; k < 5; k++)
-				if ((i < left) != (k < left))
-					CU_ASSERT(crowd_sees(&c, i, k) ==
-						  (i < left ? MESH_NODE_UNREACHABLE
-							    : MESH_NODE_DEAD));
-		}
-		CU_ASSERT(c.nodes[0].deaths == 0);
-		crowd_split(&c, 0);
-		crowd_go_on(&c, MS_MINUTE);
-		for (int i = 0; i < 5; i++) {
-			CU_ASSERT(crowd_count(&c, i, MESH_NODE_ALIVE) == 4);
-			CU_ASSERT(!mesh_is_isolated(c.nodes[i].mesh));
-			CU_ASSERT(c.nodes[i].mesh->liveness == 0);
-		}
-		crowd_fini(&c);
-	}
-}
-
 /* The last link is lost, and another one comes a moment later: by it all are there again. */
 static void
 test_alone(void)
@@ -685,114 +608,96 @@ test_alone(void)
 	rig_row(&r, THREE, MESH_INBOUND_YES);
 	rig_pass(&r, 10);
 	rig_up(&r, ONE, false);
-	rig_pass(&r, 10);
 	CU_ASSERT(r.states[ONE] == MESH_NODE_ALIVE);
+	/* It might say otherwise; further links do not put that off. */
+	rig_pass(&r, MESH_TOLD_MS - 100);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_UNREACHABLE);
+	rig_up(&r, TWO, false);
+	rig_pass(&r, 100);
 	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
 	rig_fini(&r);
 }
 
-/* Fifty, with six links each, fall into halves; one dies that only its own half can know. */
+/* Two that are cut off from the others link with each other: neither takes the others to be
+ * there by way of the other one. */
 static void
-test_halves(void)
+test_alone_together(void)
 {
-	struct crowd c;
-	int wrong = 0, alive = 0;
+	struct wire_liveness said;
+	struct rig r;
 
-	crowd_init(&c, 50);
-	crowd_split(&c, 25);
-	crowd_go_on(&c, 5 * MS_SECOND);
-	crowd_crash(&c, 3, true);
-	/* Those of the other half that too few accuse take 15 s, perhaps twice; then who was
-	 * cut off behind them is believed to be there after 15 s more. */
-	crowd_go_on(&c, 55 * MS_SECOND);
-	for (int i = 0; i < 50; i++)
-		for (int k = 0; k < 50; k++) {
-			bool is_there = (i < 25) == (k < 25) && k != 3;
-
-			if (i == k || i == 3)
-				continue;
-			alive += is_there && crowd_sees(&c, i, k) != MESH_NODE_ALIVE;
-			wrong += !is_there && crowd_sees(&c, i, k) != MESH_NODE_DEAD &&
-				 crowd_sees(&c, i, k) != MESH_NODE_UNREACHABLE;
-		}
-	if (wrong + alive > 0)
-		tap_note("%d are taken to be there, %d not to be", wrong, alive);
-	CU_ASSERT(wrong == 0 && alive == 0);
-	crowd_split(&c, 0);
-	crowd_go_on(&c, 90 * MS_SECOND);
-	for (int i = 0; i < 50; i++)
-		CU_ASSERT(i == 3 ? crowd_count(&c, i, MESH_NODE_DEAD) == 49
-				 : crowd_count(&c, i, MESH_NODE_ALIVE) == 48);
-	for (int i = 1; i < 50; i++)
-		CU_ASSERT(i == 3 ||
-			  c.nodes[i].mesh->liveness == c.nodes[0].mesh->liveness);
-	crowd_fini(&c);
+	votes_start(&r, false);
+	rig_down(&r, ONE);
+	rig_down(&r, TWO);
+	rig_pass(&r, MS_SECOND);
+	rig_up(&r, ONE, false);
+	rig_pass(&r, MESH_TOLD_MS - 100);
+	for (int i = 0; i < STRANGER; i++) {
+		said = suspect(&r, i, 3, ONE);
+		said.votes[0] = rig_vote(&r.peers[i], 3, &r.peers[ONE], true);
+		said.is_isolated = true;
+		if (i != ONE)
+			say(&r, ONE, &said);
+	}
+	for (int i = 0; i < 50; i++) {
+		rig_pass(&r, 100);
+		CU_ASSERT(r.states[VICTIM] == MESH_NODE_UNREACHABLE);
+		CU_ASSERT(r.states[TWO] == MESH_NODE_UNREACHABLE);
+	}
+	CU_ASSERT(r.states[ONE] == MESH_NODE_ALIVE);
+	/* Nor does one of them seem to be there for being accused, until it is dead. */
+	say_suspect(&r, ONE, VICTIM, 3, ONE);
+	say_suspect(&r, ONE, VICTIM, 3, TWO);
+	say_suspect(&r, ONE, VICTIM, 3, THREE);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_UNREACHABLE);
+	rig_pass(&r, MESH_DEAD_MS - 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_UNREACHABLE);
+	rig_pass(&r, 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_DEAD);
+	rig_fini(&r);
 }
 
-/* All are started anew at once (memberlist issue 311: they went on telling each other that
- * they were dead), one stays away. */
+/* Who says that it does not hear us is there. Whoever stood still loses all links so, and neither
+ * shows nor accuses the others for it, but dials them at once. */
 static void
-test_mass_restart(void)
+test_deaf(void)
 {
-	struct crowd c;
+	const struct mesh_node *n;
+	struct buf b = BUF_INIT;
+	struct rig r;
 
-	crowd_init(&c, 20);
-	for (int i = 0; i < 20; i++)
-		crowd_crash(&c, i, i % 2);
-	crowd_go_on(&c, 3 * MS_SECOND);
-	for (int i = 1; i < 20; i++) {
-		crowd_start(&c, i);
-		crowd_go_on(&c, 200);
-	}
-	crowd_go_on(&c, MS_MINUTE);
-	for (int i = 0; i < 20; i++)
-		CU_ASSERT(crowd_count(&c, i, i == 0 ? MESH_NODE_DEAD : MESH_NODE_ALIVE) ==
-			  (i == 0 ? 19 : 18));
-	crowd_fini(&c);
+	votes_start(&r, true);
+	wire_put_goodbye(&b, WIRE_GOODBYE_SILENT, "the node is dead");
+	rig_hear(&r, VICTIM, &b);
+	CU_ASSERT(r.links[VICTIM] == 0 && r.states[VICTIM] == MESH_NODE_ALIVE);
+	rig_pass(&r, MESH_RELINK_MS);
+	CU_ASSERT(r.dials == 1);
+	rig_pass(&r, MESH_REVOTE_MS - MESH_RELINK_MS - 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	n = mesh_node_find(r.mesh, &r.peers[VICTIM]);
+	CU_ASSERT(mesh_vote_of(n, &r.mesh->config.self) == NULL);
+	/* Where it does not come back there is something to say. */
+	rig_pass(&r, 1);
+	CU_ASSERT(mesh_vote_of(n, &r.mesh->config.self) != NULL);
+	rig_fini(&r);
 }
 
-/* Links that break, and one node that is slow: nobody is dead for that. And when nothing
- * happens, nearly nothing is sent. */
+/* A process that stood still is slow for a while, and not more so for what others said of it. */
 static void
-test_no_deaths(void)
+test_slow_once(void)
 {
-	int minutes = tap_is_quick() ? 20 : 600;
-	uint64_t deaths = 0, refutations = 0, downs = 0, most = 0;
-	struct crowd c;
+	struct rig r;
 
-	crowd_init(&c, 30);
-	/* Links of the start that nobody wants end. */
-	crowd_go_on(&c, 3 * MS_MINUTE);
-	for (int i = 0; i < 30; i++)
-		c.nodes[i].sent_bytes = c.nodes[i].sent_beats = 0;
-	crowd_go_on(&c, 10 * MS_MINUTE);
-	for (int i = 0; i < 30; i++) {
-		CU_ASSERT(c.nodes[i].sent_beats <= 600 + 1 && c.nodes[i].sent_votes == 0);
-		/* With beacons. The budget is twice as much in and out. */
-		CU_ASSERT(c.nodes[i].sent_bytes < 25 * 600);
-		c.nodes[i].downs = 0;
-		most = c.nodes[i].sent_bytes > most ? c.nodes[i].sent_bytes : most;
-	}
-	c.nodes[7].late_ms = 700;
-	for (int i = 0; i < minutes; i++)
-		for (int k = 0; k < 6; k++) {
-			for (int a = 0; a < 30; a++)
-				for (int b = 0; b < a; b++)
-					if (sim_once_in(&c.sim, 600))
-						crowd_reset(&c, a, b);
-			crowd_go_on(&c, 10 * MS_SECOND);
-		}
-	for (int i = 0; i < 30; i++) {
-		deaths += c.nodes[i].deaths;
-		refutations += c.nodes[i].refutations;
-		downs += c.nodes[i].downs;
-	}
-	tap_note(
-		"%llu links ended, %llu refutations in %d min; idle, %.1f B/s sent at most",
-		(unsigned long long)downs, (unsigned long long)refutations, minutes,
-		(double)most / 600);
-	CU_ASSERT(deaths == 0 && downs > (uint64_t)minutes);
-	crowd_fini(&c);
+	votes_start(&r, false);
+	r.now += 10 * MS_SECOND;
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	CU_ASSERT(r.mesh->health == 1);
+	accuse(&r, ONE, 10);
+	CU_ASSERT(r.incarnation == 11 && r.mesh->health == 1);
+	rig_pass(&r, MS_SECOND);
+	accuse(&r, ONE, 11);
+	CU_ASSERT(r.incarnation == 12 && r.mesh->health == 2);
+	rig_fini(&r);
 }
 
 static const struct tap_test tests[] = {
@@ -819,14 +724,11 @@ static const struct tap_test tests[] = {
 	{ "signatures under way, questions and answers are bounded", test_bounds },
 	{ "so are the votes of one node", test_votes_are_bounded },
 	{ "who holds something else is told what is held here", test_exchange },
-	{ "2 to 50 nodes: one that is gone is dead for all, in time", test_deaths },
-	{ "who is cut off from most accuses nobody", test_isolated },
 	{ "who was alone sees all again with its first link", test_alone },
-	{ "halves of 50 nodes do not reach each other; together again, all agree",
-	  test_halves },
-	{ "all start anew at once, and see each other", test_mass_restart },
-	{ "broken links and a slow node are no deaths; idle, a node sends little",
-	  test_no_deaths },
+	{ "but not by one that does not reach them either", test_alone_together },
+	{ "who ends a link since it does not hear us is not accused", test_deaf },
+	{ "who stood still and was accused of it is slow for one of these",
+	  test_slow_once },
 };
 
 int
