@@ -3,7 +3,7 @@
  * timers. queries.c: the life of a query and where it goes next. runs.c: attempts. workers.c:
  * workers, queues, and which waiting query a free slot gets. parts.c: bodies, replies and
  * their credits. choose.c: which candidate. moves.c: queries that go on or are given away,
- * and words of load. loads.c: what is known of others.
+ * and words of load. loads.c: what is known of others. heap.c: what comes first.
  *
  * Rules that keep the lists safe to walk: a step first ends all that has expired, so that
  * nothing expired is left to be started; starting a run never ends a query; ending a query
@@ -18,6 +18,7 @@
 
 #include "base/rng.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/heap.h"
 #include "dispatch/loads.h"
 
 struct query;
@@ -25,10 +26,9 @@ struct run;
 struct worker;
 struct item;
 
-/* A moment in the heap; embedded in what it belongs to. */
+/* Embedded in what it belongs to. */
 struct timer {
-	ms_t at;
-	int index; /* in the heap, from 1; 0 = not armed */
+	struct heap_item due; /* first, so that a pointer to it is one to this */
 	void (*fire)(struct dispatch *d, void *owner);
 	void *owner;
 };
@@ -166,8 +166,7 @@ struct dispatch {
 	struct worker *workers;
 	struct service *services;
 	struct loads loads;
-	struct timer **heap; /* [1 … heap_len] */
-	int heap_len, heap_cap;
+	struct heap timers;
 	uint64_t reserved_bytes;
 	bool is_draining, is_stopped;
 	struct dispatch_stats stats; /* the counters; buffered_bytes */

@@ -10,69 +10,27 @@
 #include "base/mem.h"
 #include "dispatch/core.h"
 
-/* Timers: a binary heap, the earliest at [1]. */
-
-static void
-timer_place(struct dispatch *d, struct timer *t, int i)
-{
-	d->heap[i] = t;
-	t->index = i;
-}
-
-static void
-timer_sift(struct dispatch *d, struct timer *t, int i)
-{
-	while (i > 1 && d->heap[i / 2]->at > t->at) {
-		timer_place(d, d->heap[i / 2], i);
-		i /= 2;
-	}
-	while (2 * i <= d->heap_len) {
-		int child = 2 * i;
-
-		if (child < d->heap_len && d->heap[child + 1]->at < d->heap[child]->at)
-			child++;
-		if (d->heap[child]->at >= t->at)
-			break;
-		timer_place(d, d->heap[child], i);
-		i = child;
-	}
-	timer_place(d, t, i);
-}
+/* Timers. */
 
 void
 timer_set(struct dispatch *d, struct timer *t, ms_t at)
 {
-	t->at = at;
-	if (t->index == 0) {
-		if (d->heap_len + 2 > d->heap_cap) {
-			d->heap_cap = d->heap_cap * 2 + 64;
-			d->heap = mem_realloc(d->heap, (size_t)d->heap_cap,
-					      sizeof(d->heap[0]));
-		}
-		t->index = ++d->heap_len;
-	}
-	timer_sift(d, t, t->index);
+	heap_set(&d->timers, &t->due, at, 0);
 }
 
 void
 timer_clear(struct dispatch *d, struct timer *t)
 {
-	int i = t->index;
-	struct timer *last;
-
-	if (i == 0)
-		return;
-	t->index = 0;
-	last = d->heap[d->heap_len--];
-	if (last != t)
-		timer_sift(d, last, i);
+	heap_remove(&d->timers, &t->due);
 }
 
 static void
 timers_fire(struct dispatch *d)
 {
-	while (d->heap_len > 0 && d->heap[1]->at <= d->now) {
-		struct timer *t = d->heap[1];
+	struct heap_item *first;
+
+	while ((first = heap_first(&d->timers)) != NULL && first->at <= d->now) {
+		struct timer *t = (struct timer *)first;
 
 		timer_clear(d, t);
 		t->fire(d, t->owner);
@@ -82,7 +40,9 @@ timers_fire(struct dispatch *d)
 ms_t
 dispatch_due(const struct dispatch *d)
 {
-	return d->heap_len > 0 ? d->heap[1]->at : -1;
+	const struct heap_item *first = heap_first(&d->timers);
+
+	return first != NULL ? first->at : -1;
 }
 
 /* Actions. */
@@ -316,7 +276,7 @@ dispatch_free(struct dispatch *d)
 		d->spare = item->next;
 		free(item);
 	}
-	free(d->heap);
+	heap_fini(&d->timers);
 	free(d);
 }
 

@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libdispatch.a
 	%D%/choose.c \
 	%D%/core.h \
 	%D%/dispatch.c %D%/dispatch.h \
+	%D%/heap.c %D%/heap.h \
 	%D%/loads.c %D%/loads.h \
 	%D%/moves.c \
 	%D%/parts.c \

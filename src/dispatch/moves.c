@@ -265,7 +265,7 @@ pull_consider(struct dispatch *d, struct service *s)
 		pull_ask(d, s, l, &here);
 		return;
 	}
-	if (s->pull.tries >= PULL_TRIES || s->pull.timer.index != 0)
+	if (s->pull.tries >= PULL_TRIES || s->pull.timer.due.index != 0)
 		return;
 	span = PULL_RETRY_MS << s->pull.tries;
 	s->pull.timer.fire = pull_late;
@@ -316,7 +316,7 @@ pull_pick(struct dispatch *d, struct service *s, const struct dispatch_event *e,
 		int i = pull_candidate(q, &e->node);
 
 		if (i < 0 || q->head.hops >= DISPATCH_HOPS_MAX ||
-		    q->deadline.at <= d->now)
+		    q->deadline.due.at <= d->now)
 			continue;
 		if (!pull_is_worth(&here, ahead++, &e->load))
 			continue;

@@ -64,7 +64,7 @@ run_open(struct dispatch *d, struct run *run)
 
 	if (run->link != 0 && q->candidates[run->candidate].is_relayed)
 		a.relay_to = run->node;
-	head.timeout_ms = q->deadline.at - d->now;
+	head.timeout_ms = q->deadline.due.at - d->now;
 	if (run->link != 0)
 		head.hops++;
 	run->is_open = true;

@@ -129,7 +129,7 @@ worker_bind_oldest(struct dispatch *d, const struct worker *w)
 			continue;
 		DL_FOREACH (s->queue, q) {
 			/* Expired work never reaches a worker. */
-			if (q->deadline.at <= d->now || worker_serves(w, q) == NULL)
+			if (q->deadline.due.at <= d->now || worker_serves(w, q) == NULL)
 				continue;
 			if (oldest == NULL || q->turn < oldest->turn)
 				oldest = q;
