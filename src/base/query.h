@@ -19,6 +19,7 @@ enum {
 	QUERY_HEADERS_MAX = 64,
 	QUERY_HEAD_BYTES_MAX = 32 * 1024, /* encoded: method, path, headers and all */
 	QUERY_REQUEST_ID_BYTES_MAX = 64,
+	QUERY_TENANT_BYTES_MAX = 96,  /* "token:" and a token's name, or shorter */
 	QUERY_ERROR_BYTES_MAX = 4096, /* a worker's error text: the tail of its stderr */
 };
 
@@ -38,8 +39,11 @@ struct query_head {
 	char *selector; /* "k=v", or NULL: any worker of the service */
 	char *method;	/* "POST" */
 	char *path; /* what follows the service, with the query string; "/" at least */
-	char *content_type;	      /* or NULL */
-	char *traceparent;	      /* or NULL */
+	char *content_type; /* or NULL */
+	char *traceparent;  /* or NULL */
+	/* Who asks, for turns and bounds: "token:NAME", "uid:N", "addr:ADDRESS" (of IPv6 the
+	 * first 64 bits), or NULL: the node that asks. Not for workers. */
+	char *tenant;
 	struct query_headers headers; /* the others that may be passed on */
 	uint8_t fallback; /* 0 exact, 1 also `k=*`, 2 also `all` (interfaces.md: Selection) */
 	bool is_idempotent; /* may be sent again after a worker took it */

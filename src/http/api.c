@@ -254,11 +254,10 @@ api_answer_methods(const struct api_call *call, const char *target, size_t path_
 
 /* 0, or the status to refuse with: who asks, from where, with what token. */
 static int
-api_check_access(const struct api_call *call, struct errmsg *err)
+api_check_access(struct api_call *call, struct errmsg *err)
 {
 	enum access_way way = (enum access_way)http_exchange_tag(call->x);
 	const struct access *access = call->api->access;
-	const char *name;
 	int status = access_check_site(access, way, call->head, err);
 
 	if (status != 0 || (call->route != NULL && call->route->is_open))
@@ -269,7 +268,7 @@ api_check_access(const struct api_call *call, struct errmsg *err)
 			  "unix socket only");
 		return 403;
 	}
-	return access_check_token(access, way, call->head, &name, err);
+	return access_check_token(access, way, call->head, &call->token_name, err);
 }
 
 static void

@@ -18,6 +18,18 @@ http_exchange_tag(const struct http_exchange *x)
 	return x->conn->tag;
 }
 
+const char *
+http_exchange_peer(const struct http_exchange *x)
+{
+	return stream_peer(x->conn->stream);
+}
+
+int
+http_exchange_peer_uid(const struct http_exchange *x)
+{
+	return stream_peer_uid(x->conn->stream);
+}
+
 const struct http_head *
 http_exchange_head(const struct http_exchange *x)
 {

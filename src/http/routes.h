@@ -24,6 +24,8 @@ struct api_call {
 	struct http_exchange *x;
 	const struct http_head *head;
 	ms_t started; /* monotonic */
+	/* Of the bearer token, borrowed while the route begins; NULL: none was needed. */
+	const char *token_name;
 };
 
 struct route {

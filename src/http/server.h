@@ -95,6 +95,9 @@ int http_server_exchanges(const struct http_server *server); /* running now */
 int http_server_unsent(const struct http_server *server);
 
 int http_exchange_tag(const struct http_exchange *x);
+/* As stream_peer() and stream_peer_uid(). */
+const char *http_exchange_peer(const struct http_exchange *x);
+int http_exchange_peer_uid(const struct http_exchange *x);
 const struct http_head *http_exchange_head(const struct http_exchange *x);
 void http_exchange_set_handler(struct http_exchange *x, const struct http_handler *h,
 			       void *arg);

@@ -260,8 +260,11 @@ service_run(const struct api_call *call)
 		api_refuse(call, status, err.text);
 		return;
 	}
+	head.tenant = request_tenant(call->token_name, http_exchange_peer_uid(call->x),
+				     http_exchange_peer(call->x));
 	q = mem_calloc(1, sizeof(*q));
 	q->call = *call;
+	q->call.token_name = NULL; /* a reload may take it away */
 	q->head = head;
 	q->window = LIMIT_PARTS_WINDOW;
 	q->is_peeking = !is_legacy && request_may_name_model(call->head, &q->head);
