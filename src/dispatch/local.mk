@@ -9,14 +9,18 @@ noinst_LIBRARIES += %D%/libdispatch.a
 	%D%/parts.c \
 	%D%/queries.c \
 	%D%/runs.c \
+	%D%/tenants.c %D%/tenants.h \
 	%D%/workers.c
 
 if HAVE_CUNIT
-dispatch_tests = tests/unit/test-dispatch-dispatch tests/unit/test-dispatch-moves
+dispatch_tests = tests/unit/test-dispatch-dispatch \
+	tests/unit/test-dispatch-moves tests/unit/test-dispatch-tenants
 check_PROGRAMS += $(dispatch_tests)
 TESTS += $(dispatch_tests)
 tests_unit_test_dispatch_moves_SOURCES = tests/unit/test-dispatch-moves.c
 tests_unit_test_dispatch_moves_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
 tests_unit_test_dispatch_dispatch_SOURCES = tests/unit/test-dispatch-dispatch.c
 tests_unit_test_dispatch_dispatch_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
+tests_unit_test_dispatch_tenants_SOURCES = tests/unit/test-dispatch-tenants.c
+tests_unit_test_dispatch_tenants_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
 endif
