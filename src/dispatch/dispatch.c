@@ -29,12 +29,16 @@ timers_fire(struct dispatch *d)
 {
 	struct heap_item *first;
 
+	d->is_firing = true;
 	while ((first = heap_first(&d->timers)) != NULL && first->at <= d->now) {
 		struct timer *t = (struct timer *)first;
 
 		timer_clear(d, t);
 		t->fire(d, t->owner);
 	}
+	d->is_firing = false;
+	if (d->is_bind_due)
+		workers_bind(d);
 }
 
 ms_t
@@ -270,6 +274,7 @@ dispatch_free(struct dispatch *d)
 		item_free(d, item);
 	}
 	assert(d->stats.buffered_bytes == 0 && d->reserved_bytes == 0);
+	assert(d->holders == NULL && d->leavers == NULL);
 	while (d->spare != NULL) {
 		struct item *item = d->spare;
 
@@ -368,6 +373,7 @@ dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *e)
 		queries_end_all(d);
 		break;
 	}
+	bounds_settle(d);
 }
 
 bool
@@ -393,13 +399,16 @@ dispatch_stats(const struct dispatch *d, struct dispatch_stats *ret_stats)
 	const struct run *run;
 
 	*ret_stats = d->stats;
+	ret_stats->tenants = 0;
 	ret_stats->queries = (int)HASH_COUNT(d->queries);
 	ret_stats->queued = ret_stats
 				    ->running = ret_stats
 							->forwarded = ret_stats
 									      ->slots = 0;
-	for (s = d->services; s != NULL; s = s->hh.next)
-		ret_stats->queued += s->len;
+	for (s = d->services; s != NULL; s = s->hh.next) {
+		ret_stats->queued += s->queue.len;
+		ret_stats->tenants += s->queue.shares_len;
+	}
 	for (run = d->runs; run != NULL; run = run->hh.next)
 		ret_stats->forwarded += run->link != 0;
 	for (w = d->workers; w != NULL; w = w->hh.next) {

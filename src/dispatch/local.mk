@@ -1,5 +1,6 @@
 noinst_LIBRARIES += %D%/libdispatch.a
 %C%_libdispatch_a_SOURCES = \
+	%D%/bounds.c \
 	%D%/choose.c \
 	%D%/core.h \
 	%D%/dispatch.c %D%/dispatch.h \
@@ -13,7 +14,7 @@ noinst_LIBRARIES += %D%/libdispatch.a
 	%D%/workers.c
 
 if HAVE_CUNIT
-dispatch_tests = tests/unit/test-dispatch-dispatch \
+dispatch_tests = tests/unit/test-dispatch-bounds tests/unit/test-dispatch-dispatch \
 	tests/unit/test-dispatch-moves tests/unit/test-dispatch-tenants
 check_PROGRAMS += $(dispatch_tests)
 TESTS += $(dispatch_tests)
@@ -21,6 +22,8 @@ tests_unit_test_dispatch_moves_SOURCES = tests/unit/test-dispatch-moves.c
 tests_unit_test_dispatch_moves_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
 tests_unit_test_dispatch_dispatch_SOURCES = tests/unit/test-dispatch-dispatch.c
 tests_unit_test_dispatch_dispatch_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
+tests_unit_test_dispatch_bounds_SOURCES = tests/unit/test-dispatch-bounds.c
+tests_unit_test_dispatch_bounds_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
 tests_unit_test_dispatch_tenants_SOURCES = tests/unit/test-dispatch-tenants.c
 tests_unit_test_dispatch_tenants_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
 endif
