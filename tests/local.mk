@@ -112,6 +112,7 @@ dist_check_SCRIPTS += \
 	%D%/system/streams.sh \
 	%D%/system/sync-offline.sh \
 	%D%/system/sync.sh \
+	%D%/system/tenants.sh \
 	%D%/system/tokens.sh \
 	%D%/system/wire.sh \
 	%D%/system/worker-http.sh
