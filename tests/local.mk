@@ -118,6 +118,7 @@ dist_check_SCRIPTS += \
 	%D%/system/streams.sh \
 	%D%/system/sync-offline.sh \
 	%D%/system/sync.sh \
+	%D%/system/tenants.sh \
 	%D%/system/tokens.sh \
 	%D%/system/watch.sh \
 	%D%/system/wire.sh \

@@ -85,6 +85,7 @@ query_head_copy(const struct query_head *from, struct query_head *ret)
 	ret->path = query_text_copy(from->path);
 	ret->content_type = query_text_copy(from->content_type);
 	ret->traceparent = query_text_copy(from->traceparent);
+	ret->tenant = query_text_copy(from->tenant);
 	query_headers_copy(&from->headers, &ret->headers);
 }
 
@@ -98,6 +99,7 @@ query_head_fini(struct query_head *q)
 	free(q->path);
 	free(q->content_type);
 	free(q->traceparent);
+	free(q->tenant);
 	query_headers_fini(&q->headers);
 	*q = (struct query_head){ 0 };
 }
@@ -241,8 +243,9 @@ query_head_len(const struct query_head *q)
 	return query_text_len(q->request_id) + query_text_len(q->service) +
 	       query_text_len(q->selector) + query_text_len(q->method) +
 	       query_text_len(q->path) + query_text_len(q->content_type) +
-	       query_text_len(q->traceparent) + query_headers_len(&q->headers) +
-	       4 * sizeof(uint8_t) + ID_BYTES + 2 * sizeof(uint64_t);
+	       query_text_len(q->traceparent) + query_text_len(q->tenant) +
+	       query_headers_len(&q->headers) + sizeof(q->share) + 4 * sizeof(uint8_t) +
+	       ID_BYTES + 2 * sizeof(uint64_t);
 }
 
 size_t
@@ -262,6 +265,8 @@ query_head_put(struct buf *out, const struct query_head *q)
 	query_put_text(out, q->path);
 	query_put_text(out, q->content_type);
 	query_put_text(out, q->traceparent);
+	query_put_text(out, q->tenant);
+	buf_put_u16(out, q->share);
 	query_put_headers(out, &q->headers);
 	buf_put_u8(out, q->fallback);
 	buf_put_u8(out, q->is_idempotent);
@@ -284,6 +289,8 @@ query_head_read(struct reader *r, struct query_head *ret_q)
 	q.path = query_read_text(r, QUERY_HEAD_BYTES_MAX, true, false);
 	q.content_type = query_read_text(r, QUERY_HEAD_BYTES_MAX, false, false);
 	q.traceparent = query_read_text(r, QUERY_HEAD_BYTES_MAX, false, false);
+	q.tenant = query_read_text(r, QUERY_TENANT_BYTES_MAX, false, false);
+	q.share = reader_u16(r);
 	query_read_headers(r, &q.headers);
 	q.fallback = reader_u8(r);
 	q.is_idempotent = reader_u8(r) != 0;
@@ -292,8 +299,9 @@ query_head_read(struct reader *r, struct query_head *ret_q)
 	reader_copy(r, q.pin.b, ID_BYTES);
 	q.body_len = (int64_t)reader_u64(r);
 	q.timeout_ms = (ms_t)reader_u64(r);
-	if (r->failed || q.fallback > 2 || q.body_len < -1 || q.timeout_ms < 0 ||
-	    !query_service_is_valid(q.service) || !utf8_is_valid(q.request_id)) {
+	if (r->failed || q.share > QUERY_SHARE_MAX || q.fallback > 2 || q.body_len < -1 ||
+	    q.timeout_ms < 0 || !query_service_is_valid(q.service) ||
+	    !utf8_is_valid(q.request_id)) {
 		r->failed = true;
 		query_head_fini(&q);
 		return -OCF_EMALFORMED;

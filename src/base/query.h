@@ -19,6 +19,8 @@ enum {
 	QUERY_HEADERS_MAX = 64,
 	QUERY_HEAD_BYTES_MAX = 32 * 1024, /* encoded: method, path, headers and all */
 	QUERY_REQUEST_ID_BYTES_MAX = 64,
+	QUERY_SHARE_MAX = 1000,
+	QUERY_TENANT_BYTES_MAX = 96,  /* "token:" and a token's name, or shorter */
 	QUERY_ERROR_BYTES_MAX = 4096, /* a worker's error text: the tail of its stderr */
 };
 
@@ -38,16 +40,18 @@ struct query_head {
 	char *selector; /* "k=v", or NULL: any worker of the service */
 	char *method;	/* "POST" */
 	char *path; /* what follows the service, with the query string; "/" at least */
-	char *content_type;	      /* or NULL */
-	char *traceparent;	      /* or NULL */
+	char *content_type; /* or NULL */
+	char *traceparent;  /* or NULL */
+	/* Who asks, for turns and bounds: "token:NAME", "uid:N", "addr:ADDRESS" (of IPv6 the
+	 * first 64 bits), or NULL: the node that asks. Not for workers. */
+	char *tenant;
 	struct query_headers headers; /* the others that may be passed on */
 	uint8_t fallback; /* 0 exact, 1 also `k=*`, 2 also `all` (interfaces.md: Selection) */
 	bool is_idempotent; /* may be sent again after a worker took it */
 	uint8_t hops;	    /* nodes it has been forwarded by */
 	uint8_t attempt;    /* 0 the first time */
 	struct id pin;	    /* zero, or the only node that may answer */
-	int share; /* its client's weight in a queue, by http.token_file; 0: not said, as 1.
-		    * Not for the wire */
+	uint16_t share; /* the tenant's weight in a queue, by its token; 0: not said, as 1 */
 	int64_t body_len; /* bytes; -1 not known beforehand */
 	ms_t timeout_ms;  /* left of the deadline; shrinks at every hop */
 };

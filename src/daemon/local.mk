@@ -21,7 +21,8 @@ noinst_LIBRARIES += %D%/libdaemon.a
 	%D%/outbox.c %D%/outbox.h \
 	%D%/own.c \
 	%D%/probes.c %D%/probes.h \
-	%D%/queries.c %D%/queries.h %D%/queries-bus.c %D%/queries-load.c \
+	%D%/queries.c %D%/queries.h %D%/queries-bounds.c \
+	%D%/queries-bus.c %D%/queries-load.c \
 	%D%/repair.c \
 	%D%/refresh.c %D%/refresh.h \
 	%D%/refusals.c %D%/refusals.h \

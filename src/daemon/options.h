@@ -65,6 +65,9 @@ struct config {
 	struct {
 		char *policy;
 		int64_t queue_max;
+		int64_t tenant_queue_max;
+		int64_t buffer_max, tenant_buffer_max; /* bytes */
+		ms_t wait_max;			       /* 0: none */
 		ms_t timeout;
 		int64_t retries;
 	} dispatch;

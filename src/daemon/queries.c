@@ -18,8 +18,6 @@
 enum {
 	QUERIES_OFFERS_MAX = 50,	     /* names listed in a 404 */
 	QUERIES_RELAYS_MAX = MESH_HOMES_MAX, /* ways to one node that are looked at */
-	/* Of all bodies held here: what a small node can spare. */
-	QUERIES_BUFFER_BYTES_MAX = 256 * 1024 * 1024,
 };
 
 /* ---- to clients ---- */
@@ -547,8 +545,9 @@ queries_status_json(const struct queries *qs)
 {
 	struct dispatch_stats stats = queries_stats(qs);
 
-	return json_pack("{s:i, s:i, s:i}", "queued", stats.queued, "running",
-			 stats.running, "forwarded", stats.forwarded);
+	return json_pack("{s:i, s:i, s:i, s:i}", "queued", stats.queued, "running",
+			 stats.running, "forwarded", stats.forwarded, "tenants",
+			 stats.tenants);
 }
 
 static double
@@ -647,6 +646,7 @@ queries_add_metrics(struct queries *qs)
 	metrics_gauge_read(m, "ocf_slots_busy", "Slots of workers here that are in use.",
 			   NULL, queries_read_running, qs);
 	queries_load_add_metrics(qs);
+	queries_bounds_add_metrics(qs);
 	metrics_gauge_read(m, "ocf_query_buffered_bytes", "Bytes of bodies held here.",
 			   NULL, queries_read_buffered, qs);
 	queries_add_pending_metrics(qs);
@@ -658,14 +658,13 @@ queries_open(struct daemon *d)
 	struct dispatch_config config = {
 		.self = d->identity->node_id,
 		.seed = rng_next(&d->rng),
-		.queue_max = (int)d->config->dispatch.queue_max,
-		.buffer_bytes_max = QUERIES_BUFFER_BYTES_MAX,
 		.retries = (int)d->config->dispatch.retries,
 		.body_bytes_max = d->config->http.max_body,
 		.policy = queries_policy(d->config->dispatch.policy),
 	};
 	struct queries *qs = mem_calloc(1, sizeof(*qs));
 
+	queries_bounds_configure(d->config, &config);
 	qs->d = d;
 	qs->dispatch = dispatch_new(&config);
 	qs->timer = loop_timer_new(d->loop, queries_on_timer, qs);

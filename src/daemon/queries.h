@@ -5,6 +5,7 @@
  *	queries.c      clients and other nodes
  *	queries-bus.c  the workers of this node
  *	queries-load.c words of load between nodes
+ *	queries-bounds.c bounds, and what they refused
  *
  * All on the loop's thread. */
 #ifndef OCF_DAEMON_QUERIES_H
@@ -36,6 +37,11 @@ struct opening {
 	UT_hash_handle hh;
 };
 
+struct queries_refusal {
+	struct queries *queries;
+	enum dispatch_refusal why;
+};
+
 struct queries {
 	struct daemon *d;
 	struct dispatch *dispatch;
@@ -48,6 +54,7 @@ struct queries {
 	struct buf frame;
 	struct metric_histogram *seconds;
 	uint64_t *answered, *failed;
+	struct queries_refusal refusals[DISPATCH_REFUSALS];
 	bool is_pumping;
 	bool is_closing;
 };
@@ -59,6 +66,8 @@ void queries_load_do(struct queries *qs, const struct dispatch_action *a);
 void queries_load_frame(struct queries *qs, const struct wire_query *q,
 			struct dispatch_event *event);
 void queries_load_add_metrics(struct queries *qs);
+void queries_bounds_configure(const struct config *from, struct dispatch_config *to);
+void queries_bounds_add_metrics(struct queries *qs);
 void queries_send(struct queries *qs, uint64_t link);
 /* How the policy is called; the default for an unknown one. */
 enum dispatch_policy queries_policy(const char *name);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the dispatch core; see dispatch/dispatch.h. dispatch.c: events in, actions out,
  * timers. queries.c: the life of a query and where it goes next. runs.c: attempts. workers.c:
- * workers, queues, and which waiting query a free slot gets. parts.c: bodies, replies and
+ * workers, queues, and which waiting query a free slot gets. tenants.c: the order in a queue.
+ * bounds.c: who is let in. parts.c: bodies, replies and
  * their credits. choose.c: which candidate. moves.c: queries that go on or are given away,
- * and words of load. loads.c: what is known of others.
+ * and words of load. loads.c: what is known of others. heap.c: what comes first.
  *
  * Rules that keep the lists safe to walk: a step first ends all that has expired, so that
  * nothing expired is left to be started; starting a run never ends a query; ending a query
- * ends no other. */
+ * ends no other: one that gives way to another is told at the end of the step. */
 #ifndef OCF_DISPATCH_CORE_H
 #define OCF_DISPATCH_CORE_H
 
@@ -18,17 +19,18 @@
 
 #include "base/rng.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/heap.h"
 #include "dispatch/loads.h"
+#include "dispatch/tenants.h"
 
 struct query;
 struct run;
 struct worker;
 struct item;
 
-/* A moment in the heap; embedded in what it belongs to. */
+/* Embedded in what it belongs to. */
 struct timer {
-	ms_t at;
-	int index; /* in the heap, from 1; 0 = not armed */
+	struct heap_item due; /* first, so that a pointer to it is one to this */
 	void (*fire)(struct dispatch *d, void *owner);
 	void *owner;
 };
@@ -90,10 +92,12 @@ struct query {
 	struct body body;
 	struct query_error
 		last; /* why the latest candidate failed; status 0 = none did */
-	struct service *service; /* waits in its queue; NULL = it does not */
-	uint64_t turn;		 /* order of arrival in queues */
-	struct query *prev, *next;
-	struct run *run; /* NULL while it waits */
+	struct service *service;   /* waits in its queue; NULL = it does not */
+	struct waiting waiting;	   /* there */
+	int leaves_after_s;	   /* gave way and is to be told when to come back; 0 */
+	struct query *prev, *next; /* that did */
+	struct holder *holder;	   /* of the bytes of its body; NULL: none */
+	struct run *run;	   /* NULL while it waits */
 };
 
 /* A node with free slots asks others for queries. */
@@ -109,8 +113,7 @@ struct pull {
 struct service {
 	char *name;
 	UT_hash_handle hh;
-	struct query *queue; /* in order */
-	int len;
+	struct tenants queue;
 	ms_t mean_ms;	 /* smoothed time that a worker takes */
 	int64_t mean_us; /* the same, finer and slower; 0: none yet */
 	struct pull pull;
@@ -124,6 +127,7 @@ struct worker_service {
 
 struct worker {
 	uint64_t id;
+	struct u128 mark; /* sums of these tell sets of workers apart */
 	UT_hash_handle hh;
 	char *name;
 	int slots;
@@ -133,6 +137,19 @@ struct worker {
 	struct timer rest;
 	struct worker_service *services;
 	int services_len;
+};
+
+/* A tenant that holds bytes of bodies. */
+struct holder {
+	char *name;
+	UT_hash_handle hh;
+	uint64_t bytes;
+};
+
+/* Those that would serve a query, if they had a slot free. */
+struct serving {
+	struct u128 set;
+	int slots; /* in all */
 };
 
 struct run {
@@ -152,6 +169,7 @@ struct run {
 	int credit;	 /* parts that may be sent */
 	int outstanding; /* parts of the reply not yet consumed */
 	ms_t since;
+	struct turn turn;   /* of its query's tenant; none if it had not to wait */
 	struct timer timer; /* for GO, or for the end of a cancelled one */
 };
 
@@ -166,10 +184,12 @@ struct dispatch {
 	struct worker *workers;
 	struct service *services;
 	struct loads loads;
-	struct timer **heap; /* [1 … heap_len] */
-	int heap_len, heap_cap;
+	struct heap timers;
 	uint64_t reserved_bytes;
+	struct holder *holders;
+	struct query *leavers;
 	bool is_draining, is_stopped;
+	bool is_firing, is_bind_due; /* workers wait until all timers have fired */
 	struct dispatch_stats stats; /* the counters; buffered_bytes */
 	struct item *first, *last, *taken;
 	struct item *spare; /* done with, to be used again */
@@ -264,20 +284,43 @@ void worker_rest(struct dispatch *d, struct worker *w, int seconds);
 void worker_bind(struct dispatch *d, struct worker *w);
 /* Is there one that serves it and has a slot free? */
 bool worker_is_there(const struct dispatch *d, const struct query_head *head);
+/* All that are not draining. */
+void worker_serving(const struct dispatch *d, const struct query *q, struct serving *ret);
+void workers_bind(struct dispatch *d);
 /* Start it here or let it wait; or fail this candidate. */
 void queue_put(struct dispatch *d, struct query *q, int candidate);
-void queue_put_back(struct dispatch *d, struct query *q); /* first in line */
+/* It keeps its place among those of its tenant. */
+void queue_put_back(struct dispatch *d, struct query *q);
 void queue_remove(struct query *q);
+/* It has its turn; `ret_turn` as for tenants_take(). */
+void queue_take(struct dispatch *d, struct query *q, struct turn *ret_turn);
 bool queue_is_served(const struct dispatch *d, const struct query *q);
 /* Give back what waits and nobody here serves any more. */
 void queues_check(struct dispatch *d);
 void service_free(struct dispatch *d, struct service *s);
 void service_observe(struct dispatch *d, const char *name, ms_t took);
 
+/* bounds.c */
+/* Of its tenant, in turns and bounds. */
+int query_weight(const struct query *q);
+/* So many bytes of its body may be held here; false: no, and why. */
+bool bounds_hold(struct dispatch *d, struct query *q, uint64_t len,
+		 struct query_error *ret_error);
+void bounds_release(struct dispatch *d, struct query *q);
+/* May it wait here? False: no, and why. One that has to give way to it leaves the queue. */
+bool bounds_queue(struct dispatch *d, struct service *s, const struct query *q,
+		  const struct serving *by, struct query_error *ret_error);
+/* The wait that is to be expected. */
+int64_t bounds_wait_us(const struct service *s, const struct query *q,
+		       const struct serving *by);
+/* Tell those that gave way: they go elsewhere, or end. */
+void bounds_settle(struct dispatch *d);
+void bounds_forget_leaver(struct dispatch *d, struct query *q);
+
 /* parts.c */
 void part_release(struct part *part);
-/* False when there is no room for it. */
-bool body_init(struct dispatch *d, struct query *q);
+/* False when there is no room for it, and why. */
+bool body_init(struct dispatch *d, struct query *q, struct query_error *ret_error);
 void body_fini(struct dispatch *d, struct query *q);
 void body_event(struct dispatch *d, struct query *q, const struct dispatch_event *e);
 /* Send the run what it may have. */

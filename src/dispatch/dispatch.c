@@ -10,79 +10,43 @@
 #include "base/mem.h"
 #include "dispatch/core.h"
 
-/* Timers: a binary heap, the earliest at [1]. */
-
-static void
-timer_place(struct dispatch *d, struct timer *t, int i)
-{
-	d->heap[i] = t;
-	t->index = i;
-}
-
-static void
-timer_sift(struct dispatch *d, struct timer *t, int i)
-{
-	while (i > 1 && d->heap[i / 2]->at > t->at) {
-		timer_place(d, d->heap[i / 2], i);
-		i /= 2;
-	}
-	while (2 * i <= d->heap_len) {
-		int child = 2 * i;
-
-		if (child < d->heap_len && d->heap[child + 1]->at < d->heap[child]->at)
-			child++;
-		if (d->heap[child]->at >= t->at)
-			break;
-		timer_place(d, d->heap[child], i);
-		i = child;
-	}
-	timer_place(d, t, i);
-}
+/* Timers. */
 
 void
 timer_set(struct dispatch *d, struct timer *t, ms_t at)
 {
-	t->at = at;
-	if (t->index == 0) {
-		if (d->heap_len + 2 > d->heap_cap) {
-			d->heap_cap = d->heap_cap * 2 + 64;
-			d->heap = mem_realloc(d->heap, (size_t)d->heap_cap,
-					      sizeof(d->heap[0]));
-		}
-		t->index = ++d->heap_len;
-	}
-	timer_sift(d, t, t->index);
+	heap_set(&d->timers, &t->due, at, 0);
 }
 
 void
 timer_clear(struct dispatch *d, struct timer *t)
 {
-	int i = t->index;
-	struct timer *last;
-
-	if (i == 0)
-		return;
-	t->index = 0;
-	last = d->heap[d->heap_len--];
-	if (last != t)
-		timer_sift(d, last, i);
+	heap_remove(&d->timers, &t->due);
 }
 
 static void
 timers_fire(struct dispatch *d)
 {
-	while (d->heap_len > 0 && d->heap[1]->at <= d->now) {
-		struct timer *t = d->heap[1];
+	struct heap_item *first;
+
+	d->is_firing = true;
+	while ((first = heap_first(&d->timers)) != NULL && first->at <= d->now) {
+		struct timer *t = (struct timer *)first;
 
 		timer_clear(d, t);
 		t->fire(d, t->owner);
 	}
+	d->is_firing = false;
+	if (d->is_bind_due)
+		workers_bind(d);
 }
 
 ms_t
 dispatch_due(const struct dispatch *d)
 {
-	return d->heap_len > 0 ? d->heap[1]->at : -1;
+	const struct heap_item *first = heap_first(&d->timers);
+
+	return first != NULL ? first->at : -1;
 }
 
 /* Actions. */
@@ -310,13 +274,14 @@ dispatch_free(struct dispatch *d)
 		item_free(d, item);
 	}
 	assert(d->stats.buffered_bytes == 0 && d->reserved_bytes == 0);
+	assert(d->holders == NULL && d->leavers == NULL);
 	while (d->spare != NULL) {
 		struct item *item = d->spare;
 
 		d->spare = item->next;
 		free(item);
 	}
-	free(d->heap);
+	heap_fini(&d->timers);
 	free(d);
 }
 
@@ -408,6 +373,7 @@ dispatch_step(struct dispatch *d, ms_t now, const struct dispatch_event *e)
 		queries_end_all(d);
 		break;
 	}
+	bounds_settle(d);
 }
 
 bool
@@ -433,13 +399,16 @@ dispatch_stats(const struct dispatch *d, struct dispatch_stats *ret_stats)
 	const struct run *run;
 
 	*ret_stats = d->stats;
+	ret_stats->tenants = 0;
 	ret_stats->queries = (int)HASH_COUNT(d->queries);
 	ret_stats->queued = ret_stats
 				    ->running = ret_stats
 							->forwarded = ret_stats
 									      ->slots = 0;
-	for (s = d->services; s != NULL; s = s->hh.next)
-		ret_stats->queued += s->len;
+	for (s = d->services; s != NULL; s = s->hh.next) {
+		ret_stats->queued += s->queue.len;
+		ret_stats->tenants += s->queue.shares_len;
+	}
 	for (run = d->runs; run != NULL; run = run->hh.next)
 		ret_stats->forwarded += run->link != 0;
 	for (w = d->workers; w != NULL; w = w->hh.next) {

@@ -18,13 +18,14 @@
  *
  * The life of a query: QUERY_NEW with its candidates, the nodes that offer it (made by
  * the driver from the table). One is chosen by the policy (choose.c). The node itself:
- * the query waits in its service's queue, first come first served, until a worker that
- * serves it has a free slot (late binding). Another node: it is forwarded there and waits
- * in that node's queue. One that would wait there goes on once more if it would be done
- * sooner elsewhere, and one that waits is given to a node that has nothing to do and asks
- * for it (moves.c); by DISPATCH_HOPS_MAX hops in all. A candidate that fails before a
- * worker has taken the query is left out and another one drawn; after that, only an
- * idempotent query is tried again, before its first reply byte, at most `retries` times.
+ * the query waits in its service's queue, where tenants take turns (tenants.h), until a
+ * worker that serves it has a free slot (late binding); or is refused there (bounds.c).
+ * Another node: it is forwarded there and waits in that node's queue. One that would wait
+ * there goes on once more if it would be done sooner elsewhere, and one that waits is given to
+ * a node that has nothing to do and asks for it (moves.c); by DISPATCH_HOPS_MAX hops in all.
+ * A candidate that fails before a worker has taken the query is left out and another one
+ * drawn; after that, only an idempotent query is tried again, before its first reply byte, at
+ * most `retries` times.
  * One whose way fails is tried by another way, when no other candidate is left. The body
  * is kept for that while it can be needed and is at most DISPATCH_KEEP_BYTES_MAX long.
  *
@@ -82,9 +83,12 @@ struct dispatch_config {
 	struct id self;
 	uint64_t seed;
 	int queue_max;		   /* queries waiting for one service (1 at least) */
+	int tenant_queue_max;	   /* of these, of one tenant; 0: all */
 	uint64_t buffer_bytes_max; /* of all bodies held; beyond it new queries get 503 */
-	int retries;		   /* of an idempotent query that a worker had taken */
-	int64_t body_bytes_max;	   /* http.max_body; beyond it 413 */
+	uint64_t tenant_bytes_max; /* of these, of one tenant's; 0: all */
+	ms_t wait_max_ms;	/* that is expected of a query; 0: up to its deadline */
+	int retries;		/* of an idempotent query that a worker had taken */
+	int64_t body_bytes_max; /* http.max_body; beyond it 413 */
 	enum dispatch_policy policy;
 };
 
@@ -255,6 +259,19 @@ struct dispatch_action {
 	struct dispatch_load load;
 };
 
+/* Why a query may not wait here, or its body has no room. */
+enum dispatch_refusal {
+	DISPATCH_REFUSED_QUEUE, /* the queue of its service is full: 503 */
+	DISPATCH_REFUSED_SHARE, /* that, and its tenant has its part of it: 429 */
+	DISPATCH_REFUSED_GAVE_WAY, /* it waited, and had to give way to another tenant: 429 */
+	DISPATCH_REFUSED_TENANT_QUEUE, /* tenant_queue_max: 429 */
+	DISPATCH_REFUSED_DEADLINE,     /* its turn would come after its deadline: 503 */
+	DISPATCH_REFUSED_WAIT,	       /* wait_max_ms: 503 */
+	DISPATCH_REFUSED_BYTES,	       /* buffer_bytes_max: 503 */
+	DISPATCH_REFUSED_TENANT_BYTES, /* tenant_bytes_max: 429 */
+	DISPATCH_REFUSALS
+};
+
 struct dispatch *dispatch_new(const struct dispatch_config *config);
 /* Forgets all queries without a word. NULL is allowed. */
 void dispatch_free(struct dispatch *d);
@@ -281,12 +298,14 @@ struct dispatch_stats {
 	int running;   /* slots in use by workers of this node, cancelled ones included */
 	int forwarded; /* runs at other nodes */
 	int slots;     /* of all workers that are not draining */
+	int tenants;   /* that have queries waiting here, for each service */
 	uint64_t buffered_bytes; /* of bodies */
 	/* Since the start: */
 	uint64_t taken, retried, returned, cancelled, expired, failed, done;
 	uint64_t late; /* words about runs that were over */
 	/* Queries of others that went on, were given to who asked; pulls and probes sent. */
 	uint64_t onward, given, pulls, probes;
+	uint64_t refused[DISPATCH_REFUSALS];
 };
 void dispatch_stats(const struct dispatch *d, struct dispatch_stats *ret_stats);
 

@@ -33,7 +33,7 @@ load_here(const struct dispatch *d, const char *service, struct dispatch_load *r
 	HASH_FIND_STR(d->services, service, s);
 	if (s == NULL)
 		return;
-	ret->queued = s->len;
+	ret->queued = s->queue.len;
 	ret->mean_us = s->mean_us;
 	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
 		for (int i = 0; i < w->services_len && !w->is_draining; i++)
@@ -239,7 +239,7 @@ static bool
 pull_may(struct dispatch *d, const struct service *s, struct dispatch_load *ret_here)
 {
 	if (d->config.policy != DISPATCH_BEST || d->is_draining || d->is_stopped ||
-	    s->queue != NULL)
+	    s->queue.len > 0)
 		return false;
 	load_here(d, s->name, ret_here);
 	return ret_here->running < ret_here->slots;
@@ -265,7 +265,7 @@ pull_consider(struct dispatch *d, struct service *s)
 		pull_ask(d, s, l, &here);
 		return;
 	}
-	if (s->pull.tries >= PULL_TRIES || s->pull.timer.index != 0)
+	if (s->pull.tries >= PULL_TRIES || s->pull.timer.due.index != 0)
 		return;
 	span = PULL_RETRY_MS << s->pull.tries;
 	s->pull.timer.fire = pull_late;
@@ -302,21 +302,24 @@ pull_candidate(const struct query *q, const struct id *node)
 	return -1;
 }
 
+/* The next in turn that may go there. */
 static struct query *
 pull_pick(struct dispatch *d, struct service *s, const struct dispatch_event *e,
 	  int *ret_candidate)
 {
 	struct dispatch_load here;
-	struct query *q;
+	struct tenants_walk walk;
+	struct waiting *w;
 	int ahead;
 
 	load_here(d, s->name, &here);
 	ahead = here.running;
-	DL_FOREACH (s->queue, q) {
+	tenants_walk_begin(&walk, &s->queue);
+	while ((w = tenants_walk_next(&walk)) != NULL) {
+		struct query *q = w->owner;
 		int i = pull_candidate(q, &e->node);
 
-		if (i < 0 || q->head.hops >= DISPATCH_HOPS_MAX ||
-		    q->deadline.at <= d->now)
+		if (i < 0 || q->head.hops >= DISPATCH_HOPS_MAX)
 			continue;
 		if (!pull_is_worth(&here, ahead++, &e->load))
 			continue;
@@ -339,7 +342,7 @@ pull_event(struct dispatch *d, const struct dispatch_event *e)
 	if (q != NULL) {
 		q->candidates[i].link = e->link;
 		q->candidates[i].is_far = q->candidates[i].is_relayed = false;
-		queue_remove(q);
+		queue_take(d, q, NULL);
 		d->stats.given++;
 		run_start_node(d, q, i);
 	}

@@ -36,7 +36,7 @@ part_release(struct part *part)
 }
 
 bool
-body_init(struct dispatch *d, struct query *q)
+body_init(struct dispatch *d, struct query *q, struct query_error *ret_error)
 {
 	uint64_t window = (uint64_t)LIMIT_PARTS_WINDOW * LIMIT_PART_BYTES_MAX;
 	uint64_t len = q->head.body_len < 0 ? window : (uint64_t)q->head.body_len;
@@ -46,11 +46,7 @@ body_init(struct dispatch *d, struct query *q)
 	q->body.is_kept = true;
 	if (len > window)
 		len = window;
-	if (len > 0 && d->reserved_bytes + len > d->config.buffer_bytes_max)
-		return false;
-	q->body.reserved_bytes = len;
-	d->reserved_bytes += len;
-	return true;
+	return len == 0 || bounds_hold(d, q, len, ret_error);
 }
 
 /* Release the parts before `end`. */
@@ -76,8 +72,7 @@ body_fini(struct dispatch *d, struct query *q)
 {
 	body_release(d, q, q->body.received);
 	assert(q->body.held_bytes == 0);
-	d->reserved_bytes -= q->body.reserved_bytes;
-	q->body.reserved_bytes = 0;
+	bounds_release(d, q);
 	free(q->body.parts);
 	q->body.parts = NULL;
 	q->body.cap = 0;

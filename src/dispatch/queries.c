@@ -51,6 +51,7 @@ query_free(struct dispatch *d, struct query *q)
 	assert(q->run == NULL);
 	if (q->service != NULL)
 		queue_remove(q);
+	bounds_forget_leaver(d, q);
 	timer_clear(d, &q->deadline);
 	body_fini(d, q);
 	HASH_DEL(d->queries, q);
@@ -268,7 +269,7 @@ query_failed_note(struct query *q, struct query_error *e)
 	int after = q->last.retry_after_s;
 
 	if (after > 0 && (e->retry_after_s == 0 || after < e->retry_after_s) &&
-	    e->status == 503)
+	    (e->status == 503 || e->status == 429))
 		e->retry_after_s = after;
 	query_error_fini(&q->last);
 	q->last = *e;
@@ -344,12 +345,13 @@ queries_end_all(struct dispatch *d)
 
 /* New. */
 
-/* Does its encoding fit a frame? Drivers bound what they read, so that this is rare. */
+/* Does its encoding fit a frame, whatever its tenant is called? Drivers bound what they read,
+ * so that this is rare. */
 static bool
 query_new_fits(const struct query_head *head)
 {
 	return head->headers.len <= QUERY_HEADERS_MAX &&
-	       query_head_len(head) <= QUERY_HEAD_BYTES_MAX;
+	       query_head_len(head) <= QUERY_HEAD_BYTES_MAX - QUERY_TENANT_BYTES_MAX;
 }
 
 /* Why it cannot be accepted: `error` is set, true. */
@@ -386,13 +388,20 @@ static struct query *
 query_make(struct dispatch *d, const struct dispatch_event *e)
 {
 	struct query *q = mem_calloc(1, sizeof(*q));
+	const struct id nobody = { { 0 } };
 	ms_t timeout = e->head->timeout_ms;
 	int n = e->candidates_len;
+	char tenant[QUERY_TENANT_BYTES_MAX + 1];
+	struct query_head named = *e->head; /* borrowed */
 
+	tenants_name(e->head->tenant, &d->config.self, e->link != 0 ? &e->node : &nobody,
+		     tenant);
+	named.tenant = tenant;
 	q->key = (struct query_key){ .link = e->link, .query = e->query };
-	q->shared = shared_head_new(e->head);
+	q->shared = shared_head_new(&named);
 	q->head = q->shared->head;
 	q->arrived = d->now;
+	q->waiting.owner = q;
 	q->retries = d->config.retries - q->head.attempt;
 	assert(n <= DISPATCH_CANDIDATES_MAX);
 	if (n > 0) {
@@ -422,13 +431,7 @@ query_new(struct dispatch *d, const struct dispatch_event *e)
 		return;
 	}
 	q = query_make(d, e);
-	if (!body_init(d, q)) {
-		query_error_set(
-			&error, 503,
-			"the bodies of waiting queries fill the memory set aside for "
-			"them on node %s",
-			node_short(&d->config.self, (char[9]){ 0 }));
-		error.retry_after_s = 1;
+	if (!body_init(d, q, &error)) {
 		query_end_error(d, q, &error, false);
 		return;
 	}

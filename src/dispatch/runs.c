@@ -39,6 +39,7 @@ run_free(struct dispatch *d, struct run *run)
 	if (l != NULL)
 		load_back(l, run->is_failed, d->now - run->since, d->now);
 	timer_clear(d, &run->timer);
+	tenants_done(&run->turn, (d->now - run->since) * 1000);
 	HASH_DEL(d->runs, run);
 	free(run);
 	if (w != NULL) {
@@ -64,7 +65,7 @@ run_open(struct dispatch *d, struct run *run)
 
 	if (run->link != 0 && q->candidates[run->candidate].is_relayed)
 		a.relay_to = run->node;
-	head.timeout_ms = q->deadline.at - d->now;
+	head.timeout_ms = q->deadline.due.at - d->now;
 	if (run->link != 0)
 		head.hops++;
 	run->is_open = true;
@@ -260,6 +261,7 @@ run_returned(struct dispatch *d, struct run *run, int retry_after_s)
 	}
 	q->run = NULL;
 	run->query = NULL;
+	tenants_back(&run->turn);
 	queue_put_back(d, q);
 	run_free(d, run);
 }

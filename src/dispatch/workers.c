@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Workers, queues, and which waiting query a free slot gets.
  *
- * A service has one queue, first come first served. A query goes to a worker only when that
- * has a free slot (late binding), so that a fast worker gets what a slow one would have sat
- * on; a selector that only one worker serves does not hold up those behind it. */
+ * A service has one queue, in which tenants take turns (tenants.h). A query goes to a worker
+ * only when that has a free slot (late binding), so that a fast worker gets what a slow one
+ * would have sat on; a selector that only one worker serves does not hold up those behind it. */
 #include "config.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "dispatch/core.h"
 
@@ -25,6 +26,7 @@ service_get(struct dispatch *d, const char *name)
 		return s;
 	s = mem_calloc(1, sizeof(*s));
 	s->name = mem_strdup(name);
+	s->queue.cost_us = LOADS_MEAN_US;
 	HASH_ADD_KEYPTR(hh, d->services, s->name, strlen(s->name), s);
 	return s;
 }
@@ -32,7 +34,7 @@ service_get(struct dispatch *d, const char *name)
 void
 service_free(struct dispatch *d, struct service *s)
 {
-	assert(s->queue == NULL);
+	tenants_fini(&s->queue);
 	timer_clear(d, &s->pull.timer);
 	HASH_DEL(d->services, s);
 	free(s->name);
@@ -50,6 +52,7 @@ service_observe(struct dispatch *d, const char *name, ms_t took)
 	s->mean_us = s->mean_us == 0
 			     ? took * 1000 + 1
 			     : s->mean_us + (took * 1000 - s->mean_us) / LOADS_WEIGHT;
+	s->queue.cost_us = s->mean_us;
 	s->pull.tries = 0;
 	s->mean_ms = s->mean_ms == 0 ? took + 1 : (7 * s->mean_ms + took + 4) / 8;
 }
@@ -91,6 +94,17 @@ worker_is_there(const struct dispatch *d, const struct query_head *head)
 	return false;
 }
 
+void
+worker_serving(const struct dispatch *d, const struct query *q, struct serving *ret)
+{
+	*ret = (struct serving){ { 0, 0 }, 0 };
+	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
+		if (!w->is_draining && worker_serves(w, q) != NULL) {
+			ret->set = u128_add(ret->set, w->mark);
+			ret->slots += w->slots;
+		}
+}
+
 /* The free one with the smallest share of its slots in use; any of several such. */
 static struct worker *
 worker_pick(struct dispatch *d, const struct query *q)
@@ -116,10 +130,11 @@ worker_pick(struct dispatch *d, const struct query *q)
 	return best;
 }
 
+/* Of all that wait and that it serves, the one whose turn it is. */
 static struct query *
-worker_bind_oldest(struct dispatch *d, const struct worker *w)
+worker_bind_next(struct dispatch *d, const struct worker *w)
 {
-	struct query *oldest = NULL, *q;
+	struct query *best = NULL, *q;
 
 	for (int i = 0; i < w->services_len; i++) {
 		struct service *s;
@@ -127,16 +142,15 @@ worker_bind_oldest(struct dispatch *d, const struct worker *w)
 		HASH_FIND_STR(d->services, w->services[i].name, s);
 		if (s == NULL)
 			continue;
-		DL_FOREACH (s->queue, q) {
-			/* Expired work never reaches a worker. */
-			if (q->deadline.at <= d->now || worker_serves(w, q) == NULL)
-				continue;
-			if (oldest == NULL || q->turn < oldest->turn)
-				oldest = q;
-			break;
+		for (struct line *l = s->queue.lines; l != NULL; l = l->hh.next) {
+			q = tenants_next(l)->owner;
+			if (worker_serves(w, q) != NULL &&
+			    (best == NULL ||
+			     tenants_is_before(&q->waiting, &best->waiting)))
+				best = q;
 		}
 	}
-	return oldest;
+	return best;
 }
 
 void
@@ -144,9 +158,18 @@ worker_bind(struct dispatch *d, struct worker *w)
 {
 	struct query *q;
 
-	while (worker_is_free(w) && (q = worker_bind_oldest(d, w)) != NULL) {
-		queue_remove(q);
+	/* Expired work never reaches a worker: first all that has expired is to end. */
+	if (d->is_firing) {
+		d->is_bind_due = true;
+		return;
+	}
+	while (worker_is_free(w) && (q = worker_bind_next(d, w)) != NULL) {
+		struct turn turn;
+
+		assert(q->deadline.due.at > d->now);
+		queue_take(d, q, &turn);
 		run_start_worker(d, q, w);
+		q->run->turn = turn;
 	}
 	for (int i = 0; i < w->services_len && worker_is_free(w); i++) {
 		struct service *s;
@@ -155,6 +178,14 @@ worker_bind(struct dispatch *d, struct worker *w)
 		if (s != NULL)
 			pull_consider(d, s);
 	}
+}
+
+void
+workers_bind(struct dispatch *d)
+{
+	d->is_bind_due = false;
+	for (struct worker *w = d->workers; w != NULL; w = w->hh.next)
+		worker_bind(d, w);
 }
 
 static void
@@ -245,31 +276,69 @@ queue_refused(const struct dispatch *d, const struct query *q, struct query_erro
 	error->node = d->config.self;
 }
 
-/* After a worker left or changed: what nobody here serves any more goes elsewhere, and a
- * queue that nobody announces is gone. */
+static void
+queue_add(struct service *s, struct query *q, const struct serving *by)
+{
+	q->service = s;
+	tenants_put(&s->queue, &q->waiting, q->head.tenant, query_weight(q), by->set);
+}
+
+/* What nobody here serves any more goes elsewhere. */
+static void
+queue_check_served(struct dispatch *d, const struct service *s)
+{
+	struct waiting **list = tenants_list(&s->queue);
+	int n = s->queue.len;
+
+	for (int i = 0; i < n; i++) {
+		struct query *q = list[i]->owner;
+		struct query_error error;
+
+		if (queue_is_served(d, q))
+			continue;
+		queue_remove(q);
+		query_error_set(
+			&error, 503,
+			"the last worker of \"%s\" that could take the query is gone",
+			q->head.service);
+		queue_refused(d, q, &error);
+		query_failed(d, q, query_here(q), DISPATCH_NOT_TAKEN, &error);
+	}
+	free(list);
+}
+
+/* Others may serve it than did, and it waits with what these serve. */
+static void
+queue_check_lines(struct dispatch *d, struct service *s)
+{
+	struct waiting **list = tenants_list(&s->queue);
+	int n = s->queue.len;
+
+	for (int i = 0; i < n; i++) {
+		struct query *q = list[i]->owner;
+		struct serving by;
+
+		worker_serving(d, q, &by);
+		if (u128_equal(by.set, list[i]->flow->line->key))
+			continue;
+		queue_remove(q);
+		queue_add(s, q, &by);
+	}
+	free(list);
+}
+
+/* After a worker left or changed. A queue that nobody announces is gone. */
 void
 queues_check(struct dispatch *d)
 {
-	struct service *s, *s_next;
-	struct query *q, *q_next;
+	struct service *s, *next;
 
-	HASH_ITER (hh, d->services, s, s_next) {
-		DL_FOREACH_SAFE (s->queue, q, q_next) {
-			struct query_error error;
-			int candidate = query_here(q);
-
-			if (queue_is_served(d, q))
-				continue;
-			queue_remove(q);
-			query_error_set(
-				&error, 503,
-				"the last worker of \"%s\" that could take the query "
-				"is gone",
-				q->head.service);
-			queue_refused(d, q, &error);
-			query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
-		}
-		if (s->queue == NULL && !service_is_announced(d, s))
+	HASH_ITER (hh, d->services, s, next) {
+		if (s->queue.len > 0)
+			queue_check_served(d, s);
+		if (s->queue.len > 0)
+			queue_check_lines(d, s);
+		if (s->queue.len == 0 && !service_is_announced(d, s))
 			service_free(d, s);
 	}
 }
@@ -284,6 +353,8 @@ worker_event(struct dispatch *d, const struct dispatch_worker *info)
 	if (w == NULL) {
 		w = mem_calloc(1, sizeof(*w));
 		w->id = info->worker;
+		w->mark.hi = hash64(bytes_of(&w->id, sizeof(w->id)), 1);
+		w->mark.lo = hash64(bytes_of(&w->id, sizeof(w->id)), 2);
 		w->rest = (struct timer){ .fire = worker_rested, .owner = w };
 		HASH_ADD(hh, d->workers, id, sizeof(w->id), w);
 	}
@@ -345,38 +416,27 @@ queue_is_served(const struct dispatch *d, const struct query *q)
 void
 queue_remove(struct query *q)
 {
-	DL_DELETE(q->service->queue, q);
-	q->service->len--;
+	tenants_remove(&q->waiting);
 	q->service = NULL;
 }
 
-/* How long until this queue will have moved on, from what its workers took lately. */
-static int
-queue_retry_after(const struct dispatch *d, const struct service *s,
-		  const struct query *q)
+void
+queue_take(struct dispatch *d, struct query *q, struct turn *ret_turn)
 {
-	ms_t mean = s->mean_ms > 0 ? s->mean_ms : MS_SECOND;
-	int64_t slots = 0, seconds;
-
-	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
-		if (!w->is_draining && worker_serves(w, q) != NULL)
-			slots += w->slots;
-	if (slots == 0)
-		slots = 1;
-	seconds = (mean * (s->len + 1) / slots + MS_SECOND - 1) / MS_SECOND;
-	if (seconds < 1)
-		seconds = 1;
-	return seconds > DISPATCH_RETRY_AFTER_S_MAX ? DISPATCH_RETRY_AFTER_S_MAX
-						    : (int)seconds;
+	tenants_take(&q->waiting, ++d->next_turn, ret_turn);
+	q->service = NULL;
 }
 
 void
 queue_put(struct dispatch *d, struct query *q, int candidate)
 {
 	struct query_error error;
+	struct serving by;
 	struct service *s;
 	struct worker *w;
 
+	if (q->waiting.turn == 0)
+		q->waiting.turn = ++d->next_turn;
 	if (!queue_is_served(d, q)) {
 		query_error_set(&error, 503,
 				"no worker of \"%s\" here can take the query",
@@ -391,36 +451,25 @@ queue_put(struct dispatch *d, struct query *q, int candidate)
 		return;
 	}
 	s = service_get(d, q->head.service);
-	if (s->len >= d->config.queue_max) {
-		query_error_set(&error, 503, "%d queries wait for \"%s\" already", s->len,
-				q->head.service);
-		error.node = d->config.self;
-		error.retry_after_s = queue_retry_after(d, s, q);
+	worker_serving(d, q, &by);
+	if (!bounds_queue(d, s, q, &by, &error)) {
 		query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
 		return;
 	}
-	q->service = s;
-	q->turn = ++d->next_turn;
-	s->len++;
-	DL_APPEND(s->queue, q);
+	queue_add(s, q, &by);
 	load_tell(d, q, false);
 }
 
 void
 queue_put_back(struct dispatch *d, struct query *q)
 {
-	struct service *s;
+	struct serving by;
 	struct worker *w = worker_pick(d, q);
 
 	if (w != NULL) {
 		run_start_worker(d, q, w);
 		return;
 	}
-	s = service_get(d, q->head.service);
-	q->service = s;
-	/* Keeps its turn, or is as old as the oldest, if it never waited. */
-	if (s->queue != NULL && (q->turn == 0 || q->turn > s->queue->turn))
-		q->turn = s->queue->turn;
-	s->len++;
-	DL_PREPEND(s->queue, q);
+	worker_serving(d, q, &by);
+	queue_add(service_get(d, q->head.service), q, &by);
 }

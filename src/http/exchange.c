@@ -31,6 +31,12 @@ http_exchange_bytes(const struct http_exchange *x, int64_t *ret_received,
 	*ret_sent = x->sent;
 }
 
+int
+http_exchange_peer_uid(const struct http_exchange *x)
+{
+	return stream_peer_uid(x->conn->stream);
+}
+
 const struct http_head *
 http_exchange_head(const struct http_exchange *x)
 {

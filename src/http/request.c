@@ -16,6 +16,7 @@
 #include "base/percent.h"
 #include "http/api.h"
 #include "http/problem.h"
+#include "net/stream.h"
 
 /* Hop by hop (RFC 9110 §7.6.1), about us, or a secret between the client and this
  * node. */
@@ -335,6 +336,20 @@ request_query_head(const struct http_head *head, size_t prefix_len, ms_t timeout
 	q.body_len = head->body_len;
 	*ret_q = q;
 	return 0;
+}
+
+char *
+request_tenant(const char *token, int uid, const char *peer)
+{
+	char place[ADDRESS_PLACE_SIZE];
+
+	if (token != NULL)
+		return mem_printf("token:%s", token);
+	if (uid >= 0)
+		return mem_printf("uid:%d", uid);
+	if (address_place(peer, place)[0] == '\0')
+		return NULL;
+	return mem_printf("addr:%s", place);
 }
 
 bool

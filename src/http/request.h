@@ -20,6 +20,9 @@ enum { REQUEST_PARAMS_MAX = 32 };
  * to refuse with and the reason; free the head with query_head_fini() on 0. */
 int request_query_head(const struct http_head *head, size_t prefix_len, ms_t timeout_ms,
 		       struct rng *rng, struct query_head *ret_q, struct errmsg *err);
+/* Who asks, as in base/query.h: by the name of a token, or else a user of this machine, or
+ * else an address (stream_peer()). `token` NULL, `uid` -1: none. NULL: not known; free(3) it. */
+char *request_tenant(const char *token, int uid, const char *peer);
 /* The selector may stand in the body, which has at most `max` bytes as far as the head
  * tells. */
 bool request_may_name_model(const struct http_head *head, const struct query_head *q,

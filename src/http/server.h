@@ -117,6 +117,8 @@ int http_exchange_tag(const struct http_exchange *x);
 const char *http_exchange_peer(const struct http_exchange *x);
 void http_exchange_bytes(const struct http_exchange *x, int64_t *ret_received,
 			 int64_t *ret_sent);
+/* As stream_peer_uid(). */
+int http_exchange_peer_uid(const struct http_exchange *x);
 const struct http_head *http_exchange_head(const struct http_exchange *x);
 void http_exchange_set_handler(struct http_exchange *x, const struct http_handler *h,
 			       void *arg);

@@ -475,10 +475,13 @@ service_run(const struct api_call *call)
 		query_head_fini(&head);
 		return;
 	}
+	head.tenant = request_tenant(user_name(call->user),
+				     http_exchange_peer_uid(call->x),
+				     http_exchange_peer(call->x));
 	q = mem_calloc(1, sizeof(*q));
 	q->call = *call;
 	q->head = head;
-	q->head.share = user_share(call->user);
+	q->head.share = (uint16_t)user_share(call->user);
 	q->call.request_id = q->head.request_id;
 	q->window = LIMIT_PARTS_WINDOW;
 	q->is_peeking = shape != ROUTE_LEGACY &&

@@ -84,6 +84,31 @@ address_split(const char *address, char *host, size_t host_size, int *ret_port)
 	return 0;
 }
 
+char *
+address_place(const char *peer, char out[ADDRESS_PLACE_SIZE])
+{
+	char host[ADDRESS_HOST_SIZE], text[INET6_ADDRSTRLEN];
+	struct in6_addr six;
+	struct in_addr four;
+	int port;
+
+	out[0] = '\0';
+	if (address_split(peer, host, sizeof(host), &port) != 0)
+		return out;
+	host[strcspn(host, "%")] = '\0'; /* the interface */
+	if (inet_pton(AF_INET, host, &four) == 1) {
+		inet_ntop(AF_INET, &four, out, ADDRESS_PLACE_SIZE);
+	} else if (inet_pton(AF_INET6, host, &six) == 1) {
+		bool is_whole = IN6_IS_ADDR_LINKLOCAL(&six) || IN6_IS_ADDR_LOOPBACK(&six);
+
+		if (!is_whole)
+			memset(six.s6_addr + 8, 0, 8);
+		inet_ntop(AF_INET6, &six, text, sizeof(text));
+		snprintf(out, ADDRESS_PLACE_SIZE, "%s%s", text, is_whole ? "" : "/64");
+	}
+	return out;
+}
+
 struct addrinfo *
 address_numeric(const char *host, int port)
 {

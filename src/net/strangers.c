@@ -3,7 +3,6 @@
 
 #include "net/strangers.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,39 +11,19 @@
 #include "base/mem.h"
 #include "net/address.h"
 
-enum { STRANGERS_NETWORK_BYTES = 8 }; /* of an IPv6 address */
-
-/* 1 byte: 4, 6 or 0 (a unix socket, say), then the bits that count, zeros behind. */
-struct strangers_key {
-	uint8_t b[1 + sizeof(struct in6_addr)];
-};
-
 struct strangers_address {
-	struct strangers_key key;
+	char place[ADDRESS_PLACE_SIZE];
 	unsigned len;
 	UT_hash_handle hh;
 };
 
-static struct strangers_key
-strangers_key(const char *peer)
+static struct strangers_address *
+strangers_find(const struct strangers *strangers, const char *place)
 {
-	struct strangers_key key = { { 0 } };
-	char host[ADDRESS_HOST_SIZE];
-	struct in6_addr six;
-	int port;
+	struct strangers_address *a;
 
-	if (address_split(peer, host, sizeof(host), &port) != 0)
-		return key;
-	host[strcspn(host, "%")] = '\0'; /* the interface */
-	if (inet_pton(AF_INET, host, key.b + 1) == 1) {
-		key.b[0] = 4;
-	} else if (inet_pton(AF_INET6, host, &six) == 1) {
-		key.b[0] = 6;
-		memcpy(key.b + 1, &six,
-		       IN6_IS_ADDR_LINKLOCAL(&six) ? sizeof(six)
-						   : STRANGERS_NETWORK_BYTES);
-	}
-	return key;
+	HASH_FIND_STR(strangers->addresses, place, a);
+	return a;
 }
 
 void
@@ -62,10 +41,10 @@ strangers_fini(struct strangers *strangers)
 int
 strangers_enter(struct strangers *strangers, const char *peer, struct errmsg *err)
 {
-	struct strangers_key key = strangers_key(peer);
+	char place[ADDRESS_PLACE_SIZE];
 	struct strangers_address *a;
 
-	HASH_FIND(hh, strangers->addresses, &key, sizeof(key), a);
+	a = strangers_find(strangers, address_place(peer, place));
 	if (a != NULL && a->len >= strangers->of_address_max)
 		return error_set(err, -EBUSY,
 				 "%u connections from its address have not shown yet who "
@@ -77,8 +56,8 @@ strangers_enter(struct strangers *strangers, const char *peer, struct errmsg *er
 				 strangers->len);
 	if (a == NULL) {
 		a = mem_calloc(1, sizeof(*a));
-		a->key = key;
-		HASH_ADD(hh, strangers->addresses, key, sizeof(a->key), a);
+		memcpy(a->place, place, sizeof(place));
+		HASH_ADD_STR(strangers->addresses, place, a);
 	}
 	a->len++;
 	strangers->len++;
@@ -88,10 +67,10 @@ strangers_enter(struct strangers *strangers, const char *peer, struct errmsg *er
 void
 strangers_leave(struct strangers *strangers, const char *peer)
 {
-	struct strangers_key key = strangers_key(peer);
+	char place[ADDRESS_PLACE_SIZE];
 	struct strangers_address *a;
 
-	HASH_FIND(hh, strangers->addresses, &key, sizeof(key), a);
+	a = strangers_find(strangers, address_place(peer, place));
 	assert(a != NULL && a->len > 0 && strangers->len > 0);
 	strangers->len--;
 	if (--a->len > 0)

@@ -3,9 +3,7 @@
  * from: so many in all, and of these so many from one address, so that one that holds all
  * it can get leaves room for the others.
  *
- * An address is one of IPv4, or the first 64 bits of one of IPv6: a household and a rented
- * machine have a whole such network. Neighbours on one link (fe80::/10) share these bits, so
- * there the whole address counts. No system call, no clock. */
+ * What counts of an address, address_place() says. No system call, no clock. */
 #ifndef OCF_NET_STRANGERS_H
 #define OCF_NET_STRANGERS_H
 

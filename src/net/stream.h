@@ -108,5 +108,11 @@ struct stream *stream_dial(struct loop *loop, const char *address, struct tls *t
 /* Split "host:port" / "[v6]:port"; -EINVAL otherwise. `host` has no brackets. */
 int address_split(const char *address, char *host, size_t host_size, int *ret_port);
 bool address_is_loopback(const char *address);
+/* Where the far end of stream_peer() is, as far as others are to be told from it: an address of
+ * IPv4, or the first 64 bits of one of IPv6 ("2001:db8:0:1::/64"), for a household and a rented
+ * machine have a whole such network. Neighbours on one link (fe80::/10) share these bits, so
+ * there the whole address counts, as ::1 does. "" of what is no address. Returns `out`. */
+enum { ADDRESS_PLACE_SIZE = 64 };
+char *address_place(const char *peer, char out[ADDRESS_PLACE_SIZE]);
 
 #endif

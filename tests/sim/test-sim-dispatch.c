@@ -37,14 +37,15 @@ test_faults(void)
 		for (int k = 0; k < 600; k++)
 			all.errors[k] += out.errors[k];
 	}
-	tap_note("%d asked, %d answered; 502 %d, 503 %d, 504 %d", all.asked, all.done,
-		 all.errors[502], all.errors[503], all.errors[504]);
+	tap_note("%d asked, %d answered; 429 %d, 502 %d, 503 %d, 504 %d", all.asked,
+		 all.done, all.errors[429], all.errors[502], all.errors[503],
+		 all.errors[504]);
 	tap_note("%llu went on from where they waited, %llu were given to who asked",
 		 (unsigned long long)all.onward, (unsigned long long)all.given);
 	/* The test is worth something only if all of this happens. */
 	CU_ASSERT(tap_is_quick() || (all.onward > 0 && all.given > 0));
 	CU_ASSERT(all.done > all.asked / 10 && all.errors[502] > 0);
-	CU_ASSERT(all.errors[503] > 0 && all.errors[504] > 0);
+	CU_ASSERT(all.errors[429] > 0 && all.errors[503] > 0 && all.errors[504] > 0);
 }
 
 static void

@@ -21,6 +21,8 @@ make_head(struct query_head *q)
 		.selector = mem_strdup("model=x"),
 		.method = mem_strdup("POST"),
 		.path = mem_strdup("/v1?x=1"),
+		.tenant = mem_strdup("token:t"),
+		.share = 7,
 		.fallback = 2,
 		.is_idempotent = true,
 		.hops = 1,
@@ -49,6 +51,8 @@ test_head(void)
 	CU_ASSERT_STRING_EQUAL(back.service, "llm");
 	CU_ASSERT_STRING_EQUAL(back.selector, "model=x");
 	CU_ASSERT(back.content_type == NULL && back.traceparent == NULL);
+	CU_ASSERT_STRING_EQUAL(back.tenant, "token:t");
+	CU_ASSERT_EQUAL(back.share, 7);
 	CU_ASSERT_STRING_EQUAL(query_headers_get(&back.headers, "Accept"), "text/plain");
 	CU_ASSERT_STRING_EQUAL(query_headers_get(&back.headers, "x-empty"), "");
 	CU_ASSERT(query_headers_get(&back.headers, "none") == NULL);
@@ -161,6 +165,32 @@ change_id_len(struct query_head *q)
 }
 
 static void
+change_tenant_none(struct query_head *q)
+{
+	free(q->tenant);
+	q->tenant = NULL;
+}
+
+static void
+change_share(struct query_head *q)
+{
+	q->share = QUERY_SHARE_MAX + 1;
+}
+
+static void
+change_tenant_len(struct query_head *q)
+{
+	free(q->tenant);
+	q->tenant = mem_printf("%0*d", QUERY_TENANT_BYTES_MAX + 1, 1);
+}
+
+static void
+change_tenant_line(struct query_head *q)
+{
+	q->tenant[1] = '\r';
+}
+
+static void
 test_head_refused(void)
 {
 	CU_ASSERT(read_changed(change_nothing) == 0);
@@ -172,6 +202,10 @@ test_head_refused(void)
 	CU_ASSERT(read_changed(change_method) == -OCF_EMALFORMED);
 	CU_ASSERT(read_changed(change_id_text) == -OCF_EMALFORMED);
 	CU_ASSERT(read_changed(change_id_len) == -OCF_EMALFORMED);
+	CU_ASSERT(read_changed(change_tenant_none) == 0);
+	CU_ASSERT(read_changed(change_tenant_len) == -OCF_EMALFORMED);
+	CU_ASSERT(read_changed(change_tenant_line) == -OCF_EMALFORMED);
+	CU_ASSERT(read_changed(change_share) == -OCF_EMALFORMED);
 }
 
 /* What is passed on must fit a frame again, whoever it came from. */

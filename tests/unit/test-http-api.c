@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "http/api.h"
@@ -152,6 +155,40 @@ test_head(void)
 		CU_ASSERT(raw_header(&b.reply, "content-length") == NULL);
 	}
 	bench_close(&b);
+}
+
+/* Who asks: the token if there is one, else the user, else the address. */
+static void
+test_tenants(void)
+{
+	char *path = mem_printf("%s/tokens", tap_folder()), *line, *uid;
+	char hex[2 * ACCESS_HASH_BYTES + 1];
+	uint8_t hash[ACCESS_HASH_BYTES];
+	struct errmsg err;
+	struct bench b;
+
+	bench_open(&b, (struct access_config){ 0 });
+	bench_ask(&b, &b.raw, QUERY("wc", "Authorization: Bearer secret\r\n"), 200);
+	CU_ASSERT_STRING_EQUAL(b.head.tenant, "addr:127.0.0.1");
+	uid = mem_printf("uid:%d", (int)getuid());
+	bench_ask(&b, &b.socket, QUERY("wc", ""), 200);
+	CU_ASSERT_STRING_EQUAL(b.head.tenant, uid);
+	bench_close(&b);
+	bench_sha256("secret", 6, hash);
+	line = mem_printf("ann:%s\n", hex_encode(hash, sizeof(hash), hex));
+	CU_ASSERT_FATAL(file_write(path, bytes_text(line), 0600, &err) == 0);
+	bench_open(&b,
+		   (struct access_config){ .local_tokens = true, .token_file = path });
+	bench_ask(&b, &b.raw, QUERY("wc", "Authorization: Bearer secret\r\n"), 200);
+	CU_ASSERT_STRING_EQUAL(b.head.tenant, "token:ann");
+	/* The socket asks for none. */
+	bench_ask(&b, &b.socket, QUERY("wc", "Authorization: Bearer secret\r\n"), 200);
+	CU_ASSERT_STRING_EQUAL(b.head.tenant, uid);
+	bench_close(&b);
+	unlink(path);
+	free(path);
+	free(line);
+	free(uid);
 }
 
 static void
@@ -509,6 +546,9 @@ main(int argc, char **argv)
 		  test_unknown_routes },
 		{ "a query's head is made of the request's", test_query_head },
 		{ "the reply to a HEAD has the length that its worker told", test_head },
+}
+
+		{ "a query says who asks: a token, a user, an address", test_tenants },
 		{ "bad words in a query's head are refused", test_bad_query_heads },
 		{ "a small JSON body names the model", test_model_of_body },
 		{ "a dripping body is waited for no longer than its query may take",
@@ -524,5 +564,5 @@ main(int argc, char **argv)
 		{ "metrics are written as Prometheus reads them", test_metrics },
 	};
 
-	return TAP_MAIN(argc, argv, tests);
+return TAP_MAIN(argc, argv, tests);
 }

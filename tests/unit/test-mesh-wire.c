@@ -247,11 +247,13 @@ test_too_long(void)
 static void
 test_query_frames(void)
 {
-	char id[] = "r1", service[] = "wc", method[] = "POST", path[] = "/a?b=c";
+	char id[] = "r1", service[] = "wc", method[] = "POST", path[] = "/a?b=c",
+	     tenant[] = "uid:7@0a0b0c0d";
 	struct query_head head = { .request_id = id,
 				   .service = service,
 				   .method = method,
 				   .path = path,
+				   .tenant = tenant,
 				   .body_len = -1,
 				   .timeout_ms = 5000 };
 	struct query_error e = { 0 };
@@ -265,6 +267,7 @@ test_query_frames(void)
 	f = frame_of(&b);
 	CU_ASSERT_FATAL(wire_read_query(&f, &q) == 0);
 	CU_ASSERT(q.qid == 42 && strcmp(q.head.path, path) == 0 && q.head.body_len == -1);
+	CU_ASSERT_STRING_EQUAL(q.head.tenant, tenant);
 	wire_query_fini(&q);
 	for (size_t len = 0; len < f.payload.len; len++) {
 		struct wire_frame cut = { f.type, f.flags, { f.payload.data, len } };
@@ -277,6 +280,7 @@ test_query_frames(void)
 	f = frame_of(&b);
 	CU_ASSERT_FATAL(wire_read_query(&f, &q) == 0);
 	CU_ASSERT(q.qid == 41 && id_equal(&q.node, &node));
+	CU_ASSERT_STRING_EQUAL(q.head.tenant, tenant);
 	CU_ASSERT(strcmp(q.head.path, path) == 0);
 	wire_query_fini(&q);
 	for (size_t len = 0; len < f.payload.len; len++) {

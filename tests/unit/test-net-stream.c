@@ -622,6 +622,28 @@ test_addresses(void)
 }
 
 static void
+test_places(void)
+{
+	static const struct {
+		const char *peer, *place;
+	} cases[] = {
+		{ "192.0.2.1:80", "192.0.2.1" },
+		{ "[2001:db8:0:1:2:3:4:5]:80", "2001:db8:0:1::/64" },
+		{ "[2001:db8:0:1::9]:81", "2001:db8:0:1::/64" },
+		{ "[2001:db8:0:2::9]:81", "2001:db8:0:2::/64" },
+		{ "[fe80::1:2%eth0]:80", "fe80::1:2" },
+		{ "[::1]:80", "::1" },
+		{ "unix:/run/x", "" },
+		{ "example.org:80", "" },
+	};
+	char place[ADDRESS_PLACE_SIZE];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		CU_ASSERT_STRING_EQUAL(address_place(cases[i].peer, place),
+				       cases[i].place);
+}
+
+static void
 test_listen_in_use(void)
 {
 	struct listener *second = NULL;
@@ -742,6 +764,7 @@ static const struct tap_test tests[] = {
 	{ "names are looked up, unknown ones named, look-ups may be abandoned",
 	  test_dial_names },
 	{ "addresses are taken apart, nonsense is refused", test_addresses },
+	{ "of an address of IPv6 the first half counts", test_places },
 	{ "an address in use or not ours gets a sentence with the remedy",
 	  test_listen_in_use },
 	{ "[::] serves IPv4 and shows it as such", test_listen_dual },
