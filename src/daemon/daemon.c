@@ -223,23 +223,10 @@ daemon_reload_tokens(struct daemon *d, struct errmsg *err)
 
 	daemon_fill_access(d->config, &access);
 	rc = api_reload(d->api, &access, err);
-	if (rc == 0)
+	if (rc == 0 && access.token_file != NULL)
 		log_info("node", "http.token_file was read again: %d tokens",
 			 api_tokens(d->api));
 	return rc;
-}
-
-static void
-daemon_on_hangup(void *arg)
-{
-	struct daemon *d = arg;
-	struct errmsg err = { "" };
-
-	if (d->config->http.token_file[0] == '\0')
-		log_info("node", "SIGHUP: nothing to be read again");
-	else if (daemon_reload_tokens(d, &err) != 0)
-		log_error("node", "what was read of http.token_file before stays: %s",
-			  err.text);
 }
 
 /* Who may use the socket: the group of the data folder. Where this user may not give it to
@@ -317,17 +304,15 @@ static void
 daemon_on_hangup(void *arg)
 {
 	struct daemon *d = arg;
-	struct access_config access;
 	struct tls *tls = NULL;
 	struct errmsg err = { "" };
 	int rc = daemon_open_tls(d->config, &tls, &err);
 
-	daemon_fill_access(d->config, &access);
 	if (rc == 0)
-		rc = api_reload(d->api, &access, &err);
+		rc = daemon_reload_tokens(d, &err);
 	if (rc == 0) {
 		api_set_tls(d->api, tls);
-		log_info("node", "read again: tokens, and HTTP's certificate and key");
+		log_info("node", "HTTP's certificate and key were read again");
 	} else {
 		log_error("node", "nothing was read again, all stays as it was: %s",
 			  err.text);

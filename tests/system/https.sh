@@ -79,7 +79,7 @@ said() { [ "$(grep -c "$1" "$TMP/n1/log")" -ge "$2" ]; } # WORDS TIMES
 use new
 use_token two
 hangup
-ok "SIGHUP reads the files again" wait_until 10 said 'read again: tokens' 1
+ok "SIGHUP reads the files again" wait_until 10 said 'certificate and key were read again' 1
 is "the new certificate is shown, and the new token counts" "$(get new two "$url/v1/status")" 200
 is "the old certificate is not shown any more" "$(get old two "$url/v1/status")" 000
 is "the old token does not count any more" "$(get new one "$url/v1/status")" 401
@@ -102,6 +102,6 @@ is "the tokens stay, and with them the certificate" "$(get new two "$url/v1/stat
 like "the log says why" "$(grep 'nothing was read' "$TMP/n1/log" | tail -n 1)" 'tokens:1: not NAME'
 use_token three
 hangup
-ok "when all are good again they are taken" wait_until 10 said 'read again: tokens' 2
+ok "when all are good again they are taken" wait_until 10 said 'certificate and key were read again' 2
 is "and count" "$(get old three "$url/v1/status")" 200
 cluster_done
