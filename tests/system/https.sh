@@ -62,6 +62,10 @@ is "but on the unix socket" "$(get old none --unix-socket "$(node_field n1 socke
 is "nobody trusts another certificate" "$(get new one "$url/healthz")" 000
 run at n1 env OCF_TOKEN=one ocf status
 is "ocf goes by the socket" "$status" 0 || diag "$err"
+run at n1 env OCF_TOKEN=one ocf --url "$url" status
+like "over the network it trusts nobody unknown" "$status $err" '^1 .*certificate.*OCF_CA'
+run at n1 env OCF_TOKEN=one OCF_CA="$TMP/old.pem" ocf --url "$url" status
+is "but whom it is told to" "$status" 0 || diag "$err"
 
 # Who is in the middle of something keeps it.
 (
