@@ -316,13 +316,13 @@ service_run(const struct api_call *call)
 	q->window = LIMIT_PARTS_WINDOW;
 	q->is_peeking = !is_legacy && request_may_name_model(call->head, &q->head);
 	http_exchange_set_handler(call->x, &query_handler, q);
+	/* A body that is gathered and comes drop by drop waits no longer than a query may. */
+	if ((is_legacy || q->is_peeking) && call->head->body_len != 0)
+		query_set_timer(q, q->head.timeout_ms);
 	/* Where nothing in the body matters for the choice, the choice need not wait for
-	 * it. Where something does, a body that comes drop by drop waits no longer than a
-	 * query may. */
+	 * it. */
 	if (!is_legacy && !q->is_peeking && call->head->body_len != 0)
 		query_open(q);
-	else if (call->head->body_len != 0)
-		query_set_timer(q, q->head.timeout_ms);
 }
 
 static void
