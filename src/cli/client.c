@@ -223,6 +223,8 @@ client_set_up(struct client *c)
 	free(url);
 	if (c->target.socket != NULL)
 		curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, c->target.socket);
+	if (c->target.ca != NULL)
+		curl_easy_setopt(c->easy, CURLOPT_CAINFO, c->target.ca);
 	curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c->easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);

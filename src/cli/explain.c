@@ -30,7 +30,8 @@ explain_variable(const char *name)
 static int
 explain_target_url(const char *url, struct client_target *ret)
 {
-	const char *token = explain_variable("OCF_TOKEN");
+	const char *token = explain_variable("OCF_TOKEN"),
+		   *ca = explain_variable("OCF_CA");
 	size_t len = strlen(url);
 
 	if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
@@ -44,6 +45,7 @@ explain_target_url(const char *url, struct client_target *ret)
 	while (len > 0 && ret->url[len - 1] == '/')
 		ret->url[--len] = '\0';
 	ret->token = token != NULL ? mem_strdup(token) : NULL;
+	ret->ca = ca != NULL ? mem_strdup(ca) : NULL;
 	return EXIT_SUCCESS;
 }
 
@@ -103,6 +105,7 @@ client_target_fini(struct client_target *t)
 	free(t->socket);
 	free(t->url);
 	free(t->token);
+	free(t->ca);
 	free(t->data);
 	*t = (struct client_target){ .url = NULL };
 }
@@ -212,6 +215,11 @@ explain_failure(const struct client_target *t, const struct client_reply *reply,
 			EXIT_FAILURE,
 			"the answer broke off after %lld bytes and is not whole (%s)",
 			(long long)reply->received, text);
+	if (code == CURLE_PEER_FAILED_VERIFICATION)
+		return cli_fail(EXIT_FAILURE,
+				"%s is not known here: %s (name the file of its "
+				"certificate, or of its authority's, in $OCF_CA)",
+				where, text);
 	return cli_fail(EXIT_FAILURE, "%s gave no answer: %s", where, text);
 }
 

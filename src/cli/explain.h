@@ -15,6 +15,7 @@ struct client_target {
 	char *socket; /* NULL: by URL */
 	char *url;    /* without a slash at its end; "http://localhost" beside a socket */
 	char *token;  /* or NULL */
+	char *ca;     /* a file of certificates by which an https URL is known, or NULL */
 	char *data;   /* the data folder that goes with the socket */
 	bool is_admin; /* no URL would do */
 };

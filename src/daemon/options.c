@@ -596,7 +596,8 @@ config_read_variable(struct config *c, const char *name, const char *value,
 int
 config_read_environment(struct config *c, char **environment, struct errmsg *err)
 {
-	static const char *const others[] = { "OCF_SOCKET", "OCF_TOKEN", "OCF_URL" };
+	static const char *const others[] = { "OCF_SOCKET", "OCF_TOKEN", "OCF_URL",
+					      "OCF_CA" };
 	int rc = 0;
 
 	for (char **e = environment; *e != NULL && rc == 0; e++) {

@@ -36,7 +36,7 @@ run at n1 ocfd --http.cert="$TMP/none.pem" --http.key="$TMP/new.key" --check-con
 like "and a file that is not there" "$status $err" '^78 .*none.pem'
 
 node_start n1 --http.cert="$TMP/now.pem" --http.key="$TMP/now.key" --http.token_file="$TMP/tokens" \
-	--http.local_tokens=yes
+	--http.local_tokens=yes --http.access_log=yes
 worker_start n1 echo --service echo -- cat
 http=$(node_field n1 http)
 url=https://$http
@@ -62,6 +62,10 @@ is "but on the unix socket" "$(get old none --unix-socket "$(node_field n1 socke
 is "nobody trusts another certificate" "$(get new one "$url/healthz")" 000
 run at n1 env OCF_TOKEN=one ocf status
 is "ocf goes by the socket" "$status" 0 || diag "$err"
+run at n1 env OCF_TOKEN=one ocf --url "$url" status
+like "over the network it trusts nobody unknown" "$status $err" '^1 .*certificate.*OCF_CA'
+run at n1 env OCF_TOKEN=one OCF_CA="$TMP/old.pem" ocf --url "$url" status
+is "but whom it is told to" "$status" 0 || diag "$err"
 
 # Who is in the middle of something keeps it.
 (
@@ -73,6 +77,9 @@ is "ocf goes by the socket" "$status" 0 || diag "$err"
 slow=$!
 is_asking() { curl -s --unix-socket "$(node_field n1 socket)" http://localhost/metrics | grep -q '^ocf_http_running [2-9]'; }
 ok "a query is under way" wait_until 10 is_asking
+
+like "the access log tells requests, here as text" "$(grep access: "$TMP/n1/log")" \
+	'peer=127.0.0.1:[0-9]+ method=GET target=/healthz status=200 received=0 sent=3 ms=[0-9]+'
 
 hangup() { kill -HUP "${NODE_PID[n1]}"; }
 said() { [ "$(grep -c "$1" "$TMP/n1/log")" -ge "$2" ]; } # WORDS TIMES
