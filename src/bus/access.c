@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/percent.h"
 #include "bus/protocol.h"
 
 enum { ACCESS_FILE_BYTES_MAX = 1024 * 1024 };
@@ -29,6 +31,8 @@ access_place_fini(struct access_place *place)
 {
 	if (place->password != NULL)
 		explicit_bzero(place->password, strlen(place->password));
+	if (place->user != NULL) /* it may be a token */
+		explicit_bzero(place->user, strlen(place->user));
 	free(place->user);
 	free(place->password);
 	*place = (struct access_place){ 0 };
@@ -56,19 +60,47 @@ place_scheme(const char **at, bool may_quote, bool *ret_tls, struct errmsg *err)
 	return 0;
 }
 
-/* user:password@ or token@. What is quoted here is not what stands in front of the @. */
+/* A user, password or token, as it is meant. */
+static int
+place_decode(const char *at, size_t len, const char *server, char **ret,
+	     struct errmsg *err)
+{
+	char *text = percent_decode(bytes_of(at, len), false);
+
+	if (text == NULL)
+		return error_set(
+			err, -EINVAL,
+			"in front of the @ of %.100s stands a %% without the two "
+			"hex digits of a byte; a %% itself is written %%25",
+			server);
+	for (const char *p = text; *p != '\0'; p++) {
+		if ((unsigned char)*p >= 0x20 && *p != 0x7f)
+			continue;
+		explicit_bzero(text, strlen(text));
+		free(text);
+		return error_set(err, -EINVAL,
+				 "in front of the @ of %.100s stands a control character",
+				 server);
+	}
+	*ret = text;
+	return 0;
+}
+
+/* user:password@ or token@, percent-encoded. What is quoted here is not what stands in front
+ * of the @. */
 static int
 place_user(const char **at, struct access_place *place, struct errmsg *err)
 {
 	const char *end = strrchr(*at, '@'), *colon;
+	int rc;
 
 	if (end == NULL)
 		return 0;
 	for (const char *p = *at; p < end; p++)
 		if ((unsigned char)*p <= 0x20 || *p == 0x7f)
 			return error_set(err, -EINVAL,
-					 "white space in front of the @ of %.100s: what "
-					 "has such belongs into a credentials file",
+					 "white space in front of the @ of %.100s: write "
+					 "%%20, or use a credentials file",
 					 end + 1);
 	colon = memchr(*at, ':', (size_t)(end - *at));
 	if (end == *at || colon == *at || (colon != NULL && colon + 1 == end))
@@ -76,11 +108,13 @@ place_user(const char **at, struct access_place *place, struct errmsg *err)
 				 "in front of the @ of %.100s there must be "
 				 "user:password or a token",
 				 end + 1);
-	place->user = mem_dup(*at, (size_t)((colon != NULL ? colon : end) - *at));
-	if (colon != NULL)
-		place->password = mem_dup(colon + 1, (size_t)(end - colon - 1));
+	rc = place_decode(*at, (size_t)((colon != NULL ? colon : end) - *at), end + 1,
+			  &place->user, err);
+	if (rc == 0 && colon != NULL)
+		rc = place_decode(colon + 1, (size_t)(end - colon - 1), end + 1,
+				  &place->password, err);
 	*at = end + 1;
-	return 0;
+	return rc;
 }
 
 /* host, host:port, [v6] or [v6]:port; a / behind it means nothing. */
@@ -125,7 +159,8 @@ place_host(const char *at, bool may_quote, struct access_place *place, struct er
 					     "[IPv6]:port"
 					   : "a server is not host, host:port or "
 					     "[IPv6]:port; a password with a comma in "
-					     "it belongs into a credentials file%.0s",
+					     "it is written with %%2C, or in a "
+					     "credentials file%.0s",
 				 at);
 	return 0;
 }
@@ -224,6 +259,53 @@ access_text(const struct bus_access *access, char *out, size_t size)
 	return out;
 }
 
+/* What stands in front of the @, without what is secret. */
+static void
+place_put_user(struct buf *out, const struct access_place *place)
+{
+	if (place->user == NULL)
+		return;
+	if (place->password == NULL) {
+		buf_put_text(out, ACCESS_HIDDEN "@");
+		return;
+	}
+	for (const char *p = place->user; *p != '\0'; p++) {
+		if (strchr("%:@,/ ", *p) != NULL)
+			buf_printf(out, "%%%02X", (unsigned)(unsigned char)*p);
+		else
+			buf_put_u8(out, (uint8_t)*p);
+	}
+	buf_put_text(out, ":" ACCESS_HIDDEN "@");
+}
+
+char *
+access_hide(const char *url)
+{
+	struct bus_access access = { .url = url };
+	struct access_place places[ACCESS_PLACES_MAX];
+	struct buf out = BUF_INIT;
+	char *text;
+	int len = 0;
+
+	/* Of what cannot be taken apart nobody knows what is secret. */
+	if (strchr(url, '@') == NULL)
+		return mem_strdup(url);
+	if (access_places(&access, places, &len, NULL) < 0)
+		return mem_strdup(ACCESS_HIDDEN);
+	for (int i = 0; i < len; i++) {
+		char one[ACCESS_HOST_SIZE + 16];
+
+		buf_put_text(&out, i > 0 ? "," : "");
+		buf_put_text(&out, places[i].is_tls ? "tls://" : "nats://");
+		place_put_user(&out, &places[i]);
+		buf_put_text(&out, access_place_text(&places[i], one, sizeof(one)));
+	}
+	places_fini(places, len);
+	text = mem_strdup(buf_text(&out));
+	buf_fini(&out);
+	return text;
+}
+
 /* ---- TLS ---- */
 
 static const char *
@@ -309,6 +391,21 @@ access_tls(const struct bus_access *access, SSL_CTX **ret_tls, struct errmsg *er
 	else
 		*ret_tls = tls;
 	return rc;
+}
+
+int
+access_tls_expect(SSL *tls, const char *host, struct errmsg *err)
+{
+	struct in6_addr ip;
+
+	/* foo*.example is a name that no two programs read alike; RFC 6125 (6.4.3) allows to
+	 * refuse it. */
+	SSL_set_hostflags(tls, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (SSL_set1_host(tls, host) != 1)
+		return error_set(err, -OCF_ECRYPTO, "no TLS for %s", host);
+	if (inet_pton(AF_INET, host, &ip) != 1 && inet_pton(AF_INET6, host, &ip) != 1)
+		SSL_set_tlsext_host_name(tls, host);
+	return 0;
 }
 
 /* ---- all of it ---- */

@@ -18,9 +18,13 @@ enum {
 	ACCESS_PORT = 4222, /* of a server whose port is not given */
 };
 
+#define ACCESS_HIDDEN "***" /* instead of a password or a token */
+
 /* Texts are borrowed; NULL or "": not given. */
 struct bus_access {
-	const char *url; /* [nats://|tls://][user:password@|token@]host[:port], … */
+	/* [nats://|tls://][user:password@|token@]host[:port], …; what stands in front of the @
+	 * is percent-encoded */
+	const char *url;
 	const char *credentials; /* file, see credentials.h */
 	const char *ca; /* PEM file: only who has a certificate of these is the server */
 	const char *cert; /* PEM file: shown to a server that asks; needs: */
@@ -37,7 +41,7 @@ struct access_place {
 	char host[ACCESS_HOST_SIZE];
 	int port;
 	bool is_tls;	/* never without; else as the server wants it */
-	char *user;	/* or NULL */
+	char *user;	/* decoded, or NULL */
 	char *password; /* NULL with a user: it is a token */
 };
 
@@ -53,7 +57,12 @@ void access_place_fini(struct access_place *place);
 char *access_place_text(const struct access_place *place, char *out, size_t size);
 /* All servers for people, without what is secret. Returns `out`; cut when too long. */
 char *access_text(const struct bus_access *access, char *out, size_t size);
+/* The url as an option is shown: ACCESS_HIDDEN for each password and token, and for all of one
+ * that cannot be taken apart and has a @ in it. Free(3) it. */
+char *access_hide(const char *url);
 /* The client's side of TLS 1.2 or newer; free with SSL_CTX_free(). */
 int access_tls(const struct bus_access *access, SSL_CTX **ret_tls, struct errmsg *err);
+/* The certificate at the other end must be one of `host`, a name or an address. */
+int access_tls_expect(SSL *tls, const char *host, struct errmsg *err);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "bus/dial.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <jansson.h>
 #include <netdb.h>
@@ -315,7 +314,6 @@ dial_secure(const struct bus_access *access, const struct access_place *place, i
 {
 	SSL_CTX *ctx = NULL;
 	SSL *tls;
-	struct in6_addr ip;
 	char *greeting;
 	int rc = access_tls(access, &ctx, err);
 
@@ -325,12 +323,10 @@ dial_secure(const struct bus_access *access, const struct access_place *place, i
 	}
 	tls = SSL_new(ctx);
 	SSL_CTX_free(ctx);
-	if (tls == NULL || SSL_set_fd(tls, fd) != 1 ||
-	    SSL_set1_host(tls, place->host) != 1)
+	if (tls == NULL || SSL_set_fd(tls, fd) != 1)
 		rc = error_set(err, -OCF_ECRYPTO, "no TLS for %s", place->host);
-	else if (inet_pton(AF_INET, place->host, &ip) != 1 &&
-		 inet_pton(AF_INET6, place->host, &ip) != 1)
-		SSL_set_tlsext_host_name(tls, place->host);
+	else
+		rc = access_tls_expect(tls, place->host, err);
 	if (rc == 0)
 		rc = dial_handshake(tls, fd, place, cancel_fd, err);
 	if (rc < 0) {

@@ -72,17 +72,22 @@ queue_taken(struct queue *q, size_t n)
 /* ---- the TLS side ---- */
 
 static void
+tunnel_set_why(struct bus_tunnel *t, const char *text)
+{
+	pthread_mutex_lock(&t->lock);
+	error_set(&t->why, 0, "TLS: %s", text);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void
 tunnel_tls_over(struct bus_tunnel *t, int code)
 {
 	unsigned long error = ERR_peek_last_error();
 	const char *text = error != 0 ? ERR_reason_error_string(error) : NULL;
 
 	t->is_tls_over = true;
-	if (code != SSL_ERROR_SSL)
-		return;
-	pthread_mutex_lock(&t->lock);
-	error_set(&t->why, 0, "TLS: %s", text != NULL ? text : "broken");
-	pthread_mutex_unlock(&t->lock);
+	if (code == SSL_ERROR_SSL)
+		tunnel_set_why(t, text != NULL ? text : "broken");
 }
 
 static bool
@@ -165,25 +170,34 @@ tunnel_write_plain(struct bus_tunnel *t)
 
 /* ---- the thread ---- */
 
+/* Of a socket that nothing is wanted of poll(2) would still tell, again and again, that it
+ * was reset; that is found when something is. */
+static struct pollfd
+tunnel_interest(int fd, bool is_over, int events)
+{
+	return (struct pollfd){ .fd = is_over || events == 0 ? -1 : fd,
+				.events = (short)events };
+}
+
 /* Until there is something to do, or bus_tunnel_close() was called. */
 static void
 tunnel_wait(struct bus_tunnel *t, ms_t timeout_ms)
 {
-	struct pollfd p[3] = {
-		{ .fd = t->wake_fd, .events = POLLIN },
-		{ .fd = t->is_plain_over ? -1 : t->plain_fd },
-		{ .fd = t->is_tls_over ? -1 : t->tls_fd },
-	};
+	int plain = 0, tls = 0;
+	struct pollfd p[3];
 	eventfd_t word;
 
 	if (queue_room(&t->out) > 0)
-		p[1].events |= POLLIN;
+		plain |= POLLIN;
 	if (t->in.len > 0)
-		p[1].events |= POLLOUT;
-	if (queue_room(&t->in) > 0 || t->writes_by_reading)
-		p[2].events |= POLLIN;
-	if ((t->out.len > 0 && !t->writes_by_reading) || t->reads_by_writing)
-		p[2].events |= POLLOUT;
+		plain |= POLLOUT;
+	if (queue_room(&t->in) > 0)
+		tls |= t->reads_by_writing ? POLLOUT : POLLIN;
+	if (t->out.len > 0)
+		tls |= t->writes_by_reading ? POLLIN : POLLOUT;
+	p[0] = tunnel_interest(t->wake_fd, false, POLLIN);
+	p[1] = tunnel_interest(t->plain_fd, t->is_plain_over, plain);
+	p[2] = tunnel_interest(t->tls_fd, t->is_tls_over, tls);
 	poll(p, 3, (int)timeout_ms);
 	if (eventfd_read(t->wake_fd, &word) == 0 && t->end_ms == 0)
 		t->end_ms = clock_mono_ms() +
@@ -260,15 +274,18 @@ tunnel_accept(struct bus_tunnel *t)
 	ms_t end = clock_mono_ms() + TUNNEL_ACCEPT_MS, left;
 
 	while ((left = end - clock_mono_ms()) > 0) {
-		struct pollfd p[2] = {
+		struct pollfd p[3] = {
 			{ .fd = t->wake_fd, .events = POLLIN },
 			{ .fd = t->listen_fd, .events = POLLIN },
+			{ .fd = t->tls_fd }, /* that it was reset is told all the same */
 		};
 		int one = 1;
 
-		if (poll(p, 2, (int)left) < 0 && errno != EINTR)
+		if (poll(p, 3, (int)left) < 0 && errno != EINTR)
 			return false;
-		if (p[0].revents != 0)
+		if (p[2].revents != 0)
+			tunnel_set_why(t, "the connection was reset");
+		if (p[0].revents != 0 || p[2].revents != 0)
 			return false;
 		t->plain_fd = p[1].revents != 0 ? accept4(t->listen_fd, NULL, NULL,
 							  SOCK_CLOEXEC | SOCK_NONBLOCK)

@@ -12,8 +12,9 @@
 
 enum {
 	TUNNEL_BUFFER_BYTES = 64 * 1024,
-	TUNNEL_ACCEPT_MS = 2000, /* then nobody comes */
-	TUNNEL_FLUSH_MS = 500,	 /* for what is left when the plain side has ended */
+	TUNNEL_ACCEPT_MS =
+		2000,	       /* then nobody comes; at once when the TLS side is reset */
+	TUNNEL_FLUSH_MS = 500, /* for what is left when the plain side has ended */
 };
 
 struct bus_tunnel;

@@ -45,7 +45,9 @@ url=--bus.url=nats://127.0.0.1:4222
 wrong "a scheme that NATS does not have" 'bus\.url: https:// is not spoken here' --bus.url=https://example.org
 wrong "a port that is none" "bus\.url: '127\.0\.0\.1:99999' is not host" --bus.url=nats://127.0.0.1:99999
 wrong "the second of two" "bus\.url: 'a b' is not host" "--bus.url=nats://hush:hush@127.0.0.1:4222, a b"
-wrong "a comma in a password" 'bus\.url: .*a password with a comma' --bus.url=nats://u:hu,hush@h
+wrong "a comma in a password" 'bus\.url: .*a password with a comma in it is written with %2C' --bus.url=nats://u:hu,hush@h
+wrong "a percent sign in a password" 'bus\.url: in front of the @ of h:1 .* a % itself is written %25' --bus.url=nats://u:hush%hush@h:1
+wrong "a line end in a password" 'bus\.url: .* a control character' --bus.url=nats://u:hush%0Ahush@h:1
 wrong "a password without its user" 'bus\.url: in front of the @ of h:1' --bus.url=nats://:hush@h:1
 wrong "no server at all" 'bus\.url: it names no server' --bus.url=,
 long=$(seq -s, -f 'h%g:4222' 600)
@@ -165,6 +167,7 @@ refused() { # SENTENCE REGEX SERVER SCHEME-AND-USER ARG…
 works "a plain server" plain ""
 works "user and password in the url" password nats://other:pass:word@
 works "user and password in a file" password "" --credentials "$secrets/password"
+works "… percent-encoded" password 'nats://node:p%61ss%20%22word%5C@'
 works "a token in the url" token a-token@
 works "a token in a file" token "" --credentials "$secrets/token"
 works "an NKEY" nkey "" --credentials "$secrets/nkey"

@@ -4,22 +4,27 @@
 #include "config.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "bus/access.h"
+#include "bus/attempt.h"
 #include "bus/dial.h"
 #include "bus/nkey.h"
 #include "bus/tunnel.h"
@@ -39,6 +44,9 @@ test_urls(void)
 		{ "nats://u:p:q@h", "h:4222", "u", "p:q" },
 		{ "nats://u:p@q@h", "h:4222", "u", "p@q" },
 		{ "token@h:2", "h:2", "token", NULL },
+		{ "u%20v:p%40%3a%2C%25@h", "h:4222", "u v", "p@:,%" },
+		{ "u%3Av:+@h", "h:4222", "u:v", "+" },
+		{ "t%C3%B6ken%2f@h", "h:4222", "t\xc3\xb6ken/", NULL },
 		{ " a:1 ,\ttls://x@b:2,, c ", "a:1,tls://b:2,c:4222", NULL, NULL },
 	};
 	static const char *const bad[] = {
@@ -46,6 +54,8 @@ test_urls(void)
 		"h:65536", "h:1x",   "h:1:2",	"a b",	  "http://h", "ws://h",
 		"@h",	   ":p@h",   "u:@h",	"u v@h",  "[::1",     "[::g]:1",
 		"[h]:1",   "[::1]1", "h/x",	"tls:/h", "a,h:-1",   "h\n",
+		"u:%@h",   "u:%4@h", "u:%zz@h", "%@h",	  "u:%00@h",  "u:%0a@h",
+		"%7f@h",   "u:p%@h",
 	};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -126,6 +136,38 @@ test_secrets_are_not_told(void)
 		if (strstr(err.text, "sec") != NULL)
 			tap_note("'%s': %s", urls[i], err.text);
 		CU_ASSERT_STRING_EQUAL(access_text(&access, shown, sizeof(shown)), "");
+	}
+}
+
+/* As the option is printed: what is secret is not in it, and the rest is. */
+static void
+test_hidden(void)
+{
+	static const struct {
+		const char *url, *shown;
+	} table[] = {
+		{ "", "" },
+		{ "nats://h:1", "nats://h:1" },
+		{ "h,tls://g:2/", "h,tls://g:2/" },
+		{ "nats://user:secret@h:1", "nats://user:***@h:1" },
+		{ "user:secret@h", "nats://user:***@h:4222" },
+		{ "tls://secret@[::1]:1", "tls://***@[::1]:1" },
+		{ "nats://u:secret@a:1, v:secret@b:2,c:3",
+		  "nats://u:***@a:1,nats://v:***@b:2,nats://c:3" },
+		{ "u%40x:secret@h:1", "nats://u%40x:***@h:1" },
+		/* These cannot be taken apart. */
+		{ "nats://u:sec,secret@h", "***" },
+		{ "secret://u:secret@h", "***" },
+		{ "u:%secret@h", "***" },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		char *shown = access_hide(table[i].url);
+
+		CU_ASSERT_STRING_EQUAL(shown, table[i].shown);
+		if (strcmp(shown, table[i].shown) != 0)
+			tap_note("'%s': %s", table[i].url, shown);
+		free(shown);
 	}
 }
 
@@ -217,6 +259,79 @@ test_first_words(void)
 	close(never);
 }
 
+/* ---- a server that asks for TLS only when it is connected to in earnest ---- */
+
+enum { TLS_ALERT = 21 }; /* the first byte of such a record; of a hello: 22 */
+
+struct turncoat {
+	int listen_fd;
+	const char *second; /* its INFO for the second connection */
+	char heard[64];	    /* and what it hears there */
+	ssize_t heard_len;
+};
+
+static void *
+turncoat_thread(void *arg)
+{
+	static const char first[] =
+		"INFO {\"server_id\":\"t\",\"max_payload\":1048576,\"headers\":true}\r\n";
+	struct turncoat *t = arg;
+	int fd = accept(t->listen_fd, NULL, NULL);
+
+	CU_ASSERT(send(fd, first, strlen(first), MSG_NOSIGNAL) > 0);
+	while (recv(fd, t->heard, sizeof(t->heard), 0) > 0)
+		;
+	close(fd);
+	fd = accept(t->listen_fd, NULL, NULL);
+	CU_ASSERT(send(fd, t->second, strlen(t->second), MSG_NOSIGNAL) > 0);
+	/* It says no more: whoever waits for it waits for ever. */
+	t->heard_len = recv(fd, t->heard, sizeof(t->heard), 0);
+	close(fd);
+	return NULL;
+}
+
+static natsStatus
+no_hooks(void *arg, natsOptions *options)
+{
+	(void)arg;
+	(void)options;
+	return NATS_OK;
+}
+
+static void
+test_tls_at_the_second_look(void)
+{
+	struct turncoat t = {
+		.second = "INFO {\"server_id\":\"t\",\"max_payload\":1048576,"
+			  "\"headers\":true,\"tls_required\":true}\r\n",
+	};
+	struct bus_access access = { 0 };
+	struct bus_conn_config config = { .access = &access, .name = "x" };
+	struct attempt_setup setup;
+	struct attempt at = { .setup = &setup, .set_hooks = no_hooks };
+	pthread_t thread;
+	char url[64];
+	int port;
+
+	t.listen_fd = speaker_open(&port);
+	snprintf(url, sizeof(url), "user:secret@127.0.0.1:%d", port);
+	access.url = url;
+	CU_ASSERT_FATAL(attempt_setup_init(&setup, &config, NULL) == 0);
+	at.cancel_fd = eventfd(0, EFD_CLOEXEC);
+	pthread_create(&thread, NULL, turncoat_thread, &t);
+	attempt_run(&at);
+	CU_ASSERT(at.nc == NULL && at.tunnel == NULL);
+	CU_ASSERT(strstr(at.why.text, "asks for TLS now, and did not") != NULL);
+	tap_note("%s", at.why.text);
+	pthread_join(thread, NULL);
+	/* No handshake that nobody checks, and no password: at most that there is none. */
+	tap_note("it heard %zd bytes", t.heard_len);
+	CU_ASSERT(t.heard_len <= 0 || t.heard[0] == TLS_ALERT);
+	close(at.cancel_fd);
+	close(t.listen_fd);
+	attempt_setup_fini(&setup);
+}
+
 /* Who stops does not wait for a server that says nothing. */
 static void
 test_dial_is_cancelled(void)
@@ -233,13 +348,26 @@ test_dial_is_cancelled(void)
 
 /* ---- the tunnel ---- */
 
+/* With a certificate of its own making, of the DNS name `name` unless that is NULL. */
 static SSL_CTX *
-server_context(void)
+server_context(const char *name, X509 **ret_cert)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *cert = X509_new();
+	X509_EXTENSION *ext;
+	char text[128];
 
+	X509_set_version(cert, X509_VERSION_3);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "O", MBSTRING_ASC,
+				   (const unsigned char *)"test", -1, -1, 0);
+	X509_set_issuer_name(cert, X509_get_subject_name(cert));
+	if (name != NULL) {
+		snprintf(text, sizeof(text), "DNS:%s", name);
+		ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, text);
+		X509_add_ext(cert, ext, -1);
+		X509_EXTENSION_free(ext);
+	}
 	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
 	X509_gmtime_adj(X509_getm_notBefore(cert), 0);
 	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
@@ -247,9 +375,63 @@ server_context(void)
 	CU_ASSERT_FATAL(X509_sign(cert, key, EVP_sha256()) > 0);
 	CU_ASSERT_FATAL(SSL_CTX_use_certificate(ctx, cert) == 1 &&
 			SSL_CTX_use_PrivateKey(ctx, key) == 1);
-	X509_free(cert);
+	if (ret_cert != NULL)
+		*ret_cert = cert;
+	else
+		X509_free(cert);
 	EVP_PKEY_free(key);
 	return ctx;
+}
+
+/* Is a server with a certificate of `name` taken for `host`? */
+static long
+verified(const char *name, const char *host)
+{
+	struct bus_access access = { .url = "x" };
+	SSL_CTX *ctx = NULL, *server_ctx;
+	SSL *tls, *server;
+	BIO *here, *there;
+	X509 *cert;
+	long result;
+
+	server_ctx = server_context(name, &cert);
+	CU_ASSERT_FATAL(access_tls(&access, &ctx, NULL) == 0);
+	X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert);
+	tls = SSL_new(ctx);
+	server = SSL_new(server_ctx);
+	CU_ASSERT_FATAL(BIO_new_bio_pair(&here, 0, &there, 0) == 1);
+	SSL_set_bio(tls, here, here);
+	SSL_set_bio(server, there, there);
+	CU_ASSERT(access_tls_expect(tls, host, NULL) == 0);
+	SSL_set_connect_state(tls);
+	SSL_set_accept_state(server);
+	for (int i = 0; i < 8; i++) {
+		SSL_do_handshake(tls);
+		SSL_do_handshake(server);
+	}
+	result = SSL_get_verify_result(tls);
+	CU_ASSERT((result == X509_V_OK) == (SSL_is_init_finished(tls) == 1));
+	SSL_free(tls);
+	SSL_free(server);
+	SSL_CTX_free(ctx);
+	SSL_CTX_free(server_ctx);
+	X509_free(cert);
+	ERR_clear_error();
+	return result;
+}
+
+static void
+test_names(void)
+{
+	const long wrong = X509_V_ERR_HOSTNAME_MISMATCH;
+
+	CU_ASSERT_EQUAL(verified("bus.a.example", "bus.a.example"), X509_V_OK);
+	CU_ASSERT_EQUAL(verified("bus.a.example", "other.a.example"), wrong);
+	CU_ASSERT_EQUAL(verified("*.a.example", "bus.a.example"), X509_V_OK);
+	CU_ASSERT_EQUAL(verified("*.a.example", "bus.b.a.example"), wrong);
+	CU_ASSERT_EQUAL(verified("bus*.a.example", "bus1.a.example"), wrong);
+	CU_ASSERT_EQUAL(verified("*us.a.example", "bus.a.example"), wrong);
+	CU_ASSERT_EQUAL(verified("b*s.a.example", "bus.a.example"), wrong);
 }
 
 struct tls_server {
@@ -267,7 +449,7 @@ tls_server_accept(void *arg)
 static struct bus_tunnel *
 tunnel_make(struct tls_server *server, int *ret_server_fd)
 {
-	SSL_CTX *server_ctx = server_context(), *ctx = NULL;
+	SSL_CTX *server_ctx = server_context(NULL, NULL), *ctx = NULL;
 	struct bus_access access = { .url = "x" };
 	struct bus_tunnel *tunnel = NULL;
 	int fds[2];
@@ -352,6 +534,113 @@ test_tunnel_takes_only_ourselves(void)
 	close(server_fd);
 }
 
+/* How often the tunnel's thread has looked for something to do: poll(2) is ours in this
+ * program, and counts. */
+static atomic_int tunnel_polls;
+
+int
+poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	if (n == 3)
+		tunnel_polls++;
+	return (int)syscall(SYS_poll, fds, n, timeout);
+}
+
+/* So often within 300 ms. */
+static int
+count_polls(void)
+{
+	int before = tunnel_polls;
+
+	usleep(300 * 1000);
+	return tunnel_polls - before;
+}
+
+static void
+reset(int fd)
+{
+	struct linger hard = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(fd);
+}
+
+static void
+fill(int fd)
+{
+	char *chunk = mem_calloc(1, 65536);
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	while (poll(&p, 1, 200) == 1)
+		if (send(fd, chunk, 65536, MSG_DONTWAIT) < 0 && errno != EAGAIN)
+			break;
+	free(chunk);
+}
+
+/* One side is reset while nothing is wanted of it, for the other side takes nothing. */
+static void
+test_tunnel_rests(void)
+{
+	struct tls_server server;
+	int server_fd, fd;
+	struct bus_tunnel *tunnel = tunnel_make(&server, &server_fd);
+	char chunk[16384] = "";
+
+	fd = tunnel_join(tunnel);
+	CU_ASSERT_FATAL(fd >= 0);
+	fill(fd);
+	reset(fd);
+	CU_ASSERT(count_polls() < 50);
+	bus_tunnel_close(tunnel, false);
+	SSL_free(server.tls);
+	close(server_fd);
+
+	tunnel = tunnel_make(&server, &server_fd);
+	fd = tunnel_join(tunnel);
+	CU_ASSERT_FATAL(fd >= 0 && fcntl(server_fd, F_SETFL, O_NONBLOCK) == 0);
+	for (int still = 0; still < 20;) {
+		size_t n = 0;
+
+		if (SSL_write_ex(server.tls, chunk, sizeof(chunk), &n) == 1) {
+			still = 0;
+			continue;
+		}
+		still++;
+		usleep(10000);
+	}
+	SSL_free(server.tls);
+	close(server_fd);
+	CU_ASSERT(count_polls() < 50);
+	close(fd);
+	bus_tunnel_close(tunnel, false);
+}
+
+/* Nobody comes, and the server is gone: there is nothing to wait for. */
+static void
+test_tunnel_of_one_that_left(void)
+{
+	struct tls_server server;
+	int server_fd, fd, looks = 0;
+	struct bus_tunnel *tunnel = tunnel_make(&server, &server_fd);
+	struct errmsg why = { "" };
+
+	SSL_free(server.tls);
+	close(server_fd);
+	while (why.text[0] == '\0' && looks++ < 1000) {
+		usleep(1000);
+		bus_tunnel_why(tunnel, &why);
+	}
+	CU_ASSERT_STRING_EQUAL(why.text, "TLS: the connection was reset");
+	/* The port is closed by then, or at once. */
+	for (fd = 0; fd >= 0 && looks++ < 2000; usleep(1000)) {
+		fd = tunnel_join(tunnel);
+		if (fd >= 0)
+			close(fd);
+	}
+	CU_ASSERT(fd < 0);
+	bus_tunnel_close(tunnel, false);
+}
+
 /* Nobody reads at the other end: what is written stops somewhere, and the end comes all the
  * same, at once or after the patience. */
 static void
@@ -397,6 +686,14 @@ main(int argc, char **argv)
 		{ "an attempt that nobody wants ends at once", test_dial_is_cancelled },
 		{ "a tunnel to one that hangs can be closed",
 		  test_tunnel_to_one_that_hangs },
+		{ "a tunnel with a side that was reset rests", test_tunnel_rests },
+		{ "a tunnel whose server has left does not wait for us",
+		  test_tunnel_of_one_that_left },
+		{ "a url is shown without what is secret", test_hidden },
+		{ "TLS that is asked for at the second look only is refused",
+		  test_tls_at_the_second_look },
+		{ "a certificate's name is whole, or a wildcard for a whole label",
+		  test_names },
 	};
 
 	return TAP_MAIN(argc, argv, tests);
