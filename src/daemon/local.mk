@@ -105,7 +105,7 @@ tests_unit_test_daemon_ca_SOURCES = tests/unit/test-daemon-ca.c
 tests_unit_test_daemon_ca_LDADD = $(TEST_LIBS) %D%/libdaemon.a src/table/libtable.a store/libstore.a \
 	$(NET_LIBS) $(LMDB_LIBS) $(JANSSON_LIBS)
 tests_unit_test_daemon_options_SOURCES = tests/unit/test-daemon-options.c
-tests_unit_test_daemon_options_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(NET_LIBS) \
+tests_unit_test_daemon_options_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(BUS_LIBS) \
 	$(INIH_LIBS) $(BASE_LIBS)
 tests_unit_test_daemon_refusals_SOURCES = tests/unit/test-daemon-refusals.c
 tests_unit_test_daemon_refusals_LDADD = $(TEST_LIBS) %D%/libdaemon.a $(BASE_LIBS)

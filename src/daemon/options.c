@@ -14,10 +14,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "bus/access.h"
 #include "net/stream.h"
 
 enum option_type {
 	OPTION_TEXT,	  /* char *; `choices` when set */
+	OPTION_BUS_URL,	  /* char *: shown without its passwords and tokens */
 	OPTION_LIST,	  /* struct config_list; commas, or the key repeated */
 	OPTION_BOOL,	  /* bool: yes, no, true, false, on, off, 1, 0 */
 	OPTION_NUMBER,	  /* int64_t from min to max */
@@ -69,7 +71,7 @@ static const struct option options[] = {
 	  "host names that requests may ask for beside loopback's" },
 	{ "http", "max_body", OPTION_SIZE, AT(http.max_body), "64M", 1024,
 	  (int64_t)16 << 30, NULL, "the largest request body" },
-	{ "bus", "url", OPTION_TEXT, AT(bus.url), "", 0, 0, NULL,
+	{ "bus", "url", OPTION_BUS_URL, AT(bus.url), "", 0, 0, NULL,
 	  "a NATS server or cluster of your own instead of the embedded one" },
 	{ "bus", "listen", OPTION_ADDRESS, AT(bus.listen), "127.0.0.1:8094", 0, 0, NULL,
 	  "where the embedded bus listens for workers; port 0 picks one" },
@@ -268,6 +270,7 @@ config_set(struct config *c, const struct option *o, const char *value,
 	case OPTION_SPAN:
 		return config_parse_span(o, value, field, err);
 	case OPTION_TEXT:
+	case OPTION_BUS_URL:
 	case OPTION_ADDRESS:
 		return config_parse_text(o, value, field, err);
 	}
@@ -292,6 +295,7 @@ config_fini(struct config *c)
 		if (option_is_list(&options[i]))
 			config_list_fini(field);
 		else if (options[i].type == OPTION_TEXT ||
+			 options[i].type == OPTION_BUS_URL ||
 			 options[i].type == OPTION_ADDRESS)
 			free(*(char **)field);
 	}
@@ -654,6 +658,7 @@ static void
 config_print_value(const struct option *o, const void *field)
 {
 	const struct config_list *list = field;
+	char *shown;
 
 	switch (o->type) {
 	case OPTION_LIST:
@@ -670,6 +675,11 @@ config_print_value(const struct option *o, const void *field)
 		break;
 	case OPTION_SPAN:
 		printf("%lldms", (long long)*(const ms_t *)field);
+		break;
+	case OPTION_BUS_URL:
+		shown = access_hide(*(char *const *)field);
+		printf("%s", shown);
+		free(shown);
 		break;
 	case OPTION_TEXT:
 	case OPTION_ADDRESS:

@@ -60,6 +60,18 @@ run at n1 ocfd --print-config --sync.interval=2m
 is "all options in force are printed" "$status $(wc -l <<<"$out")" \
 	"0 $(ocfd --help | grep -cE '^ +--[a-z]+\.[a-z_]+=')"
 like "as files and arguments say" "$out" $'node.labels=a=b,c=d\n.*http.listen=none\n.*sync.interval=120000ms\n'
+hidden() { # SENTENCE COMMAND…: ocfd with a bus that needs a password
+	run at n1 "${@:2}" --print-config
+	is "$1 is printed without its password" "$(grep '^bus\.url' <<<"$out")" 'bus.url=nats://me:***@h:1'
+	unlike "… which is nowhere else" "$out$err" hush
+}
+printf '[bus]\nurl = nats://me:hush@h:1\n' >"$file"
+hidden "bus.url of a file" ocfd
+rm "$file"
+hidden "bus.url as an argument" ocfd --bus.url=nats://me:hush@h:1
+hidden "bus.url in the environment" env OCF_BUS_URL=me:hush@h:1 ocfd
+run at n1 ocfd --bus.url=hush@h --print-config
+like "of a token nothing is printed" "$out" $'\nbus\.url=nats://\\*\\*\\*@h:4222\n'
 printf '[http]\nlisten = nowhere\n' >"$file"
 wrong "what is wrong is not printed" 78 "$file:2.*nowhere" --print-config
 rm "$file"
