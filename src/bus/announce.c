@@ -143,6 +143,7 @@ announce_object(const json_t *root, const char *name, char **ret, struct errmsg 
 {
 	const json_t *field = json_object_get(root, name);
 	char *text;
+	size_t len;
 
 	if (field == NULL) {
 		*ret = mem_strdup("{}");
@@ -151,10 +152,13 @@ announce_object(const json_t *root, const char *name, char **ret, struct errmsg 
 	if (!json_is_object(field))
 		return announce_bad(err, "`%s` must be an object", name);
 	text = json_dumps(field, JSON_COMPACT | JSON_SORT_KEYS);
-	if (text == NULL || strlen(text) > REGISTRY_OBJECT_BYTES_MAX) {
+	len = text != NULL ? strlen(text) : 0;
+	if (text == NULL || len > REGISTRY_OBJECT_BYTES_MAX) {
 		free(text);
-		return announce_bad(err, "`%s` is longer than %d bytes", name,
-				    REGISTRY_OBJECT_BYTES_MAX);
+		return announce_bad(err,
+				    "`%s` is longer than %d bytes: it has %zu without "
+				    "blanks; its worker is not listed until it says less",
+				    name, REGISTRY_OBJECT_BYTES_MAX, len);
 	}
 	*ret = text;
 	return 0;

@@ -69,6 +69,31 @@ announcement_metadata(const struct worker_config *config)
 	return meta;
 }
 
+static json_t *
+announcement_hardware(const struct hw_inventory *inv)
+{
+	return json_pack("{s:i,s:I,s:s,s:o}", "cpus", inv->cpus, "memory",
+			 (json_int_t)inv->memory, "cpu", inv->cpu_name, "gpus",
+			 announcement_gpus(inv, false));
+}
+
+int
+announcement_fit(struct hw_inventory *inv)
+{
+	int before = inv->gpus_len;
+
+	for (;; inv->gpus_len--) {
+		json_t *hardware = announcement_hardware(inv);
+		char *text = json_dumps(hardware, JSON_COMPACT);
+		size_t len = text != NULL ? strlen(text) : 0;
+
+		json_decref(hardware);
+		free(text);
+		if (len <= REGISTRY_OBJECT_BYTES_MAX || inv->gpus_len == 0)
+			return before - inv->gpus_len;
+	}
+}
+
 char *
 announcement_text(const struct announcement *a, const char *status)
 {
@@ -86,10 +111,7 @@ announcement_text(const struct announcement *a, const char *status)
 	json_object_set_new(message, "services", announcement_services(a));
 	json_object_set_new(message, "metadata", announcement_metadata(c));
 	json_object_set_new(message, "gpus", announcement_gpus(inv, true));
-	json_object_set_new(message, "hardware",
-			    json_pack("{s:i,s:I,s:s,s:o}", "cpus", inv->cpus, "memory",
-				      (json_int_t)inv->memory, "cpu", inv->cpu_name,
-				      "gpus", announcement_gpus(inv, false)));
+	json_object_set_new(message, "hardware", announcement_hardware(inv));
 	text = json_dumps(message, JSON_COMPACT);
 	json_decref(message);
 	return text;

@@ -18,6 +18,8 @@ struct announcement {
 
 /* `status` is "connected", "draining" or "disconnected". free(3) it. */
 char *announcement_text(const struct announcement *a, const char *status);
+/* Leave out the last of so many processors that no node would take the worker; how many. */
+int announcement_fit(struct hw_inventory *inventory);
 /* What the node would leave out of the table is said here, where its reason is: -OCF_ELIMIT
  * with a sentence. */
 int announcement_check(const struct announcement *a, struct errmsg *err);

@@ -18,10 +18,12 @@ bin_PROGRAMS += %D%/ocf-worker
 %C%_ocf_worker_SOURCES = %D%/main.c
 %C%_ocf_worker_LDADD = $(WORKER_LIBS)
 if HAVE_CUNIT
-WORKER_TESTS = tests/unit/test-worker-http tests/unit/test-worker-models \
-	tests/unit/test-worker-target tests/unit/test-worker-worker
+WORKER_TESTS = tests/unit/test-worker-announcement tests/unit/test-worker-http \
+	tests/unit/test-worker-models tests/unit/test-worker-target tests/unit/test-worker-worker
 check_PROGRAMS += $(WORKER_TESTS)
 TESTS += $(WORKER_TESTS)
+tests_unit_test_worker_announcement_SOURCES = tests/unit/test-worker-announcement.c
+tests_unit_test_worker_announcement_LDADD = $(TEST_LIBS) $(WORKER_LIBS)
 tests_unit_test_worker_http_SOURCES = tests/unit/test-worker-http.c \
 	tests/unit/worker-rig.c tests/unit/worker-rig.h \
 	tests/unit/bus-fixture.c tests/unit/bus-fixture.h

@@ -425,7 +425,7 @@ worker_open(struct loop *loop, const struct worker_config *config,
 {
 	struct worker *w = mem_calloc(1, sizeof(*w));
 	struct announcement a;
-	int rc;
+	int left_out, rc;
 
 	w->loop = loop;
 	w->config = config;
@@ -439,6 +439,12 @@ worker_open(struct loop *loop, const struct worker_config *config,
 	w->reopen = loop_timer_new(loop, worker_connect, w);
 	w->trouble_limit = (struct log_limit){ .span_ms = MS_MINUTE, .burst = 1 };
 	hw_inventory_read("", &w->inventory);
+	left_out = announcement_fit(&w->inventory);
+	if (left_out > 0)
+		log_warn("worker",
+			 "this machine has more graphics processors than a worker can "
+			 "announce; %d of them are left out",
+			 left_out);
 	a = worker_announcement(w);
 	rc = announcement_check(&a, err);
 	if (rc == 0)
