@@ -35,6 +35,7 @@ struct job {
 	bool is_failed;	   /* an error was sent */
 	struct loop_timer *busy, *deadline, *over;
 	UT_hash_handle hh;
+	struct job *prev, *next; /* among those that end */
 };
 
 static void job_on_head(void *arg, const struct reply_head *head, bool is_alone);
@@ -407,4 +408,26 @@ int
 job_list_len(struct job *jobs)
 {
 	return (int)HASH_COUNT(jobs);
+}
+
+void
+job_ending_add(struct job **ending, struct job *job)
+{
+	DL_APPEND(*ending, job);
+}
+
+void
+job_ending_remove(struct job **ending, struct job *job)
+{
+	DL_DELETE(*ending, job);
+}
+
+int
+job_ending_len(const struct job *ending)
+{
+	const struct job *job;
+	int n = 0;
+
+	DL_COUNT(ending, job, n);
+	return n;
 }

@@ -48,4 +48,9 @@ void job_list_remove(struct job **jobs, struct job *job);
 struct job *job_next(const struct job *job); /* oldest first */
 int job_list_len(struct job *jobs);
 
+/* A list of jobs whose ids may come again, also in it: none is found there by its id. */
+void job_ending_add(struct job **ending, struct job *job);
+void job_ending_remove(struct job **ending, struct job *job);
+int job_ending_len(const struct job *ending);
+
 #endif

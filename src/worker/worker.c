@@ -39,7 +39,8 @@ struct worker {
 	uint64_t client_id;
 	struct hw_inventory inventory;
 	struct job_host host;
-	struct job *running, *waiting, *ending; /* ending: cancelled, not yet gone */
+	struct job *running, *waiting; /* by id */
+	struct job *ending;	       /* cancelled, not yet gone; see job_ending_add() */
 	struct loop_timer *heartbeat, *reopen;
 	bool is_ready;	 /* the backend can answer */
 	bool was_ready;	 /* it could once: others know of us */
@@ -122,7 +123,7 @@ static void
 worker_start_waiting(struct worker *w)
 {
 	while (w->waiting != NULL &&
-	       job_list_len(w->running) + job_list_len(w->ending) < w->config->slots) {
+	       job_list_len(w->running) + job_ending_len(w->ending) < w->config->slots) {
 		struct job *job = w->waiting;
 
 		job_list_remove(&w->waiting, job);
@@ -138,10 +139,10 @@ worker_on_job_over(void *arg, struct job *job)
 
 	if (job_find(w->running, job_id(job)) == job)
 		job_list_remove(&w->running, job);
-	else if (job_find(w->ending, job_id(job)) == job)
-		job_list_remove(&w->ending, job);
-	else
+	else if (job_find(w->waiting, job_id(job)) == job)
 		job_list_remove(&w->waiting, job);
+	else
+		job_ending_remove(&w->ending, job);
 	job_free(job);
 	worker_start_waiting(w);
 	worker_stop_if_idle(w);
@@ -150,13 +151,10 @@ worker_on_job_over(void *arg, struct job *job)
 static void
 worker_cancel(struct worker *w, struct job **list, struct job *job)
 {
-	/* Ending jobs keep their slot, not their id, which may come again. */
+	/* Ending jobs keep their slot, not their id, which may come again, and be cancelled
+	 * again: each has a reply subject of its own, and tells of its end there. */
 	job_list_remove(list, job);
-	if (job_find(w->ending, job_id(job)) != NULL) {
-		job_free(job);
-		return;
-	}
-	job_list_add(&w->ending, job);
+	job_ending_add(&w->ending, job);
 	job_cancel(job);
 }
 
@@ -467,23 +465,29 @@ worker_free_matches(struct worker *w)
 	w->matches_len = 0;
 }
 
+static void
+worker_free_jobs(struct job **list)
+{
+	while (*list != NULL) {
+		struct job *job = *list;
+
+		job_list_remove(list, job);
+		job_free(job);
+	}
+}
+
 void
 worker_close(struct worker *w)
 {
-	struct job **lists[3];
-
 	if (w == NULL)
 		return;
-	lists[0] = &w->running;
-	lists[1] = &w->waiting;
-	lists[2] = &w->ending;
-	for (int i = 0; i < 3; i++) {
-		while (*lists[i] != NULL) {
-			struct job *job = *lists[i];
+	worker_free_jobs(&w->running);
+	worker_free_jobs(&w->waiting);
+	while (w->ending != NULL) {
+		struct job *job = w->ending;
 
-			job_list_remove(lists[i], job);
-			job_free(job);
-		}
+		job_ending_remove(&w->ending, job);
+		job_free(job);
 	}
 	worker_unsubscribe(w);
 	bus_conn_close(w->conn);

@@ -394,6 +394,171 @@ test_cancel_ends_the_whole_family(void)
 	bus_fixture_close(&f);
 }
 
+/* Somebody who gives the worker queries as the node does, under the node's name. */
+struct asker {
+	struct bus_conn *conn;
+	struct bus_sub *inbox;
+	/* By reply subject: refusals, since the one before still runs; any other word; ends */
+	int refused[3], said[3], ends[3];
+	int is_up;
+};
+
+static void
+ask_by_hand(struct asker *a, int number)
+{
+	struct query_header items[] = { { (char *)"Ocf-Req-Id", (char *)"same" },
+					{ (char *)"Ocf-Service", (char *)"s" } };
+	struct query_headers headers = { 2, items };
+	char reply[64];
+
+	snprintf(reply, sizeof(reply), "ocf.r.asker.%d", number);
+	CU_ASSERT(bus_conn_publish(a->conn, "ocf.d.w", reply, &headers, BYTES_NONE) == 0);
+}
+
+static void
+cancel_by_hand(struct asker *a)
+{
+	CU_ASSERT(bus_conn_publish(a->conn, "ocf.c.w", NULL, NULL,
+				   bytes_text("{\"op\":\"cancel\",\"id\":\"same\"}")) ==
+		  0);
+}
+
+static void
+asker_is_told(void *arg)
+{
+	(void)arg;
+}
+
+static void
+asker_is_up(void *arg, uint64_t client_id)
+{
+	struct asker *a = arg;
+
+	(void)client_id;
+	a->is_up = 1;
+}
+
+static void
+asker_hears(void *arg, const char *text)
+{
+	(void)arg;
+	tap_note("the asker: %s", text);
+}
+
+static void
+asker_open(struct asker *a, struct fixture *f)
+{
+	static const struct bus_conn_handler handler = { .up = asker_is_up,
+							 .down = asker_hears,
+							 .readable = asker_is_told,
+							 .trouble = asker_hears };
+	static const char before[] = "{ user: node, password: \"";
+	char *path = mem_printf("%s/bus/nats-server.conf", f->folder), *password,
+	     url[256];
+	struct bus_conn_config config = { .url = url, .name = "asker", .user = "node" };
+	struct buf text = BUF_INIT;
+
+	CU_ASSERT_FATAL(file_read(path, 65536, &text, NULL) == 0);
+	password = strstr(buf_text(&text), before);
+	CU_ASSERT_FATAL(password != NULL);
+	password += strlen(before);
+	password[strcspn(password, "\"")] = '\0';
+	config.password = password;
+	snprintf(url, sizeof(url), "nats://%s", f->url);
+	a->conn = bus_conn_open(f->loop, &config, &handler, a, NULL);
+	CU_ASSERT_FATAL(a->conn != NULL && bus_fixture_until(f, &a->is_up, 1));
+	a->inbox = bus_conn_subscribe(a->conn, "ocf.r.asker.*", NULL);
+	CU_ASSERT_FATAL(a->inbox != NULL);
+	buf_fini(&text);
+	free(path);
+}
+
+static void
+asker_listen(struct asker *a)
+{
+	struct bus_msg *msg;
+
+	while (bus_sub_next(a->inbox, &msg) == BUS_NEXT_MSG) {
+		const char *code = bus_msg_header(msg, "Nats-Service-Error-Code");
+		int number = bus_msg_subject(msg)[strlen("ocf.r.asker.")] - '0';
+
+		if (code == NULL)
+			a->said[number]++;
+		else if (strcmp(code, "499") == 0)
+			a->ends[number]++;
+		else
+			a->refused[number]++;
+		bus_msg_free(msg);
+	}
+}
+
+static bool
+both_ended(void *arg)
+{
+	struct asker *a = arg;
+
+	asker_listen(a);
+	return a->ends[1] > 0 && a->ends[2] > 0;
+}
+
+static bool
+second_is_answered(void *arg)
+{
+	struct asker *a = arg;
+
+	asker_listen(a);
+	return a->said[2] > 0 || a->refused[2] > 0;
+}
+
+static bool
+first_runs(void *arg)
+{
+	struct asker *a = arg;
+
+	asker_listen(a);
+	return a->said[1] > 1; /* busy, and its first output */
+}
+
+/* A node that gave up waiting may use an id again while its first query is still ending: each
+ * of both tells of its end, once, however often it is cancelled. */
+static void
+test_cancelled_twice(void)
+{
+	struct fixture f;
+	struct asker a = { 0 };
+	pid_t pid, family[2];
+
+	start(&f, "again");
+	pid = spawn(&f, "-s", "s", "-i", "w", "-n", "3", "--stream", "--", "sh", "-c",
+		    "trap '' TERM; " FAMILY, NULL);
+	CU_ASSERT_FATAL(bus_fixture_until(&f, &f.ups, 1));
+	asker_open(&a, &f);
+	ask_by_hand(&a, 1);
+	CU_ASSERT(bus_fixture_until_true(&f, first_runs, &a));
+	cancel_by_hand(&a);
+	cancel_by_hand(&a);
+	/* A worker reads its queries before its control. */
+	do {
+		a.refused[2] = 0;
+		ask_by_hand(&a, 2);
+		CU_ASSERT_FATAL(bus_fixture_until_true(&f, second_is_answered, &a));
+	} while (a.said[2] == 0);
+	CU_ASSERT(a.ends[1] == 0);
+	cancel_by_hand(&a);
+	cancel_by_hand(&a);
+	CU_ASSERT(bus_fixture_until_true(&f, both_ended, &a));
+	CU_ASSERT(a.ends[1] == 1 && a.ends[2] == 1);
+	/* Its slots are free. */
+	for (int token = 1; token <= 3; token++) {
+		CU_ASSERT(send_query(&f, "w", (uint64_t)token, "") == 0);
+		read_family(&f, token, family);
+	}
+	bus_sub_free(a.inbox);
+	bus_conn_close(a.conn);
+	end_worker(pid);
+	bus_fixture_close(&f);
+}
+
 static void
 test_killed_worker_leaves_nothing(void)
 {
@@ -716,6 +881,8 @@ main(int argc, char **argv)
 		  test_failures },
 		{ "a cancelled query ends its command and what that started",
 		  test_cancel_ends_the_whole_family },
+		{ "an id that is cancelled, used and cancelled again ends twice",
+		  test_cancelled_twice },
 		{ "a killed worker is missed within a second and leaves no process",
 		  test_killed_worker_leaves_nothing },
 		{ "SIGTERM drains", test_drain },
