@@ -50,6 +50,8 @@ struct run {
 	CURLcode code;
 	struct loop_timer *over; /* `ended` never comes from inside a call */
 	struct loop_timer *look; /* has the server gone? */
+	struct loop_timer
+		*rest; /* of a reply that goes back: no more of it is waited for */
 };
 
 /* --- the body, as libcurl asks for it --- */
@@ -161,6 +163,8 @@ fetch_head_ends(struct run *run)
 		return false;
 	run->has_head = true;
 	run->is_returned = run->head.status == 429 || run->head.status == 503;
+	if (run->is_returned)
+		loop_timer_set(run->rest, FETCH_RETURN_MS);
 	multi_touch(&run->request);
 	return true;
 }
@@ -383,6 +387,21 @@ fetch_on_look(void *arg)
 	multi_touch(&run->request);
 }
 
+/* The query has somewhere else to go, and its slot another query: what the server goes on to
+ * say is not waited for, at the price of its connection. */
+static void
+fetch_on_rest(void *arg)
+{
+	struct run *run = arg;
+
+	if (run->is_done)
+		return;
+	multi_remove(&run->request);
+	run->is_done = true;
+	run->code = CURLE_OPERATION_TIMEDOUT;
+	loop_timer_set(run->over, 0);
+}
+
 static void
 fetch_hand_on(struct run *run)
 {
@@ -573,6 +592,7 @@ fetch_free(struct run *run)
 		part_free(run, run->parts);
 	loop_timer_free(run->over);
 	loop_timer_free(run->look);
+	loop_timer_free(run->rest);
 	reply_head_fini(&run->head);
 	buf_fini(&run->out);
 	free(run);
@@ -593,6 +613,7 @@ fetch_start(struct backend *backend, const struct query_head *head,
 	run->is_kept = head->body_len >= 0 && head->body_len <= FETCH_KEPT_BYTES_MAX;
 	run->over = loop_timer_new(fetcher->loop, fetch_on_over, run);
 	run->look = loop_timer_new(fetcher->loop, fetch_on_look, run);
+	run->rest = loop_timer_new(fetcher->loop, fetch_on_rest, run);
 	run->request = (struct multi_request){ .easy = multi_easy_new(),
 					       .touched = fetch_on_touched,
 					       .done = fetch_on_done,

@@ -33,9 +33,10 @@ enum {
 	FETCH_RETRY_AFTER_S = 1, /* when the server does not say */
 	FETCH_RETRY_AFTER_S_MAX = 60,
 	/* Of a reply that goes back: what its client may be told in the end, and how much is
-	 * read for the connection to be used again. */
+	 * read, and for how long, for the connection to be used again. */
 	FETCH_DETAILS_BYTES = 1024,
 	FETCH_DISCARD_BYTES_MAX = 64 * 1024,
+	FETCH_RETURN_MS = MS_SECOND,
 	FETCH_KEPT_BYTES_MAX = LIMIT_PARTS_WINDOW * LIMIT_PART_BYTES_MAX, /* of a body */
 	FETCH_BUFFER_BYTES = 64 * 1024, /* libcurl's, for each direction */
 	/* Between looks whether a server has gone that has answered before the body was there:

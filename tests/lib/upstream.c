@@ -16,6 +16,7 @@
  *	/hang           nothing, until the client closes
  *	/break, /broken N bytes (?N) and then the end, of a reply with a length, in chunks
  *	/status/NNN     that status; ?N: with Retry-After: N
+ *	/slow/NNN       that status, and a byte of its body every 20 ms, until the client closes
  *	/headers        with several headers; /interim after two interim replies
  *	/large          a head of 40,000 bytes; /nothing: no reply; /garbage: no HTTP
  *	/refuse         413 without having read the body, and the end
@@ -390,6 +391,17 @@ do_status(struct client *c)
 }
 
 static void
+do_slow(struct client *c)
+{
+	c->is_open = put_text(c, "HTTP/1.1 %d Told\r\nContent-Length: 1000000\r\n\r\n",
+			      atoi(c->path + strlen("/slow/")));
+	while (put(c, "s", 1) && !is_closed(c->fd))
+		;
+	closed++;
+	c->is_open = false;
+}
+
+static void
 do_large(struct client *c)
 {
 	char value[400];
@@ -513,6 +525,8 @@ answer_badly(struct client *c)
 		do_hang(c);
 	else if (begins(c, "/drip"))
 		do_drip(c);
+	else if (begins(c, "/slow/"))
+		do_slow(c);
 	else if (begins(c, "/break"))
 		do_break(c, false);
 	else if (begins(c, "/broken"))

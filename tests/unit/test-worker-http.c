@@ -324,6 +324,26 @@ test_statuses(void)
 	worker_rig_close(&r);
 }
 
+/* Such a reply may take its time; its slot does not. */
+static void
+test_returned_slowly(void)
+{
+	struct worker_rig r;
+	struct fixture_call *c;
+	int closed = 0;
+
+	worker_rig_open(&r, "slowly", "1");
+	for (int i = 0; i < 2; i++) {
+		c = worker_rig_get(&r, i == 0 ? "/slow/503" : "/slow/429");
+		CU_ASSERT(worker_rig_failed(c, i == 0 ? 503 : 429, BUS_RETURNED,
+					    "answered with"));
+		CU_ASSERT(strstr(c->error, "\nss") != NULL);
+		CU_ASSERT(worker_rig_counts(&r, "closed", ++closed));
+	}
+	CU_ASSERT(r.f.changes == 0);
+	worker_rig_close(&r);
+}
+
 static void
 test_failures(void)
 {
@@ -626,6 +646,8 @@ main(int argc, char **argv)
 		  test_download_is_held_up },
 		{ "events come one by one", test_events_come_one_by_one },
 		{ "every status is passed on, but 429 and 503 go back", test_statuses },
+		{ "one that goes back does not hold its slot while it trickles",
+		  test_returned_slowly },
 		{ "what is no reply is a 502, what breaks off breaks off",
 		  test_failures },
 		{ "an answer does not wait for the rest of the body",
