@@ -321,8 +321,12 @@ bus_protocol_reply_headers(const struct reply_head *head, struct query_headers *
 		query_headers_add(ret, BUS_H_CONTENT_TYPE, head->content_type);
 	for (int i = 0; i < head->headers.len; i++) {
 		const struct query_header *item = &head->headers.items[i];
+		uint64_t len;
 		char *name;
 
+		if (strcasecmp(item->name, "content-length") == 0 &&
+		    bus_protocol_number(item->value, INT64_MAX, &len) == 0)
+			query_headers_add(ret, BUS_H_LENGTH, item->value);
 		if (!bus_protocol_header_may_pass(item->name) ||
 		    !bus_protocol_value_is_valid(item->value) ||
 		    bus_protocol_is_blank(item->value))
@@ -338,8 +342,9 @@ bus_protocol_reply_read(const struct query_headers *headers, struct reply_head *
 {
 	const char *text = query_headers_get(headers, BUS_H_STATUS);
 	const char *type = query_headers_get(headers, BUS_H_CONTENT_TYPE);
+	const char *length = query_headers_get(headers, BUS_H_LENGTH);
 	struct reply_head reply = { .status = 200 };
-	uint64_t status = 200;
+	uint64_t status = 200, len;
 
 	if (text != NULL && (bus_protocol_number(text, 599, &status) < 0 || status < 200))
 		return -OCF_EMALFORMED;
@@ -347,6 +352,9 @@ bus_protocol_reply_read(const struct query_headers *headers, struct reply_head *
 	if (type != NULL && bus_protocol_value_is_valid(type))
 		reply.content_type = mem_strdup(type);
 	bus_protocol_copy_http(headers, &reply.headers);
+	if (bus_protocol_number(length, INT64_MAX, &len) == 0 &&
+	    reply.headers.len < QUERY_HEADERS_MAX)
+		query_headers_add(&reply.headers, "content-length", length);
 	*ret_reply = reply;
 	return 0;
 }

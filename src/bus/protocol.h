@@ -28,7 +28,9 @@
 #define BUS_H_METHOD "Ocf-Method"
 #define BUS_H_PATH "Ocf-Path"
 #define BUS_H_DEADLINE "Ocf-Deadline" /* ms left */
-#define BUS_H_LENGTH "Ocf-Length"     /* of the whole body, when it is known beforehand */
+#define BUS_H_LENGTH                                                                     \
+	"Ocf-Length" /* of the whole body, when it is known beforehand; in
+				       * the reply to a HEAD: of what a GET would get */
 #define BUS_H_ATTEMPT "Ocf-Attempt"
 #define BUS_H_CONTENT_TYPE "Content-Type"
 #define BUS_H_TRACEPARENT "traceparent"
@@ -105,10 +107,12 @@ int bus_protocol_request_headers(const struct query_head *head, const char *req_
 int bus_protocol_request_read(const struct query_headers *headers,
 			      struct query_head *ret_head);
 /* The head of a reply as headers of its first part: what may not pass, or could not be a
- * header, is left out. */
+ * header, is left out. A content-length goes as Ocf-Length. */
 void bus_protocol_reply_headers(const struct reply_head *head, struct query_headers *ret);
 /* The head of a reply's first part: status, type and Http- headers; what is not a header is
- * left out. -OCF_EMALFORMED: a status outside 200-599. Free with reply_head_fini. */
+ * left out. An Ocf-Length that is a number becomes a content-length, which is of use in the
+ * reply to a HEAD alone: whoever passes on a body frames it anew. -OCF_EMALFORMED: a status
+ * outside 200-599. Free with reply_head_fini. */
 int bus_protocol_reply_read(const struct query_headers *headers,
 			    struct reply_head *ret_reply);
 

@@ -168,7 +168,7 @@ http_reply_data(struct http_exchange *x, struct bytes data)
 	struct buf size = BUF_INIT;
 
 	assert(x->has_begun);
-	if (x->reply_left >= 0) {
+	if (x->reply_left >= 0 && !x->is_bodiless) {
 		assert((int64_t)data.len <= x->reply_left);
 		x->reply_left -= (int64_t)data.len;
 	}

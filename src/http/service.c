@@ -298,6 +298,20 @@ query_put_header(struct query_headers *headers, const char *name, const char *va
 		query_headers_add(headers, name, value);
 }
 
+/* Of the reply to a HEAD, which has no body that could belie it; else -1, as when nobody
+ * knows. */
+static int64_t
+query_reply_len(const struct api_query *q, const struct reply_head *head)
+{
+	const char *text = query_headers_get(&head->headers, "content-length");
+	size_t digits = text != NULL ? strspn(text, "0123456789") : 0;
+
+	if (strcmp(q->head.method, "HEAD") != 0 || digits == 0 || digits > 18 ||
+	    text[digits] != '\0')
+		return -1;
+	return strtoll(text, NULL, 10);
+}
+
 void
 api_reply_head(struct api_query *q, const struct reply_head *head)
 {
@@ -318,7 +332,7 @@ api_reply_head(struct api_query *q, const struct reply_head *head)
 		if (request_reply_header_passes(head->headers.items[i].name))
 			query_put_header(&headers, head->headers.items[i].name,
 					 head->headers.items[i].value);
-	rc = http_reply_begin(q->call.x, q->status, &headers, -1);
+	rc = http_reply_begin(q->call.x, q->status, &headers, query_reply_len(q, head));
 	assert(rc == 0);
 	(void)rc;
 	query_headers_fini(&headers);

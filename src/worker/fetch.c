@@ -36,6 +36,7 @@ struct run {
 	bool was_let_go;     /* the server does not want the rest of it */
 	int consumed;	     /* not yet told */
 	/* The reply */
+	bool is_head;		/* to a HEAD */
 	struct reply_head head; /* with the names as the server wrote them */
 	size_t head_bytes;
 	bool has_head, is_head_given;
@@ -138,6 +139,9 @@ fetch_take_header(struct run *run, char *line)
 	if (strcmp(line, "content-type") == 0) {
 		free(run->head.content_type);
 		run->head.content_type = mem_strdup(value);
+	} else if (run->is_head && strcmp(line, "content-length") == 0) {
+		/* What a GET would have got; only here it says nothing of the body's framing. */
+		query_headers_add(&run->head.headers, line, value);
 	} else if (bus_protocol_header_may_pass(line)) {
 		query_headers_join(&run->head.headers, line, value);
 	}
@@ -610,6 +614,7 @@ fetch_start(struct backend *backend, const struct query_head *head,
 	run->fetcher = fetcher;
 	run->handler = handler;
 	run->arg = arg;
+	run->is_head = strcmp(head->method, "HEAD") == 0;
 	run->is_kept = head->body_len >= 0 && head->body_len <= FETCH_KEPT_BYTES_MAX;
 	run->over = loop_timer_new(fetcher->loop, fetch_on_over, run);
 	run->look = loop_timer_new(fetcher->loop, fetch_on_look, run);

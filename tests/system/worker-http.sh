@@ -89,6 +89,7 @@ like "… also those that came twice" "$headers" $'\nvary: a, b\n'
 unlike "nothing of the server's connection, and no cookie" "$headers" '[Kk]eep-[Aa]live|secret|[Pp]roxy-'
 run curl -s -I "$web/headers"
 like "HEAD works" "$out" '^HTTP/1.1 201 '
+like "… and tells how long the body would be" "$out" $'\n[Cc]ontent-[Ll]ength: 3\r'
 run curl -s -X DELETE "$web/request"
 like "DELETE works" "$out" '^DELETE /request '
 unlike "… and has no body then" "$out" 'Content-Length|Transfer-Encoding'

@@ -89,9 +89,11 @@ static void
 fixture_reply_head(void *arg, uint64_t token, const struct reply_head *reply)
 {
 	struct fixture_call *c = &((struct fixture *)arg)->calls[token];
+	const char *length = query_headers_get(&reply->headers, "content-length");
 
 	c->heads++;
 	c->status = reply->status;
+	snprintf(c->length, sizeof(c->length), "%s", length != NULL ? length : "");
 	snprintf(c->type, sizeof(c->type), "%s",
 		 reply->content_type != NULL ? reply->content_type : "");
 	snprintf(c->worker, sizeof(c->worker), "%s", reply->worker);

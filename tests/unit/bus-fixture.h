@@ -25,6 +25,7 @@ struct fixture_call { /* of the token that is its index */
 	int heads, ends, errors, credit;
 	int status;
 	char type[64];
+	char length[24]; /* its content-length, "" none */
 	char worker[80];
 	char error[QUERY_ERROR_BYTES_MAX];
 	int error_status, retry_after_s;

@@ -112,6 +112,44 @@ test_reply_round_trip(void)
 	query_headers_fini(&head.headers);
 }
 
+/* It goes as a word of the protocol's own: as a header of HTTP it would be framing. */
+static void
+test_reply_length(void)
+{
+	static const struct {
+		const char *length, *back;
+	} table[] = {
+		{ "0", "0" },	       { "9223372036854775807", "9223372036854775807" },
+		{ "-1", NULL },	       { "9223372036854775808", NULL },
+		{ "1, 1", NULL },      { "", NULL },
+		{ "1\r\nA: b", NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct reply_head head = { .status = 200 }, back;
+		struct query_headers headers;
+		const char *got;
+
+		query_headers_add(&head.headers, "content-length", table[i].length);
+		bus_protocol_reply_headers(&head, &headers);
+		CU_ASSERT(query_headers_get(&headers, "Http-Content-Length") == NULL);
+		CU_ASSERT_FATAL(bus_protocol_reply_read(&headers, &back) == 0);
+		got = query_headers_get(&back.headers, "content-length");
+		CU_ASSERT((got == NULL) == (table[i].back == NULL));
+		CU_ASSERT(got == NULL || strcmp(got, table[i].back) == 0);
+		reply_head_fini(&back);
+		query_headers_fini(&headers);
+		/* What a worker says by itself. */
+		query_headers_add(&headers, BUS_H_LENGTH, table[i].length);
+		query_headers_add(&headers, "Http-Content-Length", "7");
+		CU_ASSERT_FATAL(bus_protocol_reply_read(&headers, &back) == 0);
+		CU_ASSERT_EQUAL(back.headers.len, table[i].back != NULL);
+		reply_head_fini(&back);
+		query_headers_fini(&headers);
+		query_headers_fini(&head.headers);
+	}
+}
+
 static void
 test_line_ends_are_refused(void)
 {
@@ -191,6 +229,8 @@ main(int argc, char **argv)
 		  test_request_round_trip },
 		{ "a reply's head survives its headers, without what may not pass",
 		  test_reply_round_trip },
+		{ "a reply's length is told as a number, or not at all",
+		  test_reply_length },
 		{ "line ends are refused in every value", test_line_ends_are_refused },
 		{ "bad requests and replies are refused", test_bad_requests_and_replies },
 	};

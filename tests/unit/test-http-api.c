@@ -126,6 +126,24 @@ test_query_head(void)
 	bench_close(&b);
 }
 
+/* What the worker says of the length is of use where no body could belie it. */
+static void
+test_head(void)
+{
+	struct bench b;
+
+	bench_open(&b, (struct access_config){ 0 });
+	for (int i = 0; i < 2; i++) {
+		bench_ask(&b, &b.raw, "HEAD /v1/service/wc HTTP/1.1\r\n" H "\r\n", 200);
+		CU_ASSERT_STRING_EQUAL(b.head.method, "HEAD");
+		CU_ASSERT_STRING_EQUAL(raw_header(&b.reply, "content-length"), "1");
+		CU_ASSERT(raw_header(&b.reply, "transfer-encoding") == NULL);
+		bench_ask(&b, &b.raw, QUERY("wc", ""), 200);
+		CU_ASSERT(raw_header(&b.reply, "content-length") == NULL);
+	}
+	bench_close(&b);
+}
+
 static void
 test_bad_query_heads(void)
 {
@@ -427,6 +445,7 @@ main(int argc, char **argv)
 		{ "an unknown path is 404, a wrong method 405 with Allow",
 		  test_unknown_routes },
 		{ "a query's head is made of the request's", test_query_head },
+		{ "the reply to a HEAD has the length that its worker told", test_head },
 		{ "bad words in a query's head are refused", test_bad_query_heads },
 		{ "a small JSON body names the model", test_model_of_body },
 		{ "a failed query says why, and what there is", test_query_errors },

@@ -89,6 +89,10 @@ test_request(void)
 	CU_ASSERT(bus_fixture_until_true(&r.f, worker_rig_is_over, c));
 	CU_ASSERT(worker_rig_replied(c, 201, ""));
 	CU_ASSERT_STRING_EQUAL(c->type, "text/x-told; charset=utf-8");
+	CU_ASSERT_STRING_EQUAL(c->length, "3");
+	c = worker_rig_get(&r, "/headers");
+	CU_ASSERT(worker_rig_replied(c, 201, "yes"));
+	CU_ASSERT_STRING_EQUAL(c->length, "");
 	worker_rig_close(&r);
 }
 
