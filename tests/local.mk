@@ -21,10 +21,10 @@ check_PROGRAMS += %D%/lib/gate
 %C%_lib_gate_SOURCES = %D%/lib/gate.c
 %C%_lib_gate_LDADD =
 
-# A server behind `ocf-worker --http`, for unit/test-worker-http.c and system/worker-http.sh.
+# A server behind `ocf-worker --http`, for unit/test-worker-http.c and system/worker-http*.sh.
 check_PROGRAMS += %D%/lib/upstream
 %C%_lib_upstream_SOURCES = %D%/lib/upstream.c
-%C%_lib_upstream_LDADD =
+%C%_lib_upstream_LDADD = $(OPENSSL_LIBS)
 
 # What a driver's libnvidia-ml.so.1 could be, for unit/test-hw-hw.c and test-worker-worker.c.
 # A program to automake, since there is no libtool; never linked to anything.
@@ -114,7 +114,8 @@ dist_check_SCRIPTS += \
 	%D%/system/sync.sh \
 	%D%/system/tokens.sh \
 	%D%/system/wire.sh \
-	%D%/system/worker-http.sh
+	%D%/system/worker-http.sh \
+	%D%/system/worker-https.sh
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \

@@ -564,9 +564,7 @@ fetch_set(struct run *run, const struct query_head *head, struct errmsg *err)
 		free(path);
 		return rc;
 	}
-	curl_easy_setopt(easy, CURLOPT_URL, target->origin);
 	curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, path);
-	curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, target->socket);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, run->headers);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, run->error);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)FETCH_BUFFER_BYTES);
@@ -619,7 +617,7 @@ fetch_start(struct backend *backend, const struct query_head *head,
 	run->over = loop_timer_new(fetcher->loop, fetch_on_over, run);
 	run->look = loop_timer_new(fetcher->loop, fetch_on_look, run);
 	run->rest = loop_timer_new(fetcher->loop, fetch_on_rest, run);
-	run->request = (struct multi_request){ .easy = multi_easy_new(),
+	run->request = (struct multi_request){ .easy = multi_easy_new(fetcher->target),
 					       .touched = fetch_on_touched,
 					       .done = fetch_on_done,
 					       .arg = run };

@@ -201,7 +201,7 @@ static void
 health_ask(struct health *h, enum health_question question)
 {
 	const struct target *target = h->config.target;
-	CURL *easy = multi_easy_new();
+	CURL *easy = multi_easy_new(target);
 
 	h->question = question;
 	h->is_too_long = false;
@@ -210,9 +210,7 @@ health_ask(struct health *h, enum health_question question)
 			     question == HEALTH_MODELS ? MODELS_PATH
 			     : h->config.path != NULL  ? h->config.path
 						       : "/");
-	curl_easy_setopt(easy, CURLOPT_URL, target->origin);
 	curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, h->path);
-	curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, target->socket);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)HEALTH_TIMEOUT_MS);
 	curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY,
 			 question == HEALTH_CONNECTS ? 1L : 0L);

@@ -171,12 +171,31 @@ program_run(struct program *p)
 	return p->status;
 }
 
+/* libcurl would say no more than that something is wrong with it, with each request. */
+static int
+program_check_ca(const char *file, struct errmsg *err)
+{
+	const struct bus_access access = { .ca = file };
+	SSL_CTX *tls = NULL;
+	int rc = access_tls(&access, &tls, err);
+
+	if (rc < 0)
+		return error_prefix(err, rc, "--http-ca");
+	SSL_CTX_free(tls);
+	return 0;
+}
+
 /* What must be there before any thread: the guard of commands, libcurl's globals. */
 static int
 program_prepare(struct program *p)
 {
 	struct errmsg err = { "" };
 
+	if (p->options.http_ca != NULL &&
+	    program_check_ca(p->options.http_ca, &err) < 0) {
+		fprintf(stderr, "ocf-worker: %s\n", err.text);
+		return EXIT_STATUS_CONFIG;
+	}
 	if (p->options.http != NULL) {
 		curl_global_init(CURL_GLOBAL_DEFAULT);
 		return 0;
@@ -218,7 +237,7 @@ main(int argc, char **argv)
 	}
 	if (p.guard != NULL)
 		guard_stop(p.guard);
-	if (p.options.http != NULL)
+	if (p.multi != NULL)
 		curl_global_cleanup();
 	places_fini(&places);
 	free(run_file);

@@ -161,7 +161,7 @@ multi_wants_timer(CURLM *curl, long ms, void *arg)
 /* --- requests --- */
 
 CURL *
-multi_easy_new(void)
+multi_easy_new(const struct target *target)
 {
 	CURL *easy = curl_easy_init();
 
@@ -174,6 +174,12 @@ multi_easy_new(void)
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)MULTI_CONNECT_MS);
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)MULTI_IDLE_S);
+	curl_easy_setopt(easy, CURLOPT_URL, target->origin);
+	curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, target->socket);
+	if (target->ca != NULL) {
+		curl_easy_setopt(easy, CURLOPT_CAINFO, target->ca);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
 	return easy;
 }
 

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "net/loop.h"
+#include "worker/target.h"
 
 enum {
 	MULTI_CONNECT_MS = 5 * MS_SECOND, /* to get a connection */
@@ -42,8 +43,9 @@ struct multi_request {
 struct multi *multi_new(struct loop *loop, int connections);
 void multi_free(struct multi *multi); /* all requests must be gone; NULL is allowed */
 
-/* An easy handle with what all our requests have in common. */
-CURL *multi_easy_new(void);
+/* An easy handle with what all our requests have in common, to `target`, which must outlive
+ * it; its path is the caller's. */
+CURL *multi_easy_new(const struct target *target);
 /* Begin; callbacks come from the loop. easy, touched, done and arg are set. */
 void multi_add(struct multi *multi, struct multi_request *request);
 /* End it at once, its connection too when it is in use; no callback any more. Free the easy

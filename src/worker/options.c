@@ -19,6 +19,7 @@ enum {
 	OPTION_CA = 256, /* without a letter */
 	OPTION_CERT,
 	OPTION_CREDENTIALS,
+	OPTION_HTTP_CA,
 	OPTION_KEY,
 	OPTIONS_ID_STEM_BYTES_MAX = 40, /* of the service, in an id made from it */
 };
@@ -39,6 +40,8 @@ static const char usage_text[] =
 	"                       its first 60 KiB wait until the command has ended or printed\n"
 	"                       more, so that a failure can still be told by its status\n"
 	"      --http URL       http://HOST[:PORT][/PATH], https://... or unix:PATH\n"
+	"      --http-ca FILE   certificates by which an https:// server is known, instead of\n"
+	"                       the system's\n"
 	"      --discover KIND  openai: serve the models that URL lists at /v1/models, as\n"
 	"                       model=ID; the service is llm unless --service says otherwise\n"
 	"      --health PATH    ask URL for it every 3 s; without a 2xx nothing is taken\n"
@@ -200,6 +203,11 @@ options_check(const struct options *o)
 			"--discover is for a server; give its URL with --http");
 	if (o->http == NULL && o->health != NULL)
 		return usage_error("--health is for a server; give its URL with --http");
+	if (o->http_ca != NULL &&
+	    (o->http == NULL || strncmp(o->target.origin, "https:", 6) != 0))
+		return usage_error(
+			"--http-ca is for a server that speaks TLS; give its URL "
+			"with --http https://...");
 	if (o->http != NULL && o->argv[0] != NULL)
 		return usage_error(
 			"--http and a command: a worker offers one of them; start "
@@ -240,6 +248,9 @@ options_take(struct options *o, int option, const char *value)
 		return 0;
 	case OPTION_CERT:
 		o->worker.access.cert = value;
+		return 0;
+	case OPTION_HTTP_CA:
+		o->http_ca = value;
 		return 0;
 	case OPTION_KEY:
 		o->worker.access.key = value;
@@ -301,6 +312,7 @@ options_read(struct options *o, int argc, char **argv)
 		{ "meta", required_argument, NULL, 'M' },
 		{ "stream", no_argument, NULL, 'S' },
 		{ "http", required_argument, NULL, 'H' },
+		{ "http-ca", required_argument, NULL, OPTION_HTTP_CA },
 		{ "discover", required_argument, NULL, 'D' },
 		{ "health", required_argument, NULL, 'E' },
 		{ "verbose", no_argument, NULL, 'v' },
@@ -334,6 +346,7 @@ options_read(struct options *o, int argc, char **argv)
 		return status;
 	if (o->id[0] == '\0')
 		options_make_id(o);
+	o->target.ca = o->http_ca;
 	o->worker.id = o->id;
 	o->worker.match = o->match;
 	o->worker.meta = o->meta;

@@ -26,6 +26,7 @@ struct options {
 	bool is_streaming;
 	/* … or a server. */
 	const char *http;
+	const char *http_ca;
 	struct target target;
 	const char *health;
 	bool discovers;

@@ -16,6 +16,9 @@ struct target {
 	char *origin; /* "http://127.0.0.1:8000" */
 	char *base;   /* "" or "/base", without a slash at the end */
 	char *socket; /* of unix:PATH; or NULL */
+	/* The file of certificates by which an https server is known; NULL: the system's. Not
+	 * owned; set by who knows it. */
+	const char *ca;
 };
 
 /* http://HOST[:PORT][/BASE], https://…, or unix:/PATH. -EINVAL with a sentence that names

@@ -2,10 +2,11 @@
 /* A small HTTP/1.1 server for tests of `ocf-worker --http`: it does what a test wants to see,
  * nice or not, one thread a connection.
  *
- * usage: upstream FOLDER PORT|unix:PATH
+ * usage: upstream FOLDER PORT|unix:PATH [CERTIFICATE KEY]
  *
- * Port 0: any. Once it listens FOLDER/listen has its URL. Files in FOLDER tell it what to
- * do; it goes on until it is killed. The paths:
+ * With PEM files of a certificate and its key it speaks TLS. Port 0: any. Once it listens
+ * FOLDER/listen has its URL. Files in FOLDER tell it what to do; it goes on until it is killed.
+ * The paths:
  *
  *	/echo           the body back, as it comes
  *	/request        the request's head, as text
@@ -28,6 +29,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -50,6 +52,7 @@ enum {
 
 struct client {
 	int fd;
+	SSL *tls;		       /* or NULL */
 	char head[HEAD_BYTES_MAX + 1]; /* of the request, with its empty line */
 	size_t head_len;
 	char in[PIECE_BYTES]; /* read and not yet used */
@@ -61,6 +64,7 @@ struct client {
 };
 
 static const char *folder;
+static SSL_CTX *tls_context; /* NULL: no TLS */
 static atomic_int connections, requests, active, closed;
 
 static void
@@ -95,6 +99,23 @@ is_closed(int fd)
 	return poll(&p, 1, POLL_MS) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
+static ssize_t
+client_send(struct client *c, const void *data, size_t len)
+{
+	if (c->tls != NULL)
+		return SSL_write(c->tls, data,
+				 len < PIECE_BYTES ? (int)len : PIECE_BYTES);
+	return send(c->fd, data, len, MSG_NOSIGNAL);
+}
+
+static ssize_t
+client_recv(struct client *c, void *data, size_t size)
+{
+	if (c->tls != NULL)
+		return SSL_read(c->tls, data, (int)size);
+	return recv(c->fd, data, size, 0);
+}
+
 /* Wait for a file; false: the client has gone. */
 static bool
 wait_for(struct client *c, const char *name)
@@ -111,7 +132,7 @@ put(struct client *c, const void *data, size_t len)
 	const char *p = data;
 
 	while (len > 0) {
-		ssize_t n = send(c->fd, p, len, MSG_NOSIGNAL);
+		ssize_t n = client_send(c, p, len);
 
 		if (n <= 0)
 			return false;
@@ -159,7 +180,7 @@ put_whole(struct client *c, int status, const char *type, const char *text)
 static bool
 fill(struct client *c)
 {
-	ssize_t n = recv(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len, 0);
+	ssize_t n = client_recv(c, c->in + c->in_len, sizeof(c->in) - c->in_len);
 
 	if (n <= 0)
 		return false;
@@ -488,7 +509,7 @@ do_refuse(struct client *c)
 {
 	put_whole(c, 413, "text/plain", "too much\n");
 	shutdown(c->fd, SHUT_WR);
-	while (recv(c->fd, c->in, sizeof(c->in), 0) > 0)
+	while (client_recv(c, c->in, sizeof(c->in)) > 0)
 		;
 	c->is_open = false;
 }
@@ -588,6 +609,8 @@ serve(void *arg)
 	char rest[PIECE_BYTES];
 	ssize_t n = 0;
 
+	if (c->tls != NULL && SSL_accept(c->tls) != 1)
+		n = -1;
 	while (n == 0 && get_head(c)) {
 		requests++;
 		active++;
@@ -598,6 +621,9 @@ serve(void *arg)
 		while ((n = get_body(c, rest, sizeof(rest))) > 0)
 			;
 	}
+	if (c->tls != NULL && n == 0)
+		SSL_shutdown(c->tls);
+	SSL_free(c->tls);
 	close(c->fd);
 	free(c);
 	return NULL;
@@ -631,7 +657,8 @@ listen_port(const char *port, char *url, size_t size)
 	    bind(fd, (struct sockaddr *)&at, len) != 0 ||
 	    getsockname(fd, (struct sockaddr *)&at, &len) != 0)
 		die("a listener");
-	snprintf(url, size, "http://127.0.0.1:%d", ntohs(at.sin_port));
+	snprintf(url, size, "%s://127.0.0.1:%d", tls_context != NULL ? "https" : "http",
+		 ntohs(at.sin_port));
 	return fd;
 }
 
@@ -649,17 +676,30 @@ say_listening(const char *url)
 		die(path);
 }
 
+static void
+load_certificate(const char *certificate, const char *key)
+{
+	tls_context = SSL_CTX_new(TLS_server_method());
+	if (tls_context == NULL ||
+	    SSL_CTX_use_certificate_chain_file(tls_context, certificate) != 1 ||
+	    SSL_CTX_use_PrivateKey_file(tls_context, key, SSL_FILETYPE_PEM) != 1)
+		die(certificate);
+}
+
 int
 main(int argc, char **argv)
 {
 	char url[256];
 	int fd, on = 1;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: upstream FOLDER PORT|unix:PATH\n");
+	if (argc != 3 && argc != 5) {
+		fprintf(stderr,
+			"usage: upstream FOLDER PORT|unix:PATH [CERTIFICATE KEY]\n");
 		return EXIT_FAILURE;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	if (argc == 5)
+		load_certificate(argv[3], argv[4]);
 	folder = argv[1];
 	snprintf(url, sizeof(url), "%s", argv[2]);
 	fd = strncmp(argv[2], "unix:", 5) == 0 ? listen_socket(argv[2] + 5)
@@ -675,6 +715,10 @@ main(int argc, char **argv)
 		if (c->fd < 0)
 			die("accept");
 		setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		if (tls_context != NULL) {
+			c->tls = SSL_new(tls_context);
+			SSL_set_fd(c->tls, c->fd);
+		}
 		connections++;
 		if (pthread_create(&thread, NULL, serve, c) != 0)
 			die("a thread");
