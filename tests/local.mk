@@ -119,7 +119,7 @@ dist_check_SCRIPTS += \
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \
-	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/hostile.sh %D%/lib/nats.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
+	%D%/lib/tap.sh %D%/lib/beside.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/hostile.sh %D%/lib/nats.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
 	%D%/lib/network.sh %D%/lib/writers.sh \
 	%D%/data/README %D%/data/nats-keys %D%/data/page.png %D%/data/page.txt %D%/data/store-1.mdb.gz \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
