@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/places.h"
+#include "bus/access.h"
 #include "daemon/daemon.h"
 #include "daemon/options.h"
 
@@ -55,7 +56,9 @@ main_version(void)
 static void
 main_wrong_usage(const char *what, const char *argument)
 {
-	fprintf(stderr, "ocfd: %s '%s'\nTry 'ocfd --help'.\n", what, argument);
+	/* It may be a bus.url in the wrong place. */
+	fprintf(stderr, "ocfd: %s '%s'\nTry 'ocfd --help'.\n", what,
+		access_hide(argument));
 	exit(EXIT_STATUS_USAGE);
 }
 

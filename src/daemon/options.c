@@ -603,9 +603,14 @@ config_read_argument(struct config *c, const char *text, struct errmsg *err)
 	char *section, *key;
 	int rc;
 
-	if (text[equals] == '\0' || dot > equals)
-		return error_set(err, -EINVAL,
-				 "--%s: not of the form --section.key=value", text);
+	if (text[equals] == '\0' || dot > equals) {
+		char *shown = access_hide(text);
+
+		rc = error_set(err, -EINVAL, "--%s: not of the form --section.key=value",
+			       shown);
+		free(shown);
+		return rc;
+	}
 	section = mem_dup(text, dot);
 	key = mem_dup(text + dot + 1, equals - dot - 1);
 	o = config_find(section, key);

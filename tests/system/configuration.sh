@@ -72,6 +72,13 @@ hidden "bus.url as an argument" ocfd --bus.url=nats://me:hush@h:1
 hidden "bus.url in the environment" env OCF_BUS_URL=me:hush@h:1 ocfd
 run at n1 ocfd --bus.url=hush@h --print-config
 like "of a token nothing is printed" "$out" $'\nbus\.url=nats://\\*\\*\\*@h:4222\n'
+unsaid() { # SENTENCE ARG…
+	run at n1 ocfd "${@:2}"
+	unlike "a password in $1 is not told with what is wrong" "$status $err" '^0|hush'
+}
+unsaid "an argument of its own" --bus.url nats://me:hush@h:1
+unsaid "an argument without =" --bus.url:nats://me:hush@h
+unsaid "an option that there is not" --bus.uri=nats://me:hush@h
 printf '[http]\nlisten = nowhere\n' >"$file"
 wrong "what is wrong is not printed" 78 "$file:2.*nowhere" --print-config
 rm "$file"
