@@ -61,7 +61,7 @@ struct bus_conn {
 };
 
 /* nats.c frees messages on a thread of its own, which it wakes for each and which holds up this
- * one's malloc(3) meanwhile. So it is given them together, at the end of a turn. */
+ * one's malloc(3) meanwhile. So it is given some hundred together, when a turn has ended. */
 struct link_done {
 	int len;
 	size_t bytes;
@@ -243,7 +243,8 @@ link_ready(void *arg, int ready)
 		link->is_waiting = false;
 	link->is_in_turn = false;
 	link_wait(link, link->is_waiting);
-	link_done_free();
+	if (link_done.len >= LINK_DONE_MAX / 2)
+		link_done_free();
 	/* At end of file nats.c has closed its socket; do not spin until its notice comes. */
 	if (natsConnection_IsClosed(link->nc))
 		loop_watch_set(link->watch, 0);
