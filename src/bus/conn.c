@@ -25,6 +25,8 @@
 #include "bus/attempt.h"
 #include "bus/protocol.h"
 
+enum { LINK_DONE_MAX = 512, LINK_DONE_BYTES_MAX = BUS_CONN_IO_BYTES };
+
 struct bus_link {
 	atomic_int refs;
 	struct loop *loop;
@@ -36,6 +38,8 @@ struct bus_link {
 	bool is_joined;		  /* (loop) */
 	int fd;			  /* our dup(2) of its socket, -1 */
 	struct loop_watch *watch; /* (loop) */
+	bool is_in_turn;	  /* (loop) it reads, and writes at the end of it */
+	bool is_waiting;	  /* (loop) for room to write */
 	pthread_mutex_t lock;
 	pthread_cond_t closed_cond;
 	bool is_closed; /* under lock: nats.c said so */
@@ -56,7 +60,25 @@ struct bus_conn {
 	struct bus_link *link; /* unless waiting */
 };
 
+/* nats.c frees messages on a thread of its own, which it wakes for each and which holds up this
+ * one's malloc(3) meanwhile. So it is given some hundred together, when a turn has ended. */
+struct link_done {
+	int len;
+	size_t bytes;
+	natsMsg *messages[LINK_DONE_MAX];
+};
+static _Thread_local struct link_done link_done; /* of this thread's loop */
+
 static void conn_connect(void *arg);
+
+static void
+link_done_free(void)
+{
+	for (int i = 0; i < link_done.len; i++)
+		natsMsg_Destroy(link_done.messages[i]);
+	link_done.len = 0;
+	link_done.bytes = 0;
+}
 
 static void
 link_unref(struct bus_link *link)
@@ -109,13 +131,21 @@ link_want_read(void *data, bool add)
 	return NATS_OK;
 }
 
+/* For room to write; or no more. */
+static void
+link_wait(struct bus_link *link, bool is_waiting)
+{
+	link->is_waiting = is_waiting;
+	if (link->watch != NULL && !link->is_in_turn)
+		loop_watch_set(link->watch, LOOP_READ | (is_waiting ? LOOP_WRITE : 0));
+}
+
 static void
 link_write_on(void *arg)
 {
 	struct bus_link *link = arg;
 
-	if (link->watch != NULL)
-		loop_watch_set(link->watch, LOOP_READ | LOOP_WRITE);
+	link_wait(link, true);
 	link_unref(link);
 }
 
@@ -128,8 +158,8 @@ link_want_write(void *data, bool add)
 		/* Only the loop's thread writes, so it alone ever switches this off. */
 		if (add)
 			link_post(link, link_write_on);
-	} else if (link->watch != NULL) {
-		loop_watch_set(link->watch, LOOP_READ | (add ? LOOP_WRITE : 0));
+	} else {
+		link_wait(link, add);
 	}
 	return NATS_OK;
 }
@@ -192,25 +222,32 @@ link_on_error(natsConnection *nc, natsSubscription *sub, natsStatus status, void
 
 /* --- the loop's side --- */
 
+/* What is written while something is read goes out at the end of that, all at once. */
 static void
 link_ready(void *arg, int ready)
 {
 	struct bus_link *link = arg;
 	struct bus_conn *conn = link->conn;
+	bool has_room = (ready & LOOP_WRITE) != 0 || !link->is_waiting;
 
 	assert(conn != NULL && conn->link == link);
+	link->is_in_turn = true;
+	if ((ready & LOOP_READ) != 0) {
+		natsConnection_ProcessReadEvent(link->nc);
+		conn->handler->readable(conn->arg);
+	}
 	/* nats.c takes a send(2) of no bytes for the end of the connection. */
-	if ((ready & LOOP_WRITE) != 0 && natsConnection_Buffered(link->nc) > 0)
+	if (has_room && natsConnection_Buffered(link->nc) > 0)
 		natsConnection_ProcessWriteEvent(link->nc);
-	else if ((ready & LOOP_WRITE) != 0)
-		loop_watch_set(link->watch, LOOP_READ);
-	if ((ready & LOOP_READ) == 0)
-		return;
-	natsConnection_ProcessReadEvent(link->nc);
+	else if (has_room)
+		link->is_waiting = false;
+	link->is_in_turn = false;
+	link_wait(link, link->is_waiting);
+	if (link_done.len >= LINK_DONE_MAX / 2)
+		link_done_free();
 	/* At end of file nats.c has closed its socket; do not spin until its notice comes. */
 	if (natsConnection_IsClosed(link->nc))
 		loop_watch_set(link->watch, 0);
-	conn->handler->readable(conn->arg);
 }
 
 /* nats.c's own threads are done with it, too. Any thread. */
@@ -319,7 +356,7 @@ link_connected(void *arg)
 		conn->state = CONN_UP;
 		conn->retry_ms = BUS_CONN_RETRY_MS_MIN;
 		link->watch = loop_watch_new(link->loop, link->fd, link_ready, link);
-		loop_watch_set(link->watch, LOOP_READ | LOOP_WRITE);
+		link_wait(link, true);
 		natsConnection_GetClientID(link->nc, &client_id);
 		log_debug("bus", "connected as client %llu",
 			  (unsigned long long)client_id);
@@ -437,6 +474,7 @@ bus_conn_close(struct bus_conn *conn)
 		conn->link->nc = conn->link->attempt.nc;
 		link_give_up(conn->link, is_up);
 	}
+	link_done_free();
 	loop_timer_free(conn->retry);
 	attempt_setup_fini(&conn->setup);
 	free(conn);
@@ -502,7 +540,7 @@ bus_conn_publish(struct bus_conn *conn, const char *subject, const char *reply,
 		s = conn_set_headers(msg, lines);
 	if (s == NATS_OK)
 		s = natsConnection_PublishMsg(conn->link->nc, msg);
-	natsMsg_Destroy(msg);
+	bus_msg_free((struct bus_msg *)msg);
 	if (s == NATS_OK)
 		return 0;
 	return s == NATS_MAX_PAYLOAD	       ? -EMSGSIZE
@@ -601,5 +639,10 @@ bus_msg_headers(struct bus_msg *msg, struct query_headers *ret)
 void
 bus_msg_free(struct bus_msg *msg)
 {
-	natsMsg_Destroy((natsMsg *)msg);
+	if (msg == NULL)
+		return;
+	link_done.messages[link_done.len++] = (natsMsg *)msg;
+	link_done.bytes += bus_msg_data(msg).len;
+	if (link_done.len == LINK_DONE_MAX || link_done.bytes > LINK_DONE_BYTES_MAX)
+		link_done_free();
 }

@@ -57,7 +57,9 @@ struct bus_conn_handler {
 	void (*up)(void *arg, uint64_t client_id);
 	/* Lost. Every subscription is dead and must be freed by now or in this call. */
 	void (*down)(void *arg, const char *reason);
-	void (*readable)(void *arg); /* something arrived: drain the subscriptions */
+	/* Something arrived: drain the subscriptions. What is published meanwhile is written
+	 * together, afterwards. It must not close the connection. */
+	void (*readable)(void *arg);
 	/* A connection attempt that failed, with what each server said; when up, a permission
 	 * violation. */
 	void (*trouble)(void *arg, const char *text);
