@@ -15,6 +15,7 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/percent.h"
 #include "base/query.h"
 
 enum {
@@ -135,38 +136,6 @@ tokens_parse_rate(const char *text, int64_t *ret_milli)
 	return *ret_milli > 0 && *ret_milli <= TOKENS_RATE_MILLI_MAX;
 }
 
-static int
-tokens_hex_digit(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
-/* In place. A percent sign without two digits, and a NUL, are refused. */
-static bool
-tokens_percent_decode(char *text)
-{
-	char *to = text;
-
-	for (const char *from = text; *from != '\0'; from++) {
-		if (*from == '%') {
-			int high = tokens_hex_digit(from[1]);
-			int low = high < 0 ? -1 : tokens_hex_digit(from[2]);
-
-			if (low < 0 || high + low == 0)
-				return false;
-			*to++ = (char)(high * 16 + low);
-			from += 2;
-		} else {
-			*to++ = *from;
-		}
-	}
-	*to = '\0';
-	return true;
-}
-
 /* One KEY=VALUE; `text` is changed. */
 static int
 tokens_read_pair(struct tokens_entry *e, char *text, struct errmsg *err)
@@ -184,12 +153,15 @@ tokens_read_pair(struct tokens_entry *e, char *text, struct errmsg *err)
 		return error_set(err, -OCF_EMALFORMED, "'%s' is not KEY=VALUE", text);
 	*value++ = '\0';
 	if (strcmp(text, "service") == 0) {
-		if (!tokens_percent_decode(value))
+		char *service = percent_decode(bytes_text(value), false);
+
+		if (service == NULL)
 			return error_set(err, -OCF_EMALFORMED,
 					 "a %% of service=%s is not followed by two hex "
 					 "digits",
 					 value);
-		tokens_add_service(e, value);
+		tokens_add_service(e, service);
+		free(service);
 		return 0;
 	}
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)

@@ -154,7 +154,8 @@ api_log(const struct api_call *call, int status, ms_t ms)
 	int64_t received, sent;
 
 	http_exchange_bytes(call->x, &received, &sent);
-	const struct log_field fields[] = {
+
+	struct log_field fields[10] = {
 		{ "peer", http_exchange_peer(call->x), 0 },
 		{ "method", head->method, 0 },
 		{ "target", head->target, 0 },
@@ -162,14 +163,16 @@ api_log(const struct api_call *call, int status, ms_t ms)
 		{ "received", NULL, received },
 		{ "sent", NULL, sent },
 		{ "ms", NULL, ms },
-		{ "request_id", call->request_id, 0 },
-		{ "worker", call->worker, 0 },
 	};
+	int len = 7;
 
-	log_fields(LOG_INFO, "access", fields,
-		   call->request_id == NULL ? 7
-		   : call->worker == NULL   ? 8
-					    : 9);
+	if (call->user != NULL)
+		fields[len++] = (struct log_field){ "token", user_name(call->user), 0 };
+	if (call->request_id != NULL)
+		fields[len++] = (struct log_field){ "request_id", call->request_id, 0 };
+	if (call->worker != NULL)
+		fields[len++] = (struct log_field){ "worker", call->worker, 0 };
+	log_fields(LOG_INFO, "access", fields, len);
 }
 
 void

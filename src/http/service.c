@@ -490,19 +490,13 @@ service_run(const struct api_call *call)
 				shape == ROUTE_OPENAI ? INT64_MAX : LIMIT_PART_BYTES_MAX);
 	http_exchange_set_handler(call->x, &query_handler, q);
 	/* A body that is gathered and comes drop by drop waits no longer than a query may. */
-	if ((is_legacy || q->is_peeking) && call->head->body_len != 0)
+	if ((shape == ROUTE_LEGACY || q->is_peeking) && call->head->body_len != 0)
 		query_set_timer(q, q->head.timeout_ms);
 	/* Where nothing in the body matters for the choice, the choice need not wait for
-<<<<<<< HEAD
 	 * it. Only for the beginning of a short one, which mostly comes with the head: a
-	 * refusal with the body still to come would end the connection. Where something
-	 * matters, a body that comes drop by drop waits no longer than a query may. */
+	 * refusal with the body still to come would end the connection. */
 	if (shape != ROUTE_LEGACY && !q->is_peeking &&
 	    !body_is_short(call->head->body_len))
-=======
-	 * it. */
-	if (!is_legacy && !q->is_peeking && call->head->body_len != 0)
->>>>>>> gateway/gateway
 		query_open(q);
 }
 

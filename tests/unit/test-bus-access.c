@@ -330,7 +330,6 @@ test_tls_at_the_second_look(void)
 	close(at.cancel_fd);
 	close(t.listen_fd);
 	attempt_setup_fini(&setup);
-	nats_Close();
 }
 
 /* Who stops does not wait for a server that says nothing. */

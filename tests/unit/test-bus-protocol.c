@@ -110,7 +110,9 @@ test_request_round_trip(void)
 	query_head_fini(&back);
 	query_headers_fini(&headers);
 	query_headers_add(&head.headers, "idempotency-key", "k");
-	CU_ASSERT_FATAL(bus_protocol_request_headers(&head, "id-9", &headers) == 0);
+	lines = BUF_INIT;
+	CU_ASSERT_FATAL(bus_protocol_request(&head, "id-9", &lines) == 0);
+	lines_read(&lines, &headers);
 	CU_ASSERT_FATAL(bus_protocol_request_read(&headers, &back) == 0);
 	CU_ASSERT(back.is_idempotent);
 	query_head_fini(&back);
@@ -164,10 +166,12 @@ test_reply_length(void)
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct reply_head head = { .status = 200 }, back;
 		struct query_headers headers;
+		struct buf lines = BUF_INIT;
 		const char *got;
 
 		query_headers_add(&head.headers, "content-length", table[i].length);
-		bus_protocol_reply_headers(&head, &headers);
+		bus_protocol_reply_headers(&head, &lines);
+		lines_read(&lines, &headers);
 		CU_ASSERT(query_headers_get(&headers, "Http-Content-Length") == NULL);
 		CU_ASSERT_FATAL(bus_protocol_reply_read(&headers, &back) == 0);
 		got = query_headers_get(&back.headers, "content-length");

@@ -546,8 +546,6 @@ main(int argc, char **argv)
 		  test_unknown_routes },
 		{ "a query's head is made of the request's", test_query_head },
 		{ "the reply to a HEAD has the length that its worker told", test_head },
-}
-
 		{ "a query says who asks: a token, a user, an address", test_tenants },
 		{ "bad words in a query's head are refused", test_bad_query_heads },
 		{ "a small JSON body names the model", test_model_of_body },
@@ -564,5 +562,5 @@ main(int argc, char **argv)
 		{ "metrics are written as Prometheus reads them", test_metrics },
 	};
 
-return TAP_MAIN(argc, argv, tests);
+	return TAP_MAIN(argc, argv, tests);
 }

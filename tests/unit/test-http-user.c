@@ -184,12 +184,16 @@ read_tokens(const char *text, const struct access *old, ms_t now)
 static struct user *
 user_with(const struct access *a, const char *header)
 {
-	struct http_head head = { .method = "GET", .target = "/", .host = "" };
+	const struct http_header authorization = { .name = "authorization",
+						   .value = header };
+	struct http_head head = { .method = "GET",
+				  .target = "/",
+				  .host = "",
+				  .headers_len = 1,
+				  .headers = &authorization };
 	struct errmsg err = { "" };
 	struct user *user;
 
-	head.headers[head.headers_len++] = (struct http_header){ .name = "authorization",
-								 .value = header };
 	return access_check_token(a, ACCESS_LOOPBACK, &head, &user, &err) == 0 ? user
 									       : NULL;
 }

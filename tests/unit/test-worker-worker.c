@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "bus/protocol.h"
 #include "lib/tap.h"
 #include "unit/bus-fixture.h"
 
@@ -406,13 +407,14 @@ struct asker {
 static void
 ask_by_hand(struct asker *a, int number)
 {
-	struct query_header items[] = { { (char *)"Ocf-Req-Id", (char *)"same" },
-					{ (char *)"Ocf-Service", (char *)"s" } };
-	struct query_headers headers = { 2, items };
+	struct buf lines = BUF_INIT;
 	char reply[64];
 
+	bus_headers_put(&lines, BUS_H_REQ_ID, "same");
+	bus_headers_put(&lines, BUS_H_SERVICE, "s");
 	snprintf(reply, sizeof(reply), "ocf.r.asker.%d", number);
-	CU_ASSERT(bus_conn_publish(a->conn, "ocf.d.w", reply, &headers, BYTES_NONE) == 0);
+	CU_ASSERT(bus_conn_publish(a->conn, "ocf.d.w", reply, &lines, BYTES_NONE) == 0);
+	buf_fini(&lines);
 }
 
 static void
