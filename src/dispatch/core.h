@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the dispatch core; see dispatch/dispatch.h. dispatch.c: events in, actions out,
  * timers. queries.c: the life of a query and where it goes next. runs.c: attempts. workers.c:
- * workers, queues, and which waiting query a free slot gets. parts.c: bodies, replies and
- * their credits. choose.c: which candidate. moves.c: queries that go on or are given away,
- * and words of load. loads.c: what is known of others.
+ * workers, queues, and which waiting query a free slot gets. paces.c: which worker. parts.c:
+ * bodies, replies and their credits. choose.c: which candidate. moves.c: queries that go on or
+ * are given away, and words of load. loads.c: what is known of others.
  *
  * Rules that keep the lists safe to walk: a step first ends all that has expired, so that
  * nothing expired is left to be started; starting a run never ends a query; ending a query
@@ -114,12 +114,25 @@ struct service {
 	ms_t mean_ms;	 /* smoothed time that a worker takes */
 	int64_t mean_us; /* the same, finer and slower; 0: none yet */
 	struct pull pull;
+	uint64_t started;  /* runs, by workers of this node */
+	struct timer look; /* at queries that wait for a faster worker */
+};
+
+/* How long a worker takes; see paces.c. */
+struct pace {
+	int64_t mean_us; /* smoothed */
+	int seen;	 /* of how many, up to a bound */
+	ms_t tried_at;	 /* when it got one last, */
+	uint64_t tried;	 /* and the how manieth of its service that was */
+	bool is_trial;	 /* it got one although it was slow, */
+	bool is_again;	 /* was not, and gets another one at once */
 };
 
 struct worker_service {
 	char *name;
 	char **match;
 	int match_len;
+	struct pace pace;
 };
 
 struct worker {
@@ -129,8 +142,11 @@ struct worker {
 	int slots;
 	int running; /* slots in use */
 	bool is_draining;
-	bool is_resting; /* it gave something back lately */
+	bool is_resting; /* it gave something back lately, or failed again and again */
 	struct timer rest;
+	ms_t moved_at;	 /* the last end of a run, or start of the only one */
+	int failures;	 /* one after the other */
+	ms_t ejected_ms; /* how long it rested for the latest of these */
 	struct worker_service *services;
 	int services_len;
 };
@@ -147,6 +163,7 @@ struct run {
 	bool is_taken;
 	bool is_offered; /* the node is ready, and whoever asked is to say GO */
 	bool is_failed;
+	bool is_done;	 /* it replied, all of it: what it took says something */
 	bool is_open;	 /* RUN_OPEN is out */
 	int64_t sent;	 /* parts of the body */
 	int credit;	 /* parts that may be sent */
@@ -260,6 +277,12 @@ void worker_gone(struct dispatch *d, uint64_t id);
 void workers_gone(struct dispatch *d);
 void worker_free(struct dispatch *d, struct worker *w);
 void worker_rest(struct dispatch *d, struct worker *w, int seconds);
+/* How it fared with a run; one that fails again and again rests. */
+void worker_fared(struct dispatch *d, struct worker *w, bool is_failed);
+bool worker_is_free(const struct worker *w);
+/* Which of its services; NULL: none. */
+struct worker_service *worker_serves(const struct worker *w,
+				     const struct query_head *head);
 /* Give its free slots to waiting queries. */
 void worker_bind(struct dispatch *d, struct worker *w);
 /* Is there one that serves it and has a slot free? */
@@ -273,6 +296,16 @@ bool queue_is_served(const struct dispatch *d, const struct query *q);
 void queues_check(struct dispatch *d);
 void service_free(struct dispatch *d, struct service *s);
 void service_observe(struct dispatch *d, const char *name, ms_t took);
+
+/* paces.c */
+void pace_started(struct dispatch *d, struct worker *w, const struct query *q);
+void pace_seen(struct worker *w, const struct query *q, ms_t took);
+/* Should it, behind `ahead` others, rather wait for others than have this free worker? */
+bool pace_waits(struct dispatch *d, const struct worker *w, const struct query *q,
+		int ahead);
+/* A free worker for it, but not `but`; NULL: none. */
+struct worker *worker_pick(struct dispatch *d, const struct query *q,
+			   const struct worker *but);
 
 /* parts.c */
 void part_release(struct part *part);

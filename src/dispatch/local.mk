@@ -5,15 +5,19 @@ noinst_LIBRARIES += %D%/libdispatch.a
 	%D%/dispatch.c %D%/dispatch.h \
 	%D%/loads.c %D%/loads.h \
 	%D%/moves.c \
+	%D%/paces.c \
 	%D%/parts.c \
 	%D%/queries.c \
 	%D%/runs.c \
 	%D%/workers.c
 
 if HAVE_CUNIT
-dispatch_tests = tests/unit/test-dispatch-dispatch tests/unit/test-dispatch-moves
+dispatch_tests = tests/unit/test-dispatch-dispatch \
+	tests/unit/test-dispatch-moves tests/unit/test-dispatch-paces
 check_PROGRAMS += $(dispatch_tests)
 TESTS += $(dispatch_tests)
+tests_unit_test_dispatch_paces_SOURCES = tests/unit/test-dispatch-paces.c
+tests_unit_test_dispatch_paces_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS) -lm
 tests_unit_test_dispatch_moves_SOURCES = tests/unit/test-dispatch-moves.c
 tests_unit_test_dispatch_moves_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
 tests_unit_test_dispatch_dispatch_SOURCES = tests/unit/test-dispatch-dispatch.c

@@ -299,8 +299,11 @@ reply_data_event(struct dispatch *d, struct run *run, struct bytes data, bool is
 	part_release(part);
 	if (!is_last)
 		return;
-	if (run->worker != NULL)
+	if (run->worker != NULL) {
 		service_observe(d, q->head.service, d->now - run->since);
+		pace_seen(run->worker, q, d->now - run->since);
+	}
+	run->is_done = true;
 	d->stats.done++;
 	q->run = NULL;
 	run->query = NULL;

@@ -3,7 +3,8 @@
  *
  * A service has one queue, first come first served. A query goes to a worker only when that
  * has a free slot (late binding), so that a fast worker gets what a slow one would have sat
- * on; a selector that only one worker serves does not hold up those behind it. */
+ * on, and may wait for a faster one (paces.c); a selector that only one worker serves does not
+ * hold up those behind it. */
 #include "config.h"
 
 #include <assert.h>
@@ -34,6 +35,7 @@ service_free(struct dispatch *d, struct service *s)
 {
 	assert(s->queue == NULL);
 	timer_clear(d, &s->pull.timer);
+	timer_clear(d, &s->look);
 	HASH_DEL(d->services, s);
 	free(s->name);
 	free(s);
@@ -56,11 +58,11 @@ service_observe(struct dispatch *d, const char *name, ms_t took)
 
 /* Workers. */
 
-static const struct worker_service *
-worker_serves_head(const struct worker *w, const struct query_head *head)
+struct worker_service *
+worker_serves(const struct worker *w, const struct query_head *head)
 {
 	for (int i = 0; i < w->services_len; i++) {
-		const struct worker_service *s = &w->services[i];
+		struct worker_service *s = &w->services[i];
 
 		if (strcmp(s->name, head->service) == 0 &&
 		    query_match_serves(s->match, s->match_len, head->selector,
@@ -70,13 +72,7 @@ worker_serves_head(const struct worker *w, const struct query_head *head)
 	return NULL;
 }
 
-static const struct worker_service *
-worker_serves(const struct worker *w, const struct query *q)
-{
-	return worker_serves_head(w, &q->head);
-}
-
-static bool
+bool
 worker_is_free(const struct worker *w)
 {
 	return !w->is_draining && !w->is_resting && w->running < w->slots;
@@ -86,34 +82,9 @@ bool
 worker_is_there(const struct dispatch *d, const struct query_head *head)
 {
 	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
-		if (worker_is_free(w) && worker_serves_head(w, head) != NULL)
+		if (worker_is_free(w) && worker_serves(w, head) != NULL)
 			return true;
 	return false;
-}
-
-/* The free one with the smallest share of its slots in use; any of several such. */
-static struct worker *
-worker_pick(struct dispatch *d, const struct query *q)
-{
-	struct worker *best = NULL, *w;
-	uint64_t ties = 0;
-
-	for (w = d->workers; w != NULL; w = w->hh.next) {
-		int64_t order;
-
-		if (!worker_is_free(w) || worker_serves(w, q) == NULL)
-			continue;
-		order = best == NULL ? -1
-				     : (int64_t)w->running * best->slots -
-					       (int64_t)best->running * w->slots;
-		if (order < 0) {
-			best = w;
-			ties = 1;
-		} else if (order == 0 && rng_below(&d->rng, ++ties) == 0) {
-			best = w;
-		}
-	}
-	return best;
 }
 
 static struct query *
@@ -123,13 +94,16 @@ worker_bind_oldest(struct dispatch *d, const struct worker *w)
 
 	for (int i = 0; i < w->services_len; i++) {
 		struct service *s;
+		int ahead = 0;
 
 		HASH_FIND_STR(d->services, w->services[i].name, s);
 		if (s == NULL)
 			continue;
 		DL_FOREACH (s->queue, q) {
 			/* Expired work never reaches a worker. */
-			if (q->deadline.at <= d->now || worker_serves(w, q) == NULL)
+			if (q->deadline.at <= d->now ||
+			    worker_serves(w, &q->head) == NULL ||
+			    pace_waits(d, w, q, ahead++))
 				continue;
 			if (oldest == NULL || q->turn < oldest->turn)
 				oldest = q;
@@ -177,6 +151,44 @@ worker_rest(struct dispatch *d, struct worker *w, int seconds)
 	timer_set(d, &w->rest, d->now + (ms_t)seconds * MS_SECOND);
 }
 
+/* Would more than half of those that serve the same rest? */
+static bool
+worker_is_needed(const struct dispatch *d, const struct worker *w)
+{
+	for (int i = 0; i < w->services_len; i++) {
+		int all = 0, resting = 1;
+
+		for (const struct worker *o = d->workers; o != NULL; o = o->hh.next)
+			for (int k = 0; k < o->services_len && !o->is_draining; k++)
+				if (strcmp(o->services[k].name, w->services[i].name) ==
+				    0) {
+					all++;
+					resting += o->is_resting && o != w;
+					break;
+				}
+		if (resting * 2 > all)
+			return true;
+	}
+	return false;
+}
+
+/* As nodes are (loads.c). */
+void
+worker_fared(struct dispatch *d, struct worker *w, bool is_failed)
+{
+	if (!is_failed) {
+		w->failures = 0;
+		w->ejected_ms = 0;
+		return;
+	}
+	if (++w->failures < LOADS_FAILURES || w->is_resting || w->is_draining ||
+	    worker_is_needed(d, w))
+		return;
+	w->ejected_ms = loads_ejection(w->ejected_ms);
+	d->stats.ejected_workers++;
+	worker_rest(d, w, (int)(w->ejected_ms / MS_SECOND));
+}
+
 static void
 worker_services_fini(struct worker *w)
 {
@@ -191,11 +203,22 @@ worker_services_fini(struct worker *w)
 	w->services_len = 0;
 }
 
+/* What it took, before it announced this anew. */
+static struct pace
+worker_services_pace(const struct worker *was, const char *name)
+{
+	for (int i = 0; i < was->services_len; i++)
+		if (strcmp(was->services[i].name, name) == 0)
+			return was->services[i].pace;
+	return (struct pace){ 0 };
+}
+
 static void
 worker_services_set(struct dispatch *d, struct worker *w,
 		    const struct dispatch_worker *info)
 {
-	worker_services_fini(w);
+	struct worker was = *w;
+
 	w->services = mem_calloc((size_t)info->services_len, sizeof(w->services[0]));
 	w->services_len = info->services_len;
 	for (int i = 0; i < info->services_len; i++) {
@@ -207,8 +230,10 @@ worker_services_set(struct dispatch *d, struct worker *w,
 		to->match_len = from->match_len;
 		for (int k = 0; k < from->match_len; k++)
 			to->match[k] = mem_strdup(from->match[k]);
+		to->pace = worker_services_pace(&was, to->name);
 		service_get(d, to->name);
 	}
+	worker_services_fini(&was);
 }
 
 void
@@ -337,7 +362,7 @@ queue_is_served(const struct dispatch *d, const struct query *q)
 	if (d->is_draining && q->key.link != 0)
 		return false;
 	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
-		if (!w->is_draining && worker_serves(w, q) != NULL)
+		if (!w->is_draining && worker_serves(w, &q->head) != NULL)
 			return true;
 	return false;
 }
@@ -359,7 +384,7 @@ queue_retry_after(const struct dispatch *d, const struct service *s,
 	int64_t slots = 0, seconds;
 
 	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
-		if (!w->is_draining && worker_serves(w, q) != NULL)
+		if (!w->is_draining && worker_serves(w, &q->head) != NULL)
 			slots += w->slots;
 	if (slots == 0)
 		slots = 1;
@@ -385,12 +410,16 @@ queue_put(struct dispatch *d, struct query *q, int candidate)
 		query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
 		return;
 	}
-	w = worker_pick(d, q);
+	s = service_get(d, q->head.service);
+	w = worker_pick(d, q, NULL);
+	if (w != NULL && s->len < d->config.queue_max && pace_waits(d, w, q, s->len)) {
+		d->stats.held++;
+		w = NULL;
+	}
 	if (w != NULL) {
 		run_start_worker(d, q, w);
 		return;
 	}
-	s = service_get(d, q->head.service);
 	if (s->len >= d->config.queue_max) {
 		query_error_set(&error, 503, "%d queries wait for \"%s\" already", s->len,
 				q->head.service);
@@ -410,9 +439,9 @@ void
 queue_put_back(struct dispatch *d, struct query *q)
 {
 	struct service *s;
-	struct worker *w = worker_pick(d, q);
+	struct worker *w = worker_pick(d, q, NULL);
 
-	if (w != NULL) {
+	if (w != NULL && !pace_waits(d, w, q, 0)) {
 		run_start_worker(d, q, w);
 		return;
 	}
