@@ -64,6 +64,7 @@ struct config {
 		int64_t queue_max;
 		ms_t timeout;
 		int64_t retries;
+		bool hedge;
 	} dispatch;
 	struct {
 		char *level;

@@ -90,6 +90,30 @@ queries_read_probes(void *arg)
 }
 
 static double
+queries_read_repeated(void *arg)
+{
+	return (double)queries_load_stats(arg).repeated;
+}
+
+static double
+queries_read_unrepeated(void *arg)
+{
+	return (double)queries_load_stats(arg).unrepeated;
+}
+
+static double
+queries_read_hedges(void *arg)
+{
+	return (double)queries_load_stats(arg).hedges;
+}
+
+static double
+queries_read_hedges_won(void *arg)
+{
+	return (double)queries_load_stats(arg).hedges_won;
+}
+
+static double
 queries_read_held(void *arg)
 {
 	return (double)queries_load_stats(arg).held;
@@ -114,6 +138,20 @@ queries_load_add_attempts(struct queries *qs)
 		const char *name, *help, *label;
 		double (*read)(void *arg);
 	} counters[] = {
+		{ "ocf_query_retries_total",
+		  "Attempts after a worker had the query and failed: made, or refused "
+		  "because the budget was spent.",
+		  "outcome=\"made\"", queries_read_repeated },
+		{ "ocf_query_retries_total",
+		  "Attempts after a worker had the query and failed: made, or refused "
+		  "because the budget was spent.",
+		  "outcome=\"refused\"", queries_read_unrepeated },
+		{ "ocf_query_hedges_total",
+		  "Queries sent to a second worker as well, and those that it answered.",
+		  "outcome=\"sent\"", queries_read_hedges },
+		{ "ocf_query_hedges_total",
+		  "Queries sent to a second worker as well, and those that it answered.",
+		  "outcome=\"won\"", queries_read_hedges_won },
 		{ "ocf_queries_held_total",
 		  "Queries that waited for a faster worker while a slow one was free.",
 		  NULL, queries_read_held },

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "dispatch/budgets.h"
 #include "mesh/mesh.h"
 
 enum {
@@ -661,6 +662,7 @@ queries_open(struct daemon *d)
 		.queue_max = (int)d->config->dispatch.queue_max,
 		.buffer_bytes_max = QUERIES_BUFFER_BYTES_MAX,
 		.retries = (int)d->config->dispatch.retries,
+		.hedge_percent = d->config->dispatch.hedge ? BUDGET_HEDGE_PERCENT : 0,
 		.body_bytes_max = d->config->http.max_body,
 		.policy = queries_policy(d->config->dispatch.policy),
 	};

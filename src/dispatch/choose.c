@@ -312,3 +312,21 @@ choose_onward(struct dispatch *d, const struct query *q, const int open[], int n
 		return -1;
 	return best->candidate;
 }
+
+int
+choose_hedge(struct dispatch *d, const struct query *q, const int open[], int n)
+{
+	struct choice choices[DISPATCH_CANDIDATES_MAX], *best = NULL;
+
+	choices_make(d, q, open, n, choices);
+	for (int i = 0; i < n; i++) {
+		struct choice *c = &choices[i];
+
+		if (c->load == NULL || c->weight == 0 || c->ahead >= c->slots ||
+		    q->candidates[c->candidate].is_far)
+			continue;
+		if (best == NULL || choice_cost_us(c) < choice_cost_us(best))
+			best = c;
+	}
+	return best != NULL ? best->candidate : -1;
+}

@@ -3,7 +3,8 @@
  * timers. queries.c: the life of a query and where it goes next. runs.c: attempts. workers.c:
  * workers, queues, and which waiting query a free slot gets. paces.c: which worker. parts.c:
  * bodies, replies and their credits. choose.c: which candidate. moves.c: queries that go on or
- * are given away, and words of load. loads.c: what is known of others.
+ * are given away, and words of load. loads.c: what is known of others. hedges.c: second copies.
+ * budgets.c: how many of these, and of retries.
  *
  * Rules that keep the lists safe to walk: a step first ends all that has expired, so that
  * nothing expired is left to be started; starting a run never ends a query; ending a query
@@ -17,6 +18,7 @@
 #include <utlist.h>
 
 #include "base/rng.h"
+#include "dispatch/budgets.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/loads.h"
 
@@ -93,7 +95,9 @@ struct query {
 	struct service *service; /* waits in its queue; NULL = it does not */
 	uint64_t turn;		 /* order of arrival in queues */
 	struct query *prev, *next;
-	struct run *run; /* NULL while it waits */
+	struct run *run;   /* NULL while it waits */
+	struct run *hedge; /* a second one, until either replies; NULL */
+	struct timer hedge_at;
 };
 
 /* A node with free slots asks others for queries. */
@@ -183,6 +187,7 @@ struct dispatch {
 	struct worker *workers;
 	struct service *services;
 	struct loads loads;
+	struct budgets budgets;
 	struct timer **heap; /* [1 … heap_len] */
 	int heap_len, heap_cap;
 	uint64_t reserved_bytes;
@@ -242,6 +247,8 @@ int query_here(const struct query *q);
 int choose_one(struct dispatch *d, const struct query *q, const int open[], int n);
 /* One that is better than to wait here; -1: none is known. */
 int choose_onward(struct dispatch *d, const struct query *q, const int open[], int n);
+/* Another node that has a slot free, as far as is known; -1: none is known. */
+int choose_hedge(struct dispatch *d, const struct query *q, const int open[], int n);
 
 /* moves.c */
 void load_here(const struct dispatch *d, const char *service, struct dispatch_load *ret);
@@ -259,9 +266,22 @@ void pull_consider(struct dispatch *d, struct service *s);
 void pull_given(struct dispatch *d, const struct query *q, const struct id *node);
 void pull_event(struct dispatch *d, const struct dispatch_event *e);
 
+/* hedges.c */
+/* Its run has begun: a second one may follow. */
+void hedge_prepare(struct dispatch *d, struct query *q);
+/* The run is the one that answers: the other is cancelled. */
+void hedge_won(struct dispatch *d, struct run *run);
+/* The run is over without a reply. True: another one goes on, and the query with it. */
+bool hedge_goes_on(struct query *q, struct run *run);
+/* How long it was until a reply, or that there was none for so long. */
+void hedge_seen(struct dispatch *d, const struct query *q, const struct run *run);
+
 /* runs.c */
 void run_start_worker(struct dispatch *d, struct query *q, struct worker *w);
 void run_start_node(struct dispatch *d, struct query *q, int candidate);
+/* A second one, elsewhere: at that worker, or (NULL) candidate. */
+void run_start_hedge(struct dispatch *d, struct query *q, struct worker *w,
+		     int candidate);
 /* The query lets go of it: the worker or node is told. */
 void run_cancel(struct dispatch *d, struct run *run);
 void run_free(struct dispatch *d, struct run *run); /* its slot becomes free */

@@ -25,6 +25,8 @@
  * for it (moves.c); by DISPATCH_HOPS_MAX hops in all. A candidate that fails before a
  * worker has taken the query is left out and another one drawn; after that, only an
  * idempotent query is tried again, before its first reply byte, at most `retries` times
+ * and within the budget of its service (budgets.h). Such a one that takes unusually long may be
+ * sent to a second worker at the same time; who replies first answers it (hedges.c).
  * One whose way fails is tried by another way, when no other candidate is left. The body
  * is kept for that while it can be needed and is at most DISPATCH_KEEP_BYTES_MAX long.
  *
@@ -84,6 +86,7 @@ struct dispatch_config {
 	int queue_max;		   /* queries waiting for one service (1 at least) */
 	uint64_t buffer_bytes_max; /* of all bodies held; beyond it new queries get 503 */
 	int retries;		   /* of an idempotent query that a worker had taken */
+	int hedge_percent; /* of all queries, so many may be sent twice; 0: none is */
 	int64_t body_bytes_max; /* http.max_body; beyond it 413 */
 	enum dispatch_policy policy;
 };
@@ -287,9 +290,10 @@ struct dispatch_stats {
 	uint64_t late; /* words about runs that were over */
 	/* Queries of others that went on, were given to who asked; pulls and probes sent. */
 	uint64_t onward, given, pulls, probes;
-	/* Queries that waited for a faster worker while one was free; nodes and workers left
-	 * alone because they failed again and again. */
-	uint64_t held;
+	/* Retries after a worker had the query: made, not in the budget; second copies, and those
+	 * that replied first; queries that waited for a faster worker while one was free; nodes
+	 * and workers left alone because they failed again and again. */
+	uint64_t repeated, unrepeated, hedges, hedges_won, held;
 	uint64_t ejected_nodes, ejected_workers;
 };
 void dispatch_stats(const struct dispatch *d, struct dispatch_stats *ret_stats);

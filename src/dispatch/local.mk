@@ -1,8 +1,10 @@
 noinst_LIBRARIES += %D%/libdispatch.a
 %C%_libdispatch_a_SOURCES = \
+	%D%/budgets.c %D%/budgets.h \
 	%D%/choose.c \
 	%D%/core.h \
 	%D%/dispatch.c %D%/dispatch.h \
+	%D%/hedges.c \
 	%D%/loads.c %D%/loads.h \
 	%D%/moves.c \
 	%D%/paces.c \
@@ -12,10 +14,12 @@ noinst_LIBRARIES += %D%/libdispatch.a
 	%D%/workers.c
 
 if HAVE_CUNIT
-dispatch_tests = tests/unit/test-dispatch-dispatch \
+dispatch_tests = tests/unit/test-dispatch-budgets tests/unit/test-dispatch-dispatch \
 	tests/unit/test-dispatch-moves tests/unit/test-dispatch-paces
 check_PROGRAMS += $(dispatch_tests)
 TESTS += $(dispatch_tests)
+tests_unit_test_dispatch_budgets_SOURCES = tests/unit/test-dispatch-budgets.c
+tests_unit_test_dispatch_budgets_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS)
 tests_unit_test_dispatch_paces_SOURCES = tests/unit/test-dispatch-paces.c
 tests_unit_test_dispatch_paces_LDADD = $(TEST_LIBS) $(DISPATCH_LIBS) -lm
 tests_unit_test_dispatch_moves_SOURCES = tests/unit/test-dispatch-moves.c

@@ -80,9 +80,17 @@ run_open(struct dispatch *d, struct run *run)
 	head.timeout_ms = q->deadline.at - d->now;
 	if (run->link != 0)
 		head.hops++;
+	/* A copy stays where it is sent, or it could end up beside the other one. */
+	if (run == q->hedge) {
+		head.hops = DISPATCH_HOPS_MAX;
+		if (head.attempt < UINT8_MAX)
+			head.attempt++;
+	}
 	run->is_open = true;
 	dispatch_act_open(d, &a, q->shared);
 	body_flush(d, q);
+	if (run == q->run)
+		hedge_prepare(d, q);
 }
 
 /* The asker never said GO: the slot is for others. */
@@ -128,7 +136,7 @@ run_start_worker(struct dispatch *d, struct query *q, struct worker *w)
 {
 	struct run *run = run_new(d, q);
 
-	assert(q->run == NULL);
+	assert(q->run == NULL && q->hedge == NULL);
 	q->run = run;
 	run_to_worker(d, run, w);
 	act_query(d, DISPATCH_ACTION_TAKEN, q, 0);
@@ -177,9 +185,26 @@ run_start_node(struct dispatch *d, struct query *q, int candidate)
 {
 	struct run *run = run_new(d, q);
 
-	assert(q->run == NULL);
+	assert(q->run == NULL && q->hedge == NULL);
 	q->run = run;
 	run_to_node(d, run, candidate);
+	run_open(d, run);
+}
+
+void
+run_start_hedge(struct dispatch *d, struct query *q, struct worker *w, int candidate)
+{
+	struct run *run = run_new(d, q);
+
+	assert(q->run != NULL && q->hedge == NULL && q->head.is_idempotent);
+	q->hedge = run;
+	if (w != NULL) {
+		run_to_worker(d, run, w);
+		run->is_taken = true;
+		d->stats.taken++;
+	} else {
+		run_to_node(d, run, candidate);
+	}
 	run_open(d, run);
 }
 
@@ -243,6 +268,13 @@ run_failed(struct dispatch *d, struct run *run, enum dispatch_failure failure,
 		e->node = run->node;
 	run->is_failed = failure != DISPATCH_ANSWERED || e->status >= 500;
 	run->is_done = !run->is_failed;
+	if (hedge_goes_on(q, run)) {
+		if (candidate >= 0 && run->link != 0)
+			q->tried |= UINT64_C(1) << candidate;
+		query_error_fini(e);
+		run_free(d, run);
+		return;
+	}
 	if (w != NULL) {
 		free(e->worker);
 		e->worker = mem_strdup(w->name);
@@ -282,6 +314,10 @@ run_returned(struct dispatch *d, struct run *run, int retry_after_s)
 		return;
 	d->stats.returned++;
 	worker_rest(d, w, retry_after_s);
+	if (hedge_goes_on(q, run)) {
+		run_free(d, run);
+		return;
+	}
 	if (q->has_reply || !body_can_replay(q) || !queue_is_served(d, q) ||
 	    ++q->returns > DISPATCH_RETURNS_MAX) {
 		query_error_set(&error, 503, "%s gave the query back: it is busy",
@@ -322,6 +358,9 @@ run_event(struct dispatch *d, const struct dispatch_event *e)
 		run_event_cancelled(d, run, e);
 		return;
 	}
+	if (e->type == DISPATCH_EVENT_RUN_HEAD ||
+	    (e->type == DISPATCH_EVENT_RUN_DATA && (e->data.len > 0 || e->is_last)))
+		hedge_won(d, run);
 	switch (e->type) {
 	case DISPATCH_EVENT_RUN_TAKEN:
 		run_taken(d, run);
