@@ -78,6 +78,7 @@ dist_check_SCRIPTS += \
 	%D%/system/examples.sh \
 	%D%/system/forget.sh \
 	%D%/system/holders.sh \
+	%D%/system/hops.sh \
 	%D%/system/hostile-announce.sh \
 	%D%/system/hostile-subjects.sh \
 	%D%/system/hostile-worker.sh \
@@ -92,6 +93,7 @@ dist_check_SCRIPTS += \
 	%D%/system/legacy.sh \
 	%D%/system/isolation.sh \
 	%D%/system/many.sh \
+	%D%/system/match.sh \
 	%D%/system/mayhem.sh \
 	%D%/system/members.sh \
 	%D%/system/missing.sh \

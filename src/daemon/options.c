@@ -121,6 +121,8 @@ static const struct option options[] = {
 	  MS_DAY, NULL, "deadline of a query that names none" },
 	{ "dispatch", "retries", OPTION_NUMBER, AT(dispatch.retries), "3", 0, 100, NULL,
 	  "how often a query is tried elsewhere" },
+	{ "dispatch", "hedge", OPTION_BOOL, AT(dispatch.hedge), "no", 0, 0, NULL,
+	  "send a query that takes unusually long to a second worker, too" },
 	{ "log", "level", OPTION_TEXT, AT(log.level), "info", 0, 0,
 	  "error warn info debug", "the least important lines that are written" },
 	{ "log", "format", OPTION_TEXT, AT(log.format), "text", 0, 0, "text json",

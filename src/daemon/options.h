@@ -70,6 +70,7 @@ struct config {
 		ms_t wait_max;			       /* 0: none */
 		ms_t timeout;
 		int64_t retries;
+		bool hedge;
 	} dispatch;
 	struct {
 		char *level;

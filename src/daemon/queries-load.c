@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Words of load between nodes, to and from frames; see dispatch/moves.c. */
+/* Words of load between nodes, to and from frames (see dispatch/moves.c), and the metrics of
+ * what dispatch does beside the first attempt of a query. */
 #include "config.h"
 
 #include "daemon/queries.h"
@@ -88,6 +89,85 @@ queries_read_probes(void *arg)
 	return (double)queries_load_stats(arg).probes;
 }
 
+static double
+queries_read_repeated(void *arg)
+{
+	return (double)queries_load_stats(arg).repeated;
+}
+
+static double
+queries_read_unrepeated(void *arg)
+{
+	return (double)queries_load_stats(arg).unrepeated;
+}
+
+static double
+queries_read_hedges(void *arg)
+{
+	return (double)queries_load_stats(arg).hedges;
+}
+
+static double
+queries_read_hedges_won(void *arg)
+{
+	return (double)queries_load_stats(arg).hedges_won;
+}
+
+static double
+queries_read_held(void *arg)
+{
+	return (double)queries_load_stats(arg).held;
+}
+
+static double
+queries_read_ejected_nodes(void *arg)
+{
+	return (double)queries_load_stats(arg).ejected_nodes;
+}
+
+static double
+queries_read_ejected_workers(void *arg)
+{
+	return (double)queries_load_stats(arg).ejected_workers;
+}
+
+static void
+queries_load_add_attempts(struct queries *qs)
+{
+	static const struct {
+		const char *name, *help, *label;
+		double (*read)(void *arg);
+	} counters[] = {
+		{ "ocf_query_retries_total",
+		  "Attempts after a worker had the query and failed: made, or refused "
+		  "because the budget was spent.",
+		  "outcome=\"made\"", queries_read_repeated },
+		{ "ocf_query_retries_total",
+		  "Attempts after a worker had the query and failed: made, or refused "
+		  "because the budget was spent.",
+		  "outcome=\"refused\"", queries_read_unrepeated },
+		{ "ocf_query_hedges_total",
+		  "Queries sent to a second worker as well, and those that it answered.",
+		  "outcome=\"sent\"", queries_read_hedges },
+		{ "ocf_query_hedges_total",
+		  "Queries sent to a second worker as well, and those that it answered.",
+		  "outcome=\"won\"", queries_read_hedges_won },
+		{ "ocf_queries_held_total",
+		  "Queries that waited for a faster worker while a slow one was free.",
+		  NULL, queries_read_held },
+		{ "ocf_ejections_total",
+		  "Nodes and workers left alone because they failed again and again.",
+		  "of=\"node\"", queries_read_ejected_nodes },
+		{ "ocf_ejections_total",
+		  "Nodes and workers left alone because they failed again and again.",
+		  "of=\"worker\"", queries_read_ejected_workers },
+	};
+
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		metrics_counter_read(qs->d->metrics, counters[i].name, counters[i].help,
+				     counters[i].label, counters[i].read, qs);
+}
+
 void
 queries_load_add_metrics(struct queries *qs)
 {
@@ -110,4 +190,5 @@ queries_load_add_metrics(struct queries *qs)
 			     qs);
 	metrics_counter_read(m, asked, asked_help, "word=\"pull\"", queries_read_pulls,
 			     qs);
+	queries_load_add_attempts(qs);
 }

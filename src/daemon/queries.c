@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "dispatch/budgets.h"
 #include "mesh/mesh.h"
 
 enum {
@@ -659,6 +660,7 @@ queries_open(struct daemon *d)
 		.self = d->identity->node_id,
 		.seed = rng_next(&d->rng),
 		.retries = (int)d->config->dispatch.retries,
+		.hedge_percent = d->config->dispatch.hedge ? BUDGET_HEDGE_PERCENT : 0,
 		.body_bytes_max = d->config->http.max_body,
 		.policy = queries_policy(d->config->dispatch.policy),
 	};

@@ -220,6 +220,18 @@ bounds_wait_check(const struct dispatch *d, const struct service *s,
 	return false;
 }
 
+bool
+bounds_have_room(const struct dispatch *d, const struct service *s, const struct query *q,
+		 const struct serving *by)
+{
+	int most = d->config.tenant_queue_max;
+	enum dispatch_refusal why;
+
+	return s->queue.len < d->config.queue_max &&
+	       (most == 0 || tenants_len(&s->queue, q->head.tenant) < most) &&
+	       bounds_wait_check(d, s, q, by, &why);
+}
+
 static bool
 bounds_queue_check(struct dispatch *d, struct service *s, const struct query *q,
 		   const struct serving *by, enum dispatch_refusal *ret_why)

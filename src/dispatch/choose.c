@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which of several candidates a query goes to.
  *
- * Policy "best" looks at few: this node itself, and three others drawn with a chance that is
- * proportional to what they can do, slots by the time that the service takes there. The one
- * with the least cost has it: the way there and back, the service, four times the wait, and
- * what its errors cost. Everybody looks at other three, so that not all run to the node that
- * was the least loaded when all heard of it last. (Mitzenmacher, "The power of two choices",
- * 2001; Dahlin, "Interpreting stale load information", 2000.) */
+ * Policy "best" looks at few: this node itself, and four others drawn with a chance that is
+ * proportional to their slots by the square of the time that the service takes there: by what
+ * they can do, and the quick ones the more, for who is drawn and idle gets the query, and one
+ * that is long is best with the quick. The one with the least cost has it: the way there and
+ * back, the service, four times the wait, and what its errors cost. Everybody looks at other
+ * four, so that not all run to the node that was the least loaded when all heard of it last.
+ * (Mitzenmacher, "The power of two choices", 2001; Dahlin, "Interpreting stale load
+ * information", 2000.) */
 #include "config.h"
 
 #include <assert.h>
@@ -14,10 +16,12 @@
 #include "dispatch/core.h"
 
 enum {
-	CHOOSE_DRAWN = 3,
+	CHOOSE_DRAWN = 4,
+	CHOOSE_DRAWN_ONWARD = 3,
 	/* What is known of a drawn one is older than this: it is asked, for the next time. */
 	CHOOSE_PROBE_MS = 300,
 	CHOOSE_RAMP_ONE = 64,
+	CHOOSE_PACE_ONE = 1024, /* of the quickest */
 	/* A link is to be opened first, or another node passes the query on. */
 	CHOOSE_FAR_US = 20 * 1000,
 	CHOOSE_RELAY_US = 5 * 1000,
@@ -30,7 +34,7 @@ struct choice {
 	int slots;
 	int64_t mean_us;
 	int64_t way_us;
-	uint64_t weight;
+	uint64_t weight; /* 0: not to be chosen */
 	int ahead;
 	bool is_ejected;
 };
@@ -99,28 +103,57 @@ choices_guess(struct choice *choices, int n)
 }
 
 static uint64_t
-choice_weight(const struct dispatch *d, const struct choice *c)
+choice_weight(const struct choice *c, int64_t least_us)
 {
-	ms_t age = c->load != NULL ? d->now - c->load->since : LOADS_RAMP_MS;
-	uint64_t ramp = CHOOSE_RAMP_ONE;
+	uint64_t pace = (uint64_t)(least_us * CHOOSE_PACE_ONE / c->mean_us);
 
-	if (age < LOADS_RAMP_MS)
-		ramp = 1 +
-		       (uint64_t)(age > 0 ? age : 0) * CHOOSE_RAMP_ONE / LOADS_RAMP_MS;
-	return (uint64_t)c->slots * ramp * (UINT64_C(1) << 32) / (uint64_t)c->mean_us + 1;
+	return (uint64_t)c->slots * pace * pace + 1;
+}
+
+static uint64_t
+choice_ramp(const struct dispatch *d, const struct choice *c)
+{
+	ms_t age = d->now - c->load->since;
+
+	if (age >= LOADS_RAMP_MS)
+		return CHOOSE_RAMP_ONE;
+	return 1 + (uint64_t)(age > 0 ? age : 0) * CHOOSE_RAMP_ONE / LOADS_RAMP_MS;
+}
+
+/* Who is new, or was away, is looked at as often as it has been here long beside the others:
+ * among few as among many. */
+static void
+choices_ramp(struct dispatch *d, struct choice *choices, int n)
+{
+	uint64_t most = 0;
+
+	for (int i = 0; i < n; i++)
+		if (choices[i].load != NULL && !choices[i].is_ejected &&
+		    choice_ramp(d, &choices[i]) > most)
+			most = choice_ramp(d, &choices[i]);
+	for (int i = 0; i < n; i++)
+		if (choices[i].load != NULL && !choices[i].is_ejected &&
+		    choice_ramp(d, &choices[i]) < most &&
+		    rng_below(&d->rng, most) >= choice_ramp(d, &choices[i]))
+			choices[i].weight = 0;
 }
 
 /* At most half of them are left out. */
 static void
-choices_eject(const struct dispatch *d, struct choice *choices, int n)
+choices_eject(struct choice *choices, int n)
 {
+	int64_t least = INT64_MAX;
 	int out = 0;
 
+	for (int i = 0; i < n; i++)
+		if (choices[i].mean_us < least)
+			least = choices[i].mean_us;
 	for (int i = 0; i < n; i++) {
-		choices[i].is_ejected = choices[i].is_ejected && out < n / 2;
-		out += choices[i].is_ejected;
-		choices[i].weight = choices[i].is_ejected ? 0
-							  : choice_weight(d, &choices[i]);
+		struct choice *c = &choices[i];
+
+		c->is_ejected = c->is_ejected && out < n / 2;
+		out += c->is_ejected;
+		c->weight = c->is_ejected ? 0 : choice_weight(c, least);
 	}
 }
 
@@ -143,7 +176,8 @@ choices_make(struct dispatch *d, const struct query *q, const int open[], int n,
 		}
 	}
 	choices_guess(ret, n);
-	choices_eject(d, ret, n);
+	choices_eject(ret, n);
+	choices_ramp(d, ret, n);
 	return n;
 }
 
@@ -229,9 +263,9 @@ choose_least_loaded(struct dispatch *d, const struct query *q, const int open[],
 		if (best != NULL)
 			order = (int64_t)(c->ahead + 1) * best->slots -
 				(int64_t)(best->ahead + 1) * c->slots;
-		if (c->is_ejected && best != NULL)
+		if (c->weight == 0 && best != NULL)
 			continue;
-		if (order < 0 || best->is_ejected) {
+		if (order < 0 || best->weight == 0) {
 			best = c;
 			ties = 1;
 		} else if (order == 0 && rng_below(&d->rng, ++ties) == 0) {
@@ -265,7 +299,7 @@ choose_onward(struct dispatch *d, const struct query *q, const int open[], int n
 	if (here == NULL)
 		return -1;
 	here->weight = 0;
-	for (int i = 0; i < CHOOSE_DRAWN; i++) {
+	for (int i = 0; i < CHOOSE_DRAWN_ONWARD; i++) {
 		struct choice *c = choices_draw(d, choices, n);
 
 		if (c == NULL)
@@ -277,4 +311,22 @@ choose_onward(struct dispatch *d, const struct query *q, const int open[], int n
 	if (best == NULL || choice_cost_us(best) * 5 >= choice_cost_us(here) * 4)
 		return -1;
 	return best->candidate;
+}
+
+int
+choose_hedge(struct dispatch *d, const struct query *q, const int open[], int n)
+{
+	struct choice choices[DISPATCH_CANDIDATES_MAX], *best = NULL;
+
+	choices_make(d, q, open, n, choices);
+	for (int i = 0; i < n; i++) {
+		struct choice *c = &choices[i];
+
+		if (c->load == NULL || c->weight == 0 || c->ahead >= c->slots ||
+		    q->candidates[c->candidate].is_far)
+			continue;
+		if (best == NULL || choice_cost_us(c) < choice_cost_us(best))
+			best = c;
+	}
+	return best != NULL ? best->candidate : -1;
 }

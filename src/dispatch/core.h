@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the dispatch core; see dispatch/dispatch.h. dispatch.c: events in, actions out,
  * timers. queries.c: the life of a query and where it goes next. runs.c: attempts. workers.c:
- * workers, queues, and which waiting query a free slot gets. tenants.c: the order in a queue.
- * bounds.c: who is let in. parts.c: bodies, replies and
- * their credits. choose.c: which candidate. moves.c: queries that go on or are given away,
- * and words of load. loads.c: what is known of others. heap.c: what comes first.
+ * workers, queues, and which waiting query a free slot gets. paces.c: which worker. tenants.c:
+ * the order in a queue. bounds.c: who is let in. parts.c: bodies, replies and their credits.
+ * choose.c: which candidate. moves.c: queries that go on or are given away, and words of load.
+ * loads.c: what is known of others. hedges.c: second copies. budgets.c: how many of these, and
+ * of retries. heap.c: what comes first.
  *
  * Rules that keep the lists safe to walk: a step first ends all that has expired, so that
  * nothing expired is left to be started; starting a run never ends a query; ending a query
@@ -18,6 +19,7 @@
 #include <utlist.h>
 
 #include "base/rng.h"
+#include "dispatch/budgets.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/heap.h"
 #include "dispatch/loads.h"
@@ -98,6 +100,8 @@ struct query {
 	struct query *prev, *next; /* that did */
 	struct holder *holder;	   /* of the bytes of its body; NULL: none */
 	struct run *run;	   /* NULL while it waits */
+	struct run *hedge;	   /* a second one, until either replies; NULL */
+	struct timer hedge_at;
 };
 
 /* A node with free slots asks others for queries. */
@@ -117,12 +121,25 @@ struct service {
 	ms_t mean_ms;	 /* smoothed time that a worker takes */
 	int64_t mean_us; /* the same, finer and slower; 0: none yet */
 	struct pull pull;
+	uint64_t started;  /* runs, by workers of this node */
+	struct timer look; /* at queries that wait for a faster worker */
+};
+
+/* How long a worker takes; see paces.c. */
+struct pace {
+	int64_t mean_us; /* smoothed */
+	int seen;	 /* of how many, up to a bound */
+	ms_t tried_at;	 /* when it got one last, */
+	uint64_t tried;	 /* and the how manieth of its service that was */
+	bool is_trial;	 /* it got one although it was slow, */
+	bool is_again;	 /* was not, and gets another one at once */
 };
 
 struct worker_service {
 	char *name;
 	char **match;
 	int match_len;
+	struct pace pace;
 };
 
 struct worker {
@@ -133,8 +150,11 @@ struct worker {
 	int slots;
 	int running; /* slots in use */
 	bool is_draining;
-	bool is_resting; /* it gave something back lately */
+	bool is_resting; /* it gave something back lately, or failed again and again */
 	struct timer rest;
+	ms_t moved_at;	 /* the last end of a run, or start of the only one */
+	int failures;	 /* one after the other */
+	ms_t ejected_ms; /* how long it rested for the latest of these */
 	struct worker_service *services;
 	int services_len;
 };
@@ -164,6 +184,7 @@ struct run {
 	bool is_taken;
 	bool is_offered; /* the node is ready, and whoever asked is to say GO */
 	bool is_failed;
+	bool is_done;	 /* it replied, all of it: what it took says something */
 	bool is_open;	 /* RUN_OPEN is out */
 	int64_t sent;	 /* parts of the body */
 	int credit;	 /* parts that may be sent */
@@ -184,6 +205,7 @@ struct dispatch {
 	struct worker *workers;
 	struct service *services;
 	struct loads loads;
+	struct budgets budgets;
 	struct heap timers;
 	uint64_t reserved_bytes;
 	struct holder *holders;
@@ -245,6 +267,8 @@ int query_here(const struct query *q);
 int choose_one(struct dispatch *d, const struct query *q, const int open[], int n);
 /* One that is better than to wait here; -1: none is known. */
 int choose_onward(struct dispatch *d, const struct query *q, const int open[], int n);
+/* Another node that has a slot free, as far as is known; -1: none is known. */
+int choose_hedge(struct dispatch *d, const struct query *q, const int open[], int n);
 
 /* moves.c */
 void load_here(const struct dispatch *d, const char *service, struct dispatch_load *ret);
@@ -262,9 +286,22 @@ void pull_consider(struct dispatch *d, struct service *s);
 void pull_given(struct dispatch *d, const struct query *q, const struct id *node);
 void pull_event(struct dispatch *d, const struct dispatch_event *e);
 
+/* hedges.c */
+/* Its run has begun: a second one may follow. */
+void hedge_prepare(struct dispatch *d, struct query *q);
+/* The run is the one that answers: the other is cancelled. */
+void hedge_won(struct dispatch *d, struct run *run);
+/* The run is over without a reply. True: another one goes on, and the query with it. */
+bool hedge_goes_on(struct query *q, struct run *run);
+/* How long it was until a reply, or that there was none for so long. */
+void hedge_seen(struct dispatch *d, const struct query *q, const struct run *run);
+
 /* runs.c */
 void run_start_worker(struct dispatch *d, struct query *q, struct worker *w);
 void run_start_node(struct dispatch *d, struct query *q, int candidate);
+/* A second one, elsewhere: at that worker, or (NULL) candidate. */
+void run_start_hedge(struct dispatch *d, struct query *q, struct worker *w,
+		     int candidate);
 /* The query lets go of it: the worker or node is told. */
 void run_cancel(struct dispatch *d, struct run *run);
 void run_free(struct dispatch *d, struct run *run); /* its slot becomes free */
@@ -280,6 +317,12 @@ void worker_gone(struct dispatch *d, uint64_t id);
 void workers_gone(struct dispatch *d);
 void worker_free(struct dispatch *d, struct worker *w);
 void worker_rest(struct dispatch *d, struct worker *w, int seconds);
+/* How it fared with a run; one that fails again and again rests. */
+void worker_fared(struct dispatch *d, struct worker *w, bool is_failed);
+bool worker_is_free(const struct worker *w);
+/* Which of its services; NULL: none. */
+struct worker_service *worker_serves(const struct worker *w,
+				     const struct query_head *head);
 /* Give its free slots to waiting queries. */
 void worker_bind(struct dispatch *d, struct worker *w);
 /* Is there one that serves it and has a slot free? */
@@ -310,12 +353,25 @@ void bounds_release(struct dispatch *d, struct query *q);
 /* May it wait here? False: no, and why. One that has to give way to it leaves the queue. */
 bool bounds_queue(struct dispatch *d, struct service *s, const struct query *q,
 		  const struct serving *by, struct query_error *ret_error);
+/* It may, and nobody has to give way. */
+bool bounds_have_room(const struct dispatch *d, const struct service *s,
+		      const struct query *q, const struct serving *by);
 /* The wait that is to be expected. */
 int64_t bounds_wait_us(const struct service *s, const struct query *q,
 		       const struct serving *by);
 /* Tell those that gave way: they go elsewhere, or end. */
 void bounds_settle(struct dispatch *d);
 void bounds_forget_leaver(struct dispatch *d, struct query *q);
+
+/* paces.c */
+void pace_started(struct dispatch *d, struct worker *w, const struct query *q);
+void pace_seen(struct worker *w, const struct query *q, ms_t took);
+/* Should it, behind `ahead` others, rather wait for others than have this free worker? */
+bool pace_waits(struct dispatch *d, const struct worker *w, const struct query *q,
+		int ahead);
+/* A free worker for it, but not `but`; NULL: none. */
+struct worker *worker_pick(struct dispatch *d, const struct query *q,
+			   const struct worker *but);
 
 /* parts.c */
 void part_release(struct part *part);

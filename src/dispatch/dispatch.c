@@ -237,6 +237,7 @@ dispatch_new(const struct dispatch_config *config)
 	struct dispatch *d = mem_calloc(1, sizeof(*d));
 
 	assert(config->queue_max >= 1 && config->retries >= 0);
+	assert(config->hedge_percent >= 0 && config->hedge_percent <= 100);
 	d->config = *config;
 	d->next_run = 1;
 	rng_init(&d->rng, config->seed);
@@ -256,7 +257,9 @@ dispatch_free(struct dispatch *d)
 	HASH_ITER (hh, d->queries, q, q_next) {
 		if (q->run != NULL)
 			q->run->query = NULL;
-		q->run = NULL;
+		if (q->hedge != NULL)
+			q->hedge->query = NULL;
+		q->run = q->hedge = NULL;
 		query_free(d, q);
 	}
 	HASH_ITER (hh, d->runs, run, run_next)
@@ -266,6 +269,7 @@ dispatch_free(struct dispatch *d)
 	HASH_ITER (hh, d->services, s, s_next)
 		service_free(d, s);
 	loads_fini(&d->loads);
+	budgets_fini(&d->budgets);
 	item_free(d, d->taken);
 	while (d->first != NULL) {
 		struct item *item = d->first;
@@ -386,7 +390,8 @@ bool
 dispatch_uses(const struct dispatch *d, uint64_t link)
 {
 	for (const struct query *q = d->queries; q != NULL; q = q->hh.next)
-		if (q->key.link == link || (q->run != NULL && q->run->link == link))
+		if (q->key.link == link || (q->run != NULL && q->run->link == link) ||
+		    (q->hedge != NULL && q->hedge->link == link))
 			return true;
 	return false;
 }

@@ -25,7 +25,9 @@
  * a node that has nothing to do and asks for it (moves.c); by DISPATCH_HOPS_MAX hops in all.
  * A candidate that fails before a worker has taken the query is left out and another one
  * drawn; after that, only an idempotent query is tried again, before its first reply byte, at
- * most `retries` times.
+ * most `retries` times and within the budget of its service (budgets.h). Such a one that takes
+ * unusually long may be sent to a second worker at the same time; who replies first answers it
+ * (hedges.c).
  * One whose way fails is tried by another way, when no other candidate is left. The body
  * is kept for that while it can be needed and is at most DISPATCH_KEEP_BYTES_MAX long.
  *
@@ -86,8 +88,9 @@ struct dispatch_config {
 	int tenant_queue_max;	   /* of these, of one tenant; 0: all */
 	uint64_t buffer_bytes_max; /* of all bodies held; beyond it new queries get 503 */
 	uint64_t tenant_bytes_max; /* of these, of one tenant's; 0: all */
-	ms_t wait_max_ms;	/* that is expected of a query; 0: up to its deadline */
-	int retries;		/* of an idempotent query that a worker had taken */
+	ms_t wait_max_ms;  /* that is expected of a query; 0: up to its deadline */
+	int retries;	   /* of an idempotent query that a worker had taken */
+	int hedge_percent; /* of all queries, so many may be sent twice; 0: none is */
 	int64_t body_bytes_max; /* http.max_body; beyond it 413 */
 	enum dispatch_policy policy;
 };
@@ -306,6 +309,11 @@ struct dispatch_stats {
 	/* Queries of others that went on, were given to who asked; pulls and probes sent. */
 	uint64_t onward, given, pulls, probes;
 	uint64_t refused[DISPATCH_REFUSALS];
+	/* Retries after a worker had the query: made, not in the budget; second copies, and those
+	 * that replied first; queries that waited for a faster worker while one was free; nodes
+	 * and workers left alone because they failed again and again. */
+	uint64_t repeated, unrepeated, hedges, hedges_won, held;
+	uint64_t ejected_nodes, ejected_workers;
 };
 void dispatch_stats(const struct dispatch *d, struct dispatch_stats *ret_stats);
 

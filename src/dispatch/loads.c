@@ -113,11 +113,27 @@ load_sent(struct load *l)
 	l->in_flight++;
 }
 
-void
-load_back(struct load *l, bool is_failed, ms_t took, ms_t now)
+ms_t
+loads_ejection(ms_t last)
 {
+	if (last == 0)
+		return LOADS_EJECT_MS;
+	return 2 * last < LOADS_EJECT_MS_MAX ? 2 * last : LOADS_EJECT_MS_MAX;
+}
+
+bool
+load_back(struct load *l, enum load_outcome outcome, ms_t took, ms_t now)
+{
+	bool is_failed = outcome == LOAD_FAILED;
+
 	if (l->in_flight > 0)
 		l->in_flight--;
+	if (outcome == LOAD_DROPPED) {
+		/* At least so long it would have taken. */
+		if (l->took_us > 0 && took * 1000 > l->took_us)
+			l->took_us += (took * 1000 - l->took_us) / LOADS_TOOK_WEIGHT;
+		return false;
+	}
 	l->error += ((is_failed ? LOADS_ERROR_ONE : 0) - l->error) / 8;
 	if (!is_failed) {
 		l->took_us = l->took_us == 0 ? took * 1000 + 1
@@ -125,14 +141,13 @@ load_back(struct load *l, bool is_failed, ms_t took, ms_t now)
 								    LOADS_TOOK_WEIGHT;
 		l->failures = 0;
 		l->ejected_ms = 0;
-		return;
+		return false;
 	}
 	if (++l->failures < LOADS_FAILURES || l->ejected_until > now)
-		return;
-	l->ejected_ms = l->ejected_ms == 0 ? LOADS_EJECT_MS : 2 * l->ejected_ms;
-	if (l->ejected_ms > LOADS_EJECT_MS_MAX)
-		l->ejected_ms = LOADS_EJECT_MS_MAX;
+		return false;
+	l->ejected_ms = loads_ejection(l->ejected_ms);
 	l->ejected_until = l->since = now + l->ejected_ms;
+	return true;
 }
 
 bool

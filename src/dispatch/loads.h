@@ -83,8 +83,13 @@ struct known *loads_known(struct loads *loads, uint64_t service);
 void load_seen(struct load *l, ms_t now);
 void load_said(struct load *l, const struct dispatch_load *said, ms_t now);
 void load_sent(struct load *l);
-/* One that was sent is over, after so long. */
-void load_back(struct load *l, bool is_failed, ms_t took, ms_t now);
+/* One that was sent is over, after so long. Dropped: whoever asked wanted it no more, which says
+ * nothing of the node. True: it is left alone from now on. */
+enum load_outcome { LOAD_DONE, LOAD_FAILED, LOAD_DROPPED };
+bool load_back(struct load *l, enum load_outcome outcome, ms_t took, ms_t now);
+/* How long who failed again and again is left alone, after so long the last time (0: it was
+ * not). */
+ms_t loads_ejection(ms_t last);
 /* How long the service takes there: as that node has it, or else as it seems from here, what
  * its queries waited included; 0: not known. */
 int64_t load_mean_us(const struct load *l, ms_t now);

@@ -157,6 +157,9 @@ body_flush_keep(struct dispatch *d, struct query *q)
 {
 	struct body *b = &q->body;
 
+	/* The parts that one of two runs was sent the other may lack still. */
+	if (q->hedge != NULL)
+		return;
 	if (q->has_reply || b->held_bytes > DISPATCH_KEEP_BYTES_MAX ||
 	    d->stats.buffered_bytes > d->config.buffer_bytes_max)
 		b->is_kept = false;
@@ -164,15 +167,11 @@ body_flush_keep(struct dispatch *d, struct query *q)
 		body_forget_sent(d, q);
 }
 
-void
-body_flush(struct dispatch *d, struct query *q)
+static void
+body_flush_run(struct dispatch *d, struct query *q, struct run *run)
 {
 	struct body *b = &q->body;
-	struct run *run = q->run;
-	int want;
 
-	if (run == NULL || !run->is_open)
-		return;
 	while (run->sent < b->received) {
 		struct part *part = b->parts[run->sent - b->first];
 		struct dispatch_action a = {
@@ -191,6 +190,19 @@ body_flush(struct dispatch *d, struct query *q)
 	}
 	if (run->sent > b->passed)
 		b->passed = run->sent;
+}
+
+void
+body_flush(struct dispatch *d, struct query *q)
+{
+	struct body *b = &q->body;
+	int want;
+
+	if (q->run == NULL || !q->run->is_open)
+		return;
+	body_flush_run(d, q, q->run);
+	if (q->hedge != NULL)
+		body_flush_run(d, q, q->hedge);
 	body_flush_keep(d, q);
 	want = (int)(LIMIT_PARTS_WINDOW + b->passed - b->granted);
 	if (want > 0 && !b->is_whole) {
@@ -260,6 +272,7 @@ reply_head_event(struct dispatch *d, struct run *run, const struct reply_head *h
 		return;
 	}
 	q->has_reply = true;
+	hedge_seen(d, q, run);
 	dispatch_act(d, &a, NULL);
 	body_flush_keep(d, q);
 }
@@ -294,8 +307,11 @@ reply_data_event(struct dispatch *d, struct run *run, struct bytes data, bool is
 	part_release(part);
 	if (!is_last)
 		return;
-	if (run->worker != NULL)
+	if (run->worker != NULL) {
 		service_observe(d, q->head.service, d->now - run->since);
+		pace_seen(run->worker, q, d->now - run->since);
+	}
+	run->is_done = true;
 	d->stats.done++;
 	q->run = NULL;
 	run->query = NULL;

@@ -10,6 +10,14 @@
 #include "base/mem.h"
 #include "dispatch/core.h"
 
+enum {
+	/* So late has whoever had it failed: when nothing is known of its service; at least,
+	 * and so many times what nearly all queries take. */
+	QUERY_LATE_MS = 10 * MS_SECOND,
+	QUERY_LATE_MS_MIN = MS_SECOND,
+	QUERY_LATE_TIMES = 4,
+};
+
 struct query *
 query_find(const struct dispatch *d, uint64_t link, uint64_t query)
 {
@@ -48,11 +56,12 @@ run_who(const struct dispatch *d, const struct run *run, char out[WHO_SIZE])
 void
 query_free(struct dispatch *d, struct query *q)
 {
-	assert(q->run == NULL);
+	assert(q->run == NULL && q->hedge == NULL);
 	if (q->service != NULL)
 		queue_remove(q);
 	bounds_forget_leaver(d, q);
 	timer_clear(d, &q->deadline);
+	timer_clear(d, &q->hedge_at);
 	body_fini(d, q);
 	HASH_DEL(d->queries, q);
 	shared_head_release(q->shared);
@@ -64,14 +73,18 @@ query_free(struct dispatch *d, struct query *q)
 void
 query_end(struct dispatch *d, struct query *q)
 {
-	struct run *run = q->run;
+	struct run *run = q->run, *hedge = q->hedge;
 
-	q->run = NULL;
+	q->run = q->hedge = NULL;
 	if (run != NULL)
 		run->query = NULL;
+	if (hedge != NULL)
+		hedge->query = NULL;
 	query_free(d, q);
 	if (run != NULL)
 		run_cancel(d, run);
+	if (hedge != NULL)
+		run_cancel(d, hedge);
 }
 
 static void
@@ -109,6 +122,18 @@ query_end_error(struct dispatch *d, struct query *q, struct query_error *e, bool
 	query_end(d, q);
 }
 
+/* A deadline that is far beyond what its service takes is no fault of the deadline. */
+static void
+query_expired_run(struct dispatch *d, const struct query *q, struct run *run)
+{
+	struct budget *b = budgets_get(&d->budgets, loads_key(q->head.service), d->now);
+	ms_t took = d->now - run->since, usual = budget_hedge_after(b);
+
+	run->is_failed = usual < 0 ? took >= QUERY_LATE_MS
+				   : took >= QUERY_LATE_MS_MIN &&
+					     took >= QUERY_LATE_TIMES * usual;
+}
+
 static void
 query_expired(struct dispatch *d, void *owner)
 {
@@ -124,6 +149,10 @@ query_expired(struct dispatch *d, void *owner)
 		query_error_set(&error, 504, "no worker of \"%s\" was free within %.3g s",
 				q->head.service, seconds);
 	error.is_taken = q->run != NULL && q->run->is_taken;
+	if (q->run != NULL && !q->has_reply)
+		query_expired_run(d, q, q->run);
+	if (q->hedge != NULL)
+		query_expired_run(d, q, q->hedge);
 	d->stats.expired++;
 	query_end_error(d, q, &error, true);
 }
@@ -276,19 +305,34 @@ query_failed_note(struct query *q, struct query_error *e)
 	*e = (struct query_error){ 0 };
 }
 
+/* After a worker had it, when it failed. */
+static bool
+query_may_repeat(struct dispatch *d, const struct query *q)
+{
+	struct budget *b;
+
+	if (!q->head.is_idempotent || q->retries <= 0)
+		return false;
+	b = budgets_get(&d->budgets, loads_key(q->head.service), d->now);
+	if (budget_retry(b, d->now)) {
+		d->stats.repeated++;
+		return true;
+	}
+	d->stats.unrepeated++;
+	return false;
+}
+
 void
 query_failed(struct dispatch *d, struct query *q, int candidate,
 	     enum dispatch_failure failure, struct query_error *e)
 {
 	bool is_here = candidate < 0 || (q->candidates[candidate].link == 0 &&
 					 !q->candidates[candidate].is_far);
-	bool may_repeat = failure == DISPATCH_LOST && q->head.is_idempotent &&
-			  q->retries > 0;
 
-	assert(q->run == NULL && q->service == NULL);
+	assert(q->run == NULL && q->hedge == NULL && q->service == NULL);
 	e->is_taken = failure != DISPATCH_NOT_TAKEN && failure != DISPATCH_NO_WAY;
 	if (failure == DISPATCH_ANSWERED || q->has_reply || !body_can_replay(q) ||
-	    (failure == DISPATCH_LOST && !may_repeat)) {
+	    (failure == DISPATCH_LOST && !query_may_repeat(d, q))) {
 		query_end_error(d, q, e, failure == DISPATCH_ANSWERED);
 		return;
 	}
@@ -431,6 +475,8 @@ query_new(struct dispatch *d, const struct dispatch_event *e)
 		return;
 	}
 	q = query_make(d, e);
+	budget_query(budgets_get(&d->budgets, loads_key(q->head.service), d->now),
+		     d->config.hedge_percent);
 	if (!body_init(d, q, &error)) {
 		query_end_error(d, q, &error, false);
 		return;
@@ -462,6 +508,7 @@ query_link_down(struct dispatch *d, uint64_t link)
 		for (int i = 0; i < q->candidates_len; i++)
 			if (q->candidates[i].link == link && link != 0 &&
 			    (q->run == NULL || q->run->candidate != i) &&
+			    (q->hedge == NULL || q->hedge->candidate != i) &&
 			    !query_seeks(q, i))
 				q->tried |= UINT64_C(1) << i;
 	}

@@ -13,7 +13,7 @@ run_new(struct dispatch *d, struct query *q)
 {
 	struct run *run = mem_calloc(1, sizeof(*run));
 
-	assert(q->run == NULL && q->service == NULL && body_can_replay(q));
+	assert(q->service == NULL && body_can_replay(q));
 	run->id = d->next_run++;
 	run->query = q;
 	run->candidate = -1;
@@ -22,8 +22,25 @@ run_new(struct dispatch *d, struct query *q)
 	run->timer.owner = run;
 	HASH_ADD(hh, d->runs, id, sizeof(run->id), run);
 	d->stats.retried += q->head.attempt > 0;
-	q->run = run;
 	return run;
+}
+
+/* A run that nobody wanted to its end says nothing of who had it. */
+static void
+run_fared(struct dispatch *d, struct run *run)
+{
+	enum load_outcome outcome = run->is_failed ? LOAD_FAILED
+				    : run->is_done ? LOAD_DONE
+						   : LOAD_DROPPED;
+	struct load *l = NULL;
+
+	if (run->link != 0)
+		l = loads_find(&d->loads, run->service, &run->node);
+	if (l != NULL)
+		d->stats.ejected_nodes += load_back(l, outcome, d->now - run->since,
+						    d->now);
+	if (run->worker != NULL && outcome != LOAD_DROPPED)
+		worker_fared(d, run->worker, run->is_failed);
 }
 
 void
@@ -31,13 +48,8 @@ run_free(struct dispatch *d, struct run *run)
 {
 	struct worker *w = run->worker;
 
-	struct load *l = NULL;
-
 	assert(run->query == NULL);
-	if (run->link != 0)
-		l = loads_find(&d->loads, run->service, &run->node);
-	if (l != NULL)
-		load_back(l, run->is_failed, d->now - run->since, d->now);
+	run_fared(d, run);
 	timer_clear(d, &run->timer);
 	tenants_done(&run->turn, (d->now - run->since) * 1000);
 	HASH_DEL(d->runs, run);
@@ -45,6 +57,7 @@ run_free(struct dispatch *d, struct run *run)
 	if (w != NULL) {
 		assert(w->running > 0);
 		w->running--;
+		w->moved_at = d->now;
 		worker_bind(d, w);
 	}
 }
@@ -68,9 +81,17 @@ run_open(struct dispatch *d, struct run *run)
 	head.timeout_ms = q->deadline.due.at - d->now;
 	if (run->link != 0)
 		head.hops++;
+	/* A copy stays where it is sent, or it could end up beside the other one. */
+	if (run == q->hedge) {
+		head.hops = DISPATCH_HOPS_MAX;
+		if (head.attempt < UINT8_MAX)
+			head.attempt++;
+	}
 	run->is_open = true;
 	dispatch_act_open(d, &a, q->shared);
 	body_flush(d, q);
+	if (run == q->run)
+		hedge_prepare(d, q);
 }
 
 /* The asker never said GO: the slot is for others. */
@@ -87,18 +108,38 @@ run_go_late(struct dispatch *d, void *owner)
 	query_end_error(d, run->query, &error, false);
 }
 
+static void
+run_to_worker(struct dispatch *d, struct run *run, struct worker *w)
+{
+	assert(w->running < w->slots);
+	run->worker = w;
+	run->node = d->config.self;
+	run->candidate = query_here(run->query);
+	if (w->running++ == 0)
+		w->moved_at = d->now;
+	pace_started(d, w, run->query);
+}
+
+static void
+run_to_node(struct dispatch *d, struct run *run, int candidate)
+{
+	struct query *q = run->query;
+
+	run->candidate = candidate;
+	run->link = q->candidates[candidate].link;
+	run->node = q->candidates[candidate].node;
+	run->service = loads_key(q->head.service);
+	load_sent(loads_get(&d->loads, run->service, &run->node, d->now));
+}
+
 void
 run_start_worker(struct dispatch *d, struct query *q, struct worker *w)
 {
 	struct run *run = run_new(d, q);
 
-	assert(w->running < w->slots);
-	run->worker = w;
-	run->node = d->config.self;
-	for (int i = 0; i < q->candidates_len; i++)
-		if (q->candidates[i].link == 0 && !q->candidates[i].is_far)
-			run->candidate = i;
-	w->running++;
+	assert(q->run == NULL && q->hedge == NULL);
+	q->run = run;
+	run_to_worker(d, run, w);
 	act_query(d, DISPATCH_ACTION_TAKEN, q, 0);
 	if (q->key.link != 0 && !q->head.is_idempotent && !q->may_go) {
 		run->timer.fire = run_go_late;
@@ -145,11 +186,26 @@ run_start_node(struct dispatch *d, struct query *q, int candidate)
 {
 	struct run *run = run_new(d, q);
 
-	run->candidate = candidate;
-	run->link = q->candidates[candidate].link;
-	run->node = q->candidates[candidate].node;
-	run->service = loads_key(q->head.service);
-	load_sent(loads_get(&d->loads, run->service, &run->node, d->now));
+	assert(q->run == NULL && q->hedge == NULL);
+	q->run = run;
+	run_to_node(d, run, candidate);
+	run_open(d, run);
+}
+
+void
+run_start_hedge(struct dispatch *d, struct query *q, struct worker *w, int candidate)
+{
+	struct run *run = run_new(d, q);
+
+	assert(q->run != NULL && q->hedge == NULL && q->head.is_idempotent);
+	q->hedge = run;
+	if (w != NULL) {
+		run_to_worker(d, run, w);
+		run->is_taken = true;
+		d->stats.taken++;
+	} else {
+		run_to_node(d, run, candidate);
+	}
 	run_open(d, run);
 }
 
@@ -212,6 +268,14 @@ run_failed(struct dispatch *d, struct run *run, enum dispatch_failure failure,
 	if (id_is_zero(&e->node))
 		e->node = run->node;
 	run->is_failed = failure != DISPATCH_ANSWERED || e->status >= 500;
+	run->is_done = !run->is_failed;
+	if (hedge_goes_on(q, run)) {
+		if (candidate >= 0 && run->link != 0)
+			q->tried |= UINT64_C(1) << candidate;
+		query_error_fini(e);
+		run_free(d, run);
+		return;
+	}
 	if (w != NULL) {
 		free(e->worker);
 		e->worker = mem_strdup(w->name);
@@ -251,6 +315,10 @@ run_returned(struct dispatch *d, struct run *run, int retry_after_s)
 		return;
 	d->stats.returned++;
 	worker_rest(d, w, retry_after_s);
+	if (hedge_goes_on(q, run)) {
+		run_free(d, run);
+		return;
+	}
 	if (q->has_reply || !body_can_replay(q) || !queue_is_served(d, q) ||
 	    ++q->returns > DISPATCH_RETURNS_MAX) {
 		query_error_set(&error, 503, "%s gave the query back: it is busy",
@@ -292,6 +360,9 @@ run_event(struct dispatch *d, const struct dispatch_event *e)
 		run_event_cancelled(d, run, e);
 		return;
 	}
+	if (e->type == DISPATCH_EVENT_RUN_HEAD ||
+	    (e->type == DISPATCH_EVENT_RUN_DATA && (e->data.len > 0 || e->is_last)))
+		hedge_won(d, run);
 	switch (e->type) {
 	case DISPATCH_EVENT_RUN_TAKEN:
 		run_taken(d, run);

@@ -3,7 +3,8 @@
  *
  * A service has one queue, in which tenants take turns (tenants.h). A query goes to a worker
  * only when that has a free slot (late binding), so that a fast worker gets what a slow one
- * would have sat on; a selector that only one worker serves does not hold up those behind it. */
+ * would have sat on, and may wait for a faster one (paces.c); a selector that only one worker
+ * serves does not hold up those behind it. */
 #include "config.h"
 
 #include <assert.h>
@@ -36,6 +37,7 @@ service_free(struct dispatch *d, struct service *s)
 {
 	tenants_fini(&s->queue);
 	timer_clear(d, &s->pull.timer);
+	timer_clear(d, &s->look);
 	HASH_DEL(d->services, s);
 	free(s->name);
 	free(s);
@@ -59,11 +61,11 @@ service_observe(struct dispatch *d, const char *name, ms_t took)
 
 /* Workers. */
 
-static const struct worker_service *
-worker_serves_head(const struct worker *w, const struct query_head *head)
+struct worker_service *
+worker_serves(const struct worker *w, const struct query_head *head)
 {
 	for (int i = 0; i < w->services_len; i++) {
-		const struct worker_service *s = &w->services[i];
+		struct worker_service *s = &w->services[i];
 
 		if (strcmp(s->name, head->service) == 0 &&
 		    query_match_serves(s->match, s->match_len, head->selector,
@@ -73,13 +75,7 @@ worker_serves_head(const struct worker *w, const struct query_head *head)
 	return NULL;
 }
 
-static const struct worker_service *
-worker_serves(const struct worker *w, const struct query *q)
-{
-	return worker_serves_head(w, &q->head);
-}
-
-static bool
+bool
 worker_is_free(const struct worker *w)
 {
 	return !w->is_draining && !w->is_resting && w->running < w->slots;
@@ -89,7 +85,7 @@ bool
 worker_is_there(const struct dispatch *d, const struct query_head *head)
 {
 	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
-		if (worker_is_free(w) && worker_serves_head(w, head) != NULL)
+		if (worker_is_free(w) && worker_serves(w, head) != NULL)
 			return true;
 	return false;
 }
@@ -99,38 +95,48 @@ worker_serving(const struct dispatch *d, const struct query *q, struct serving *
 {
 	*ret = (struct serving){ { 0, 0 }, 0 };
 	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
-		if (!w->is_draining && worker_serves(w, q) != NULL) {
+		if (!w->is_draining && worker_serves(w, &q->head) != NULL) {
 			ret->set = u128_add(ret->set, w->mark);
 			ret->slots += w->slots;
 		}
 }
 
-/* The free one with the smallest share of its slots in use; any of several such. */
-static struct worker *
-worker_pick(struct dispatch *d, const struct query *q)
+/* The first in turn that would not rather wait for a faster worker. */
+static struct query *
+worker_bind_willing(struct dispatch *d, const struct worker *w, struct service *s)
 {
-	struct worker *best = NULL, *w;
-	uint64_t ties = 0;
+	struct tenants_walk walk;
+	struct waiting *next;
+	int ahead = 0;
 
-	for (w = d->workers; w != NULL; w = w->hh.next) {
-		int64_t order;
+	tenants_walk_begin(&walk, &s->queue);
+	while ((next = tenants_walk_next(&walk)) != NULL) {
+		struct query *q = next->owner;
 
-		if (!worker_is_free(w) || worker_serves(w, q) == NULL)
-			continue;
-		order = best == NULL ? -1
-				     : (int64_t)w->running * best->slots -
-					       (int64_t)best->running * w->slots;
-		if (order < 0) {
-			best = w;
-			ties = 1;
-		} else if (order == 0 && rng_below(&d->rng, ++ties) == 0) {
-			best = w;
-		}
+		if (worker_serves(w, &q->head) != NULL && !pace_waits(d, w, q, ahead++))
+			return q;
 	}
+	return NULL;
+}
+
+/* Of what waits for the service and it serves, the one whose turn it is. */
+static struct query *
+worker_bind_of(struct dispatch *d, const struct worker *w, struct service *s)
+{
+	struct query *best = NULL, *q;
+
+	for (struct line *l = s->queue.lines; l != NULL; l = l->hh.next) {
+		q = tenants_next(l)->owner;
+		if (worker_serves(w, &q->head) != NULL &&
+		    (best == NULL || tenants_is_before(&q->waiting, &best->waiting)))
+			best = q;
+	}
+	if (best != NULL && pace_waits(d, w, best, 0))
+		return worker_bind_willing(d, w, s);
 	return best;
 }
 
-/* Of all that wait and that it serves, the one whose turn it is. */
+/* Of all that waits. */
 static struct query *
 worker_bind_next(struct dispatch *d, const struct worker *w)
 {
@@ -140,15 +146,10 @@ worker_bind_next(struct dispatch *d, const struct worker *w)
 		struct service *s;
 
 		HASH_FIND_STR(d->services, w->services[i].name, s);
-		if (s == NULL)
-			continue;
-		for (struct line *l = s->queue.lines; l != NULL; l = l->hh.next) {
-			q = tenants_next(l)->owner;
-			if (worker_serves(w, q) != NULL &&
-			    (best == NULL ||
-			     tenants_is_before(&q->waiting, &best->waiting)))
-				best = q;
-		}
+		q = s != NULL ? worker_bind_of(d, w, s) : NULL;
+		if (q != NULL &&
+		    (best == NULL || tenants_is_before(&q->waiting, &best->waiting)))
+			best = q;
 	}
 	return best;
 }
@@ -208,6 +209,44 @@ worker_rest(struct dispatch *d, struct worker *w, int seconds)
 	timer_set(d, &w->rest, d->now + (ms_t)seconds * MS_SECOND);
 }
 
+/* Would more than half of those that serve the same rest? */
+static bool
+worker_is_needed(const struct dispatch *d, const struct worker *w)
+{
+	for (int i = 0; i < w->services_len; i++) {
+		int all = 0, resting = 1;
+
+		for (const struct worker *o = d->workers; o != NULL; o = o->hh.next)
+			for (int k = 0; k < o->services_len && !o->is_draining; k++)
+				if (strcmp(o->services[k].name, w->services[i].name) ==
+				    0) {
+					all++;
+					resting += o->is_resting && o != w;
+					break;
+				}
+		if (resting * 2 > all)
+			return true;
+	}
+	return false;
+}
+
+/* As nodes are (loads.c). */
+void
+worker_fared(struct dispatch *d, struct worker *w, bool is_failed)
+{
+	if (!is_failed) {
+		w->failures = 0;
+		w->ejected_ms = 0;
+		return;
+	}
+	if (++w->failures < LOADS_FAILURES || w->is_resting || w->is_draining ||
+	    worker_is_needed(d, w))
+		return;
+	w->ejected_ms = loads_ejection(w->ejected_ms);
+	d->stats.ejected_workers++;
+	worker_rest(d, w, (int)(w->ejected_ms / MS_SECOND));
+}
+
 static void
 worker_services_fini(struct worker *w)
 {
@@ -222,11 +261,22 @@ worker_services_fini(struct worker *w)
 	w->services_len = 0;
 }
 
+/* What it took, before it announced this anew. */
+static struct pace
+worker_services_pace(const struct worker *was, const char *name)
+{
+	for (int i = 0; i < was->services_len; i++)
+		if (strcmp(was->services[i].name, name) == 0)
+			return was->services[i].pace;
+	return (struct pace){ 0 };
+}
+
 static void
 worker_services_set(struct dispatch *d, struct worker *w,
 		    const struct dispatch_worker *info)
 {
-	worker_services_fini(w);
+	struct worker was = *w;
+
 	w->services = mem_calloc((size_t)info->services_len, sizeof(w->services[0]));
 	w->services_len = info->services_len;
 	for (int i = 0; i < info->services_len; i++) {
@@ -238,8 +288,10 @@ worker_services_set(struct dispatch *d, struct worker *w,
 		to->match_len = from->match_len;
 		for (int k = 0; k < from->match_len; k++)
 			to->match[k] = mem_strdup(from->match[k]);
+		to->pace = worker_services_pace(&was, to->name);
 		service_get(d, to->name);
 	}
+	worker_services_fini(&was);
 }
 
 void
@@ -408,7 +460,7 @@ queue_is_served(const struct dispatch *d, const struct query *q)
 	if (d->is_draining && q->key.link != 0)
 		return false;
 	for (const struct worker *w = d->workers; w != NULL; w = w->hh.next)
-		if (!w->is_draining && worker_serves(w, q) != NULL)
+		if (!w->is_draining && worker_serves(w, &q->head) != NULL)
 			return true;
 	return false;
 }
@@ -445,13 +497,20 @@ queue_put(struct dispatch *d, struct query *q, int candidate)
 		query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
 		return;
 	}
-	w = worker_pick(d, q);
+	s = service_get(d, q->head.service);
+	w = worker_pick(d, q, NULL);
+	worker_serving(d, q, &by);
+	if (w != NULL && bounds_have_room(d, s, q, &by) &&
+	    pace_waits(
+		    d, w, q,
+		    tenants_ahead(&s->queue, q->head.tenant, query_weight(q), by.set))) {
+		d->stats.held++;
+		w = NULL;
+	}
 	if (w != NULL) {
 		run_start_worker(d, q, w);
 		return;
 	}
-	s = service_get(d, q->head.service);
-	worker_serving(d, q, &by);
 	if (!bounds_queue(d, s, q, &by, &error)) {
 		query_failed(d, q, candidate, DISPATCH_NOT_TAKEN, &error);
 		return;
@@ -464,9 +523,9 @@ void
 queue_put_back(struct dispatch *d, struct query *q)
 {
 	struct serving by;
-	struct worker *w = worker_pick(d, q);
+	struct worker *w = worker_pick(d, q, NULL);
 
-	if (w != NULL) {
+	if (w != NULL && !pace_waits(d, w, q, 0)) {
 		run_start_worker(d, q, w);
 		return;
 	}

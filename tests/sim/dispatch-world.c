@@ -389,6 +389,7 @@ node_start(struct node *n)
 		.retries = 2,
 		.body_bytes_max = 64 * 1024 * 1024,
 		.policy = n->world->policy,
+		.hedge_percent = n->world->hedge_percent,
 	};
 
 	if (n->is_running)
@@ -436,7 +437,8 @@ static void
 world_ask(struct sim *sim, void *arg, void *data)
 {
 	struct world *w = arg;
-	struct node *n = &w->nodes[sim_below(sim, (uint64_t)w->nodes_len)];
+	struct node
+		*n = &w->nodes[w->is_narrow ? 0 : sim_below(sim, (uint64_t)w->nodes_len)];
 	struct asked *q = &w->queries[w->queries_len];
 	struct dispatch_candidate candidates[NODES_MAX];
 	char id[16], service[] = "a", method[] = "POST", path[] = "/", tenant[16];
@@ -452,7 +454,10 @@ world_ask(struct sim *sim, void *arg, void *data)
 	(void)data;
 	if (w->queries_len == QUERIES_MAX)
 		return;
-	sim_at(sim, sim->now + (ms_t)sim_below(sim, w->is_tame || w->is_slow ? 500 : 150),
+	sim_at(sim,
+	       sim->now + (ms_t)sim_below(sim, w->is_narrow		  ? 800
+					       : w->is_tame || w->is_slow ? 500
+									  : 150),
 	       world_ask, w, NULL);
 	if (!n->is_running)
 		return;
@@ -475,7 +480,7 @@ world_ask(struct sim *sim, void *arg, void *data)
 	/* Some ask much, some little. */
 	snprintf(tenant, sizeof(tenant), "token:%d",
 		 sim_once_in(sim, 3) ? (int)sim_below(sim, 4) : 0);
-	service[0] = sim_once_in(sim, 2) ? 'a' : 'b';
+	service[0] = w->is_narrow || sim_once_in(sim, 2) ? 'a' : 'b';
 	head.is_idempotent = q->is_idempotent;
 	head.body_len = q->parts > 0 && sim_once_in(sim, 2) ? -1 : (int64_t)q->body_bytes;
 	e.query = (uint64_t)q->index;
@@ -570,6 +575,8 @@ world_check(struct world *w)
 		dispatch_stats(w->nodes[i].dispatch, &s);
 		w->onward += s.onward;
 		w->given += s.given;
+		w->hedges += s.hedges;
+		w->hedges_won += s.hedges_won;
 		if (s.queries + s.queued + s.running + s.forwarded != 0)
 			tap_note(
 				"node %d: %d queries, %d queued, %d running, %d forwarded",
@@ -595,6 +602,8 @@ world_run(uint64_t seed, int nodes, bool is_tame)
 	w->nodes_len = nodes;
 	w->is_tame = is_tame;
 	w->policy = policies[seed % 5];
+	w->hedge_percent = seed % 3 == 0 ? 0 : 100;
+	w->is_narrow = seed % 3 == 1;
 	w->is_slow = sim_once_in(&w->sim, 2);
 	for (int i = 0; i < nodes; i++) {
 		struct node *n = &w->nodes[i];
@@ -618,7 +627,9 @@ world_run(uint64_t seed, int nodes, bool is_tame)
 				.done = w->done,
 				.asked = w->queries_len,
 				.onward = w->onward,
-				.given = w->given };
+				.given = w->given,
+				.hedges = w->hedges,
+				.hedges_won = w->hedges_won };
 	memcpy(out.errors, w->errors, sizeof(out.errors));
 	for (int i = 0; i < nodes; i++)
 		dispatch_free(w->nodes[i].dispatch);

@@ -29,6 +29,7 @@ struct outcome {
 	int done, asked;
 	int errors[600];
 	uint64_t onward, given; /* queries that went on, that were given to who asked */
+	uint64_t hedges, hedges_won; /* sent twice; answered by the second */
 };
 
 /* One history. Tame: workers answer, and nothing breaks. */
@@ -112,8 +113,10 @@ struct world {
 	int link[NODES_MAX][NODES_MAX]; /* the number between two, 0 = none */
 	uint64_t next_worker;
 	enum dispatch_policy policy;
-	uint64_t onward, given;
-	bool is_slow;		/* clients ask less often: queues are rarely full */
+	int hedge_percent;
+	uint64_t onward, given, hedges, hedges_won;
+	bool is_slow;	/* clients ask less often: queues are rarely full */
+	bool is_narrow; /* they ask one node for one service, which so learns its times */
 	bool is_quiet, is_tame; /* tame: workers answer, nothing breaks */
 	int done, errors[600];
 };

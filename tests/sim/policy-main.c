@@ -108,6 +108,15 @@ print_loads(const struct options *o, struct plot *plot)
 	}
 }
 
+/* What is left of the nodes is to be enough. */
+static double
+stress_load(enum policy_stress s)
+{
+	if (s == POLICY_STALLS)
+		return 0.5;
+	return s == POLICY_SLOWED || s == POLICY_CHURN ? 0.7 : 0.85;
+}
+
 static void
 print_stresses(const struct options *o)
 {
@@ -123,12 +132,9 @@ print_stresses(const struct options *o)
 			continue;
 		printf("%-16s", k->name);
 		for (enum policy_stress s = POLICY_CALM; s < POLICY_STRESSES; s++) {
-			double load = s == POLICY_SLOWED || s == POLICY_CHURN ? 0.7
-									      : 0.85;
-
 			if (!is_listed(o->stress, policy_stress_name(s)))
 				continue;
-			measure(o, k, load, s, &r);
+			measure(o, k, stress_load(s), s, &r);
 			print_cell(&r);
 		}
 		printf("\n");

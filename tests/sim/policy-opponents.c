@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "dispatch/budgets.h"
 #include "sim/policy-world.h"
 
 /* Random. */
@@ -424,6 +425,9 @@ omniscient_pick(struct policy_node *n)
 
 const struct policy_kind policy_kinds[] = {
 	{ .name = "best", .policy = DISPATCH_BEST },
+	{ .name = "best-hedged",
+	  .policy = DISPATCH_BEST,
+	  .hedge_percent = BUDGET_HEDGE_PERCENT },
 	{ .name = "least-loaded", .is_rival = true, .policy = DISPATCH_LEAST_LOADED },
 	{ .name = "random", .is_rival = true, .policy = DISPATCH_RANDOM },
 	{ .name = "random-workers", .is_rival = true, .pick = workers_pick },

@@ -23,6 +23,8 @@ enum {
 	POLICY_STRESS_MS = 2 * MS_SECOND, /* between two of them */
 	POLICY_SLOWED_MS = 5 * MS_SECOND,
 	POLICY_GONE_MS = 10 * MS_SECOND,
+	POLICY_STALL_US = MS_SECOND * 1000,
+	POLICY_STALL_IN = 100,
 };
 
 struct policy_asked {
@@ -62,7 +64,7 @@ policy_stress_name(enum policy_stress stress)
 		[POLICY_CALM] = "calm",	    [POLICY_STALE] = "stale",
 		[POLICY_UNTOLD] = "untold", [POLICY_SKEWED] = "skewed",
 		[POLICY_SLOWED] = "slowed", [POLICY_FAR] = "far",
-		[POLICY_CHURN] = "churn",
+		[POLICY_CHURN] = "churn",   [POLICY_STALLS] = "stalls",
 	};
 
 	return names[stress];
@@ -234,10 +236,33 @@ job_open(struct policy_node *n, const struct dispatch_action *a)
 	j->run = a->run;
 	j->query = (int)strtol(a->head->request_id, NULL, 10);
 	j->left_us = w->queries[j->query].work_us;
+	if (w->setup->stress == POLICY_STALLS &&
+	    rng_below(&w->sim.rng, POLICY_STALL_IN) == 0)
+		j->left_us += POLICY_STALL_US * n->speed;
 	j->since = w->sim.now_us;
 	j->next = n->jobs;
 	n->jobs = j;
 	job_schedule(n, j);
+}
+
+/* Its slot is free at once. */
+static void
+job_cancel(struct policy_node *n, uint64_t run)
+{
+	struct dispatch_event e = { .type = DISPATCH_EVENT_RUN_FAILED,
+				    .run = run,
+				    .failure = DISPATCH_ANSWERED };
+	struct policy_job **at = &n->jobs, *j;
+
+	while (*at != NULL && (*at)->run != run)
+		at = &(*at)->next;
+	j = *at;
+	if (j == NULL)
+		return;
+	*at = j->next;
+	n->held--;
+	free(j);
+	node_step(n, &e);
 }
 
 static void
@@ -310,6 +335,8 @@ node_do_run(struct policy_node *n, const struct dispatch_action *a)
 	if (a->link == 0) {
 		if (a->type == DISPATCH_ACTION_RUN_OPEN)
 			job_open(n, a);
+		else if (a->type == DISPATCH_ACTION_RUN_CANCEL)
+			job_cancel(n, a->run);
 		return;
 	}
 	if (a->type == DISPATCH_ACTION_RUN_OPEN)
@@ -431,6 +458,7 @@ node_start(struct policy_node *n)
 		.retries = 3,
 		.body_bytes_max = 1024 * 1024,
 		.policy = w->setup->kind->policy,
+		.hedge_percent = w->setup->kind->hedge_percent,
 	};
 	struct dispatch_service service = { .name = "s" };
 	struct dispatch_worker worker = { .worker = ++w->next_worker,

@@ -29,6 +29,7 @@ enum policy_stress {
 	POLICY_SLOWED, /* each 2 s one node turns 5 times slower for 5 s */
 	POLICY_FAR,    /* hops of 25 ms */
 	POLICY_CHURN,  /* each 2 s one node is gone for 10 s, what it had is lost */
+	POLICY_STALLS, /* one attempt in 100 is held up for 1 s by its worker */
 	POLICY_STRESSES,
 };
 
@@ -96,6 +97,7 @@ struct policy_kind {
 	bool is_close; /* and that is not easy */
 	/* The core's own policy when there is no `pick`. */
 	enum dispatch_policy policy;
+	int hedge_percent; /* of that */
 	/* The node for a query that `n`'s client asks. */
 	int (*pick)(struct policy_node *n);
 	/* A query has got to `n`, or is done there after so long; and the one who asked. */

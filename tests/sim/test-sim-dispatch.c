@@ -34,6 +34,8 @@ test_faults(void)
 		all.asked += out.asked;
 		all.onward += out.onward;
 		all.given += out.given;
+		all.hedges += out.hedges;
+		all.hedges_won += out.hedges_won;
 		for (int k = 0; k < 600; k++)
 			all.errors[k] += out.errors[k];
 	}
@@ -42,8 +44,11 @@ test_faults(void)
 		 all.errors[504]);
 	tap_note("%llu went on from where they waited, %llu were given to who asked",
 		 (unsigned long long)all.onward, (unsigned long long)all.given);
+	tap_note("%llu were sent twice, and %llu answered by the second",
+		 (unsigned long long)all.hedges, (unsigned long long)all.hedges_won);
 	/* The test is worth something only if all of this happens. */
 	CU_ASSERT(tap_is_quick() || (all.onward > 0 && all.given > 0));
+	CU_ASSERT(tap_is_quick() || (all.hedges > 0 && all.hedges_won > 0));
 	CU_ASSERT(all.done > all.asked / 10 && all.errors[502] > 0);
 	CU_ASSERT(all.errors[429] > 0 && all.errors[503] > 0 && all.errors[504] > 0);
 }

@@ -452,12 +452,80 @@ test_ramp(void)
 			told(&k, n, (struct dispatch_load){ 8, 0, 0, 1000 - n * 10 });
 		k.now += i < 100 ? 200 : 100;
 		step(&k, ask(&k, (struct ask){ .nodes = 8 + (i >= 100) }));
-		before += i >= 100 && i < 120 && said(&k, 'o')->link == 9;
-		after += i >= 380 && said(&k, 'o')->link == 9;
+		before += i >= 100 && i < 130 && said(&k, 'o')->link == 9;
+		after += i >= 370 && said(&k, 'o')->link == 9;
 		step(&k, run(DISPATCH_EVENT_RUN_DATA, said(&k, 'o')->link,
 			     said(&k, 'o')->run));
 	}
 	CU_ASSERT(before < after);
+	dispatch_free(k.dispatch);
+}
+
+/* Among two as among many: the new one is the quicker by far. */
+static void
+test_ramp_of_two(void)
+{
+	struct desk k;
+	int second[3] = { 0 };
+
+	desk_open(&k, DISPATCH_BEST);
+	for (int i = 0; i < 600; i++) {
+		int nodes = 1 + (i >= 200);
+
+		for (int n = 1; n <= nodes; n++)
+			told(&k, n, (struct dispatch_load){ 8, 0, 0, 100000 / n / n });
+		k.now += 50;
+		step(&k, ask(&k, (struct ask){ .nodes = nodes }));
+		second[i / 200] += said(&k, 'o')->link == 2;
+		step(&k, run(DISPATCH_EVENT_RUN_DATA, said(&k, 'o')->link,
+			     said(&k, 'o')->run));
+	}
+	/* Half of those in its first 10 s, and then all. */
+	CU_ASSERT(second[1] > 50 && second[1] < 150 && second[2] == 200);
+	/* Back from 10 s of absence it begins again. */
+	for (int i = 0; i < 200; i++) {
+		k.now += 50;
+		told(&k, 1, (struct dispatch_load){ 8, 0, 0, 100000 });
+		step(&k, ask(&k, (struct ask){ .nodes = 1 }));
+		step(&k, run(DISPATCH_EVENT_RUN_DATA, 1, said(&k, 'o')->run));
+	}
+	second[0] = 0;
+	for (int i = 0; i < 20; i++) {
+		for (int n = 1; n <= 2; n++)
+			told(&k, n, (struct dispatch_load){ 8, 0, 0, 100000 / n / n });
+		k.now += 50;
+		step(&k, ask(&k, (struct ask){ .nodes = 2 }));
+		second[0] += said(&k, 'o')->link == 2;
+		step(&k, run(DISPATCH_EVENT_RUN_DATA, said(&k, 'o')->link,
+			     said(&k, 'o')->run));
+	}
+	CU_ASSERT(second[0] < 10);
+	dispatch_free(k.dispatch);
+}
+
+/* Never more than half of them are left alone: of four that all fail, two are asked still. */
+static void
+test_ejected_half(void)
+{
+	struct desk k;
+	int count[5] = { 0 }, asked = 0;
+
+	desk_open(&k, DISPATCH_LEAST_LOADED);
+	for (int i = 0; i < 400; i++) {
+		struct dispatch_event e;
+
+		step(&k, ask(&k, (struct ask){ .nodes = 4 }));
+		CU_ASSERT_FATAL(said(&k, 'o') != NULL);
+		e = run(DISPATCH_EVENT_RUN_FAILED, said(&k, 'o')->link,
+			said(&k, 'o')->run);
+		e.failure = DISPATCH_ANSWERED;
+		if (i >= 200)
+			count[e.link]++;
+		step(&k, e);
+	}
+	for (int n = 1; n <= 4; n++)
+		asked += count[n] > 0;
+	CU_ASSERT(asked == 2);
 	dispatch_free(k.dispatch);
 }
 
@@ -489,7 +557,9 @@ static const struct tap_test tests[] = {
 	{ "and is silent when there is nothing", test_silence },
 	{ "who fails again and again is left alone for a while", test_ejected },
 	{ "but not the only one", test_only_one },
+	{ "and not more than half of them", test_ejected_half },
 	{ "a new node gets its share little by little", test_ramp },
+	{ "also when it is one of two, and when it comes back", test_ramp_of_two },
 	{ "what is known of others has a bound", test_bounded },
 };
 
