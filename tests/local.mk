@@ -77,6 +77,7 @@ dist_check_SCRIPTS += \
 	%D%/system/dump.sh \
 	%D%/system/examples.sh \
 	%D%/system/forget.sh \
+	%D%/system/hedge.sh \
 	%D%/system/holders.sh \
 	%D%/system/hops.sh \
 	%D%/system/hostile-announce.sh \
