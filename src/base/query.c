@@ -405,7 +405,7 @@ query_service_is_valid(const char *name)
 }
 
 bool
-query_may_repeat(const char *method, const char *key)
+query_is_repeatable(const char *method, const char *key)
 {
 	static const char *const list[] = { "GET", "HEAD", "PUT", "DELETE", "OPTIONS" };
 

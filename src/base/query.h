@@ -115,7 +115,7 @@ bool query_service_is_valid(const char *name);
 bool query_selector_is_valid(const char *text);
 /* May a query with this method and Idempotency-Key (NULL, "" = none) be sent again after
  * somebody took it? */
-bool query_may_repeat(const char *method, const char *key);
+bool query_is_repeatable(const char *method, const char *key);
 /* Does a worker that announced `match` (n texts; none = everything) serve a query with this
  * selector (NULL = none) at this fallback level? */
 bool query_match_serves(char *const *match, int n, const char *selector, int fallback);

@@ -332,7 +332,7 @@ request_query_head(const struct http_head *head, size_t prefix_len, ms_t timeout
 	}
 	request_ids(head, rng, &q);
 	q.method = mem_strdup(head->method);
-	q.is_idempotent = query_may_repeat(head->method, key);
+	q.is_idempotent = query_is_repeatable(head->method, key);
 	q.body_len = head->body_len;
 	*ret_q = q;
 	return 0;

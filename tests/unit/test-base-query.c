@@ -314,11 +314,14 @@ test_service_names(void)
 static void
 test_may_repeat(void)
 {
-	CU_ASSERT(query_may_repeat("GET", NULL) && query_may_repeat("HEAD", NULL));
-	CU_ASSERT(query_may_repeat("PUT", NULL) && query_may_repeat("DELETE", NULL));
-	CU_ASSERT(query_may_repeat("OPTIONS", "") && query_may_repeat("POST", "k"));
-	CU_ASSERT_FALSE(query_may_repeat("POST", NULL) || query_may_repeat("POST", ""));
-	CU_ASSERT_FALSE(query_may_repeat("PATCH", NULL) || query_may_repeat("get", NULL));
+	CU_ASSERT(query_is_repeatable("GET", NULL) && query_is_repeatable("HEAD", NULL));
+	CU_ASSERT(query_is_repeatable("PUT", NULL) &&
+		  query_is_repeatable("DELETE", NULL));
+	CU_ASSERT(query_is_repeatable("OPTIONS", "") && query_is_repeatable("POST", "k"));
+	CU_ASSERT_FALSE(query_is_repeatable("POST", NULL) ||
+			query_is_repeatable("POST", ""));
+	CU_ASSERT_FALSE(query_is_repeatable("PATCH", NULL) ||
+			query_is_repeatable("get", NULL));
 }
 
 static void
