@@ -397,6 +397,17 @@ query_service_is_valid(const char *name)
 }
 
 bool
+query_is_repeatable(const char *method, const char *key)
+{
+	static const char *const list[] = { "GET", "HEAD", "PUT", "DELETE", "OPTIONS" };
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (strcmp(method, list[i]) == 0)
+			return true;
+	return key != NULL && key[0] != '\0';
+}
+
+bool
 query_selector_is_valid(const char *text)
 {
 	const char *equals = strchr(text, '=');

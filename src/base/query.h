@@ -107,6 +107,9 @@ bool query_service_is_valid(const char *name);
 /* "k=v": something on both sides of the first `=`, printable, at most
  * LIMIT_MATCH_BYTES_MAX. */
 bool query_selector_is_valid(const char *text);
+/* May a query with this method and Idempotency-Key (NULL, "" = none) be sent again after
+ * somebody took it? */
+bool query_is_repeatable(const char *method, const char *key);
 /* Does a worker that announced `match` (n texts; none = everything) serve a query with this
  * selector (NULL = none) at this fallback level? */
 bool query_match_serves(char *const *match, int n, const char *selector, int fallback);

@@ -303,6 +303,8 @@ bus_protocol_request_read(const struct query_headers *headers,
 	q.timeout_ms = (ms_t)deadline_ms;
 	q.attempt = (uint8_t)attempts;
 	bus_protocol_copy_http(headers, &q.headers);
+	q.is_idempotent = query_is_repeatable(
+		q.method, query_headers_get(&q.headers, "idempotency-key"));
 	*ret_head = q;
 	return 0;
 }

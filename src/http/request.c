@@ -262,14 +262,6 @@ request_ids(const struct http_head *head, struct rng *rng, struct query_head *q)
 			rng_next(rng), rng_next(rng) | 1, rng_next(rng) | 1);
 }
 
-static bool
-method_is_idempotent(const char *method)
-{
-	static const char *const list[] = { "GET", "HEAD", "PUT", "DELETE", "OPTIONS" };
-
-	return name_is_among(method, list, sizeof(list) / sizeof(list[0]));
-}
-
 static int
 request_headers(const struct http_head *head, struct query_head *q, struct errmsg *err)
 {
@@ -342,8 +334,7 @@ request_query_head(const struct http_head *head, size_t prefix_len, ms_t timeout
 	}
 	request_ids(head, rng, &q);
 	q.method = mem_strdup(head->method);
-	q.is_idempotent = method_is_idempotent(head->method) ||
-			  (key != NULL && key[0] != '\0');
+	q.is_idempotent = query_is_repeatable(head->method, key);
 	q.body_len = head->body_len;
 	*ret_q = q;
 	return 0;

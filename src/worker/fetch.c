@@ -30,7 +30,9 @@ struct run {
 	/* The body */
 	struct fetch_part *parts; /* not yet taken; all of them when `is_kept` */
 	struct fetch_part *part;  /* the next one to take; NULL: none is here */
-	bool is_kept;		  /* may be sent again */
+	bool is_kept;		  /* can be sent again */
+	bool may_repeat;	  /* and may, when a server has perhaps had it */
+	bool was_sent;		  /* some of it was */
 	bool is_body_whole;
 	bool waits_for_body; /* libcurl's sending is paused */
 	bool was_let_go;     /* the server does not want the rest of it */
@@ -94,6 +96,7 @@ fetch_on_read(char *out, size_t size, size_t n, void *arg)
 		if (part->at == part->len)
 			fetch_part_taken(run);
 	}
+	run->was_sent |= len > 0;
 	if (len > 0 || run->is_body_whole)
 		return len;
 	run->waits_for_body = true;
@@ -108,6 +111,12 @@ fetch_on_seek(void *arg, curl_off_t offset, int origin)
 
 	if (!run->is_kept || offset != 0 || origin != SEEK_SET)
 		return CURL_SEEKFUNC_FAIL;
+	/* libcurl takes a connection of before that closes without a word for one that was
+	 * closed already. But the server may have done the query, and died of it. */
+	if (!run->may_repeat) {
+		run->problem = "it closed the connection and gave no reply";
+		return CURL_SEEKFUNC_FAIL;
+	}
 	DL_FOREACH (run->parts, part)
 		part->at = 0;
 	run->part = run->parts;
@@ -226,10 +235,14 @@ fetch_on_write(char *data, size_t size, size_t n, void *arg)
 
 /* --- the end --- */
 
+/* No server has had it: there was none. Not so when it went out over a connection of before,
+ * which ended, and libcurl then tried to get another one. */
 static bool
-fetch_is_unreachable(CURLcode code)
+fetch_is_unreachable(const struct run *run)
 {
-	switch (code) {
+	if (run->has_head || (run->was_sent && !run->may_repeat))
+		return false;
+	switch (run->code) {
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_SSL_CONNECT_ERROR:
@@ -286,7 +299,7 @@ fetch_judge(const struct run *run, struct run_end *end, char *text, size_t size)
 		end->retry_after_s = fetch_retry_after(run);
 	} else if (run->code == CURLE_OK && run->has_head) {
 		end->code = 0;
-	} else if (!run->has_head && fetch_is_unreachable(run->code)) {
+	} else if (fetch_is_unreachable(run)) {
 		snprintf(text, size,
 			 "the server behind this worker cannot be reached: %s", why);
 		end->code = 503;
@@ -530,6 +543,7 @@ fetch_set(struct run *run, const struct query_head *head, struct errmsg *err)
 {
 	const struct target *target = run->fetcher->target;
 	CURL *easy = run->request.easy;
+	bool is_fresh;
 	char *path = NULL;
 	int rc = target_join(target, head->path, &path, err);
 
@@ -548,7 +562,9 @@ fetch_set(struct run *run, const struct query_head *head, struct errmsg *err)
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, run->error);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)FETCH_BUFFER_BYTES);
 	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)FETCH_BUFFER_BYTES);
-	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, run->is_kept ? 0L : 1L);
+	/* What has no body would be sent again without asking us (fetch_on_seek()). */
+	is_fresh = !run->is_kept || (head->body_len == 0 && !run->may_repeat);
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_fresh ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_READFUNCTION, fetch_on_read);
 	curl_easy_setopt(easy, CURLOPT_READDATA, run);
 	curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, fetch_on_seek);
@@ -591,6 +607,7 @@ fetch_start(struct backend *backend, const struct query_head *head,
 	run->handler = handler;
 	run->arg = arg;
 	run->is_kept = head->body_len >= 0 && head->body_len <= FETCH_KEPT_BYTES_MAX;
+	run->may_repeat = head->is_idempotent;
 	run->over = loop_timer_new(fetcher->loop, fetch_on_over, run);
 	run->look = loop_timer_new(fetcher->loop, fetch_on_look, run);
 	run->request = (struct multi_request){ .easy = multi_easy_new(),

@@ -6,14 +6,16 @@
  * libcurl has taken them; of the reply at most two parts, then libcurl stops reading, and
  * so does, a moment later, the server's sending. A body of known length has a
  * Content-Length, another is sent in chunks. A short one is kept, since libcurl sends it
- * again when a connection that was open from before turns out to be closed; the others go
- * over new connections, where that cannot happen.
+ * again when a connection that was open from before turns out to be closed, if it may run
+ * twice; the others go over new connections, where that cannot happen.
  *
  * What ends how:
  *
  *	a status other than those below      the reply, whatever it says
  *	429, 503                             the same code, and back to the queue
- *	no connection, no such name          503, back to the queue; `unreachable`
+ *	no connection, no such name          503, back to the queue; `unreachable`. Not when the
+ *	                                     query had gone out over an earlier one that ended,
+ *	                                     and may not run twice: 502
  *	closed or nonsense before the head   502; `doubtful`
  *	closed or nonsense after it          502, so that the reply breaks off; `doubtful`
  *

@@ -404,16 +404,84 @@ test_kept_connections(void)
 					     "health\n"));
 	CU_ASSERT(worker_rig_counts(&r, "connections",
 				    2)); /* with that which asks whether */
-	/* Closed behind our back: the next ones do not suffer. */
+	/* Closed behind our back: the next ones do not suffer, should they cross that. */
 	for (int i = 0; i < 10; i++) {
 		c = worker_rig_ask(&r, 1, "POST", "/close", "");
 		CU_ASSERT(bus_fixture_until_true(&r.f, worker_rig_is_over, c));
 		CU_ASSERT(worker_rig_replied(c, 200, "bye\n"));
-		c = worker_rig_ask(&r, 1, "POST", "/echo", "again");
+		c = worker_rig_ask(&r, 1, "PUT", "/echo", "again");
 		CU_ASSERT(bus_fixture_until_true(&r.f, worker_rig_is_over, c));
 		CU_ASSERT(worker_rig_replied(c, 200, "again"));
 	}
 	worker_rig_close(&r);
+}
+
+/* That the server has had, with the one by which it is asked. */
+static int
+requests_had(struct worker_rig *r)
+{
+	static const char name[] = "\"requests\":";
+	struct fixture_call *c = worker_rig_ask(r, 3, "GET", "/stats", "");
+	const char *at;
+
+	CU_ASSERT_FATAL(bus_fixture_until_true(&r->f, worker_rig_is_over, c));
+	at = strstr(buf_text(&c->data), name);
+	return at != NULL ? atoi(at + strlen(name)) : -1;
+}
+
+/* Over a connection from before, a server takes a query and closes without a word. */
+static void
+test_closed_without_a_word(void)
+{
+	static const struct {
+		const char *name, *method, *body;
+		int requests; /* with one before */
+	} table[] = { { "once", "POST", "body", 3 },
+		      { "bodiless", "POST", "", 3 },
+		      { "again", "PUT", "body", 4 } };
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct worker_rig r;
+		struct fixture_call *c;
+
+		worker_rig_open(&r, table[i].name, "1");
+		CU_ASSERT(worker_rig_replied(worker_rig_get(&r, "/health"), 200,
+					     "health\n"));
+		c = worker_rig_ask(&r, 2, table[i].method, "/nothing", table[i].body);
+		CU_ASSERT(bus_fixture_until_true(&r.f, worker_rig_is_over, c));
+		CU_ASSERT(worker_rig_failed(c, 502, BUS_ANSWERED, "the server behind"));
+		CU_ASSERT(requests_had(&r) == table[i].requests);
+		worker_rig_close(&r);
+	}
+}
+
+/* It dies of a query, or with it, and cannot be reached any more. */
+static void
+test_dead_while_at_work(void)
+{
+	static const struct {
+		const char *name, *method, *body;
+		int status;
+		enum bus_outcome outcome;
+	} table[] = { { "dead-once", "POST", "body", 502, BUS_ANSWERED },
+		      { "dead-bodiless", "POST", "", 502, BUS_ANSWERED },
+		      { "dead-again", "PUT", "body", 503, BUS_RETURNED } };
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct worker_rig r;
+		struct fixture_call *c;
+
+		worker_rig_open(&r, table[i].name, "2");
+		CU_ASSERT(worker_rig_replied(worker_rig_get(&r, "/health"), 200,
+					     "health\n"));
+		c = worker_rig_ask(&r, 2, table[i].method, "/hang", table[i].body);
+		CU_ASSERT(worker_rig_counts(&r, "active", 1));
+		worker_rig_end(&r.server, SIGKILL);
+		CU_ASSERT(bus_fixture_until_true(&r.f, worker_rig_is_over, c));
+		CU_ASSERT(worker_rig_failed(c, table[i].status, table[i].outcome,
+					    "the server behind"));
+		worker_rig_close(&r);
+	}
 }
 
 static void
@@ -631,6 +699,10 @@ main(int argc, char **argv)
 		{ "an answer does not wait for the rest of the body",
 		  test_answers_before_the_body },
 		{ "connections are kept and used again", test_kept_connections },
+		{ "what a server may have done is not asked of it twice, unless it may be",
+		  test_closed_without_a_word },
+		{ "nor is it given back to be asked of another",
+		  test_dead_while_at_work },
 		{ "deadline and cancellation end the request at once",
 		  test_deadline_and_cancel },
 		{ "slots run together, each over its connection", test_many_slots },
