@@ -118,7 +118,7 @@ dist_check_SCRIPTS += \
 TESTS += $(dist_check_SCRIPTS)
 EXTRA_DIST += \
 	%D%/system/demo.sh %D%/system/installed.sh \
-	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/hostile.sh %D%/lib/nats.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
+	%D%/lib/tap.sh %D%/lib/cluster.sh %D%/lib/death.sh %D%/lib/hostile.sh %D%/lib/load.sh %D%/lib/nats.sh %D%/lib/raw.sh %D%/lib/namespace.sh \
 	%D%/lib/network.sh %D%/lib/writers.sh \
 	%D%/data/README %D%/data/nats-keys %D%/data/page.png %D%/data/page.txt %D%/data/store-1.mdb.gz \
 	%D%/lint/lint.sh %D%/lint/words.txt %D%/lint/cppcheck.txt
@@ -158,8 +158,9 @@ format:
 	$(AM_V_at)cd $(top_srcdir) && find crdt store src tests -name '*.[ch]' -exec clang-format -i {} +
 
 # What takes too long for every change: the unit tests with other seeds at full length, a
-# million histories of the table, 300 of the mesh, the real nodes in networks that fail for
-# longer, then the unit tests under valgrind (not in sanitized builds, which valgrind cannot run).
+# million histories of the table, 300 of the mesh, the real nodes in networks
+# that fail for longer, then the unit tests under valgrind (not in sanitized builds, which
+# valgrind cannot run).
 SLOW_SEEDS = 1 2 3 4 5 6 7 8
 .PHONY: check-slow
 check-slow: all
@@ -239,7 +240,8 @@ EXTRA_PROGRAMS += %D%/bench/bench-worker %D%/bench/bench-dispatch
 	src/dispatch/libdispatch.a src/mesh/libmesh.a src/net/libnet.a $(bench_libs) $(NATS_LIBS) \
 	$(EVENT_LIBS) $(INIH_LIBS)
 EXTRA_%C%_bench_bench_dispatch_DEPENDENCIES = %D%/bench/bench-worker$(EXEEXT)
-EXTRA_PROGRAMS += %D%/bench/bench-http-server %D%/bench/bench-http-load
+# Load, and servers that take it: also for system/{overload,mayhem}.sh (lib/load.sh).
+check_PROGRAMS += %D%/bench/bench-http-server %D%/bench/bench-http-load
 bench_net_libs = src/net/libnet.a src/ident/libident.a $(CRDT_LIBS) $(EVENT_LIBS) $(OPENSSL_LIBS)
 %C%_bench_bench_http_server_SOURCES = %D%/bench/bench-http-server.c
 %C%_bench_bench_http_server_LDADD = $(bench_net_libs)

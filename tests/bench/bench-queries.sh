@@ -2,15 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # What queries cost with real daemons, from a client's socket to a worker and back:
 #
-#	bench-queries.sh [FIGURE…]	all of: http worker_http cancel stream
+#	bench-queries.sh [FIGURE…]	all of: http hop bottleneck mixed worker_http cancel stream
 #
-# One JSON line each.
-#   http         256 bytes both ways, so many clients with kept connections: requests in a
-#                second, percentiles of their times, processor time of each program for one
-#                request. One node; its worker answers at once (bench-worker). The baseline, in
-#                turns with it, is the same client at a server that answers at once
-#                (bench-http-server).
-#   worker_http  the same with `ocf-worker --http` in front of that server
+# One JSON line each. Requests have 256 bytes both ways and come over so many kept connections.
+#   http         requests in a second, percentiles of their times, processor time of each
+#                program for one request, at one node whose worker answers at once
+#                (bench-worker): what the node can do at most. Through that node, and through a
+#                second one. The baseline, in turns with it, is the same client at a server that
+#                answers at once (bench-http-server)
+#   hop          by how much the median grows with the second node, with one request at a time
+#   bottleneck   the same as `http` where the worker is what limits: `ocf-worker --http` in
+#                front of a server that does 20 at a time, each in 10 ms. With as many slots, so
+#                that what waits does so in the node; and with many, so that it does in the
+#                server, as in a gateway without a queue. The baseline is that server, reached
+#                directly: OpenTela keeps 0.55 to 0.65 of its rate, and has 5 times its 90th
+#                percentile
+#   mixed        300 requests a second to two workers of one slot that take 1 ms and 50 ms
+#   worker_http  `ocf-worker --http` in front of the server that answers at once, beside it
 #   cancel       milliseconds from a client's leaving to its query's end at a worker that has
 #                it: told by the client's node, and by another one
 #   stream       a body of OCF_BENCH_BYTES (1 GiB) from a client over two nodes to a worker, and
@@ -23,13 +31,15 @@
 export OCF_TEST_SRCDIR
 # shellcheck source=tests/lib/cluster.sh
 . "$OCF_TEST_SRCDIR/tests/lib/cluster.sh"
+# shellcheck source=tests/lib/load.sh
+. "$OCF_TEST_SRCDIR/tests/lib/load.sh"
 
 figures=("$@")
-[ $# -gt 0 ] || figures=(http worker_http cancel stream)
+[ $# -gt 0 ] || figures=(http hop bottleneck mixed worker_http cancel stream)
 seconds=${OCF_BENCH_SECONDS:-2} runs=${OCF_BENCH_RUNS:-5} bytes=${OCF_BENCH_BYTES:-1073741824}
 CLIENTS=(1 50 512)
 bench=$OCF_TEST_BUILDDIR/tests/bench
-trap 'cluster_cleanup; rm -rf "$TMP"' EXIT
+trap 'load_cleanup; rm -rf "$TMP"' EXIT
 unset "${!OCF_BENCH_@}" # ocfd takes such words for options
 CLUSTER_LISTEN+=("--http.max_body=$((bytes + 1))")
 
@@ -56,22 +66,14 @@ bench_worker() { # NODE ID SERVICE SLOTS
 
 # ---- requests
 
-http_server() {
-	[ -z "${server:-}" ] || return
-	"$bench/bench-http-server" >"$TMP/server" &
-	server_pid=$!
-	WORKER_PID[server]=$server_pid
-	wait_until "$CLUSTER_SECONDS" test -s "$TMP/server" || bail "no HTTP server"
-	server=$(cat "$TMP/server")
-}
-
-# One run: a line «PER_S P50 P99 CLIENT_US US…», US for one request of each program.
+# One run: a line «PER_S P50 P90 P99 CLIENT_US US…», US for one request of each program.
 load() { # FILE ADDRESS PATH CLIENTS PID…
 	local file=$1 address=$2 path=$3 clients=$4 pid out per_s us before=()
 	shift 4
 	for pid in "$@"; do before+=("$(ticks "$pid")"); done
-	out=$("$bench/bench-http-load" "$address" "$path" "$clients" "$seconds") ||
+	load_run one "$address" "$path" "$clients" "$seconds" ||
 		cluster_fail "requests failed" "$TMP"/n*/log
+	out=$(load_said one '[.per_s, .p50_us, .p90_us, .p99_us, .cpu_us] | join(" ")')
 	per_s=${out%% *}
 	for pid in "$@"; do
 		us=$((($(ticks "$pid") - before[0]) * TICK_US))
@@ -81,45 +83,120 @@ load() { # FILE ADDRESS PATH CLIENTS PID…
 	echo "$out" >>"$file"
 }
 
-http_figure() { # NAME SERVICE PID-NAMES PID…
-	local name=$1 service=$2 names=$3 clients run i cpu word
-	shift 3
-	for clients in "${CLIENTS[@]}"; do
-		rm -f "$TMP/ours" "$TMP/direct"
-		for ((run = 0; run < runs; run++)); do
-			load "$TMP/direct" "$server" / "$clients" "$server_pid"
-			load "$TMP/ours" "$(node_field n1 http)" "/v1/service/$service/" "$clients" "$@"
-		done
-		cpu="\"client\":$(column "$TMP/ours" 4)" i=4
-		for word in $names; do
-			i=$((i + 1))
-			cpu="$cpu,\"$word\":$(column "$TMP/ours" $i)"
-		done
-		printf '{"bench":"queries","figure":"%s","clients":%s,"per_s":%s,"p50_us":%s,"p99_us":%s,"cpu_us":{%s},"direct_per_s":%s,"direct_p50_us":%s,"direct_p99_us":%s,"direct_cpu_us":{"client":%s,"server":%s},"ratio":%s}\n' \
-			"$name" "$clients" "$(column "$TMP/ours" 1)" "$(column "$TMP/ours" 2)" "$(column "$TMP/ours" 3)" "$cpu" \
-			"$(column "$TMP/direct" 1)" "$(column "$TMP/direct" 2)" "$(column "$TMP/direct" 3)" \
-			"$(column "$TMP/direct" 4)" "$(column "$TMP/direct" 5)" \
-			"$(paste -d ' ' "$TMP/ours" "$TMP/direct" | awk '{ print $1 / $8 }' |
-				median | awk '{ printf "%.2f", $1 }')"
+# Of a column of one file and the same one of another, run by run: the median of a calculation
+# with `a` and `b`.
+pairs() { # FILE FILE COLUMN CALCULATION
+	awk -v c="$3" "NR == FNR { of[FNR] = \$c; next } { a = of[FNR]; b = \$c; print $4 }" "$1" "$2" |
+		median
+}
+ratio() { calculate "$(pairs "$1" "$2" "$3" 'a / b')" 2; } # FILE FILE COLUMN
+figures_of() { # PREFIX FILE
+	printf '"%sper_s":%s,"%sp50_us":%s,"%sp90_us":%s,"%sp99_us":%s' "$1" "$(column "$2" 1)" \
+		"$1" "$(column "$2" 2)" "$1" "$(column "$2" 3)" "$1" "$(column "$2" 4)"
+}
+cpu_of() { # FILE NAME…: of a request, by program
+	local file=$1 name i=4 comma=
+	shift
+	for name in client "$@"; do
+		i=$((i + 1))
+		printf '%s"%s":%s' "$comma" "$name" "$(column "$file" $i)"
+		comma=,
 	done
 }
 
+# A service beside the server SERVER, for each number of clients; through NODE. Of the programs
+# NAMES the processor time is told; what more is to be told follows them.
+http_figure() { # FIGURE NODE SERVICE SERVER "NAMES" "PIDS" [MORE]
+	local figure=$1 node=$2 service=$3 server=$4 names=$5 pids=$6 more=${7:-} clients run
+	for clients in "${CLIENTS[@]}"; do
+		rm -f "$TMP/ours" "$TMP/direct"
+		# shellcheck disable=SC2086 # lists of words
+		for ((run = 0; run < runs; run++)); do
+			load "$TMP/direct" "$(server_address "$server")" / "$clients" "${SERVER_PID[$server]}"
+			load "$TMP/ours" "$(node_field "$node" http)" "/v1/service/$service/" "$clients" $pids
+		done
+		# shellcheck disable=SC2086
+		printf '{"bench":"queries","figure":"%s","through":"%s","clients":%s,"ratio":%s,"p90_ratio":%s%s,%s,"cpu_us":{%s},%s,"direct_cpu_us":{%s}}\n' \
+			"$figure" "$([ "$node" = n1 ] && echo "the worker's node" || echo "a second node")" \
+			"$clients" "$(ratio "$TMP/ours" "$TMP/direct" 1)" "$(ratio "$TMP/ours" "$TMP/direct" 3)" "$more" \
+			"$(figures_of "" "$TMP/ours")" "$(cpu_of "$TMP/ours" $names)" \
+			"$(figures_of direct_ "$TMP/direct")" "$(cpu_of "$TMP/direct" server)"
+	done
+}
+instant_server() { [ -n "${SERVER_PID[instant]:-}" ] || server_start instant n1; }
+node_and_bus() { echo "${NODE_PID[n1]} $(nats_of n1)"; }
+is_offered() { # ID
+	wait_until "$CLUSTER_SECONDS" sees_worker n2 "$1" || bail "n2 is not told of worker $1"
+}
+
 figure_http() {
-	http_server
+	instant_server
+	second_node
 	bench_worker n1 fast fast 1024
-	http_figure http fast "node bus worker" "${NODE_PID[n1]}" "$(nats_of n1)" "${WORKER_PID[fast]}"
+	is_offered fast
+	http_figure http n1 fast instant "node bus worker" "$(node_and_bus) ${WORKER_PID[fast]}"
+	http_figure http n2 fast instant "node bus worker second_node" \
+		"$(node_and_bus) ${WORKER_PID[fast]} ${NODE_PID[n2]}"
 	worker_stop fast
 }
 
+figure_hop() {
+	local run node
+	second_node
+	bench_worker n1 fast fast 1024
+	is_offered fast
+	rm -f "$TMP/n1.runs" "$TMP/n2.runs"
+	for ((run = 0; run < runs; run++)); do
+		for node in n1 n2; do
+			load "$TMP/$node.runs" "$(node_field "$node" http)" /v1/service/fast/ 1
+		done
+	done
+	printf '{"bench":"queries","figure":"hop","clients":1,"added_p50_us":%s,"added_p50_us_budget":250,%s,%s}\n' \
+		"$(pairs "$TMP/n2.runs" "$TMP/n1.runs" 2 'a - b')" \
+		"$(figures_of "" "$TMP/n1.runs")" "$(figures_of second_ "$TMP/n2.runs")"
+	worker_stop fast
+}
+
+figure_bottleneck() {
+	local node slots
+	second_node
+	server_start limited n1 ms=10 slots=20
+	for slots in 20 1024; do
+		worker_start n1 "with$slots" --service "with$slots" --slots "$slots" \
+			--http "http://$(server_address limited)"
+		is_offered "with$slots"
+		for node in n1 n2; do
+			http_figure bottleneck "$node" "with$slots" limited "node bus worker server second_node" \
+				"$(node_and_bus) ${WORKER_PID[with$slots]} ${SERVER_PID[limited]} ${NODE_PID[n2]}" \
+				',"slots":'"$slots"',"ratio_budget":0.9,"p90_ratio_budget":1.3'
+		done
+		worker_stop "with$slots"
+	done
+}
+
+figure_mixed() {
+	local name had slow
+	for name in 1 50; do
+		server_start "mixed$name" n1 "ms=$name"
+		worker_start n1 "mixed$name" --service mixed --http "http://$(server_address "mixed$name")"
+	done
+	load_run warm "$(node_field n1 http)" /v1/service/mixed/ 64 1 rate=300 || bail "requests failed"
+	had=$(server_begun mixed50)
+	load_run mixed "$(node_field n1 http)" /v1/service/mixed/ 64 $((seconds * runs)) rate=300 ||
+		cluster_fail "requests failed" "$TMP/n1/log"
+	slow=$(($(server_begun mixed50) - had))
+	load_run alone "$(server_address mixed1)" / 64 $((seconds * runs)) rate=300 || bail "requests failed"
+	printf '{"bench":"queries","figure":"mixed","p99_us":%s,"p99_us_budget":15000,"p50_us":%s,"sent":%s,"unsent":%s,"by_the_slow":%s,"fast_server_alone_p50_us":%s,"fast_server_alone_p99_us":%s}\n' \
+		"$(load_said mixed .p99_us)" "$(load_said mixed .p50_us)" "$(load_said mixed .sent)" \
+		"$(load_said mixed .unsent)" "$slow" "$(load_said alone .p50_us)" "$(load_said alone .p99_us)"
+	for name in 1 50; do worker_stop "mixed$name"; done
+}
+
 figure_worker_http() {
-	if ! ocf-worker --help | grep -q -- --http; then
-		echo "bench-queries: this ocf-worker has no --http" >&2
-		return
-	fi
-	http_server
-	worker_start n1 web --service web --slots 1024 --http "http://$server"
-	http_figure worker_http web "node bus worker server" "${NODE_PID[n1]}" "$(nats_of n1)" \
-		"${WORKER_PID[web]}" "$server_pid"
+	instant_server
+	worker_start n1 web --service web --slots 1024 --http "http://$(server_address instant)"
+	http_figure worker_http n1 web instant "node bus worker server" \
+		"$(node_and_bus) ${WORKER_PID[web]} ${SERVER_PID[instant]}"
 	worker_stop web
 }
 
@@ -197,4 +274,5 @@ done
 node_init n1
 node_start n1
 for figure in "${figures[@]}"; do "figure_$figure"; done
+servers_stop
 cluster_stop
