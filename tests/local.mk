@@ -89,6 +89,7 @@ dist_check_SCRIPTS += \
 	%D%/system/legacy.sh \
 	%D%/system/isolation.sh \
 	%D%/system/many.sh \
+	%D%/system/mayhem.sh \
 	%D%/system/members.sh \
 	%D%/system/missing.sh \
 	%D%/system/names.sh \
@@ -100,6 +101,7 @@ dist_check_SCRIPTS += \
 	%D%/system/net-oneway.sh \
 	%D%/system/net-split.sh \
 	%D%/system/overlay.sh \
+	%D%/system/overload.sh \
 	%D%/system/partition.sh \
 	%D%/system/query.sh \
 	%D%/system/refusals.sh \
@@ -158,7 +160,7 @@ format:
 	$(AM_V_at)cd $(top_srcdir) && find crdt store src tests -name '*.[ch]' -exec clang-format -i {} +
 
 # What takes too long for every change: the unit tests with other seeds at full length, a
-# million histories of the table, 300 of the mesh, the real nodes in networks
+# million histories of the table, 300 of the mesh, the real nodes under load and in networks
 # that fail for longer, then the unit tests under valgrind (not in sanitized builds, which
 # valgrind cannot run).
 SLOW_SEEDS = 1 2 3 4 5 6 7 8
@@ -174,7 +176,7 @@ check-slow: all
 	OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=43200 \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS=tests/sim/test-sim-table || exit 1; \
 	nets=; for test in $(TESTS); do \
-		case $$test in */net-*.sh) nets="$$nets $$test" ;; esac; \
+		case $$test in */net-*.sh|*/overload.sh|*/mayhem.sh) nets="$$nets $$test" ;; esac; \
 	done; \
 	OCF_TEST_LEVEL=slow OCF_TEST_SECONDS=3600 \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$$nets" || exit 1; \
