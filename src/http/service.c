@@ -245,6 +245,12 @@ static const struct http_handler query_handler = {
 	.on_abort = query_on_abort,
 };
 
+static bool
+body_is_short(int64_t len)
+{
+	return len >= 0 && len <= LIMIT_PART_BYTES_MAX;
+}
+
 void
 service_run(const struct api_call *call)
 {
@@ -268,8 +274,9 @@ service_run(const struct api_call *call)
 	q->timer = loop_timer_new(call->api->config.loop, query_on_timer, q);
 	http_exchange_set_handler(call->x, &query_handler, q);
 	/* Where nothing in the body matters for the choice, the choice need not wait for
-	 * it. */
-	if (!is_legacy && !q->is_peeking && call->head->body_len != 0)
+	 * it. Only for the beginning of a short one, which mostly comes with the head: a
+	 * refusal with the body still to come would end the connection. */
+	if (!is_legacy && !q->is_peeking && !body_is_short(call->head->body_len))
 		query_open(q);
 }
 

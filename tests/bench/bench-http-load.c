@@ -66,7 +66,7 @@ struct load {
 	int pending; /* requests that are not over */
 	struct histogram times;
 	double max_s;
-	uint64_t due, sent, unsent, in_time, lost, repeated, unexplained;
+	uint64_t connections, due, sent, unsent, in_time, lost, repeated, unexplained;
 	uint64_t statuses[STATUSES];
 };
 
@@ -125,6 +125,7 @@ client_ask(struct client *c)
 	char request[1024], body[BODY_BYTES];
 	size_t n;
 
+	load->connections += c->stream == NULL;
 	if (c->stream == NULL)
 		c->stream = stream_dial(load->loop,
 					load->addresses[c->address % load->addresses_len],
@@ -449,9 +450,9 @@ load_print(const struct load *load, double seconds, double cpu)
 	       load->max_s * 1e6, replies > 0 ? cpu * 1e6 / (double)replies : 0);
 	printf(",\"sent\":%" PRIu64 ",\"unsent\":%" PRIu64 ",\"answered\":%" PRIu64
 	       ",\"in_time\":%" PRIu64 ",\"repeated\":%" PRIu64 ",\"lost\":%" PRIu64
-	       ",\"unexplained\":%" PRIu64 ",\"refused\":{",
+	       ",\"unexplained\":%" PRIu64 ",\"connections\":%" PRIu64 ",\"refused\":{",
 	       load->sent, load->unsent, load->statuses[200], load->in_time,
-	       load->repeated, load->lost, load->unexplained);
+	       load->repeated, load->lost, load->unexplained, load->connections);
 	for (int i = 0; i < STATUSES; i++)
 		if (load->statuses[i] > 0 && i != 200) {
 			printf("%s\"%d\":%" PRIu64, comma, i, load->statuses[i]);

@@ -31,6 +31,7 @@ for id in w2 other; do
 done
 
 # Against n1; what it says is in $TMP/load.NAME.
+CLIENTS=256
 asks() { # NAME CLIENTS SECONDS [NAME=VALUE]…
 	load_run "$1" "$(node_field n1 http)" /v1/service/work/ "${@:2}" "timeout=$TIMEOUT_MS" count=1
 }
@@ -52,7 +53,7 @@ is "as many clients as can be served: nobody is refused" "$(load_said peak '.ref
 # ---- ten times as much
 
 had=$(begun)
-ask over asks over 256 "$seconds" "rate=$RATE"
+ask over asks over "$CLIENTS" "$seconds" "rate=$RATE"
 is_long() { [ "$(node_metrics n1 | awk '$1 == "ocf_queue_length" { print $2 }')" -ge $((QUEUE / 2)) ]; }
 ok "n1's queue is long" wait_until "$CLUSTER_SECONDS" is_long
 run at n1 ocf query other --data abc
@@ -62,6 +63,7 @@ diag "ten times: $(cat "$TMP/load.over" "$TMP/over.err")"
 did=$(($(begun) - had))
 diag "the workers did $did"
 judge "ten times" over
+ok "ten times: who is refused keeps his connection" load_holds over ".connections <= $CLIENTS"
 ok "more than $TIMES queries came for each that was answered" load_holds over ".sent > $TIMES * .answered"
 ok "nine tenths of what the workers did was for clients that had it" load_holds over ".answered >= 0.9 * $did"
 # They come in rounds of all slots, and the end may have cut one off.

@@ -205,6 +205,11 @@ test_query_errors(void)
 	json_decref(value);
 	bench_ask(&b, &b.raw, QUERY("busy", ""), 503);
 	CU_ASSERT_STRING_EQUAL(raw_header(&b.reply, "retry-after"), "7");
+	/* A short body that has come is no reason to end the connection. */
+	bench_ask(&b, &b.raw,
+		  "POST /v1/service/busy HTTP/1.1\r\n" H "Content-Length: 4\r\n\r\nbody",
+		  503);
+	CU_ASSERT_PTR_NULL(raw_header(&b.reply, "connection"));
 	raw_send(&b.raw, QUERY("torn", ""));
 	raw_reply_fini(&b.reply);
 	raw_reply(&b.raw, false, &b.reply);
