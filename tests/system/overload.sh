@@ -16,8 +16,10 @@ TIMEOUT_MS=$((5000 * ${OCF_TEST_PATIENCE:-1}))
 LATE_MS=$((2000 * ${OCF_TEST_PATIENCE:-1})) # the way back to a client on a busy machine
 # Instrumented nodes cannot say no so often.
 [ "${OCF_TEST_PATIENCE:-1}" -eq 1 ] || RATE=400 TIMES=2
-seconds=4 peak_seconds=4
-[ "${OCF_TEST_LEVEL:-}" != slow ] || seconds=60 peak_seconds=10
+# Of the rate without it, this must be left: few seconds of a machine that does other things
+# tell little of rates.
+seconds=4 peak_seconds=4 share=0.5
+[ "${OCF_TEST_LEVEL:-}" != slow ] || seconds=60 peak_seconds=10 share=0.9
 
 CLUSTER_LISTEN+=("--dispatch.queue_max=$QUEUE")
 cluster_start 2
@@ -67,8 +69,8 @@ ok "ten times: who is refused keeps his connection" load_holds over ".connection
 ok "more than $TIMES queries came for each that was answered" load_holds over ".sent > $TIMES * .answered"
 ok "nine tenths of what the workers did was for clients that had it" load_holds over ".answered >= 0.9 * $did"
 # They come in rounds of all slots, and the end may have cut one off.
-ok "as many are answered as without it, or nine tenths of them" \
-	load_holds over ".per_s + 2 * $SLOTS / $seconds >= 0.9 * $(load_said peak .per_s)"
+ok "in a second at least $share as many are answered as without it" \
+	load_holds over ".per_s + 2 * $SLOTS / $seconds >= $share * $(load_said peak .per_s)"
 
 # ---- afterwards
 
