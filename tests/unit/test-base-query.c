@@ -278,6 +278,19 @@ test_service_names(void)
 }
 
 static void
+test_may_repeat(void)
+{
+	CU_ASSERT(query_is_repeatable("GET", NULL) && query_is_repeatable("HEAD", NULL));
+	CU_ASSERT(query_is_repeatable("PUT", NULL) &&
+		  query_is_repeatable("DELETE", NULL));
+	CU_ASSERT(query_is_repeatable("OPTIONS", "") && query_is_repeatable("POST", "k"));
+	CU_ASSERT_FALSE(query_is_repeatable("POST", NULL) ||
+			query_is_repeatable("POST", ""));
+	CU_ASSERT_FALSE(query_is_repeatable("PATCH", NULL) ||
+			query_is_repeatable("get", NULL));
+}
+
+static void
 test_matching(void)
 {
 	char a[] = "model=a", star[] = "model=*", all[] = "all", other[] = "size=*";
@@ -328,6 +341,7 @@ main(int argc, char **argv)
 		{ "an error's texts are bounded", test_error_bounds },
 		{ "service names are sorted into plain, valid and neither",
 		  test_service_names },
+		{ "some methods may be repeated, any with a key", test_may_repeat },
 		{ "selectors match as the interface says", test_matching },
 		{ "a field that comes several times is one list",
 		  test_fields_are_joined },

@@ -79,7 +79,14 @@ test_request_round_trip(void)
 	CU_ASSERT_STRING_EQUAL(back.traceparent, "00-aa-bb-01");
 	CU_ASSERT(back.attempt == 2 && back.timeout_ms == 12345 && back.headers.len == 1);
 	CU_ASSERT_EQUAL(back.body_len, 77);
+	CU_ASSERT_FALSE(back.is_idempotent);
 	CU_ASSERT_STRING_EQUAL(back.headers.items[0].name, "accept-language");
+	query_head_fini(&back);
+	query_headers_fini(&headers);
+	query_headers_add(&head.headers, "idempotency-key", "k");
+	CU_ASSERT_FATAL(bus_protocol_request_headers(&head, "id-9", &headers) == 0);
+	CU_ASSERT_FATAL(bus_protocol_request_read(&headers, &back) == 0);
+	CU_ASSERT(back.is_idempotent);
 	query_head_fini(&back);
 	query_headers_fini(&headers);
 	query_headers_fini(&head.headers);
