@@ -7,8 +7,8 @@
  * other links. That one PINGs it, and asks two other watchers, who PING it too. To see whether
  * the fault is its own it PINGs the others of whom it heard nothing for a second as well. What
  * comes of it is votes.c's. A node that is slow itself (its ticks come late, or others heard
- * what it did not) waits longer for an answer, but asks the others as soon: Dadgar, Phillips, Currey: "Lifeguard: Local Health Awareness
- * for More Accurate Failure Detection", 2018. */
+ * what it did not) asks as soon, but waits longer for an answer: Dadgar, Phillips, Currey:
+ * "Lifeguard: Local Health Awareness for More Accurate Failure Detection", 2018. */
 #include "config.h"
 
 #include "mesh/core.h"
