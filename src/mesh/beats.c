@@ -7,8 +7,8 @@
  * other links. That one PINGs it, and asks two other watchers, who PING it too. To see whether
  * the fault is its own it PINGs the others of whom it heard nothing for a second as well. What
  * comes of it is votes.c's. A node that is slow itself (its ticks come late, or others heard
- * what it did not) waits longer: Dadgar, Phillips, Currey: "Lifeguard: Local Health Awareness
- * for More Accurate Failure Detection", 2018. */
+ * what it did not) asks as soon, but waits longer for an answer: Dadgar, Phillips, Currey:
+ * "Lifeguard: Local Health Awareness for More Accurate Failure Detection", 2018. */
 #include "config.h"
 
 #include "mesh/core.h"
@@ -315,8 +315,7 @@ link_ask(struct mesh *m, struct mesh_link *l)
 	/* A leaf watches nobody, and asks the next one when this one does not answer. */
 	if (!link_is_of_node(l) || mesh_is_leaf(m))
 		return;
-	if (mesh_watches(m, l->node))
-		about_ask(m, l->node);
+	about_ask(m, l->node);
 	link_probe_others(m, l);
 }
 
@@ -441,25 +440,32 @@ leaf_asks_at(const struct mesh *m)
 	return m->heard + MESH_LEAF_SILENT_MS;
 }
 
+/* When it is to be asked after. */
+static ms_t
+link_late_at(const struct mesh *m, const struct mesh_link *l)
+{
+	ms_t late = (l->expect > l->heard ? l->expect : l->heard) + MESH_LATE_BEAT_MS;
+
+	return mesh_is_leaf(m) && late > leaf_asks_at(m) ? leaf_asks_at(m) : late;
+}
+
 bool
 mesh_link_tick_silence(struct mesh *m, struct mesh_link *l)
 {
-	ms_t late = l->expect > l->heard ? l->expect : l->heard;
-	ms_t failed = l->pinged_at + mesh_check_ms(m);
+	ms_t late = link_late_at(m, l), failed;
 
-	if (l->pinged_at == 0) {
-		late += (ms_t)MESH_LATE_BEAT_MS * (1 + m->health);
-		if (mesh_is_leaf(m) && late > leaf_asks_at(m))
-			late = leaf_asks_at(m);
-		if (late > m->now) {
-			mesh_want(m, late);
-			return false;
-		}
+	/* Also while a PING is out by which only we ourselves were to be tried: it holds up
+	 * nobody. */
+	if ((l->pinged_at == 0 || l->is_probe) && late <= m->now) {
 		if (m->leaf_asked <= m->heard)
 			m->leaf_asked = m->now;
 		link_ask(m, l);
-		failed = l->pinged_at + mesh_check_ms(m);
+	} else if (l->pinged_at == 0 || l->is_probe) {
+		mesh_want(m, late);
 	}
+	if (l->pinged_at == 0)
+		return false;
+	failed = l->pinged_at + mesh_check_ms(m);
 	if (m->now - l->mute_since >= MESH_SILENT_MS) {
 		mesh_link_close(m, l, WIRE_GOODBYE_SILENT,
 				"nothing was heard for %lld ms",

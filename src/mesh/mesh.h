@@ -177,8 +177,8 @@ enum {
 	MESH_BEAT_FIRST_MS = 8 * MS_SECOND, /* to a link that told no interval yet */
 	/* The first of those who watch a node that dies hears no beat within a second; then it
 	 * takes MESH_LATE_BEAT_MS + MESH_CHECK_MS + MESH_DEAD_MS, and a node that only stood
-	 * still has nearly as long to say that it is there. Both of the first two are
-	 * multiplied by 1 to 1 + MESH_HEALTH_MAX, as slow as the watcher itself is. */
+	 * still has nearly as long to say that it is there. The second is multiplied by 1 to
+	 * 1 + MESH_HEALTH_MAX, as slow as the watcher itself is; others are asked at once. */
 	MESH_LATE_BEAT_MS = MS_SECOND,	/* an overdue heartbeat is asked after */
 	MESH_CHECK_MS = MS_SECOND,	/* and for so long an answer is waited for */
 	MESH_SILENT_MS = 5 * MS_SECOND, /* a PING without an answer: the link is closed */

@@ -378,6 +378,119 @@ test_whatever_happens(void)
 	}
 }
 
+/* ---- those of others ---- */
+
+static int
+asked(const struct rig *r)
+{
+	int asks = 0;
+
+	for (int i = 0; i < r->frames_len; i++)
+		asks += r->frames[i].type == WIRE_ASK;
+	return asks;
+}
+
+/* Its latest beat told of the next one in a second, and none comes. */
+static void
+falls_silent(struct rig *r, int peer)
+{
+	struct buf b = BUF_INIT;
+	int before;
+
+	wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE, 1);
+	rig_hear(r, peer, &b);
+	r->links[peer] = 0;
+	rig_forget(r);
+	rig_pass(r, MS_SECOND + MESH_LATE_BEAT_MS - 1);
+	before = asked(r);
+	rig_pass(r, 1);
+	CU_ASSERT(asked(r) == before + 2);
+}
+
+/* However slow one is oneself, others are asked as soon; only what one says waits. */
+static void
+test_slow_asks(void)
+{
+	for (int health = 0; health < 4; health++) {
+		struct rig r;
+
+		rig_init(&r, home, 1);
+		for (int i = 0; i < 4; i++) {
+			rig_row(&r, i, MESH_INBOUND_YES);
+			rig_up(&r, i, false);
+		}
+		rig_pass(&r, MS_SECOND);
+		r.mesh->health = health;
+		r.mesh->health_due = r.now + MS_HOUR;
+		falls_silent(&r, 0);
+		CU_ASSERT(asked(&r) == 2);
+		rig_pass(&r, mesh_check_ms(r.mesh) - 1);
+		CU_ASSERT(r.states[0] == MESH_NODE_ALIVE);
+		rig_pass(&r, 1);
+		CU_ASSERT(r.states[0] == MESH_NODE_SUSPECT);
+		CU_ASSERT(mesh_check_ms(r.mesh) == MESH_CHECK_MS * (1 + health));
+		rig_fini(&r);
+	}
+}
+
+/* A PING that was sent to see whether the fault is our own holds up nothing either. */
+static void
+test_asks_while_trying(void)
+{
+	struct buf b = BUF_INIT;
+	struct rig r;
+
+	rig_init(&r, home, 1);
+	for (int i = 0; i < 4; i++) {
+		rig_row(&r, i, MESH_INBOUND_YES);
+		rig_up(&r, i, false);
+	}
+	rig_pass(&r, MS_SECOND);
+	wire_put_heartbeat(&b, 0, WIRE_STATUS_ALIVE, 1);
+	rig_hear(&r, 0, &b);
+	r.links[0] = 0;
+	rig_pass(&r, MS_SECOND / 2);
+	falls_silent(&r, 1);
+	/* Of the first one half a second ago, by which the second was tried, too. */
+	CU_ASSERT(asked(&r) == 4);
+	rig_fini(&r);
+}
+
+/* Who gets the beat of a node in turn need not watch it, by a view that is another: it asks
+ * those who do. */
+static void
+test_asks_who_watches(void)
+{
+	struct mesh_node *n = NULL;
+	struct rig r;
+	int peer;
+
+	rig_init(&r, home, 1);
+	for (int i = 0; i < 30; i++) {
+		struct id node = rig_id(i);
+
+		rig_learn(&r, &node, MESH_INBOUND_YES, 1);
+		rig_open(&r, &node);
+	}
+	for (int i = 0; i < RIG_PEERS; i++) {
+		rig_row(&r, i, MESH_INBOUND_YES);
+		rig_up(&r, i, false);
+	}
+	rig_pass(&r, MS_SECOND);
+	for (peer = 0; peer < RIG_PEERS; peer++) {
+		n = mesh_node_find(r.mesh, &r.peers[peer]);
+		if (!mesh_watches(r.mesh, n))
+			break;
+	}
+	CU_ASSERT_FATAL(peer < RIG_PEERS);
+	falls_silent(&r, peer);
+	CU_ASSERT(asked(&r) == 2);
+	rig_pass(&r, MESH_SILENT_MS - 1);
+	/* It says nothing itself. */
+	CU_ASSERT(r.states[peer] == MESH_NODE_ALIVE && mesh_votes_counted(n) == 0);
+	rig_fini(&r);
+}
+
 static const struct tap_test tests[] = {
 	{ "one a second, in turn to those who watch us", test_steady },
 	{ "the second of a link that has ended goes to another one", test_ended },
@@ -385,6 +498,10 @@ static const struct tap_test tests[] = {
 	{ "who stood still keeps to what it told before", test_stood_still },
 	{ "whatever happens, one of those who watch us waits for the next second",
 	  test_whatever_happens },
+	{ "who misses one asks others at once, however slow it is itself",
+	  test_slow_asks },
+	{ "and whatever it tries meanwhile", test_asks_while_trying },
+	{ "also who does not watch the node by its own view", test_asks_who_watches },
 };
 
 int
