@@ -59,6 +59,15 @@ mesh_health_add(struct mesh *m, int n)
 		mesh_want(m, m->health_due);
 }
 
+void
+mesh_health_stalled(struct mesh *m)
+{
+	if (m->stalled_at != 0 && m->now - m->stalled_at < MS_SECOND)
+		return;
+	m->stalled_at = m->now;
+	mesh_health_add(m, 1);
+}
+
 /* ---- ours ---- */
 
 static bool

@@ -446,6 +446,7 @@ struct mesh {
 	/* How slow this node is itself: its patience with others grows with it. */
 	int health;
 	ms_t health_due; /* when it gets better by one */
+	ms_t stalled_at; /* counted last; 0: never */
 	bool is_isolated;
 	uint64_t liveness; /* sum over those held for dead or gone */
 	uint64_t view;	   /* raised when who counts for the rings has changed */
@@ -618,6 +619,9 @@ ms_t mesh_check_ms(const struct mesh *m);
 /* Is its PING unanswered for as long? */
 bool mesh_link_is_mute(const struct mesh *m, const struct mesh_link *l);
 void mesh_health_add(struct mesh *m, int n);
+/* A tick came late, or others did not hear us: of both within a second one is the cause of the
+ * other, and it counts once. */
+void mesh_health_stalled(struct mesh *m);
 void mesh_beat_link_up(struct mesh *m, struct mesh_link *l);
 void mesh_beat_tick(struct mesh *m);
 /* The next one comes in so many seconds; 0: not told. */
@@ -664,6 +668,8 @@ ms_t mesh_votes_ms(int votes, int quorum);
 /* We do not hear it any more, though it is linked. */
 void mesh_node_mute(struct mesh *m, struct mesh_node *n);
 void mesh_node_linked(struct mesh *m, struct mesh_node *n, struct mesh_link *l);
+/* Does the end of its link say that it does not hear us? */
+bool mesh_node_is_deaf(const struct mesh_node *n, uint8_t goodbye);
 /* Its last link has ended. */
 void mesh_node_unlinked(struct mesh *m, struct mesh_node *n, uint8_t goodbye);
 /* A dial has led to nobody. */

@@ -82,8 +82,10 @@ mesh_link_ended_backoff(struct mesh *m, struct mesh_link *l, uint8_t goodbye)
 	if (n != NULL) {
 		n->fails = fails;
 		n->next_dial = m->now + wait;
-		/* One that is reset may be there again at once; if not, that is soon known. */
-		if (was_healthy && goodbye == 0)
+		/* One that is reset may be there again at once; if not, that is soon known. Who
+		 * does not hear us is there. */
+		if ((was_healthy && goodbye == 0) ||
+		    (l->state == MESH_LINK_UP && mesh_node_is_deaf(n, goodbye)))
 			n->next_dial = m->now + mesh_relink_wait(m, n);
 		mesh_want(m, n->next_dial);
 	}

@@ -280,7 +280,7 @@ own_refute(struct mesh *m, uint64_t over)
 	own->has_alive = own->has_left = false;
 	own->is_alive_asked = own->is_left_asked = false;
 	mesh_act(m, MESH_ACTION_INCARNATION, 0)->action.incarnation = m->incarnation;
-	mesh_health_add(m, 1);
+	mesh_health_stalled(m);
 	own_say_alive(m);
 	own_prepare_left(m);
 }

@@ -356,7 +356,7 @@ mesh_tick(struct mesh *m)
 	ms_t late = m->now - m->due;
 
 	if (late >= MESH_HEALTH_LATE_MS)
-		mesh_health_add(m, 1);
+		mesh_health_stalled(m);
 	if (late >= MESH_LATE_MS) {
 		mesh_tree_forgive(m, late);
 		mesh_forgive(m, late);

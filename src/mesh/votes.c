@@ -426,6 +426,15 @@ node_lost(struct mesh *m, struct mesh_node *n, ms_t wait)
 	}
 }
 
+/* It has ended the link since it does not hear us, while we heard it: it is there, and the fault
+ * is most likely ours, who stood still. */
+bool
+mesh_node_is_deaf(const struct mesh_node *n, uint8_t goodbye)
+{
+	return goodbye == WIRE_GOODBYE_SILENT && n->lost_at == 0 &&
+	       mesh_node_verdict(n) == MESH_VERDICT_NONE;
+}
+
 void
 mesh_node_unlinked(struct mesh *m, struct mesh_node *n, uint8_t goodbye)
 {
@@ -437,6 +446,10 @@ mesh_node_unlinked(struct mesh *m, struct mesh_node *n, uint8_t goodbye)
 	} else if (goodbye == WIRE_GOODBYE_CLOCK ||
 		   (goodbye == WIRE_GOODBYE_DUPLICATE && node_is_greeting(m, n))) {
 		n->suspect_at = m->now + MESH_HANDOVER_MS;
+		mesh_want(m, n->suspect_at);
+	} else if (mesh_node_is_deaf(n, goodbye)) {
+		n->suspect_at = m->now + MESH_HANDOVER_MS;
+		n->revote_at = m->now + MESH_REVOTE_MS;
 		mesh_want(m, n->suspect_at);
 	} else if (goodbye != WIRE_GOODBYE_IDLE) {
 		node_lost(m, n, MESH_RELINK_MS);

@@ -130,6 +130,45 @@ test_death(void)
 		(long long)slowest[0], (long long)(sum / deaths), (long long)slowest[1]);
 }
 
+/* One after the other falls silent, and those that did are hardly back: who was the last to stand
+ * still and is slow for a while, or stands on the rings again where another one did, holds up
+ * nobody. */
+static void
+test_deaths_without_rest(void)
+{
+	ms_t slowest = 0, since;
+
+	for (int i = 0; i < rounds() / 4; i++) {
+		struct world_options options = { .seed = tap_seed() * 17000 + (uint64_t)i,
+						 .nodes = 7 + i % 6,
+						 .net = NET_LAN,
+						 .begin = BEGIN_FULL };
+		struct world *w = world_calm(&options);
+		int victim = 0;
+
+		for (int k = 0; k < 12; k++) {
+			ms_t from = world_now(w);
+			ms_t rest = world_below(w, i % 3 == 0 ? 1 : 10 * MS_SECOND);
+
+			victim += 1 + world_below(w, options.nodes - 1);
+			victim %= options.nodes;
+			world_freeze(w, victim, 9 * MS_SECOND);
+			world_go_on(w, DEATH_MS_MAX);
+			for (int j = 0; j < options.nodes; j++) {
+				if (j == victim)
+					continue;
+				CU_ASSERT(world_seen(w, j, victim, &since) ==
+					  MESH_NODE_DEAD);
+				slowest = since - from > slowest ? since - from : slowest;
+			}
+			world_go_on(w, 9 * MS_SECOND - DEATH_MS_MAX + rest);
+		}
+		world_go_on(w, 2 * MS_MINUTE + MESH_IDLE_MS);
+		whole(w);
+	}
+	tap_note("dead after %lld ms at the latest", (long long)slowest);
+}
+
 /* A process that stands still for some seconds, time and again, is nobody's death. */
 static void
 test_stalls(void)
@@ -534,6 +573,8 @@ static const struct tap_test tests[] = {
 	{ "a node that dies, with a word, without one or by standing still, is hidden within "
 	  "6 s",
 	  test_death },
+	{ "so is one of 7 to 12 that falls silent while the last one is hardly back",
+	  test_deaths_without_rest },
 	{ "processes that stand still for less than 3.5 s are no deaths", test_stalls },
 	{ "nor are those of 3 s while one of their links ends", test_stalls_and_resets },
 	{ "monotonic clocks that are 2 % off are no deaths", test_drift },

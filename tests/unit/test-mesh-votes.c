@@ -657,6 +657,49 @@ test_alone_together(void)
 	rig_fini(&r);
 }
 
+/* Who says that it does not hear us is there. Whoever stood still loses all links so, and neither
+ * shows nor accuses the others for it, but dials them at once. */
+static void
+test_deaf(void)
+{
+	const struct mesh_node *n;
+	struct buf b = BUF_INIT;
+	struct rig r;
+
+	votes_start(&r, true);
+	wire_put_goodbye(&b, WIRE_GOODBYE_SILENT, "the node is dead");
+	rig_hear(&r, VICTIM, &b);
+	CU_ASSERT(r.links[VICTIM] == 0 && r.states[VICTIM] == MESH_NODE_ALIVE);
+	rig_pass(&r, MESH_RELINK_MS);
+	CU_ASSERT(r.dials == 1);
+	rig_pass(&r, MESH_REVOTE_MS - MESH_RELINK_MS - 1);
+	CU_ASSERT(r.states[VICTIM] == MESH_NODE_ALIVE);
+	n = mesh_node_find(r.mesh, &r.peers[VICTIM]);
+	CU_ASSERT(mesh_vote_of(n, &r.mesh->config.self) == NULL);
+	/* Where it does not come back there is something to say. */
+	rig_pass(&r, 1);
+	CU_ASSERT(mesh_vote_of(n, &r.mesh->config.self) != NULL);
+	rig_fini(&r);
+}
+
+/* A process that stood still is slow for a while, and not more so for what others said of it. */
+static void
+test_slow_once(void)
+{
+	struct rig r;
+
+	votes_start(&r, false);
+	r.now += 10 * MS_SECOND;
+	rig_step(&r, (struct mesh_event){ .type = MESH_EVENT_TICK });
+	CU_ASSERT(r.mesh->health == 1);
+	accuse(&r, ONE, 10);
+	CU_ASSERT(r.incarnation == 11 && r.mesh->health == 1);
+	rig_pass(&r, MS_SECOND);
+	accuse(&r, ONE, 11);
+	CU_ASSERT(r.incarnation == 12 && r.mesh->health == 2);
+	rig_fini(&r);
+}
+
 static const struct tap_test tests[] = {
 	{ "so many votes are a quorum", test_quorum },
 	{ "fewer are waited for longer", test_timer },
@@ -683,6 +726,9 @@ static const struct tap_test tests[] = {
 	{ "who holds something else is told what is held here", test_exchange },
 	{ "who was alone sees all again with its first link", test_alone },
 	{ "but not by one that does not reach them either", test_alone_together },
+	{ "who ends a link since it does not hear us is not accused", test_deaf },
+	{ "who stood still and was accused of it is slow for one of these",
+	  test_slow_once },
 };
 
 int
