@@ -4,8 +4,8 @@
  * clients that leave or do not read. A run checks as it goes, and at its end, that every
  * query ends once, by its deadline; that what is not idempotent runs once at most; that
  * bodies and replies arrive whole; that windows, slots and memory are kept; and that nothing
- * is left behind. The tests need world_run() alone; the rest is for dispatch-world.c and
- * dispatch-clients.c. */
+ * is left behind. The tests need world_run() alone; the rest is for dispatch-world.c,
+ * dispatch-workers.c and dispatch-clients.c. */
 #ifndef OCF_TESTS_SIM_DISPATCH_WORLD_H
 #define OCF_TESTS_SIM_DISPATCH_WORLD_H
 
@@ -143,6 +143,17 @@ bool later_is_void(const struct later *l);
 
 /* Step the node's core and do what it wants. */
 void node_step(struct node *n, struct dispatch_event *e);
+/* What is due is done before something happens at the same moment: a worker that vanishes
+ * has had what it was given. */
+void node_tick_now(struct node *n);
+
+/* dispatch-workers.c */
+
+/* What the node wants of its workers. */
+void worker_do(struct node *n, const struct dispatch_action *a);
+/* One comes, or vanishes. */
+void worker_start(struct world *w, struct node *n, struct worker *k);
+void worker_stop(struct node *n, struct worker *k);
 
 /* dispatch-clients.c */
 

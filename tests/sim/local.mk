@@ -47,6 +47,7 @@ TESTS += $(sim_tests)
 %C%_test_sim_swarm_LDADD = $(TEST_LIBS) $(mesh_world_libs)
 %C%_test_sim_dispatch_SOURCES = %D%/test-sim-dispatch.c \
 	%D%/dispatch-world.c %D%/dispatch-world.h %D%/dispatch-clients.c \
+	%D%/dispatch-workers.c \
 	%D%/sim.c %D%/sim.h
 %C%_test_sim_dispatch_LDADD = $(TEST_LIBS) src/mesh/libmesh.a $(DISPATCH_LIBS)
 %C%_test_sim_policy_SOURCES = %D%/test-sim-policy.c $(policy_world)
