@@ -124,6 +124,7 @@ struct store {
 	pthread_rwlock_t map_lock;
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* of the writer, see writer_nudge() */
+	ms_t retry_ms;	     /* after a commit that failed; tests wait less */
 	bool is_gathering;
 	bool is_stopping;
 	bool is_lost;		 /* env is NULL */

@@ -258,7 +258,7 @@ writer_run(void *arg)
 			rc = writer_commit(store, b);
 		}
 		if (rc != 0)
-			retry_at = clock_mono_ms() + WRITER_RETRY_MS;
+			retry_at = clock_mono_ms() + store->retry_ms;
 		writer_answer(store, rc);
 		if (store->is_stopping && (rc != 0 || !writer_has_work(store)) &&
 		    store->waiters == NULL)
@@ -278,6 +278,7 @@ writer_start(struct store *store)
 	sigset_t all, old;
 	int rc;
 
+	store->retry_ms = WRITER_RETRY_MS;
 	/* Signals are the main thread's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);

@@ -21,7 +21,11 @@
 #include "store/backup.h"
 #include "store/private.h"
 
-enum { ROWS = 200, SLOTS = 126 /* for readers, as LMDB has them */ };
+enum {
+	ROWS = 200,
+	SLOTS = 126,   /* for readers, as LMDB has them */
+	RETRY_MS = 50, /* long enough for what is looked at before it */
+};
 
 struct rig {
 	char *dir;
@@ -52,6 +56,7 @@ rig_open(struct rig *rig, const char *name)
 	test_store_create(rig->dir);
 	config.dir = rig->dir;
 	CU_ASSERT_FATAL(store_open(&config, &rig->store, NULL) == 0);
+	rig->store->retry_ms = RETRY_MS;
 	for (int i = 0; i < ROWS; i++) {
 		struct row_key key = test_key(1, i);
 
