@@ -51,9 +51,9 @@ struct query_head {
 	uint8_t hops;	    /* nodes it has been forwarded by */
 	uint8_t attempt;    /* 0 the first time */
 	struct id pin;	    /* zero, or the only node that may answer */
-	uint16_t share; /* the tenant's weight in a queue, by its token; 0: not said, as 1 */
-	int64_t body_len; /* bytes; -1 not known beforehand */
-	ms_t timeout_ms;  /* left of the deadline; shrinks at every hop */
+	uint16_t share;	    /* its weight in a queue, by its token; 0: not said, as 1 */
+	int64_t body_len;   /* bytes; -1 not known beforehand */
+	ms_t timeout_ms;    /* left of the deadline; shrinks at every hop */
 };
 
 struct reply_head {

@@ -455,7 +455,7 @@ tokens_put_line(const struct tokens_entry *e, struct buf *out)
 
 	buf_printf(out, "%s:%s", e->name, hex_encode(e->hash, sizeof(e->hash), hash));
 	if (e->rate_milli > 0) {
-		buf_printf(out, "%crate=%lld.%03lld", separator,
+		buf_printf(out, "%c%s=%lld.%03lld", separator, "rate",
 			   (long long)e->rate_milli / 1000,
 			   (long long)e->rate_milli % 1000);
 		while (out->data[out->len - 1] == '0')

@@ -33,8 +33,8 @@ enum {
 	TOKENS_HASH_BYTES = 32,
 	TOKENS_RATE_MILLI_MAX = 1000 * 1000 * 1000,
 	TOKENS_NUMBER_MAX = 1000 * 1000, /* burst, concurrency */
-	TOKENS_SHARE_MAX = 1000, /* QUERY_SHARE_MAX */
-	TOKENS_SERVICES_MAX = 64, /* of one token */
+	TOKENS_SHARE_MAX = 1000,	 /* QUERY_SHARE_MAX */
+	TOKENS_SERVICES_MAX = 64,	 /* of one token */
 };
 
 struct tokens_entry {

@@ -45,10 +45,14 @@ hardware_of(const json_t *from)
 	json_t *gpus = json_array(), *gpu;
 	size_t i;
 
-	json_array_foreach(json_object_get(from, "gpus"), i, gpu) json_array_append_new(
-		gpus, made(json_pack("{s:s, s:I, s:I}", "name", text_of(gpu, "name"),
-				     "total_memory", number_of(gpu, "memory"),
-				     "used_memory", number_of(gpu, "memory_used"))));
+	json_array_foreach(json_object_get(from, "gpus"), i, gpu)
+	{
+		json_array_append_new(
+			gpus,
+			made(json_pack("{s:s, s:I, s:I}", "name", text_of(gpu, "name"),
+				       "total_memory", number_of(gpu, "memory"),
+				       "used_memory", number_of(gpu, "memory_used"))));
+	}
 	return made(json_pack("{s:o, s:I, s:i, s:i}", "gpus", gpus, "host_memory",
 			      number_of(from, "memory"), "host_memory_bandwidth", 0,
 			      "host_memory_used", 0));
@@ -65,6 +69,16 @@ identities_of(const json_t *service)
 }
 
 static json_t *
+service_of(const json_t *worker, const json_t *service)
+{
+	return made(json_pack("{s:s, s:o, s:s, s:s, s:s, s:o}", "name",
+			      text_of(service, "name"), "hardware",
+			      hardware_of(json_object_get(worker, "hardware")), "status",
+			      "connected", "host", "", "port", "", "identity_group",
+			      identities_of(service)));
+}
+
+static json_t *
 services_of(const json_t *workers, const char *node)
 {
 	json_t *all = json_array(), *worker, *service;
@@ -76,14 +90,9 @@ services_of(const json_t *workers, const char *node)
 		    strcmp(text_of(worker, "state"), "ready") != 0)
 			continue;
 		json_array_foreach(json_object_get(worker, "services"), k, service)
-			json_array_append_new(
-				all,
-				made(json_pack(
-					"{s:s, s:o, s:s, s:s, s:s, s:o}", "name",
-					text_of(service, "name"), "hardware",
-					hardware_of(json_object_get(worker, "hardware")),
-					"status", "connected", "host", "", "port", "",
-					"identity_group", identities_of(service))));
+		{
+			json_array_append_new(all, service_of(worker, service));
+		}
 	}
 	return all;
 }
@@ -189,10 +198,14 @@ opentela_stats(const json_t *nodes)
 	json_t *connected = details_of(nodes), *all = json_array(), *node;
 	size_t i;
 
-	json_array_foreach(nodes, i, node) json_array_append_new(
-		all,
-		made(json_pack("{s:s, s:s}", "id", text_of(node, "id"), "connectedness",
-			       node_is_there(node) ? "Connected" : "NotConnected")));
+	json_array_foreach(nodes, i, node)
+	{
+		json_array_append_new(
+			all,
+			made(json_pack(
+				"{s:s, s:s}", "id", text_of(node, "id"), "connectedness",
+				node_is_there(node) ? "Connected" : "NotConnected")));
+	}
 	return made(json_pack("{s:I, s:I, s:o, s:o, s:s}", "connected_peers",
 			      (json_int_t)json_array_size(connected), "total_peers_known",
 			      (json_int_t)json_array_size(all), "connected_peer_details",

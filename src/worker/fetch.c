@@ -262,6 +262,14 @@ fetch_is_unreachable(const struct run *run)
 	}
 }
 
+/* It died, or its connection did, while it had the query; another may be asked. */
+static bool
+fetch_was_cut(const struct run *run)
+{
+	return !run->has_head && run->may_repeat &&
+	       (run->code == CURLE_RECV_ERROR || run->code == CURLE_SEND_ERROR);
+}
+
 static int
 fetch_retry_after(const struct run *run)
 {
@@ -313,6 +321,11 @@ fetch_judge(const struct run *run, struct run_end *end, char *text, size_t size)
 		end->code = 503;
 		end->retry_after_s = FETCH_RETRY_AFTER_S;
 		f->unreachable(f->arg, why);
+	} else if (fetch_was_cut(run)) {
+		snprintf(text, size, "the server behind this worker went away: %s", why);
+		end->code = 503;
+		end->retry_after_s = FETCH_RETRY_AFTER_S;
+		f->doubtful(f->arg);
 	} else {
 		snprintf(text, size,
 			 run->has_head ? "the reply of the server behind this worker "

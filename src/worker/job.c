@@ -367,6 +367,12 @@ job_cancel(struct job *job)
 
 /* --- lists --- */
 
+bool
+job_has_failed(const struct job *job)
+{
+	return job->is_failed;
+}
+
 const char *
 job_id(const struct job *job)
 {

@@ -41,6 +41,8 @@ void job_refuse(struct bus_conn *conn, const char *reply, int code, const char *
 		int retry_after_s);
 
 const char *job_id(const struct job *job);
+/* The node was told that it has failed; it is about to be over. */
+bool job_has_failed(const struct job *job);
 struct job *job_find(struct job *jobs,
 		     const char *id); /* in a list made with job_list_* */
 void job_list_add(struct job **jobs, struct job *job);

@@ -148,14 +148,37 @@ worker_on_job_over(void *arg, struct job *job)
 	worker_stop_if_idle(w);
 }
 
+/* Ending jobs keep their slot, not their id, which may come again, and be cancelled again:
+ * each has a reply subject of its own, and tells of its end there. */
+static void
+worker_let_end(struct worker *w, struct job **list, struct job *job)
+{
+	job_list_remove(list, job);
+	job_ending_add(&w->ending, job);
+}
+
 static void
 worker_cancel(struct worker *w, struct job **list, struct job *job)
 {
-	/* Ending jobs keep their slot, not their id, which may come again, and be cancelled
-	 * again: each has a reply subject of its own, and tells of its end there. */
-	job_list_remove(list, job);
-	job_ending_add(&w->ending, job);
+	worker_let_end(w, list, job);
 	job_cancel(job);
+}
+
+/* Is this id in use? One whose failure was told already may come again at once. */
+static bool
+worker_runs(struct worker *w, const char *id)
+{
+	struct job **lists[] = { &w->running, &w->waiting };
+
+	for (int i = 0; i < 2; i++) {
+		struct job *job = job_find(*lists[i], id);
+
+		if (job != NULL && !job_has_failed(job))
+			return true;
+		if (job != NULL)
+			worker_let_end(w, lists[i], job);
+	}
+	return false;
 }
 
 static void
@@ -176,8 +199,7 @@ worker_new_job(struct worker *w, struct bus_msg *msg, struct query_head *head,
 		query_head_fini(head);
 		return;
 	}
-	if (job_find(w->running, head->request_id) != NULL ||
-	    job_find(w->waiting, head->request_id) != NULL) {
+	if (worker_runs(w, head->request_id)) {
 		job_refuse(w->conn, reply, 400, "a query with this Ocf-Req-Id is running",
 			   -1);
 		query_head_fini(head);

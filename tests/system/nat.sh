@@ -158,6 +158,8 @@ ok "it is asked as before" wait_until "$LOOK_SECONDS" answers n3 two cba
 slow='n=$(cat); echo "$n" >>"$0"; sleep 60; echo "$n"'
 worker_start n3 slow --service slow -- sh -c "$slow" "$TMP/taken"
 ok "a new worker is seen at the other site" wait_until "$CLUSTER_SECONDS" sees_worker n2 slow
+# By the new link all others are there again, a moment after it is up.
+ok "and so are all nodes" wait_until "$CLUSTER_SECONDS" sees_nodes n2 4
 at n2 curl -s --max-time 60 -o "$TMP/post" -w '%{http_code}' -d once "$(node_url n2)/v1/service/slow" \
 	>"$TMP/post.code" &
 pid=$!

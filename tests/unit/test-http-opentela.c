@@ -11,16 +11,16 @@
 #include "lib/tap.h"
 #include "unit/http-bench.h"
 
-static const char nodes_text[] =
-	"[{'id':'a1','alive':true,"
-	"  'addresses':['192.0.2.1:8093','[2001:db8::1]:8093','h.example:1'],"
-	"  'rtt_ms':null,'last_seen_s':null,'version':'0.1.0',"
-	"  'hardware':{'cpus':2,'memory':77,'gpus':[]}},"
-	" {'id':'b2','alive':true,'addresses':[],'rtt_ms':1.9,'last_seen_s':3.5,"
-	"  'version':'','hardware':{'cpus':2,'memory':8,"
-	"  'gpus':[{'name':'G','memory':9,'memory_used':5}]}},"
-	" {'id':'c3','alive':false,'addresses':['192.0.2.3:1'],'rtt_ms':1,"
-	"  'last_seen_s':1000,'version':'','hardware':{'gpus':[]}}]";
+static const char nodes_text
+	[] = "[{'id':'a1','alive':true,"
+	     "  'addresses':['192.0.2.1:8093','[2001:db8::1]:8093','h.example:1'],"
+	     "  'rtt_ms':null,'last_seen_s':null,'version':'0.1.0',"
+	     "  'hardware':{'cpus':2,'memory':77,'gpus':[]}},"
+	     " {'id':'b2','alive':true,'addresses':[],'rtt_ms':1.9,'last_seen_s':3.5,"
+	     "  'version':'','hardware':{'cpus':2,'memory':8,"
+	     "  'gpus':[{'name':'G','memory':9,'memory_used':5}]}},"
+	     " {'id':'c3','alive':false,'addresses':['192.0.2.3:1'],'rtt_ms':1,"
+	     "  'last_seen_s':1000,'version':'','hardware':{'gpus':[]}}]";
 
 static const char workers_text[] =
 	"[{'node':'b2','state':'ready','services':[{'name':'llm','match':['model=m','model=*']},"
