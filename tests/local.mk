@@ -224,6 +224,10 @@ bench-mesh: all
 	done; \
 	exit $$status
 
+# Built by .ci/run, so that they go on linking.
+.PHONY: bench-programs
+bench-programs: $(EXTRA_PROGRAMS)
+
 bench_sources = tests/bench/bench.c tests/bench/bench.h
 bench_libs = src/table/libtable.a store/libstore.a src/ident/libident.a $(CRDT_LIBS) \
 	$(LMDB_LIBS) $(JANSSON_LIBS) $(OPENSSL_LIBS)
