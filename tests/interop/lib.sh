@@ -36,14 +36,15 @@ interop_fetch() { # WHAT COMMAND ARG…
 	bail "$what cannot be installed"
 }
 
-# What is in the folder NAME, with the packages that its lock names.
+# What is in the folder NAME, with the packages that its lock names. (By --prefix npm would look
+# for its own configuration in another place.)
 interop_npm() { # NAME
 	mkdir -p "$CACHE/$1"
 	cp "$HERE/$1"/*.js "$HERE/$1/package.json" "$CACHE/$1/"
 	if ! cmp -s "$HERE/$1/package-lock.json" "$CACHE/$1/fetched"; then
 		cp "$HERE/$1/package-lock.json" "$CACHE/$1/"
-		interop_fetch "the npm packages of $1" env npm_config_cache="$CACHE/npm" npm_config_update_notifier=false \
-			npm_config_fetch_retries=0 npm ci --prefix "$CACHE/$1" --ignore-scripts --no-audit --no-fund
+		interop_fetch "the npm packages of $1" env -C "$CACHE/$1" npm_config_cache="$CACHE/npm" \
+			npm_config_update_notifier=false npm_config_fetch_retries=0 npm ci --ignore-scripts --no-audit --no-fund
 		cp "$HERE/$1/package-lock.json" "$CACHE/$1/fetched"
 	fi
 	diag "node $(node --version), $(jq -r '.dependencies | to_entries[] | .key + " " + .value' "$HERE/$1/package.json")"
