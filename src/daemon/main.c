@@ -57,8 +57,10 @@ static void
 main_wrong_usage(const char *what, const char *argument)
 {
 	/* It may be a bus.url in the wrong place. */
-	fprintf(stderr, "ocfd: %s '%s'\nTry 'ocfd --help'.\n", what,
-		access_hide(argument));
+	char *shown = access_hide(argument);
+
+	fprintf(stderr, "ocfd: %s '%s'\nTry 'ocfd --help'.\n", what, shown);
+	free(shown);
 	exit(EXIT_STATUS_USAGE);
 }
 

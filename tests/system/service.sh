@@ -77,6 +77,8 @@ NODE_PID["served"]=$!
 answers() { root ocf status; }
 ok "the unit's command runs, and root's ocf finds it" wait_until "$CLUSTER_SECONDS" answers ||
 	cluster_fail "it does not answer" "$TMP/served.log"
+# The socket is there a moment before the node is ready.
+wait_until "$CLUSTER_SECONDS" test -e /var/lib/ocf/run.json || bail "it does not get ready"
 is "it listens where everybody expects it" \
 	"$(jq -r '[.http, .peer, .bus, .socket] | @text' "$folder/run.json")" \
 	'["127.0.0.1:8092","[::]:8093","127.0.0.1:8094","/run/ocf/ocfd.sock"]'
