@@ -91,6 +91,7 @@ desk_open(struct desk *k, struct dispatch_config config, int slots)
 
 struct ask {
 	const char *tenant;
+	uint16_t share;
 	ms_t timeout;
 	int64_t body_len;
 	uint64_t link;	    /* it comes from there */
@@ -109,6 +110,7 @@ ask(struct desk *k, struct ask a)
 				   .method = text,
 				   .path = text,
 				   .is_idempotent = true,
+				   .share = a.share,
 				   .body_len = a.body_len,
 				   .timeout_ms = a.timeout > 0 ? a.timeout : MS_HOUR };
 	struct dispatch_candidate candidates[2] = { { .link = 0 },
@@ -219,6 +221,28 @@ test_turns_by_time(void)
 		done(&k, &at, is_ann ? 50 : 10);
 	}
 	CU_ASSERT(turns >= 14 && turns <= 16);
+	desk_close(&k, at);
+}
+
+/* Her token has a share of three, his none. */
+static void
+test_turns_by_share(void)
+{
+	struct ask much = ann;
+	struct desk k;
+	int at = 0, turns = 0;
+
+	much.share = 3;
+	desk_open(&k, (struct dispatch_config){ 0 }, 1);
+	for (int i = 0; i < 100; i++) {
+		ask(&k, much); /* odd numbers */
+		ask(&k, bob);
+	}
+	for (int i = 0; i < 80; i++) {
+		turns += k.query_of[at] % 2 == 1;
+		done(&k, &at, 10);
+	}
+	CU_ASSERT(turns >= 59 && turns <= 61);
 	desk_close(&k, at);
 }
 
@@ -600,6 +624,8 @@ test_tenants_travel(void)
 static const struct tap_test tests[] = {
 	{ "a tenant with few queries is not behind all of one that floods", test_turns },
 	{ "a tenant whose queries take longer has fewer turns", test_turns_by_time },
+	{ "a tenant with three times the share has three turns for one",
+	  test_turns_by_share },
 	{ "a full queue is 503 for who is alone in it", test_full_alone },
 	{ "in a full queue who has most gives way to who has less than its part",
 	  test_gives_way },
