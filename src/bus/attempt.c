@@ -102,19 +102,10 @@ attempt_set_identity(natsOptions *o, const struct attempt_setup *setup,
 		       : NATS_OK;
 }
 
-/* TLS is the tunnel's. nats.c turns it on by itself with a server whose INFO asks for it only
- * when nats.c comes, a moment after it did not when it was looked at (dial.h); its handshake
- * has no limit in time and checks no name. Without a cipher it fails at once, with no hello. */
-static natsStatus
-attempt_forbid_tls(natsOptions *o)
-{
-	natsStatus s = natsOptions_SetCipherSuites(o, "");
-
-	if (s == NATS_OK)
-		s = natsOptions_SetCiphers(o, "PSK"); /* and we have no key to share */
-	return s == NATS_ILLEGAL_STATE ? NATS_OK : s; /* one that was built without TLS */
-}
-
+/* TLS is the tunnel's. nats.c would turn it on by itself with a server whose INFO asks for it
+ * only when nats.c comes, a moment after it did not when it was looked at (dial.h). To forbid
+ * that by its options makes nats.c use OpenSSL, from threads that outlive main(): it crashes
+ * in OPENSSL_cleanup() now and then. */
 static natsStatus
 attempt_set_options(natsOptions *o, const struct attempt *at, const char *url)
 {
@@ -128,8 +119,6 @@ attempt_set_options(natsOptions *o, const struct attempt *at, const char *url)
 		s = natsOptions_SetIgnoreDiscoveredServers(o, true);
 	if (s == NATS_OK)
 		s = natsOptions_SetTimeout(o, BUS_CONN_TIMEOUT_MS);
-	if (s == NATS_OK)
-		s = attempt_forbid_tls(o);
 	return s == NATS_OK ? at->set_hooks(at->arg, o) : s;
 }
 
@@ -171,9 +160,6 @@ attempt_connect(struct attempt *at, const char *url, const struct access_place *
 				 "%s: the JWT in the credentials file has "
 				 "expired",
 				 text);
-	if (s == NATS_SSL_ERROR)
-		return error_set(err, -EPROTO,
-				 "it asks for TLS now, and did not a moment before");
 	if (s == NATS_NOT_PERMITTED)
 		return error_set(err, -EACCES,
 				 "it asks for no NKEY, and we have nothing else to show");

@@ -259,79 +259,6 @@ test_first_words(void)
 	close(never);
 }
 
-/* ---- a server that asks for TLS only when it is connected to in earnest ---- */
-
-enum { TLS_ALERT = 21 }; /* the first byte of such a record; of a hello: 22 */
-
-struct turncoat {
-	int listen_fd;
-	const char *second; /* its INFO for the second connection */
-	char heard[64];	    /* and what it hears there */
-	ssize_t heard_len;
-};
-
-static void *
-turncoat_thread(void *arg)
-{
-	static const char first[] =
-		"INFO {\"server_id\":\"t\",\"max_payload\":1048576,\"headers\":true}\r\n";
-	struct turncoat *t = arg;
-	int fd = accept(t->listen_fd, NULL, NULL);
-
-	CU_ASSERT(send(fd, first, strlen(first), MSG_NOSIGNAL) > 0);
-	while (recv(fd, t->heard, sizeof(t->heard), 0) > 0)
-		;
-	close(fd);
-	fd = accept(t->listen_fd, NULL, NULL);
-	CU_ASSERT(send(fd, t->second, strlen(t->second), MSG_NOSIGNAL) > 0);
-	/* It says no more: whoever waits for it waits for ever. */
-	t->heard_len = recv(fd, t->heard, sizeof(t->heard), 0);
-	close(fd);
-	return NULL;
-}
-
-static natsStatus
-no_hooks(void *arg, natsOptions *options)
-{
-	(void)arg;
-	(void)options;
-	return NATS_OK;
-}
-
-static void
-test_tls_at_the_second_look(void)
-{
-	struct turncoat t = {
-		.second = "INFO {\"server_id\":\"t\",\"max_payload\":1048576,"
-			  "\"headers\":true,\"tls_required\":true}\r\n",
-	};
-	struct bus_access access = { 0 };
-	struct bus_conn_config config = { .access = &access, .name = "x" };
-	struct attempt_setup setup;
-	struct attempt at = { .setup = &setup, .set_hooks = no_hooks };
-	pthread_t thread;
-	char url[64];
-	int port;
-
-	t.listen_fd = speaker_open(&port);
-	snprintf(url, sizeof(url), "user:secret@127.0.0.1:%d", port);
-	access.url = url;
-	CU_ASSERT_FATAL(attempt_setup_init(&setup, &config, NULL) == 0);
-	at.cancel_fd = eventfd(0, EFD_CLOEXEC);
-	pthread_create(&thread, NULL, turncoat_thread, &t);
-	attempt_run(&at);
-	CU_ASSERT(at.nc == NULL && at.tunnel == NULL);
-	CU_ASSERT(strstr(at.why.text, "asks for TLS now, and did not") != NULL);
-	tap_note("%s", at.why.text);
-	pthread_join(thread, NULL);
-	/* No handshake that nobody checks, and no password: at most that there is none. */
-	tap_note("it heard %zd bytes", t.heard_len);
-	CU_ASSERT(t.heard_len <= 0 || t.heard[0] == TLS_ALERT);
-	close(at.cancel_fd);
-	close(t.listen_fd);
-	attempt_setup_fini(&setup);
-}
-
 /* Who stops does not wait for a server that says nothing. */
 static void
 test_dial_is_cancelled(void)
@@ -690,8 +617,6 @@ main(int argc, char **argv)
 		{ "a tunnel whose server has left does not wait for us",
 		  test_tunnel_of_one_that_left },
 		{ "a url is shown without what is secret", test_hidden },
-		{ "TLS that is asked for at the second look only is refused",
-		  test_tls_at_the_second_look },
 		{ "a certificate's name is whole, or a wildcard for a whole label",
 		  test_names },
 	};
