@@ -290,6 +290,15 @@ api_send_json(const struct api_call *call, int status, json_t *value)
 	json_decref(value);
 }
 
+json_t *
+api_read(const struct api_call *call, enum api_view view)
+{
+	static const struct query_headers none;
+	const struct api_host *host = &call->api->config.host;
+
+	return host->read(host->arg, view, &none);
+}
+
 static void
 view_run(const struct api_call *call)
 {

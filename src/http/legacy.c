@@ -241,19 +241,10 @@ legacy_table(const json_t *workers)
 	return json_pack("{s:o}", "nodes", nodes);
 }
 
-static json_t *
-legacy_read_view(const struct api_call *call, enum api_view view)
-{
-	static const struct query_headers none;
-	const struct api_host *host = &call->api->config.host;
-
-	return host->read(host->arg, view, &none);
-}
-
 void
 legacy_table_run(const struct api_call *call)
 {
-	json_t *workers = legacy_read_view(call, API_VIEW_WORKERS);
+	json_t *workers = api_read(call, API_VIEW_WORKERS);
 
 	if (workers == NULL) {
 		api_refuse(call, 503, "this node cannot tell now; ask again in a moment");
@@ -300,7 +291,7 @@ legacy_health_run(const struct api_call *call)
 	health = json_pack("{s:s}", "status", "ok");
 	peer = query_headers_get(&params, "peer");
 	if (peer != NULL && strcmp(peer, "1") == 0) {
-		links = legacy_read_view(call, API_VIEW_PEERS);
+		links = api_read(call, API_VIEW_PEERS);
 		json_object_set_new(health, "peers", legacy_peers(links));
 		json_decref(links);
 	}

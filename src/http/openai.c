@@ -47,10 +47,11 @@ static char *
 event_of(const char *text)
 {
 	char *event = mem_printf("data: %s\n\n", text);
+	size_t len = strlen(event) - 2; /* without the empty line that ends it */
 
-	for (char *at = event; at + 2 < event + strlen(event); at++)
-		if (*at == '\n' || *at == '\r')
-			*at = ' ';
+	for (size_t i = 0; i < len; i++)
+		if (event[i] == '\n' || event[i] == '\r')
+			event[i] = ' ';
 	return event;
 }
 
@@ -120,9 +121,7 @@ model_new(const char *id)
 static json_t *
 models_read(const struct api_call *call)
 {
-	const struct api_host *host = &call->api->config.host;
-	const struct query_headers none = { 0 };
-	json_t *offers = host->read(host->arg, API_VIEW_SERVICES, &none), *offer;
+	json_t *offers = api_read(call, API_VIEW_SERVICES), *offer;
 	json_t *models = json_array();
 	size_t i;
 

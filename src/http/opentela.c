@@ -215,19 +215,10 @@ opentela_stats(const json_t *nodes)
 
 /* ---- routes ---- */
 
-static json_t *
-opentela_read(const struct api_call *call, enum api_view view)
-{
-	static const struct query_headers none;
-	const struct api_host *host = &call->api->config.host;
-
-	return host->read(host->arg, view, &none);
-}
-
 static void
 opentela_answer(const struct api_call *call, json_t *(*of)(const json_t *nodes))
 {
-	json_t *nodes = opentela_read(call, API_VIEW_NODES);
+	json_t *nodes = api_read(call, API_VIEW_NODES);
 
 	if (nodes != NULL)
 		api_send_json(call, 200, of(nodes));
@@ -251,8 +242,8 @@ opentela_stats_run(const struct api_call *call)
 void
 opentela_table_run(const struct api_call *call)
 {
-	json_t *nodes = opentela_read(call, API_VIEW_NODES);
-	json_t *workers = opentela_read(call, API_VIEW_WORKERS);
+	json_t *nodes = api_read(call, API_VIEW_NODES);
+	json_t *workers = api_read(call, API_VIEW_WORKERS);
 
 	if (nodes != NULL && workers != NULL)
 		api_send_json(call, 200, opentela_table(nodes, workers, clock_wall_ms()));

@@ -60,6 +60,8 @@ size_t route_prefix_len(const struct route *route);
 void api_count(const struct api_call *call, int status);
 /* Its content type, and what keeps browsers from guessing and from keeping it. */
 void api_put_fields(struct http_fields *fields, const char *content_type);
+/* What a view shows, without parameters: a new reference, or NULL. */
+json_t *api_read(const struct api_call *call, enum api_view view);
 /* A whole reply, counted. `fields` may be NULL and gets the content type. */
 void api_send(const struct api_call *call, int status, const char *content_type,
 	      struct http_fields *fields, struct bytes body);

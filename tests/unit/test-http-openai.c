@@ -268,6 +268,21 @@ stream_end(struct bench *b, const char *data)
 	CU_ASSERT_STRING_EQUAL(raw_header(&b->reply, "x-accel-buffering"), "no");
 }
 
+static void
+stream_fail(struct bench *b, int status, const char *text)
+{
+	struct api_query *q = b->job->q;
+	struct query_error error;
+
+	query_error_set(&error, status, "%s", text);
+	free(b->job);
+	b->job = NULL;
+	api_reply_error(q, &error);
+	query_error_fini(&error);
+	raw_reply_fini(&b->reply);
+	raw_reply(&b->raw, false, &b->reply);
+}
+
 /* Comments come until the first event and no more. */
 static void
 test_keepalive(void)
@@ -316,8 +331,6 @@ static void
 test_keepalive_then(void)
 {
 	struct bench b;
-	struct query_error error;
-	struct api_query *q;
 
 	bench_open(&b, (struct access_config){ 0 });
 	stream_begin(&b);
@@ -336,14 +349,7 @@ test_keepalive_then(void)
 	CU_ASSERT(strstr(buf_text(&b.reply.body), "data: {\"choices\":[]}\n\n") != NULL);
 
 	stream_begin(&b);
-	query_error_set(&error, 504, "the deadline is over");
-	q = b.job->q;
-	free(b.job);
-	b.job = NULL;
-	api_reply_error(q, &error);
-	query_error_fini(&error);
-	raw_reply_fini(&b.reply);
-	raw_reply(&b.raw, false, &b.reply);
+	stream_fail(&b, 504, "the deadline is over");
 	CU_ASSERT(b.reply.is_whole);
 	CU_ASSERT(strstr(buf_text(&b.reply.body),
 			 "data: {\"error\":{\"message\":\"the deadline is over\"") !=
@@ -353,14 +359,7 @@ test_keepalive_then(void)
 	stream_begin(&b);
 	stream_head(&b, 200, "text/event-stream");
 	stream_data(&b, "data: 1\n\n");
-	query_error_set(&error, 502, "the worker died");
-	q = b.job->q;
-	free(b.job);
-	b.job = NULL;
-	api_reply_error(q, &error);
-	query_error_fini(&error);
-	raw_reply_fini(&b.reply);
-	raw_reply(&b.raw, false, &b.reply);
+	stream_fail(&b, 502, "the worker died");
 	CU_ASSERT(!b.reply.is_whole);
 	bench_close(&b);
 }
